@@ -1,0 +1,44 @@
+/*
+ * arena.h - memory that lives as long as a request.
+ *
+ * Allocation never fails to the caller: when memory is exhausted the process
+ * says so in one line and exits with status 1.  The kernel then drops its
+ * locks, the master starts another worker, and the client resumes.
+ *
+ * Nothing from an arena is ever freed alone.  arena_reset() forgets all of it
+ * and keeps the first block, so that a worker touches the same few pages for
+ * every request.
+ */
+#ifndef BASE_ARENA_H
+#define BASE_ARENA_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "base/compat.h"
+
+struct arena;
+
+/* A new, empty arena; arena_free() lets go of it and all that is in it. */
+struct arena *arena_new(void);
+void arena_free(struct arena *);
+
+/* Forget everything that was allocated, keep the arena. */
+void arena_reset(struct arena *);
+
+/* Zeroed memory, aligned for any type; size 0 is allowed. */
+void *arena_alloc(struct arena *, size_t size);
+
+/* A copy with a NUL behind it; arena_strdup(a, NULL) is NULL. */
+char *arena_memdup(struct arena *, const void *, size_t);
+char *arena_strdup(struct arena *, const char *);
+
+char *arena_printf(struct arena *, const char *, ...) PRINTF_LIKE(2, 3);
+char *arena_vprintf(struct arena *, const char *, va_list) PRINTF_LIKE(2, 0);
+
+/* For the few things that outlive a request: malloc that cannot fail. */
+void *must_alloc(size_t size);
+char *must_strdup(const char *);
+NORETURN void out_of_memory(void);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * clock.h - what time it is.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Seconds since the epoch. */
+int64_t clock_now(void);
+
+/* Milliseconds that only ever grow; their zero means nothing. */
+int64_t clock_ms(void);
+
+/* Seconds since boot, counting suspended time. */
+int64_t clock_boottime(void);
+
+#define CLOCK_HTTP_DATE_MAX 32
+
+/*
+ * "Thu, 01 Jan 2026 00:00:00 GMT" (RFC 9110 §5.6.7), whatever the locale and
+ * the time zone are.
+ */
+void clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX]);
+
+#define CLOCK_BOOT_ID_LEN 36
+
+/*
+ * The kernel's id of this boot, 36 characters and a NUL; false if there is
+ * none to be had.  A file system that lost its cache was, as a rule, mounted
+ * under another boot id than the one in which its files were written.
+ */
+bool clock_boot_id(char id[CLOCK_BOOT_ID_LEN + 1]);
+
+#endif

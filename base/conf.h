@@ -1,0 +1,61 @@
+/*
+ * conf.h - the configuration: one table of keys, read with libconfig.
+ *
+ * A struct conf always holds a value for every key of tusfcgi.conf(5): the
+ * built-in default, what the file says, or what the command line put over it.
+ * Keys are named by their full path, "store.path".  Asking for a key that is
+ * not in the table, or as another type than the table says, is our own bug
+ * and stops the program.
+ */
+#ifndef BASE_CONF_H
+#define BASE_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct conf;
+
+/* Nothing but the defaults.  conf_free(NULL) is allowed. */
+struct conf *conf_new(void);
+void conf_free(struct conf *);
+
+/*
+ * Read a file over what is there.  ERR_INVALID with "FILE:LINE: what is wrong"
+ * for a syntax error, an unknown key (and the nearest known one), a wrong type
+ * or a value out of range; ERR_SYSTEM if the file cannot be read.  After an
+ * error the conf holds part of the file: throw it away.
+ */
+MUST_CHECK enum err_code conf_read(
+    struct conf *, const char *file, struct err *);
+
+/*
+ * Set one key from text, in the syntax of the file without quotes: "10M",
+ * "5m", "true", "0660"; the elements of a list are separated by commas.
+ */
+MUST_CHECK enum err_code conf_set(
+    struct conf *, const char *key, const char *value, struct err *);
+
+bool conf_bool(const struct conf *, const char *key);
+
+/* Whole numbers, sizes in bytes, modes. */
+int64_t conf_int(const struct conf *, const char *key);
+
+/* Durations, in milliseconds: timeouts may be fractions of a second. */
+int64_t conf_ms(const struct conf *, const char *key);
+
+/* Never NULL; "" where nothing is set.  Belongs to the conf. */
+const char *conf_str(const struct conf *, const char *key);
+
+/* The n-th element of a list, NULL after the last. */
+const char *conf_item(const struct conf *, const char *key, size_t n);
+
+/* Was the key set by the file or conf_set(), rather than left alone? */
+bool conf_is_set(const struct conf *, const char *key);
+
+/* Go through the table: the name of the n-th key, NULL after the last. */
+const char *conf_key_name(size_t n);
+
+#endif

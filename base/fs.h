@@ -1,0 +1,66 @@
+/*
+ * fs.h - files, with EINTR and short writes dealt with once and for all.
+ *
+ * Every name is relative to a directory descriptor.  Nothing here follows a
+ * symbolic link in the last component, waits for a FIFO, or accepts anything
+ * but a regular file with one link: a directory that others can write to may
+ * hold anything.
+ */
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+/*
+ * Open a directory that we mean to keep files in; close() the descriptor.
+ * ERR_INVALID if everybody may write to it.
+ */
+MUST_CHECK enum err_code fs_open_dir(
+    const char *path, int *dirfd, struct err *);
+
+/*
+ * Open an existing regular file with flags (O_RDONLY, O_RDWR) and stat it.
+ * ERR_NOT_FOUND if there is none, ERR_CORRUPT if it is something else than a
+ * regular file with one link.  st may be NULL.
+ */
+MUST_CHECK enum err_code fs_open_at(int dirfd, const char *name, int flags,
+    int *fd, struct stat *st, struct err *);
+
+/* Make a new regular file, read-write.  ERR_EXISTS if the name is taken. */
+MUST_CHECK enum err_code fs_create_at(
+    int dirfd, const char *name, mode_t mode, int *fd, struct err *);
+
+/* Write all of it at an offset; on an error *done says how much went. */
+MUST_CHECK enum err_code fs_pwrite(
+    int fd, const void *, size_t, int64_t off, size_t *done, struct err *);
+
+/* Read at most size bytes at an offset; *got is less only at the end. */
+MUST_CHECK enum err_code fs_pread(
+    int fd, void *, size_t size, int64_t off, size_t *got, struct err *);
+
+/* Flush data and what is needed to read it back; or all of it. */
+MUST_CHECK enum err_code fs_sync_data(int fd, const char *name, struct err *);
+MUST_CHECK enum err_code fs_sync(int fd, const char *name, struct err *);
+
+MUST_CHECK enum err_code fs_truncate(
+    int fd, int64_t size, const char *name, struct err *);
+
+MUST_CHECK enum err_code fs_rename_at(
+    int dirfd, const char *from, const char *to, struct err *);
+
+/* Remove a name; that it was not there is success. */
+MUST_CHECK enum err_code fs_unlink_at(
+    int dirfd, const char *name, struct err *);
+
+/* Bytes that an unprivileged writer may still use on this file system. */
+MUST_CHECK enum err_code fs_free_space(int dirfd, int64_t *, struct err *);
+
+#endif

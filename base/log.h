@@ -1,0 +1,54 @@
+/*
+ * log.h - one line per event, written with one write(2).
+ *
+ * To stderr until log_open() says otherwise.  Text lines are
+ * "2026-01-31T12:00:00.123Z info message key=value"; JSON lines are objects
+ * with "time", "level", "msg" and the fields.  Bytes that are not printable
+ * ASCII are escaped, so that no client can forge a line.
+ */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compat.h"
+#include "base/conf.h"
+#include "base/err.h"
+
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_MAX
+};
+
+/* A field of a structured line: text is used unless it is NULL. */
+struct log_field {
+	const char *key;
+	const char *text;
+	int64_t number;
+};
+
+/*
+ * Follow log.level, log.format and log.target.  Called again after SIGHUP it
+ * reopens a log file, which is how rotation works.
+ */
+MUST_CHECK enum err_code log_open(const struct conf *, struct err *);
+
+/* Let debug lines through whatever the configuration says. */
+void log_verbose(void);
+
+bool log_wants(enum log_level);
+
+void log_error(const char *, ...) PRINTF_LIKE(1, 2);
+void log_warn(const char *, ...) PRINTF_LIKE(1, 2);
+void log_info(const char *, ...) PRINTF_LIKE(1, 2);
+void log_debug(const char *, ...) PRINTF_LIKE(1, 2);
+
+/* A message with fields; fields with a NULL key are left out. */
+void log_event(
+    enum log_level, const char *msg, const struct log_field *, size_t n);
+
+#endif

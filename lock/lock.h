@@ -1,0 +1,94 @@
+/*
+ * lock.h - one writer per upload, over all processes and pools.
+ *
+ * A lock dies with its holder: a crashed worker must not leave an upload
+ * locked.  Back ends that cannot promise that must time out instead.
+ */
+#ifndef LOCK_LOCK_H
+#define LOCK_LOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/err.h"
+
+struct locker;
+
+/* A held lock.  Back ends embed this and add their own. */
+struct lock {
+	struct locker *locker;
+
+	/* Nobody had ever locked this id: taking the lock left a trace that
+	 * was not there before.  If the upload turns out not to need it,
+	 * retire() the lock rather than release it. */
+	bool made;
+};
+
+enum lock_how {
+	/* Make what is needed to lock this id. */
+	LOCK_CREATE,
+	/* ERR_NOT_FOUND if nobody ever locked it: then it is free. */
+	LOCK_EXISTING,
+	/* As LOCK_CREATE, but never ask the holder: for a sweep. */
+	LOCK_QUIETLY
+};
+
+struct locker_ops {
+	/*
+	 * Try to take the lock of an upload id, without waiting: ERR_LOCKED if
+	 * somebody has it.  Then the holder has been asked to hurry, and keeps
+	 * being asked until the caller tries again successfully, gives up
+	 * with stop_asking(), or dies.  ERR_UNAVAILABLE: too many ask already.
+	 */
+	MUST_CHECK enum err_code (*acquire)(struct locker *, const char *id,
+	    enum lock_how, struct arena *, struct lock **, struct err *);
+	void (*stop_asking)(struct locker *, const char *id);
+
+	/*
+	 * Has the id been locked since its lock was last retired, by anybody?
+	 * Takes no lock and asks nobody.  A reader without the lock calls this
+	 * before it reads (and once more after, for an upload that is not
+	 * finished): the finisher retires the lock only after its last flush.
+	 */
+	bool (*is_known)(struct locker *, const char *id);
+
+	void (*release)(struct lock *);
+
+	/* Release, and leave nothing of this lock behind: the upload is
+	 * finished or gone and nobody will lock it again. */
+	void (*retire)(struct lock *);
+
+	/* Does somebody ask for the lock we hold?  Cheap (about 1 us). */
+	bool (*wanted)(struct lock *);
+
+	void (*shutdown)(struct locker *);
+};
+
+/* An open locker.  Back ends embed this and add their own. */
+struct locker {
+	const char *name;
+	const struct locker_ops *ops;
+};
+
+/* What a back end exports: const struct locker_class locker_NAME. */
+struct locker_class {
+	/* As in  lock: { type = "flock"; }  in the configuration. */
+	const char *name;
+
+	MUST_CHECK enum err_code (*open)(
+	    const struct conf *, struct locker **, struct err *);
+};
+
+/*
+ * Open the locker that lock.type names.  lock.path "" is store.path.  After a
+ * fork every process opens its own.
+ */
+MUST_CHECK enum err_code locker_open(
+    const struct conf *, struct locker **, struct err *);
+
+/* The names of the back ends built in, NULL after the last. */
+const char *locker_name(size_t n);
+
+#endif

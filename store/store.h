@@ -1,0 +1,290 @@
+/*
+ * store.h - where uploads live.
+ *
+ * A back end implements struct store_class and struct store_core, and as many
+ * of the capability tables below as it can.  A table that is NULL is a
+ * capability the store lacks: the protocol core then neither advertises the
+ * extension nor routes its method.  A table that is set is set completely;
+ * store_open() refuses half-filled ones.
+ *
+ * Locking is not a store's concern: whoever wants to change an upload takes
+ * its lock first and says so with claim().  Without the lock an upload is
+ * opened to be looked at, no more, and is trusted only if it is finished,
+ * because finished uploads never change.  An upload that new_upload() just
+ * made needs neither lock nor claim() while nobody else can know its id.
+ *
+ * Memory: strings and structs that a store hands out come from the arena it
+ * was given.  An open upload or stream is the only thing to close.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/err.h"
+
+/* One "key value" of a list, in the order in which they came. */
+struct pair {
+	struct pair *next;
+	const char *key;
+	const char *value;
+	size_t value_len; /* decoded values may hold any byte */
+};
+
+/* All we know about one upload. */
+struct file_info {
+	const char *id;
+
+	/* The announced size in bytes; meaningless while size_deferred. */
+	int64_t size;
+	bool size_deferred;
+
+	/* How many bytes count. */
+	int64_t offset;
+
+	/* Decoded, and the header as the client sent it; NULL if none. */
+	const struct pair *metadata;
+	const char *metadata_raw;
+
+	/*
+	 * Concatenation: a partial upload is a piece of a later one.  A final
+	 * one was made of the parts[] (NULL-terminated) and takes no PATCH.
+	 */
+	bool is_partial;
+	bool is_final;
+	const char *const *parts;
+
+	/* Upload-Concat of a final upload as the client sent it; or NULL. */
+	const char *concat_raw;
+
+	/* Seconds since the epoch; 0 is never.  finished is when offset had
+	 * reached size and finish() was done with it. */
+	int64_t created;
+	int64_t expires;
+	int64_t finished;
+
+	/* Who created it, where ownership is enforced; NULL if nobody. */
+	const char *owner;
+
+	/* Where the bytes are, in the store's own words; for hooks. */
+	const struct pair *storage;
+};
+
+struct data_store;
+
+/*
+ * An upload somebody has open.  Back ends embed this and add their own.  The
+ * functions below keep info current.
+ */
+struct upload {
+	struct data_store *store;
+	struct file_info info;
+
+	/*
+	 * May what info says be told to a client as it is?  False while there
+	 * is something to repair or, where an acknowledged offset must
+	 * survive a power loss, to flush: claim() and confirm() do that.
+	 */
+	bool settled;
+};
+
+/*
+ * The content of an upload on its way out.  fd and path are offers: a
+ * transport may use sendfile() or X-Sendfile if they are not -1 and NULL.
+ */
+struct stream {
+	int64_t length;
+	int fd;
+	const char *path;
+};
+
+/* DataStore: what every store can do. */
+struct store_core {
+	/*
+	 * Create an empty upload as described by info and open it.  The id is
+	 * chosen by the caller; ERR_EXISTS if it is taken.
+	 */
+	MUST_CHECK enum err_code (*new_upload)(struct data_store *,
+	    const struct file_info *, struct arena *, struct upload **,
+	    struct err *);
+
+	/*
+	 * Open an existing upload to look at it.  No lock is needed, nothing
+	 * is changed, and info is a snapshot: true for ever if the upload is
+	 * finished, else true at some moment and good for no more than HEAD
+	 * (if settled) and for deciding whether to lock.  ERR_NOT_FOUND if
+	 * there is none.  ERR_CORRUPT if its record is damaged or something
+	 * else is in its place: then *up is still set, info holds no more
+	 * than the id, and the upload can be terminated and closed.
+	 */
+	MUST_CHECK enum err_code (*get_upload)(struct data_store *,
+	    const char *id, struct arena *, struct upload **, struct err *);
+
+	/*
+	 * The caller holds the lock of this upload now: read it again, repair
+	 * what a crash left behind, and let the functions below change it.  If
+	 * a crash came between the last byte and the finish, info.offset is
+	 * info.size and the upload is not finished: the caller goes on to
+	 * finish().  ERR_NOT_FOUND if it was terminated meanwhile.
+	 */
+	MUST_CHECK enum err_code (*claim)(struct upload *, struct err *);
+
+	/*
+	 * Make info.offset as safe as the durability mode promises for an
+	 * acknowledged offset.  Needs the lock unless the upload is finished.
+	 */
+	MUST_CHECK enum err_code (*confirm)(struct upload *, struct err *);
+
+	/*
+	 * WriteChunk, in three steps, for an upload that is claimed or was
+	 * just created.  write_begin() starts at info.offset; bytes on
+	 * probation count only once write_end() keeps them, even if the
+	 * process is killed in between.  write() appends, advances
+	 * info.offset by what it stored, and on an error still tells the truth
+	 * there.  write_end() makes the bytes as safe as the durability mode
+	 * promises, or takes all of them back; what declare_length() and
+	 * set_expiry() were told since write_begin() shares its fate.  When
+	 * info.offset has reached info.size the caller goes on to finish(),
+	 * and write_end() leaves the flushes to that.
+	 */
+	MUST_CHECK enum err_code (*write_begin)(
+	    struct upload *, bool on_probation, struct err *);
+	MUST_CHECK enum err_code (*write)(
+	    struct upload *, const void *, size_t, struct err *);
+	MUST_CHECK enum err_code (*write_end)(
+	    struct upload *, bool keep, struct err *);
+
+	/* Let go of an upload; it stays in the store. */
+	void (*close)(struct upload *);
+
+	/* Let go of the store itself, at exit. */
+	void (*shutdown)(struct data_store *);
+};
+
+/* TerminaterDataStore: DELETE, extension "termination". */
+struct store_terminater {
+	MUST_CHECK enum err_code (*terminate)(struct upload *, struct err *);
+};
+
+/*
+ * FinisherDataStore: called when offset has reached size.  A crash may make
+ * us call it again for the same upload; the second time must do no harm.
+ * In a store without this table an upload is finished when it is whole.
+ */
+struct store_finisher {
+	MUST_CHECK enum err_code (*finish)(struct upload *, struct err *);
+
+	/*
+	 * Somebody (a pre-finish hook) refused: give the last byte back, so
+	 * that nobody sees a whole upload and the client's retry tries again.
+	 * An empty upload has no such byte; the caller terminates it.
+	 */
+	MUST_CHECK enum err_code (*refuse)(struct upload *, struct err *);
+};
+
+/* GetReaderDataStore: GET, not part of tus. */
+struct store_reader {
+	MUST_CHECK enum err_code (*open)(struct upload *, int64_t from,
+	    struct arena *, struct stream **, struct err *);
+	ssize_t (*read)(struct stream *, void *, size_t, struct err *);
+	void (*close)(struct stream *);
+};
+
+/* ConcaterDataStore: extension "concatenation". */
+struct store_concater {
+	/*
+	 * Create dst, whole and finished, from the uploads that dst->parts
+	 * names, in this order; dst->size is what the caller found their sum
+	 * to be.  Until it returns ERR_OK nobody can see dst.  The parts are
+	 * finished, hence not locked; ERR_NOT_FOUND if one is gone by now,
+	 * ERR_CONFLICT if one is not finished or not of the size it had.
+	 */
+	MUST_CHECK enum err_code (*concat)(struct data_store *,
+	    const struct file_info *dst, struct arena *, struct upload **,
+	    struct err *);
+};
+
+/* LengthDeferrerDataStore: extension "creation-defer-length". */
+struct store_length_declarer {
+	/*
+	 * The length is known now.  Takes effect at once, or, between
+	 * write_begin() and write_end(), in info at once and in the store
+	 * together with the bytes.  Not below info.offset.
+	 */
+	MUST_CHECK enum err_code (*declare_length)(
+	    struct upload *, int64_t, struct err *);
+};
+
+/* Extension "expiration", and the sweep that carries it out. */
+struct store_expirer {
+	/* Seconds since the epoch, 0 is never; takes effect as a declared
+	 * length does. */
+	MUST_CHECK enum err_code (*set_expiry)(
+	    struct upload *, int64_t when, struct err *);
+
+	/* Walk all uploads, from *cursor NULL; *id is NULL after the last,
+	 * and then the cursor is gone.  In no order; what comes or goes
+	 * meanwhile may or may not be seen. */
+	MUST_CHECK enum err_code (*walk_next)(struct data_store *,
+	    void **cursor, struct arena *, const char **id, struct err *);
+};
+
+/* An open store.  Back ends embed this and add their own. */
+struct data_store {
+	const char *name;
+
+	/* Never NULL. */
+	const struct store_core *core;
+
+	/* NULL if this store cannot. */
+	const struct store_terminater *terminater;
+	const struct store_finisher *finisher;
+	const struct store_reader *reader;
+	const struct store_concater *concater;
+	const struct store_length_declarer *length_declarer;
+	const struct store_expirer *expirer;
+};
+
+/* Has every announced byte arrived? */
+static inline bool
+upload_is_whole(const struct upload *up)
+{
+	return !up->info.size_deferred && up->info.offset == up->info.size;
+}
+
+/*
+ * Finished uploads never change.  The only test for it there is: whole, and
+ * where the store has a finisher, it was done with it.
+ */
+static inline bool
+upload_is_finished(const struct upload *up)
+{
+	return upload_is_whole(up) &&
+	    (up->store->finisher == NULL || up->info.finished != 0);
+}
+
+/* What a back end exports: const struct store_class store_NAME. */
+struct store_class {
+	/* As in  store: { type = "file"; }  in the configuration. */
+	const char *name;
+
+	MUST_CHECK enum err_code (*open)(
+	    const struct conf *, struct data_store **, struct err *);
+};
+
+/*
+ * Open the store that store.type names.  ERR_INVALID for a back end that is
+ * not built in, or whose capability tables are half-filled.
+ */
+MUST_CHECK enum err_code store_open(
+    const struct conf *, struct data_store **, struct err *);
+
+/* The names of the back ends built in, NULL after the last. */
+const char *store_name(size_t n);
+
+#endif
