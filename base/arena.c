@@ -1,0 +1,176 @@
+/*
+ * arena.c - blocks that are filled from the front and forgotten together.
+ */
+#include "config.h"
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+
+/* Room for an ordinary request with its headers, in two pages. */
+#define BLOCK_SIZE ((size_t)8192)
+
+struct block {
+	struct block *next;
+	size_t size;
+	size_t used;
+	alignas(max_align_t) char data[];
+};
+
+struct arena {
+	/* The newest block first; the last is the one we keep. */
+	struct block *blocks;
+};
+
+void
+out_of_memory(void)
+{
+	static const char text[] = "tusfcgi: out of memory, giving up; "
+				   "uploads stay as they are\n";
+
+	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	_exit(1);
+}
+
+void *
+must_alloc(size_t size)
+{
+	void *p = calloc(1, size > 0 ? size : 1);
+
+	if (p == NULL)
+		out_of_memory();
+	return p;
+}
+
+char *
+must_strdup(const char *s)
+{
+	size_t len = strlen(s) + 1;
+
+	return memcpy(must_alloc(len), s, len);
+}
+
+static struct block *
+add_block(struct arena *a, size_t size)
+{
+	struct block *b;
+
+	if (size > SIZE_MAX - sizeof(*b))
+		out_of_memory();
+	b = malloc(sizeof(*b) + size);
+	if (b == NULL)
+		out_of_memory();
+	b->size = size;
+	b->used = 0;
+	b->next = a->blocks;
+	a->blocks = b;
+	return b;
+}
+
+struct arena *
+arena_new(void)
+{
+	struct arena *a = must_alloc(sizeof(*a));
+
+	(void)add_block(a, BLOCK_SIZE - sizeof(struct block));
+	return a;
+}
+
+static void
+free_blocks(struct arena *a, const struct block *last)
+{
+	struct block *b;
+
+	while ((b = a->blocks) != last) {
+		a->blocks = b->next;
+		free(b);
+	}
+}
+
+void
+arena_free(struct arena *a)
+{
+	free_blocks(a, NULL);
+	free(a);
+}
+
+void
+arena_reset(struct arena *a)
+{
+	struct block *first = a->blocks;
+
+	while (first->next != NULL)
+		first = first->next;
+	free_blocks(a, first);
+	first->used = 0;
+}
+
+void *
+arena_alloc(struct arena *a, size_t size)
+{
+	const size_t align = alignof(max_align_t);
+	struct block *b = a->blocks;
+	void *p;
+
+	if (size > SIZE_MAX - align)
+		out_of_memory();
+	size = (size + align - 1) / align * align;
+	if (size > b->size - b->used)
+		b = add_block(a, size > BLOCK_SIZE ? size : BLOCK_SIZE);
+	p = b->data + b->used;
+	b->used += size;
+	return memset(p, 0, size);
+}
+
+char *
+arena_memdup(struct arena *a, const void *src, size_t len)
+{
+	char *copy;
+
+	if (len == SIZE_MAX)
+		out_of_memory();
+	copy = arena_alloc(a, len + 1);
+	if (len > 0)
+		memcpy(copy, src, len);
+	return copy;
+}
+
+char *
+arena_strdup(struct arena *a, const char *s)
+{
+	return s == NULL ? NULL : arena_memdup(a, s, strlen(s));
+}
+
+char *
+arena_vprintf(struct arena *a, const char *fmt, va_list ap)
+{
+	va_list again;
+	char *s;
+	int len;
+
+	va_copy(again, ap);
+	len = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	if (len < 0)
+		out_of_memory();
+	s = arena_alloc(a, (size_t)len + 1);
+	(void)vsnprintf(s, (size_t)len + 1, fmt, ap);
+	return s;
+}
+
+char *
+arena_printf(struct arena *a, const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+
+	va_start(ap, fmt);
+	s = arena_vprintf(a, fmt, ap);
+	va_end(ap);
+	return s;
+}

@@ -1,0 +1,59 @@
+/*
+ * err.c - fill in a struct err where a problem is noticed.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+
+enum err_code
+err_set(struct err *e, enum err_code code, const char *fmt, ...)
+{
+	va_list ap;
+
+	e->code = code;
+	e->sys = 0;
+	va_start(ap, fmt);
+	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+static enum err_code
+code_of_errno(int sys)
+{
+	switch (sys) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return ERR_NO_SPACE;
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return ERR_UNAVAILABLE;
+	default:
+		return ERR_SYSTEM;
+	}
+}
+
+enum err_code
+err_sys(struct err *e, const char *fmt, ...)
+{
+	int sys = errno;
+	size_t len;
+	va_list ap;
+
+	e->code = code_of_errno(sys);
+	e->sys = sys;
+	va_start(ap, fmt);
+	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	len = strlen(e->text);
+	(void)snprintf(
+	    e->text + len, sizeof(e->text) - len, ": %s", strerror(sys));
+	return e->code;
+}

@@ -1,0 +1,201 @@
+/*
+ * fs.c - files, with EINTR and short writes dealt with once and for all.
+ */
+#include "config.h"
+
+#include <sys/statvfs.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+#define OPEN_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+
+enum err_code
+fs_open_dir(const char *path, int *dirfd, struct err *e)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return err_sys(e, "open directory %s", path);
+	if (fstat(fd, &st) == -1) {
+		(void)err_sys(e, "stat %s", path);
+		(void)close(fd);
+		return e->code;
+	}
+	if ((st.st_mode & S_IWOTH) != 0) {
+		(void)close(fd);
+		return err_set(e, ERR_INVALID,
+		    "%s: everybody may write to it; run: chmod o-w %s", path,
+		    path);
+	}
+	*dirfd = fd;
+	return ERR_OK;
+}
+
+static enum err_code
+check_regular(int fd, const char *name, struct stat *st, struct err *e)
+{
+	if (fstat(fd, st) == -1)
+		return err_sys(e, "stat %s", name);
+	if (!S_ISREG(st->st_mode))
+		return err_set(e, ERR_CORRUPT, "%s: not a regular file", name);
+	if (st->st_nlink > 1)
+		return err_set(
+		    e, ERR_CORRUPT, "%s: has more than one link", name);
+	return ERR_OK;
+}
+
+/* What openat() says about a thing that is there but is no plain file. */
+static bool
+is_odd_file(int sys)
+{
+	return sys == ELOOP || sys == EISDIR || sys == ENXIO || sys == ENOTDIR;
+}
+
+enum err_code
+fs_open_at(int dirfd, const char *name, int flags, int *fd, struct stat *st,
+    struct err *e)
+{
+	struct stat own;
+	enum err_code rc;
+	int f;
+
+	do
+		f = openat(dirfd, name, flags | OPEN_FLAGS);
+	while (f == -1 && errno == EINTR);
+	if (f == -1 && errno == ENOENT)
+		return err_set(e, ERR_NOT_FOUND, "%s: not there", name);
+	if (f == -1 && is_odd_file(errno))
+		return err_set(e, ERR_CORRUPT, "%s: not a regular file", name);
+	if (f == -1)
+		return err_sys(e, "open %s", name);
+	rc = check_regular(f, name, st != NULL ? st : &own, e);
+	if (rc != ERR_OK) {
+		(void)close(f);
+		return rc;
+	}
+	*fd = f;
+	return ERR_OK;
+}
+
+enum err_code
+fs_create_at(int dirfd, const char *name, mode_t mode, int *fd, struct err *e)
+{
+	int f;
+
+	do
+		f = openat(
+		    dirfd, name, O_RDWR | O_CREAT | O_EXCL | OPEN_FLAGS, mode);
+	while (f == -1 && errno == EINTR);
+	if (f == -1 && errno == EEXIST)
+		return err_set(e, ERR_EXISTS, "%s: exists", name);
+	if (f == -1)
+		return err_sys(e, "create %s", name);
+	*fd = f;
+	return ERR_OK;
+}
+
+enum err_code
+fs_pwrite(int fd, const void *buf, size_t len, int64_t off, size_t *done,
+    struct err *e)
+{
+	const char *p = buf;
+	size_t n = 0;
+	ssize_t w;
+
+	while (n < len) {
+		w = pwrite(fd, p + n, len - n, (off_t)(off + (int64_t)n));
+		if (w == -1 && errno == EINTR)
+			continue;
+		if (w == 0)
+			errno = EIO;
+		if (w <= 0)
+			break;
+		n += (size_t)w;
+	}
+	if (done != NULL)
+		*done = n;
+	if (n == len)
+		return ERR_OK;
+	return err_sys(e, "write %zu bytes at %lld", len - n,
+	    (long long)(off + (int64_t)n));
+}
+
+enum err_code
+fs_pread(
+    int fd, void *buf, size_t size, int64_t off, size_t *got, struct err *e)
+{
+	char *p = buf;
+	size_t n = 0;
+	ssize_t r = 1;
+
+	while (n < size && r != 0) {
+		r = pread(fd, p + n, size - n, (off_t)(off + (int64_t)n));
+		if (r == -1 && errno == EINTR)
+			continue;
+		if (r == -1)
+			return err_sys(
+			    e, "read at %lld", (long long)(off + (int64_t)n));
+		n += (size_t)r;
+	}
+	*got = n;
+	return ERR_OK;
+}
+
+enum err_code
+fs_sync_data(int fd, const char *name, struct err *e)
+{
+	return fdatasync(fd) == 0 ? ERR_OK : err_sys(e, "flush %s", name);
+}
+
+enum err_code
+fs_sync(int fd, const char *name, struct err *e)
+{
+	return fsync(fd) == 0 ? ERR_OK : err_sys(e, "flush %s", name);
+}
+
+enum err_code
+fs_truncate(int fd, int64_t size, const char *name, struct err *e)
+{
+	int rc;
+
+	do
+		rc = ftruncate(fd, (off_t)size);
+	while (rc == -1 && errno == EINTR);
+	if (rc == -1)
+		return err_sys(e, "truncate %s to %lld", name, (long long)size);
+	return ERR_OK;
+}
+
+enum err_code
+fs_rename_at(int dirfd, const char *from, const char *to, struct err *e)
+{
+	if (renameat(dirfd, from, dirfd, to) == -1)
+		return err_sys(e, "rename %s to %s", from, to);
+	return ERR_OK;
+}
+
+enum err_code
+fs_unlink_at(int dirfd, const char *name, struct err *e)
+{
+	if (unlinkat(dirfd, name, 0) == -1 && errno != ENOENT)
+		return err_sys(e, "remove %s", name);
+	return ERR_OK;
+}
+
+enum err_code
+fs_free_space(int dirfd, int64_t *bytes, struct err *e)
+{
+	struct statvfs v;
+
+	if (fstatvfs(dirfd, &v) == -1)
+		return err_sys(e, "ask for free space");
+	if (__builtin_mul_overflow(v.f_bavail, v.f_frsize, bytes))
+		*bytes = INT64_MAX;
+	return ERR_OK;
+}

@@ -1,0 +1,46 @@
+/*
+ * id.c - upload ids.
+ */
+#include "config.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <uuid/uuid.h>
+
+#include "base/id.h"
+
+#define LETTERS_DIGITS                                                         \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
+/* How many digits id_new() makes. */
+#define OUR_LEN 32
+
+void
+id_new(char id[ID_MAX + 1])
+{
+	static const char digit[] = "0123456789abcdef";
+	uuid_t u;
+	size_t i;
+
+	/* Not uuid_generate(), which may fall back to time and address. */
+	uuid_generate_random(u);
+	for (i = 0; i < sizeof(u); i++) {
+		id[2 * i] = digit[u[i] >> 4];
+		id[2 * i + 1] = digit[u[i] & 15];
+	}
+	id[OUR_LEN] = '\0';
+}
+
+bool
+id_is_valid(const char *s)
+{
+	size_t len = strspn(s, LETTERS_DIGITS);
+
+	return len >= 1 && len <= ID_MAX && s[len] == '\0';
+}
+
+bool
+id_is_ours(const char *s)
+{
+	return strspn(s, "0123456789abcdef") == OUR_LEN && s[OUR_LEN] == '\0';
+}
