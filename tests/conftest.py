@@ -1,0 +1,27 @@
+"""Fixtures that every black-box test may use; see lib/rig.py."""
+
+import pytest
+
+from lib import rig
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A factory: server(front_end="nginx", config={...}) -> rig.Server.
+
+    Everything it started is stopped at the end of the test, and a report of
+    a sanitizer in a log fails the test.
+    """
+    started = []
+
+    def start(front_end="nginx", **options):
+        one = rig.Server(tmp_path, front_end, **options)
+        started.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in reversed(started):
+        one.stop()
+    for one in started:
+        one.check_logs()

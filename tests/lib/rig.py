@@ -1,0 +1,282 @@
+"""Runs tusfcgi behind a real web server, both as plain subprocesses.
+
+    server = rig.Server(tmp_path, "nginx", config={"max_size": "1M"})
+    server.start()
+    server.url        http://127.0.0.1:PORT/files/
+    server.uploads    the directory of the store
+    server.log()      what tusfcgi wrote to stderr
+    server.stop_app(signal.SIGKILL); server.start_app()     a crash and a restart
+
+The program is $TUSFCGI, else build/tusfcgi in the tree.  The web server reads
+the snippet that we ship, with the paths replaced, never a copy of it.  It all
+works as root and as anybody, on ports that are free at the moment.
+
+A front end is one class with start(), registered in FRONT_ENDS.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[2]
+SANITIZER = re.compile(
+    r"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer")
+PATIENCE = 20.0
+
+
+def program(name="tusfcgi"):
+    """The path of a program of ours."""
+    return os.environ.get(name.upper(), str(TREE / "build" / name))
+
+
+def have(command):
+    """Is there such a command, in /usr/sbin too?"""
+    return shutil.which(command, path=os.environ.get("PATH", "") +
+                        ":/usr/local/sbin:/usr/sbin:/sbin")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, what, patience=PATIENCE):
+    """Ask until the condition holds; fails with what was waited for."""
+    end = time.monotonic() + patience
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {patience} s in vain for {what}")
+        time.sleep(0.02)
+
+
+def accepts(family, address):
+    with socket.socket(family) as s:
+        s.settimeout(1)
+        return s.connect_ex(address) == 0
+
+
+def libconfig(value, depth=0):
+    """A Python value as libconfig writes it; dict, list, str, int, bool."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        rows = "".join(f"{key} = {libconfig(v, depth + 1)};\n"
+                       for key, v in value.items())
+        return rows if depth == 0 else "{\n" + rows + "}"
+    if isinstance(value, (list, tuple)):
+        return "( " + ", ".join(libconfig(v, 1) for v in value) + " )"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def merge(base, extra):
+    """extra over base, group by group."""
+    result = dict(base)
+    for key, value in extra.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            value = merge(result[key], value)
+        result[key] = value
+    return result
+
+
+def spawn(argv, log, cwd=None, env=None):
+    """Starts a program that dies with us, its output in a log."""
+    if have("setpriv"):
+        argv = [have("setpriv"), "--pdeathsig", "TERM"] + list(argv)
+    with open(log, "ab") as out:
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd,
+            env=env)
+
+
+def snippet(path, replacements):
+    """The shipped file with what depends on the place replaced."""
+    text = (TREE / path).read_text()
+    for old, new in replacements.items():
+        assert old in text, f"{path} does not say {old}"
+        text = text.replace(old, new)
+    return text
+
+
+class Nginx:
+    """nginx as packaged, in the foreground, everything below one folder."""
+
+    program = "nginx"
+
+    def start(self, server):
+        home = server.dir / "nginx"
+        home.mkdir(exist_ok=True)
+        (home / "tmp").mkdir(exist_ok=True)
+        tusfcgi = snippet("etc/nginx/tusfcgi.conf", {
+            "unix:/run/tusfcgi/tusfcgi.sock": f"unix:{server.socket}",
+            **server.replace})
+        (home / "tusfcgi.conf").write_text(tusfcgi)
+        (home / "nginx.conf").write_text(self.main(server, home))
+        return spawn(
+            [have("nginx"), "-p", str(home), "-e", str(home / "error.log"),
+             "-c", str(home / "nginx.conf")], server.front_log_path)
+
+    def main(self, server, home):
+        temp = "\n".join(
+            f"{kind}_temp_path {home}/tmp/{kind};" for kind in
+            ("client_body", "fastcgi", "proxy", "scgi", "uwsgi"))
+        root = f"root {server.page};" if server.page else ""
+        user = "user root;" if os.geteuid() == 0 else ""
+        return f"""
+            daemon off; {user} worker_processes 1;
+            pid {home}/nginx.pid; error_log {home}/error.log info;
+            events {{ worker_connections 1024; }}
+            http {{
+                {temp}
+                access_log off;
+                types {{ text/html html; text/css css;
+                         text/javascript js; image/svg+xml svg; }}
+                {server.http_extra}
+                server {{
+                    listen 127.0.0.1:{server.port};
+                    {root}
+                    include {home}/tusfcgi.conf;
+                    {server.extra}
+                }}
+            }}
+            """
+
+
+FRONT_ENDS = {
+    "nginx": Nginx,
+}
+
+
+class Server:
+    """tusfcgi and a web server in front of it."""
+
+    def __init__(self, folder, front_end="nginx", config=None, args=(),
+                 page=None, replace=None, extra="", http_extra="", env=None):
+        """config: nested dict of tusfcgi.conf; args: more of tusfcgi's own;
+        page: a folder of static files for /; replace: more replacements in
+        the snippet; extra: more of the web server's configuration, inside
+        its server block; env: more of the program's environment."""
+        self.dir = Path(tempfile.mkdtemp(prefix="server-", dir=folder))
+        self.dir.chmod(0o755)
+        self.front_end = FRONT_ENDS[front_end]()
+        self.page = page
+        self.replace = replace or {}
+        self.extra = extra
+        self.http_extra = http_extra
+        self.args = list(args)
+        self.env = {**os.environ, **(env or {})}
+        self.uploads = self.dir / "uploads"
+        self.uploads.mkdir()
+        self.log_path = self.dir / "tusfcgi.log"
+        self.front_log_path = self.dir / "front.log"
+        self.socket = self.dir / "tusfcgi.sock"
+        self.short_dir = None
+        if len(str(self.socket)) > 100:
+            self.short_dir = tempfile.mkdtemp(prefix="tusfcgi-", dir="/tmp")
+            self.socket = Path(self.short_dir) / "tusfcgi.sock"
+        self.config_path = self.dir / "tusfcgi.conf"
+        self.configure(config or {})
+        self.app = None
+        self.front = None
+        self.port = None
+
+    def configure(self, config):
+        """Writes tusfcgi.conf; running programs are not told."""
+        base = {"store": {"path": str(self.uploads), "min_free": "1M"},
+                "pool": {"listen": str(self.socket)},
+                "log": {"level": "debug"}}
+        self.config_path.write_text(libconfig(merge(base, config)))
+
+    @property
+    def origin(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self):
+        return f"{self.origin}/files/"
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def front_log(self):
+        logs = [self.front_log_path] + sorted(self.dir.glob("*/error.log"))
+        return "".join(p.read_text(errors="replace")
+                       for p in logs if p.exists())
+
+    def start(self):
+        self.start_app()
+        self.start_front()
+
+    def start_app(self):
+        argv = [program(), "-c", str(self.config_path)] + self.args
+        self.app = spawn(argv, self.log_path, cwd=self.dir, env=self.env)
+
+        def ready():
+            if self.app.poll() is not None:
+                raise RuntimeError(f"tusfcgi left: {self.log()}")
+            return accepts(socket.AF_UNIX, str(self.socket))
+
+        wait_for(ready, "tusfcgi to listen")
+
+    def start_front(self):
+        """Somebody may take the port before we do: then try another."""
+        again = self.port is not None
+        for _ in range(5):
+            self.port = self.port if again else free_port()
+            self.front = self.front_end.start(self)
+            try:
+                wait_for(self.front_is_ready, self.front_end.program)
+                return
+            except ChildProcessError:
+                continue
+        raise RuntimeError(f"no web server: {self.front_log()}")
+
+    def front_is_ready(self):
+        if self.front.poll() is not None:
+            raise ChildProcessError
+        return accepts(socket.AF_INET, ("127.0.0.1", self.port))
+
+    def stop_app(self, how=signal.SIGTERM):
+        """Returns the exit status; SIGKILL must take the workers along."""
+        if self.app is None:
+            return None
+        status = end(self.app, how)
+        self.app = None
+        return status
+
+    def stop_front(self):
+        if self.front is not None:
+            end(self.front, signal.SIGTERM)
+            self.front = None
+
+    def stop(self):
+        self.stop_front()
+        self.stop_app()
+        if self.short_dir:
+            shutil.rmtree(self.short_dir, ignore_errors=True)
+
+    def check_logs(self):
+        """No sanitizer may have complained."""
+        text = self.log() if self.log_path.exists() else ""
+        assert not SANITIZER.search(text), text[-20000:]
+
+
+def end(process, how):
+    process.send_signal(how)
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
