@@ -94,7 +94,8 @@ struct upload {
 };
 
 /*
- * The content of an upload on its way out.  fd and path are offers: a
+ * The content of an upload on its way out.  It stays readable when the upload
+ * is closed, and even when it is terminated.  fd and path are offers: a
  * transport may use sendfile() or X-Sendfile if they are not -1 and NULL.
  */
 struct stream {

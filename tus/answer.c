@@ -1,0 +1,159 @@
+/*
+ * answer.c - make the response, and let go of everything that is open.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "tus/call.h"
+
+/* May it be (part of) a header value as it is? */
+static bool
+is_header_text(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < 0x20 ? *s != '\t' : *s == 0x7f)
+			return false;
+	return true;
+}
+
+void
+tus_header(struct tus_call *c, const char *key, const char *value)
+{
+	struct pair *p;
+
+	if (!is_header_text(value))
+		return;
+	p = arena_alloc(c->arena, sizeof(*p));
+	p->key = key;
+	p->value = value;
+	p->value_len = strlen(value);
+	*c->header_end = p;
+	c->header_end = &p->next;
+}
+
+void
+tus_header_int(struct tus_call *c, const char *key, int64_t value)
+{
+	tus_header(c, key, arena_printf(c->arena, "%" PRId64, value));
+}
+
+void
+tus_header_expires(struct tus_call *c)
+{
+	char *date;
+
+	if (!tus_has_expiry(c->srv) || c->up->info.expires == 0 ||
+	    upload_is_finished(c->up))
+		return;
+	date = arena_alloc(c->arena, CLOCK_HTTP_DATE_MAX);
+	clock_http_date(c->up->info.expires, date);
+	tus_header(c, "Upload-Expires", date);
+}
+
+static bool
+is_host(const char *s)
+{
+	return s != NULL && *s != '\0' &&
+	    s[strspn(s,
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		"0123456789.:[]-")] == '\0';
+}
+
+const char *
+tus_location(const struct tus_call *c, const char *id)
+{
+	const struct tus_request *req = c->req;
+	const char *base = req->base != NULL ? req->base : "";
+	const char *scheme = "http";
+
+	switch (c->srv->location) {
+	case TUS_LOCATION_BASE:
+		return arena_printf(
+		    c->arena, "%s%s/%s", c->srv->location_base, base, id);
+	case TUS_LOCATION_ABSOLUTE:
+		if (!is_host(req->host))
+			break;
+		if (req->scheme != NULL && strcmp(req->scheme, "https") == 0)
+			scheme = "https";
+		return arena_printf(
+		    c->arena, "%s://%s%s/%s", scheme, req->host, base, id);
+	case TUS_LOCATION_PATH:
+		break;
+	}
+	return arena_printf(c->arena, "%s/%s", base, id);
+}
+
+/* What the log wants to know, before the upload is closed. */
+static void
+note_outcome(struct tus_call *c)
+{
+	struct tus_outcome *o = &c->res.outcome;
+
+	o->offset = -1;
+	if (c->id[0] != '\0')
+		o->id = c->id;
+	if (c->up != NULL && c->up->info.id != NULL) {
+		o->id = arena_strdup(c->arena, c->up->info.id);
+		o->offset = c->up->info.offset;
+	}
+	o->received = c->received;
+}
+
+enum tus_step
+tus_done(struct tus_call *c, int status)
+{
+	struct tus_response *res = &c->res;
+
+	tus_header(c, "Tus-Resumable", TUS_VERSION);
+	tus_header(c, "X-Content-Type-Options", "nosniff");
+	if (c->method != TUS_OPTIONS && res->content == NULL && status != 304)
+		tus_header(c, "Cache-Control", "no-store");
+	tus_cors_headers(c);
+	res->status = status;
+	res->reason = tus_reason(status);
+	res->bodiless = c->method == TUS_HEAD || status == 204 || status == 304;
+	if (res->bodiless)
+		res->text = NULL;
+	note_outcome(c);
+	tus_let_go(c);
+	c->is_done = true;
+	return TUS_DONE;
+}
+
+enum tus_step
+tus_refuse(struct tus_call *c, enum tus_refusal why)
+{
+	const struct tus_answer *answer = tus_answer(why);
+
+	c->res.outcome.code = answer->code;
+	if (c->method != TUS_HEAD)
+		tus_header(c, "Content-Type", "text/plain; charset=utf-8");
+	c->res.text =
+	    arena_printf(c->arena, "%s: %s\n", answer->code, answer->text);
+	if (answer->status == 405)
+		tus_header(c, "Allow", tus_allow(c));
+	if (answer->status == 412)
+		tus_header(c, "Tus-Version", TUS_VERSION);
+	if (answer->status == 423 || answer->status == 503)
+		tus_header(c, "Retry-After", "1");
+	if (answer->status == 413 && c->max_size > 0)
+		tus_header_int(c, "Tus-Max-Size", c->max_size);
+	if (why == TUS_WRONG_OFFSET)
+		tus_header_int(c, "Upload-Offset", c->up->info.offset);
+	return tus_done(c, answer->status);
+}
+
+enum tus_step
+tus_fail(struct tus_call *c)
+{
+	enum tus_refusal why = tus_refusal_for(c->res.err.code);
+
+	/* A client that gets a 5xx for HEAD starts all over again, so what
+	 * will pass is told as a lock. */
+	if (why == TUS_TOO_BUSY && c->method == TUS_HEAD)
+		why = TUS_LOCKED;
+	return tus_refuse(c, why);
+}

@@ -1,0 +1,196 @@
+/*
+ * call.h - one request in the making; private to tus/.
+ *
+ * A method's handler is called by tus_begin(), again and again while it says
+ * TUS_BUSY, and leaves what it has found out in the call.  Whatever ends a
+ * call goes through tus_refuse() or tus_done(), which close the upload, give
+ * the lock back and make the response.
+ */
+#ifndef TUS_CALL_H
+#define TUS_CALL_H
+
+#include "tus/checksum.h"
+#include "tus/parse.h"
+#include "tus/tus.h"
+
+enum tus_method {
+	TUS_POST,
+	TUS_HEAD,
+	TUS_PATCH,
+	TUS_DELETE,
+	TUS_GET,
+	TUS_OPTIONS,
+	TUS_METHOD_MAX
+};
+
+/* Why a request is refused; refuse.c has status, code and text of each. */
+enum tus_refusal {
+	TUS_UNSUPPORTED_VERSION,
+	TUS_ORIGIN_NOT_ALLOWED,
+	TUS_OWNER_UNKNOWN,
+	TUS_METHOD_NOT_ALLOWED,
+	TUS_NOT_FOUND,
+	TUS_GONE,
+	TUS_LOCKED,
+	TUS_INTERRUPTED,
+	TUS_TIMED_OUT,
+	TUS_SHUTTING_DOWN,
+	TUS_TOO_BUSY,
+	TUS_BAD_CONTENT_TYPE,
+	TUS_BAD_CONTENT_LENGTH,
+	TUS_BAD_LENGTH,
+	TUS_LENGTH_MISSING,
+	TUS_LENGTH_AMBIGUOUS,
+	TUS_BAD_DEFER_LENGTH,
+	TUS_LENGTH_CHANGED,
+	TUS_LENGTH_TOO_SMALL,
+	TUS_TOO_LARGE,
+	TUS_BEYOND_LENGTH,
+	TUS_BAD_OFFSET,
+	TUS_WRONG_OFFSET,
+	TUS_BAD_METADATA,
+	TUS_METADATA_TOO_LARGE,
+	TUS_NO_CONCATENATION,
+	TUS_BAD_CONCAT,
+	TUS_PART_NOT_FINISHED,
+	TUS_PART_NOT_PARTIAL,
+	TUS_FINAL_WITH_LENGTH,
+	TUS_FINAL_WITH_BODY,
+	TUS_MODIFY_FINAL,
+	TUS_KEEP_FINISHED,
+	TUS_BAD_CHECKSUM,
+	TUS_UNKNOWN_ALGORITHM,
+	TUS_CHECKSUM_TRAILER,
+	TUS_CHECKSUM_MISMATCH,
+	TUS_UNEXPECTED_END,
+	TUS_BAD_RANGE,
+	TUS_NO_SPACE,
+	TUS_INTERNAL,
+	TUS_REFUSAL_MAX
+};
+
+/* What the body is for. */
+enum tus_body {
+	/* Append it to up. */
+	TUS_BODY_APPEND,
+	/* Likewise, but the upload is made when the body shows itself. */
+	TUS_BODY_CREATE,
+	/* There should be none: the upload is finished. */
+	TUS_BODY_EMPTY
+};
+
+struct tus_call {
+	const struct tus_server *srv;
+	const struct tus_request *req;
+	struct arena *arena;
+
+	struct tus_response res;
+	struct pair **header_end;
+
+	enum tus_method method;
+	const struct tus_route *route;
+	/* "" where the collection is meant. */
+	char id[TUS_ID_MAX + 1];
+	bool is_done;
+
+	/* What is open.  asked: the locker still asks for us. */
+	struct upload *up;
+	struct lock *lock;
+	bool asked;
+	bool retire;
+	int64_t locked_at;
+
+	/* From the headers; -1 where absent. */
+	int64_t content_length;
+	int64_t length;
+	int64_t offset;
+	int64_t max_size;
+	struct tus_sum sum;
+	bool has_sum;
+	bool has_type;
+
+	/* Creation: what the upload will be. */
+	struct file_info create;
+	struct tus_concat concat;
+
+	/*
+	 * The body.  limit is the offset that it must not pass.  Where nobody
+	 * knows how long it is, the byte that would make the upload whole is
+	 * kept in last until the end has been seen: a kill before that must
+	 * not leave a whole upload of which the rest was yet to be refused.
+	 */
+	enum tus_body body;
+	bool is_writing;
+	int64_t limit;
+	int64_t received;
+	char last;
+	bool has_last;
+	struct tus_digest *digest;
+};
+
+/* handle.c: the routes. */
+const char *tus_allow(const struct tus_call *);
+bool tus_has_concat(const struct tus_server *);
+bool tus_has_defer(const struct tus_server *);
+bool tus_has_expiry(const struct tus_server *);
+
+/* answer.c: the response.  All end the call. */
+enum tus_step tus_done(struct tus_call *, int status);
+enum tus_step tus_refuse(struct tus_call *, enum tus_refusal);
+/* Refuse as res.err says. */
+enum tus_step tus_fail(struct tus_call *);
+void tus_header(struct tus_call *, const char *key, const char *value);
+void tus_header_int(struct tus_call *, const char *key, int64_t value);
+void tus_header_expires(struct tus_call *);
+/* The path or URL of an upload, as tus_server.location wants it. */
+const char *tus_location(const struct tus_call *, const char *id);
+
+/* refuse.c */
+struct tus_answer {
+	int status;
+	const char *code;
+	const char *text;
+};
+const struct tus_answer *tus_answer(enum tus_refusal);
+enum tus_refusal tus_refusal_for(enum err_code);
+const char *tus_reason(int status);
+
+/* receive.c: the n-th algorithm that the server takes, NULL after the last. */
+const char *tus_checksum_offered(const struct tus_server *, size_t n);
+
+/* cors.c: false if the origin is refused. */
+bool tus_cors_allows(const struct tus_call *);
+void tus_cors_headers(struct tus_call *);
+
+/*
+ * open.c: these answer and have already refused.  look: open without a lock;
+ * claim: lock and read again, TUS_RECEIVE when that is done.
+ */
+bool tus_look(struct tus_call *);
+enum tus_step tus_claim(struct tus_call *);
+bool tus_is_expired(const struct tus_call *);
+bool tus_finish(struct tus_call *);
+void tus_let_go(struct tus_call *);
+
+/* receive.c: append a body to c->up, from c->up->info.offset on. */
+#define TUS_BODY_TYPE "application/offset+octet-stream"
+bool tus_check_content_length(struct tus_call *);
+bool tus_check_sum_header(struct tus_call *);
+bool tus_check_size(struct tus_call *);
+enum tus_step tus_start_body(struct tus_call *);
+
+/* create.c: tus_create_upload() makes c->create, tus_uncreate() removes it. */
+bool tus_create_upload(struct tus_call *);
+enum tus_step tus_answer_created(struct tus_call *);
+void tus_uncreate(struct tus_call *);
+
+/* One file per method. */
+enum tus_step tus_options(struct tus_call *);
+enum tus_step tus_post(struct tus_call *);
+enum tus_step tus_concat(struct tus_call *);
+enum tus_step tus_head(struct tus_call *);
+enum tus_step tus_patch(struct tus_call *);
+enum tus_step tus_delete(struct tus_call *);
+enum tus_step tus_get(struct tus_call *);
+
+#endif

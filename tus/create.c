@@ -1,0 +1,193 @@
+/*
+ * create.c - POST: make a new upload, perhaps with its first bytes.
+ *
+ * Nothing is made before all headers are checked and, where a body is
+ * announced, before it shows itself; and what was made for a request that
+ * then fails is removed, since the client never learned where it is.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "tus/call.h"
+
+/* A new id is taken once in 2^122; more often means that something is wrong. */
+#define ID_TRIES 3
+
+static bool
+refuse(struct tus_call *c, enum tus_refusal why)
+{
+	(void)tus_refuse(c, why);
+	return false;
+}
+
+static bool
+check_concat(struct tus_call *c)
+{
+	const struct tus_request *req = c->req;
+
+	if (req->upload_concat == NULL)
+		return true;
+	if (!tus_has_concat(c->srv))
+		return refuse(c, TUS_NO_CONCATENATION);
+	if (tus_parse_concat(c->arena, req->upload_concat, &c->concat) !=
+	    TUS_VALID)
+		return refuse(c, TUS_BAD_CONCAT);
+	c->create.is_partial = c->concat.is_partial;
+	c->create.is_final = c->concat.is_final;
+	if (c->concat.is_final &&
+	    (req->upload_length != NULL || req->upload_defer_length != NULL))
+		return refuse(c, TUS_FINAL_WITH_LENGTH);
+	if (c->concat.is_final && c->content_length > 0)
+		return refuse(c, TUS_FINAL_WITH_BODY);
+	return true;
+}
+
+static bool
+check_length(struct tus_call *c)
+{
+	const struct tus_request *req = c->req;
+	const char *defer = req->upload_defer_length;
+
+	if (c->concat.is_final)
+		return true;
+	if (req->upload_length != NULL && defer != NULL)
+		return refuse(c, TUS_LENGTH_AMBIGUOUS);
+	if (defer != NULL && tus_has_defer(c->srv)) {
+		if (strcmp(tus_parse_trim(c->arena, defer), "1") != 0)
+			return refuse(c, TUS_BAD_DEFER_LENGTH);
+		c->create.size_deferred = true;
+		return true;
+	}
+	if (req->upload_length == NULL)
+		return refuse(c, TUS_LENGTH_MISSING);
+	if (!tus_parse_int64(req->upload_length, &c->length))
+		return refuse(c, TUS_BAD_LENGTH);
+	c->create.size = c->length;
+	return true;
+}
+
+static bool
+check_metadata(struct tus_call *c)
+{
+	const char *raw = c->req->upload_metadata;
+
+	if (raw != NULL && c->srv->max_metadata > 0 &&
+	    (int64_t)strlen(raw) > c->srv->max_metadata)
+		return refuse(c, TUS_METADATA_TOO_LARGE);
+	switch (tus_parse_metadata(c->arena, raw, &c->create.metadata)) {
+	case TUS_ABSENT:
+		return true;
+	case TUS_MALFORMED:
+		return refuse(c, TUS_BAD_METADATA);
+	case TUS_VALID:
+		break;
+	}
+	c->create.metadata_raw = tus_parse_trim(c->arena, raw);
+	return true;
+}
+
+static bool
+check_sizes(struct tus_call *c)
+{
+	if (c->concat.is_final)
+		return true;
+	if (c->max_size > 0 && c->length > c->max_size)
+		return refuse(c, TUS_TOO_LARGE);
+	return tus_check_size(c) && tus_check_sum_header(c);
+}
+
+/* In the order that protocol.md gives (COMMON-08). */
+static bool
+check_headers(struct tus_call *c)
+{
+	c->has_type = tus_parse_is_type(c->req->content_type, TUS_BODY_TYPE);
+	if (!tus_check_content_length(c) || !check_concat(c))
+		return false;
+	/* Some HTTP stacks force a type on an empty POST: only a body needs
+	 * the right one. */
+	if (c->content_length > 0 && !c->has_type)
+		return refuse(c, TUS_BAD_CONTENT_TYPE);
+	return check_length(c) && check_metadata(c) && check_sizes(c);
+}
+
+/* Fill in what every new upload has. */
+static void
+describe(struct tus_call *c)
+{
+	const struct tus_server *srv = c->srv;
+
+	c->create.owner = c->req->owner;
+	c->create.created = srv->now();
+	if (tus_has_expiry(srv) && !c->create.is_final)
+		c->create.expires = c->create.created + srv->expire_after;
+}
+
+bool
+tus_create_upload(struct tus_call *c)
+{
+	struct data_store *store = c->srv->store;
+	struct err *e = &c->res.err;
+	enum err_code rc = ERR_EXISTS;
+	char *id = arena_alloc(c->arena, TUS_ID_MAX + 1);
+	int i;
+
+	describe(c);
+	c->create.id = id;
+	for (i = 0; i < ID_TRIES && rc == ERR_EXISTS; i++) {
+		c->srv->new_id(id);
+		rc = c->concat.is_final ? store->concater->concat(store,
+					      &c->create, c->arena, &c->up, e) :
+					  store->core->new_upload(store,
+					      &c->create, c->arena, &c->up, e);
+	}
+	if (rc == ERR_OK) {
+		e->code = ERR_OK;
+		c->res.outcome.created = true;
+		return true;
+	}
+	c->up = NULL;
+	/* The record has a bound of its own. */
+	if (rc == ERR_INVALID)
+		return refuse(c, TUS_METADATA_TOO_LARGE);
+	(void)tus_fail(c);
+	return false;
+}
+
+void
+tus_uncreate(struct tus_call *c)
+{
+	const struct data_store *store = c->srv->store;
+	struct err e;
+
+	if (c->up == NULL)
+		return;
+	if (c->is_writing)
+		(void)!store->core->write_end(c->up, false, &e);
+	c->is_writing = false;
+	/* What cannot be removed now is left to the sweep. */
+	if (store->terminater != NULL)
+		(void)!store->terminater->terminate(c->up, &e);
+	store->core->close(c->up);
+	c->up = NULL;
+	c->res.outcome.created = false;
+}
+
+enum tus_step
+tus_answer_created(struct tus_call *c)
+{
+	tus_header(c, "Location", tus_location(c, c->up->info.id));
+	if (c->has_type && !c->concat.is_final)
+		tus_header_int(c, "Upload-Offset", c->up->info.offset);
+	tus_header_expires(c);
+	return tus_done(c, 201);
+}
+
+enum tus_step
+tus_post(struct tus_call *c)
+{
+	if (!check_headers(c))
+		return TUS_DONE;
+	c->body = TUS_BODY_CREATE;
+	return tus_start_body(c);
+}

@@ -1,0 +1,231 @@
+/*
+ * download.c - GET: the content of a finished upload (not part of tus).
+ *
+ * What strangers uploaded is served from our origin, so nothing but a few
+ * harmless types is ever shown in the page; the rest is saved to a file.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "tus/call.h"
+
+static const char *const inline_types[] = {
+	"text/plain",
+	"image/png",
+	"image/jpeg",
+	"image/gif",
+	"image/bmp",
+	"image/webp",
+	"audio/wave",
+	"audio/wav",
+	"audio/x-wav",
+	"audio/x-pn-wav",
+	"audio/webm",
+	"audio/ogg",
+	"video/mp4",
+	"video/webm",
+	"video/ogg",
+	"application/ogg",
+};
+
+static const struct pair *
+find_metadata(const struct upload *up, const char *key)
+{
+	const struct pair *p;
+
+	for (p = up->info.metadata; p != NULL; p = p->next)
+		if (strcmp(p->key, key) == 0)
+			return p;
+	return NULL;
+}
+
+#define TOKEN                                                                  \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"       \
+	"!#$%&'*+-.^_`|~"
+
+/* "type/subtype" of RFC 9110 tokens, without parameters. */
+static bool
+is_media_type(const struct pair *p)
+{
+	size_t type, subtype;
+
+	if (strlen(p->value) != p->value_len || p->value_len > 127)
+		return false;
+	type = strspn(p->value, TOKEN);
+	if (type == 0 || p->value[type] != '/')
+		return false;
+	subtype = strspn(p->value + type + 1, TOKEN);
+	return subtype > 0 && p->value[type + 1 + subtype] == '\0';
+}
+
+static bool
+is_inline(const char *type)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(inline_types); i++)
+		if (strcasecmp(inline_types[i], type) == 0)
+			return true;
+	return false;
+}
+
+/* The name as a quoted string of printable ASCII, anything else an '_'. */
+static const char *
+quote_name(struct arena *a, const struct pair *name)
+{
+	char *out = arena_alloc(a, name->value_len * 2 + 1);
+	size_t i, n = 0;
+
+	for (i = 0; i < name->value_len; i++) {
+		char ch = name->value[i];
+
+		if (ch < 0x20 || ch > 0x7e)
+			ch = '_';
+		if (ch == '"' || ch == '\\')
+			out[n++] = '\\';
+		out[n++] = ch;
+	}
+	out[n] = '\0';
+	return out;
+}
+
+static bool
+needs_encoding(const struct pair *name)
+{
+	size_t i;
+
+	for (i = 0; i < name->value_len; i++)
+		if ((unsigned char)name->value[i] > 0x7e)
+			return true;
+	return false;
+}
+
+/* For filename*=UTF-8'' (RFC 8187): all but letters and digits as %XX. */
+static const char *
+encode_name(struct arena *a, const struct pair *name)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	char *out = arena_alloc(a, name->value_len * 3 + 1);
+	size_t i, n = 0;
+
+	for (i = 0; i < name->value_len; i++) {
+		unsigned char ch = (unsigned char)name->value[i];
+
+		if (ch < 0x20 || ch == 0x7f)
+			ch = '_';
+		if (ch < 0x80 &&
+		    strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw"
+			   "xyz0123456789.-_",
+			ch) != NULL) {
+			out[n++] = (char)ch;
+			continue;
+		}
+		out[n++] = '%';
+		out[n++] = hex[ch >> 4];
+		out[n++] = hex[ch & 15];
+	}
+	out[n] = '\0';
+	return out;
+}
+
+static void
+add_content_headers(struct tus_call *c)
+{
+	const struct pair *type = find_metadata(c->up, "filetype");
+	const struct pair *name = find_metadata(c->up, "filename");
+	const char *content_type = "application/octet-stream", *how;
+
+	if (type != NULL && is_media_type(type))
+		content_type = type->value;
+	how = is_inline(content_type) ? "inline" : "attachment";
+	if (name != NULL && name->value_len > 0)
+		how = arena_printf(c->arena, "%s;filename=\"%s\"", how,
+		    quote_name(c->arena, name));
+	if (name != NULL && needs_encoding(name))
+		how = arena_printf(c->arena, "%s;filename*=UTF-8''%s", how,
+		    encode_name(c->arena, name));
+	tus_header(c, "Content-Type", content_type);
+	tus_header(c, "Content-Disposition", how);
+	tus_header(c, "Content-Security-Policy", "sandbox; default-src 'none'");
+	tus_header(c, "Referrer-Policy", "no-referrer");
+	tus_header(c, "Cache-Control", "private, no-cache");
+}
+
+/* Finished uploads never change: the id is as good a tag as any. */
+static const char *
+etag(const struct tus_call *c)
+{
+	return arena_printf(c->arena, "\"%s\"", c->id);
+}
+
+static bool
+matches(const char *list, const char *tag)
+{
+	if (list == NULL)
+		return false;
+	if (tus_parse_has_token(list, "*") || tus_parse_has_token(list, tag))
+		return true;
+	return strncmp(list, "W/", 2) == 0 && strcmp(list + 2, tag) == 0;
+}
+
+/* Which bytes, and with which status?  0 if refused. */
+static int
+choose_range(struct tus_call *c, int64_t *first, int64_t *last)
+{
+	const struct tus_request *req = c->req;
+	int64_t size = c->up->info.size;
+
+	*first = 0;
+	*last = size - 1;
+	if (c->srv->offload_download ||
+	    (req->if_range != NULL &&
+		strcmp(tus_parse_trim(c->arena, req->if_range), etag(c)) != 0))
+		return 200;
+	switch (tus_parse_range(req->range, size, first, last)) {
+	case TUS_RANGE_PART:
+		tus_header(c, "Content-Range",
+		    arena_printf(c->arena,
+			"bytes %" PRId64 "-%" PRId64 "/%" PRId64, *first, *last,
+			size));
+		return 206;
+	case TUS_RANGE_UNSATISFIABLE:
+		tus_header(c, "Content-Range",
+		    arena_printf(c->arena, "bytes */%" PRId64, size));
+		(void)tus_refuse(c, TUS_BAD_RANGE);
+		return 0;
+	case TUS_RANGE_WHOLE:
+		break;
+	}
+	*first = 0;
+	*last = size - 1;
+	return 200;
+}
+
+enum tus_step
+tus_get(struct tus_call *c)
+{
+	const struct store_reader *reader = c->srv->store->reader;
+	int64_t first, last;
+	int status;
+
+	if (!tus_look(c))
+		return TUS_DONE;
+	if (!upload_is_finished(c->up) || c->up->info.is_partial)
+		return tus_refuse(c, TUS_NOT_FOUND);
+	tus_header(c, "ETag", etag(c));
+	if (matches(c->req->if_none_match, etag(c)))
+		return tus_done(c, 304);
+	status = choose_range(c, &first, &last);
+	if (status == 0)
+		return TUS_DONE;
+	if (reader->open(
+		c->up, first, c->arena, &c->res.content, &c->res.err) != ERR_OK)
+		return tus_fail(c);
+	c->res.content->length = last - first + 1;
+	tus_header(c, "Accept-Ranges", "bytes");
+	add_content_headers(c);
+	return tus_done(c, status);
+}

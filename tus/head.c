@@ -1,0 +1,91 @@
+/*
+ * head.c - HEAD: how far the upload has got.
+ *
+ * The answer is an acknowledgement like that of a PATCH: the client throws
+ * away what lies below the offset.  It needs the lock only where somebody may
+ * be writing, or where there is something to repair first.
+ */
+#include "config.h"
+
+#include "tus/call.h"
+
+static bool
+is_known(const struct tus_call *c)
+{
+	struct locker *locker = c->srv->locker;
+
+	return locker != NULL && locker->ops->is_known(locker, c->id);
+}
+
+/* A foreign record has no Upload-Concat as it was sent: make one. */
+static const char *
+concat_header(const struct tus_call *c)
+{
+	const struct file_info *info = &c->up->info;
+	const char *list = "final;";
+	size_t i;
+
+	if (info->is_partial)
+		return "partial";
+	if (info->concat_raw != NULL)
+		return info->concat_raw;
+	for (i = 0; info->parts != NULL && info->parts[i] != NULL; i++)
+		list = arena_printf(c->arena, "%s%s%s", list, i == 0 ? "" : " ",
+		    tus_location(c, info->parts[i]));
+	return list;
+}
+
+static enum tus_step
+answer(struct tus_call *c)
+{
+	const struct file_info *info = &c->up->info;
+
+	if (tus_is_expired(c))
+		return tus_refuse(c, TUS_GONE);
+	tus_header_int(c, "Upload-Offset", info->offset);
+	if (info->size_deferred)
+		tus_header(c, "Upload-Defer-Length", "1");
+	else
+		tus_header_int(c, "Upload-Length", info->size);
+	if (info->metadata_raw != NULL)
+		tus_header(c, "Upload-Metadata", info->metadata_raw);
+	if (info->is_partial || info->is_final)
+		tus_header(c, "Upload-Concat", concat_header(c));
+	tus_header_expires(c);
+	return tus_done(c, 200);
+}
+
+/* May we answer without the lock?  known: was there a lock before we read? */
+static bool
+is_quiet(const struct tus_call *c, bool known)
+{
+	if (upload_is_finished(c->up) || c->srv->locker == NULL)
+		return c->up->settled;
+	return c->up->settled && !known && !is_known(c);
+}
+
+enum tus_step
+tus_head(struct tus_call *c)
+{
+	const struct store_core *core = c->srv->store->core;
+	enum tus_step step;
+	bool known;
+
+	if (c->up == NULL) {
+		known = is_known(c);
+		if (!tus_look(c))
+			return TUS_DONE;
+		/* A finisher may still be busy flushing what we just read. */
+		if (upload_is_finished(c->up) && known &&
+		    core->confirm(c->up, &c->res.err) != ERR_OK)
+			return tus_fail(c);
+		if (tus_is_expired(c) || is_quiet(c, known))
+			return answer(c);
+	}
+	step = tus_claim(c);
+	if (step != TUS_RECEIVE)
+		return step;
+	if (core->confirm(c->up, &c->res.err) != ERR_OK)
+		return tus_fail(c);
+	return answer(c);
+}

@@ -1,0 +1,154 @@
+/*
+ * open.c - an upload and its lock, from looking to letting go.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "tus/call.h"
+
+bool
+tus_is_expired(const struct tus_call *c)
+{
+	const struct upload *up = c->up;
+
+	return up->info.expires != 0 && up->info.expires < c->srv->now() &&
+	    !upload_is_finished(up);
+}
+
+/* Other people's uploads do not exist. */
+static bool
+is_visible(const struct tus_call *c)
+{
+	const char *mine = c->req->owner, *theirs = c->up->info.owner;
+
+	if (mine == NULL && !c->srv->owner_required)
+		return true;
+	return mine != NULL && theirs != NULL && strcmp(mine, theirs) == 0;
+}
+
+bool
+tus_look(struct tus_call *c)
+{
+	const struct store_core *core = c->srv->store->core;
+	struct err *e = &c->res.err;
+	enum err_code rc;
+
+	rc = core->get_upload(c->srv->store, c->id, c->arena, &c->up, e);
+	if (rc == ERR_NOT_FOUND) {
+		/* A 404 is nothing to log. */
+		e->code = ERR_OK;
+		(void)tus_refuse(c, TUS_NOT_FOUND);
+		return false;
+	}
+	/* What is damaged can still be removed, by whom it may concern. */
+	if (rc == ERR_CORRUPT && c->method == TUS_DELETE &&
+	    !c->srv->owner_required)
+		return true;
+	if (rc != ERR_OK) {
+		(void)tus_fail(c);
+		return false;
+	}
+	if (!is_visible(c)) {
+		(void)tus_refuse(c, TUS_NOT_FOUND);
+		return false;
+	}
+	return true;
+}
+
+static enum tus_step
+acquire(struct tus_call *c)
+{
+	struct locker *locker = c->srv->locker;
+	struct err *e = &c->res.err;
+	enum err_code rc;
+
+	rc = locker->ops->acquire(
+	    locker, c->id, LOCK_CREATE, c->arena, &c->lock, e);
+	c->asked = rc == ERR_LOCKED;
+	if (rc == ERR_LOCKED) {
+		c->res.outcome.waited = true;
+		e->code = ERR_OK;
+		return TUS_BUSY;
+	}
+	if (rc == ERR_UNAVAILABLE && e->sys == 0) {
+		e->code = ERR_OK;
+		return tus_refuse(c, TUS_LOCKED);
+	}
+	if (rc != ERR_OK)
+		return tus_fail(c);
+	c->locked_at = c->srv->now_ms();
+	return TUS_RECEIVE;
+}
+
+enum tus_step
+tus_claim(struct tus_call *c)
+{
+	struct err *e = &c->res.err;
+	enum tus_step step;
+	enum err_code rc;
+
+	if (c->srv->locker != NULL && c->lock == NULL) {
+		step = acquire(c);
+		if (step != TUS_RECEIVE)
+			return step;
+	}
+	rc = c->srv->store->core->claim(c->up, e);
+	if (rc == ERR_NOT_FOUND) {
+		/* Terminated while we waited: our lock file is a new one. */
+		e->code = ERR_OK;
+		c->retire = true;
+		return tus_refuse(c, TUS_NOT_FOUND);
+	}
+	if (rc == ERR_CORRUPT && c->method == TUS_DELETE) {
+		e->code = ERR_OK;
+		return TUS_RECEIVE;
+	}
+	if (rc != ERR_OK)
+		return tus_fail(c);
+	/* Finished while we waited.  If the lock was there already, its end is
+	 * not confirmed, and the file is the mark of that. */
+	if (upload_is_finished(c->up))
+		c->retire = c->lock != NULL && c->lock->made;
+	else if (upload_is_whole(c->up) && !tus_finish(c))
+		return TUS_DONE;
+	return TUS_RECEIVE;
+}
+
+bool
+tus_finish(struct tus_call *c)
+{
+	const struct store_finisher *finisher = c->srv->store->finisher;
+
+	if (finisher != NULL &&
+	    finisher->finish(c->up, &c->res.err) != ERR_OK) {
+		if (c->method == TUS_POST)
+			tus_uncreate(c);
+		(void)tus_fail(c);
+		return false;
+	}
+	c->res.outcome.finished = true;
+	c->retire = true;
+	return true;
+}
+
+void
+tus_let_go(struct tus_call *c)
+{
+	struct locker *locker = c->srv->locker;
+
+	if (c->digest != NULL)
+		(void)tus_digest_end(c->digest, NULL);
+	c->digest = NULL;
+	if (c->up != NULL)
+		c->srv->store->core->close(c->up);
+	c->up = NULL;
+	if (c->asked)
+		locker->ops->stop_asking(locker, c->id);
+	c->asked = false;
+	if (c->lock != NULL && c->retire)
+		locker->ops->retire(c->lock);
+	else if (c->lock != NULL)
+		locker->ops->release(c->lock);
+	c->lock = NULL;
+}

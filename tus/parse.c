@@ -1,0 +1,349 @@
+/*
+ * parse.c - the grammar of the tus headers.
+ */
+#include "config.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/id.h"
+#include "tus/parse.h"
+
+#define OWS " \t"
+#define BASE64                                                                 \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+/* A piece of somebody else's string. */
+struct piece {
+	const char *s;
+	size_t len;
+};
+
+static struct piece
+trim(const char *s, size_t len)
+{
+	while (len > 0 && strchr(OWS, s[0]) != NULL) {
+		s++;
+		len--;
+	}
+	while (len > 0 && strchr(OWS, s[len - 1]) != NULL)
+		len--;
+	return (struct piece){ s, len };
+}
+
+const char *
+tus_parse_trim(struct arena *a, const char *s)
+{
+	struct piece p;
+
+	if (s == NULL)
+		return NULL;
+	p = trim(s, strlen(s));
+	return arena_memdup(a, p.s, p.len);
+}
+
+bool
+tus_parse_int64(const char *s, int64_t *value)
+{
+	struct piece p;
+	uint64_t n = 0;
+	size_t i;
+
+	if (s == NULL)
+		return false;
+	p = trim(s, strlen(s));
+	if (p.len < 1 || p.len > 19)
+		return false;
+	for (i = 0; i < p.len; i++) {
+		if (p.s[i] < '0' || p.s[i] > '9')
+			return false;
+		n = n * 10 + (uint64_t)(p.s[i] - '0');
+	}
+	/* 19 digits fit 64 bits, but not always 63. */
+	if (n > INT64_MAX)
+		return false;
+	*value = (int64_t)n;
+	return true;
+}
+
+char *
+tus_parse_base64(struct arena *a, const char *s, size_t len, size_t *decoded)
+{
+	size_t digits = 0, pad;
+	char *out;
+
+	while (digits < len && s[digits] != '\0' &&
+	    strchr(BASE64, s[digits]) != NULL)
+		digits++;
+	pad = len - digits;
+	if (len % 4 != 0 || pad > 2 || len > INT32_MAX ||
+	    memcmp(s + digits, "==", pad) != 0)
+		return NULL;
+	out = arena_alloc(a, len / 4 * 3 + 1);
+	if (len > 0 &&
+	    EVP_DecodeBlock(
+		(unsigned char *)out, (const unsigned char *)s, (int)len) < 0)
+		return NULL;
+	*decoded = len / 4 * 3 - pad;
+	out[*decoded] = '\0';
+	return out;
+}
+
+static bool
+is_metadata_key(const char *s, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (s[i] < 0x21 || s[i] > 0x7e)
+			return false;
+	return len > 0;
+}
+
+static bool
+has_key(const struct pair *list, const char *key)
+{
+	for (; list != NULL; list = list->next)
+		if (strcmp(list->key, key) == 0)
+			return true;
+	return false;
+}
+
+/* One "key", "key " or "key base64"; NULL if it is not. */
+static struct pair *
+parse_pair(struct arena *a, struct piece p)
+{
+	struct pair *pair = arena_alloc(a, sizeof(*pair));
+	struct piece value;
+	size_t key = 0;
+
+	while (key < p.len && strchr(OWS, p.s[key]) == NULL)
+		key++;
+	if (!is_metadata_key(p.s, key))
+		return NULL;
+	value = trim(p.s + key, p.len - key);
+	pair->key = arena_memdup(a, p.s, key);
+	pair->value = tus_parse_base64(a, value.s, value.len, &pair->value_len);
+	return pair->value != NULL ? pair : NULL;
+}
+
+enum tus_parsed
+tus_parse_metadata(struct arena *a, const char *s, const struct pair **metadata)
+{
+	struct pair *first = NULL, **tail = &first;
+	struct piece p;
+	size_t len;
+
+	*metadata = NULL;
+	if (s == NULL)
+		return TUS_ABSENT;
+	for (;; s += len + 1) {
+		len = strcspn(s, ",");
+		p = trim(s, len);
+		if (p.len > 0) {
+			*tail = parse_pair(a, p);
+			if (*tail == NULL)
+				return TUS_MALFORMED;
+			tail = &(*tail)->next;
+		}
+		if (s[len] == '\0')
+			break;
+	}
+	for (tail = &first; *tail != NULL; tail = &(*tail)->next)
+		if (has_key((*tail)->next, (*tail)->key))
+			return TUS_MALFORMED;
+	*metadata = first;
+	return first != NULL ? TUS_VALID : TUS_ABSENT;
+}
+
+/* Count the references, and collect them where refs is not NULL. */
+static size_t
+split_references(struct arena *a, struct piece p, const char **refs)
+{
+	size_t n = 0, i = 0, len;
+
+	while (i < p.len) {
+		if (strchr(OWS, p.s[i]) != NULL) {
+			i++;
+			continue;
+		}
+		for (len = 1; i + len < p.len; len++)
+			if (strchr(OWS, p.s[i + len]) != NULL)
+				break;
+		if (refs != NULL)
+			refs[n] = arena_memdup(a, p.s + i, len);
+		n++;
+		i += len;
+	}
+	return n;
+}
+
+enum tus_parsed
+tus_parse_concat(struct arena *a, const char *s, struct tus_concat *concat)
+{
+	static const char final[] = "final;";
+	const size_t flen = sizeof(final) - 1;
+	const char **refs;
+	struct piece p;
+
+	memset(concat, 0, sizeof(*concat));
+	if (s == NULL)
+		return TUS_ABSENT;
+	p = trim(s, strlen(s));
+	if (p.len == 7 && memcmp(p.s, "partial", 7) == 0) {
+		concat->is_partial = true;
+		return TUS_VALID;
+	}
+	if (p.len <= flen || memcmp(p.s, final, flen) != 0)
+		return TUS_MALFORMED;
+	p.s += flen;
+	p.len -= flen;
+	concat->is_final = true;
+	concat->nrefs = split_references(a, p, NULL);
+	if (concat->nrefs == 0 || concat->nrefs > TUS_PARTS_MAX)
+		return TUS_MALFORMED;
+	refs = arena_alloc(a, (concat->nrefs + 1) * sizeof(*refs));
+	(void)split_references(a, p, refs);
+	concat->refs = refs;
+	return TUS_VALID;
+}
+
+/* What follows "scheme://host" in a URL, the string itself if it is none. */
+static const char *
+skip_authority(const char *ref)
+{
+	const char *colon = strstr(ref, "://");
+	const char *path;
+
+	if (colon == NULL || memchr(ref, '/', (size_t)(colon - ref)) != NULL)
+		return ref;
+	path = strchr(colon + 3, '/');
+	return path != NULL ? path : "";
+}
+
+const char *
+tus_parse_reference(struct arena *a, const char *ref, const char *base)
+{
+	const char *path = skip_authority(ref);
+	const char *name = strrchr(base, '/');
+	char *id;
+	size_t len;
+
+	if (path != ref && path[0] != '/')
+		return NULL;
+	/* A relative one is seen from the endpoint: "ID" or "files/ID". */
+	if (path[0] != '/' && name != NULL)
+		base = name + 1;
+	len = strlen(base);
+	if (strncmp(path, base, len) == 0 && path[len] == '/')
+		path += len + 1;
+	id = arena_strdup(a, path);
+	len = strlen(id);
+	if (len > 0 && id[len - 1] == '/')
+		id[len - 1] = '\0';
+	return id_is_valid(id) ? id : NULL;
+}
+
+enum tus_parsed
+tus_parse_sum(struct arena *a, const char *s, struct tus_sum *sum)
+{
+	struct piece p;
+	size_t name = 0;
+
+	if (s == NULL)
+		return TUS_ABSENT;
+	p = trim(s, strlen(s));
+	while (name < p.len && p.s[name] != ' ')
+		name++;
+	if (name == 0 || name == p.len)
+		return TUS_MALFORMED;
+	sum->algorithm = arena_memdup(a, p.s, name);
+	if (strspn(sum->algorithm, "abcdefghijklmnopqrstuvwxyz0123456789-") !=
+	    name)
+		return TUS_MALFORMED;
+	sum->digest =
+	    tus_parse_base64(a, p.s + name + 1, p.len - name - 1, &sum->len);
+	return sum->digest != NULL && sum->len > 0 ? TUS_VALID : TUS_MALFORMED;
+}
+
+/* Digits into a number that stops growing at 2^63-1; false if there is none. */
+static bool
+parse_position(const char **s, int64_t *value)
+{
+	const char *p = *s;
+	int64_t n = 0;
+
+	if (*p < '0' || *p > '9')
+		return false;
+	for (; *p >= '0' && *p <= '9'; p++)
+		n = n > (INT64_MAX - 9) / 10 ? INT64_MAX : n * 10 + (*p - '0');
+	*s = p;
+	*value = n;
+	return true;
+}
+
+enum tus_range
+tus_parse_range(const char *s, int64_t size, int64_t *first, int64_t *last)
+{
+	bool has_first, has_last;
+
+	if (s == NULL)
+		return TUS_RANGE_WHOLE;
+	s += strspn(s, OWS);
+	if (strncasecmp(s, "bytes=", 6) != 0)
+		return TUS_RANGE_WHOLE;
+	s += 6;
+	s += strspn(s, OWS);
+	has_first = parse_position(&s, first);
+	if (*s++ != '-')
+		return TUS_RANGE_WHOLE;
+	has_last = parse_position(&s, last);
+	s += strspn(s, OWS);
+	if (*s != '\0' || (!has_first && !has_last) ||
+	    (has_first && has_last && *last < *first))
+		return TUS_RANGE_WHOLE;
+	if (!has_first) {
+		/* The last so many bytes. */
+		if (*last == 0 || size == 0)
+			return TUS_RANGE_UNSATISFIABLE;
+		*first = *last < size ? size - *last : 0;
+		*last = size - 1;
+		return TUS_RANGE_PART;
+	}
+	if (*first >= size)
+		return TUS_RANGE_UNSATISFIABLE;
+	if (!has_last || *last >= size)
+		*last = size - 1;
+	return TUS_RANGE_PART;
+}
+
+bool
+tus_parse_has_token(const char *list, const char *name)
+{
+	struct piece p;
+	size_t len;
+
+	if (list == NULL)
+		return false;
+	for (;; list += len + 1) {
+		len = strcspn(list, ",");
+		p = trim(list, len);
+		if (p.len == strlen(name) && strncasecmp(p.s, name, p.len) == 0)
+			return true;
+		if (list[len] == '\0')
+			return false;
+	}
+}
+
+bool
+tus_parse_is_type(const char *value, const char *type)
+{
+	struct piece p;
+
+	if (value == NULL)
+		return false;
+	p = trim(value, strcspn(value, ";"));
+	return p.len == strlen(type) && strncasecmp(p.s, type, p.len) == 0;
+}

@@ -1,0 +1,335 @@
+/*
+ * receive.c - append a body to an upload and finish it when it is whole.
+ *
+ * The client may leave at any byte.  What came is kept and HEAD will say so;
+ * only a checksum that was not verified, or a byte too many, takes it back.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "tus/call.h"
+
+/* How long a holder keeps the lock at least: two tabs then both progress. */
+#define MIN_HOLD_MS 250
+
+static bool
+is_offered(const struct tus_server *srv, const char *name)
+{
+	size_t i;
+
+	for (i = 0; tus_checksum_offered(srv, i) != NULL; i++)
+		if (strcmp(tus_checksum_offered(srv, i), name) == 0)
+			return true;
+	return false;
+}
+
+const char *
+tus_checksum_offered(const struct tus_server *srv, size_t n)
+{
+	if (!srv->allow_checksum)
+		return NULL;
+	return srv->checksums != NULL ? srv->checksums[n] :
+					tus_checksum_name(n);
+}
+
+bool
+tus_check_sum_header(struct tus_call *c)
+{
+	const struct tus_request *req = c->req;
+
+	if (tus_checksum_offered(c->srv, 0) == NULL)
+		return true;
+	switch (tus_parse_sum(c->arena, req->upload_checksum, &c->sum)) {
+	case TUS_ABSENT:
+		if (!tus_parse_has_token(req->trailer, "Upload-Checksum"))
+			return true;
+		(void)tus_refuse(c, TUS_CHECKSUM_TRAILER);
+		return false;
+	case TUS_MALFORMED:
+		(void)tus_refuse(c, TUS_BAD_CHECKSUM);
+		return false;
+	case TUS_VALID:
+		break;
+	}
+	c->has_sum = true;
+	if (is_offered(c->srv, c->sum.algorithm))
+		return true;
+	(void)tus_refuse(c, TUS_UNKNOWN_ALGORITHM);
+	return false;
+}
+
+bool
+tus_check_content_length(struct tus_call *c)
+{
+	const char *s = c->req->content_length;
+
+	if (s == NULL || *s == '\0' || tus_parse_int64(s, &c->content_length))
+		return true;
+	(void)tus_refuse(c, TUS_BAD_CONTENT_LENGTH);
+	return false;
+}
+
+/* The size that the upload must not pass, as far as anybody knows it. */
+static int64_t
+limit_of(const struct tus_call *c)
+{
+	if (c->length >= 0)
+		return c->length;
+	if (c->up != NULL && !c->up->info.size_deferred)
+		return c->up->info.size;
+	return c->max_size > 0 ? c->max_size : INT64_MAX;
+}
+
+static enum tus_refusal
+why_too_long(const struct tus_call *c)
+{
+	bool is_known =
+	    c->length >= 0 || (c->up != NULL && !c->up->info.size_deferred);
+
+	return is_known ? TUS_BEYOND_LENGTH : TUS_TOO_LARGE;
+}
+
+bool
+tus_check_size(struct tus_call *c)
+{
+	int64_t offset = c->up != NULL ? c->up->info.offset : 0;
+
+	c->limit = limit_of(c);
+	if (c->content_length <= c->limit - offset)
+		return true;
+	(void)tus_refuse(c, why_too_long(c));
+	return false;
+}
+
+/*
+ * Take back, or keep, what was written; then the response is whatever the
+ * caller says.  False if even that failed and the call is done.
+ */
+static bool
+end_write(struct tus_call *c, bool keep)
+{
+	struct err e;
+
+	if (!c->is_writing)
+		return true;
+	c->is_writing = false;
+	if (c->srv->store->core->write_end(c->up, keep, &e) == ERR_OK)
+		return true;
+	c->res.err = e;
+	(void)tus_fail(c);
+	return false;
+}
+
+static bool
+renews_expiry(const struct tus_call *c)
+{
+	return c->srv->expire_sliding && tus_has_expiry(c->srv);
+}
+
+/* A PATCH that was accepted renews the time an upload has. */
+static bool
+renew_expiry(struct tus_call *c)
+{
+	const struct data_store *store = c->srv->store;
+	int64_t when = c->srv->now() + c->srv->expire_after;
+
+	if (!renews_expiry(c) || c->up->info.expires == when)
+		return true;
+	return store->expirer->set_expiry(c->up, when, &c->res.err) == ERR_OK;
+}
+
+/* Refuse in the middle of a body.  A creation is undone as a whole. */
+static enum tus_step
+stop(struct tus_call *c, enum tus_refusal why, bool keep)
+{
+	if (c->method == TUS_POST) {
+		tus_uncreate(c);
+		return tus_refuse(c, why);
+	}
+	if (keep && c->is_writing && c->received > 0)
+		(void)renew_expiry(c);
+	if (!end_write(c, keep))
+		return TUS_DONE;
+	/* All that was announced may have come nevertheless. */
+	if (c->body == TUS_BODY_APPEND && upload_is_whole(c->up) &&
+	    !upload_is_finished(c->up) && !tus_finish(c))
+		return TUS_DONE;
+	return tus_refuse(c, why);
+}
+
+/* Open the upload for writing, where a body turned up. */
+static bool
+begin_write(struct tus_call *c)
+{
+	const struct data_store *store = c->srv->store;
+	struct err *e = &c->res.err;
+
+	if (c->body == TUS_BODY_CREATE && !tus_create_upload(c))
+		return false;
+	/* The length counts together with the last byte unless it is known
+	 * beforehand that all bytes will be taken. */
+	if (c->method == TUS_PATCH && c->length >= 0 &&
+	    c->up->info.size_deferred && c->content_length >= 0 &&
+	    !c->has_sum &&
+	    store->length_declarer->declare_length(c->up, c->length, e) !=
+		ERR_OK)
+		goto fail;
+	if (store->core->write_begin(c->up, c->has_sum, e) != ERR_OK)
+		goto fail;
+	c->is_writing = true;
+	if (c->method == TUS_PATCH && c->length >= 0 &&
+	    c->up->info.size_deferred &&
+	    store->length_declarer->declare_length(c->up, c->length, e) !=
+		ERR_OK)
+		goto fail;
+	if (c->has_sum)
+		c->digest = tus_digest_new(c->arena, c->sum.algorithm);
+	if (!c->has_sum || c->digest != NULL)
+		return true;
+	(void)stop(c, TUS_UNKNOWN_ALGORITHM, false);
+	return false;
+fail:
+	(void)stop(c, tus_refusal_for(e->code), false);
+	return false;
+}
+
+static enum tus_step
+answer_patched(struct tus_call *c)
+{
+	tus_header_int(c, "Upload-Offset", c->up->info.offset);
+	tus_header_expires(c);
+	return tus_done(c, 204);
+}
+
+/* The body is here as announced. */
+static enum tus_step
+complete(struct tus_call *c)
+{
+	struct err *e = &c->res.err;
+	struct tus_digest *digest;
+
+	if (c->body == TUS_BODY_EMPTY)
+		return answer_patched(c);
+	if (c->concat.is_final)
+		return tus_concat(c);
+	if (!c->is_writing && !begin_write(c))
+		return TUS_DONE;
+	if (c->has_last &&
+	    c->srv->store->core->write(c->up, &c->last, 1, e) != ERR_OK)
+		return stop(c, tus_refusal_for(e->code), !c->has_sum);
+	digest = c->digest;
+	c->digest = NULL;
+	if (digest != NULL && !tus_digest_end(digest, &c->sum))
+		return stop(c, TUS_CHECKSUM_MISMATCH, false);
+	if (!renew_expiry(c))
+		return stop(c, tus_refusal_for(e->code), !c->has_sum);
+	if (!end_write(c, true))
+		return TUS_DONE;
+	if (upload_is_whole(c->up) && !tus_finish(c))
+		return TUS_DONE;
+	return c->method == TUS_POST ? tus_answer_created(c) :
+				       answer_patched(c);
+}
+
+enum tus_step
+tus_start_body(struct tus_call *c)
+{
+	if (c->content_length == 0)
+		return complete(c);
+	if (c->body == TUS_BODY_APPEND && !begin_write(c))
+		return TUS_DONE;
+	return TUS_RECEIVE;
+}
+
+int64_t
+tus_wanted(const struct tus_call *c)
+{
+	return c->content_length < 0 ? -1 : c->content_length - c->received;
+}
+
+/* What may be written now; the byte that makes it whole may have to wait. */
+static size_t
+hold_back(struct tus_call *c, const char *buf, size_t len)
+{
+	if (c->content_length >= 0 || len == 0 ||
+	    (int64_t)len < c->limit - c->up->info.offset)
+		return len;
+	c->last = buf[len - 1];
+	c->has_last = true;
+	return len - 1;
+}
+
+/* May this many bytes come?  If not, the call is done. */
+static bool
+check_slice(struct tus_call *c, size_t len)
+{
+	if (c->body == TUS_BODY_EMPTY) {
+		(void)tus_refuse(c, TUS_BEYOND_LENGTH);
+		return false;
+	}
+	if (c->concat.is_final) {
+		(void)tus_refuse(c, TUS_FINAL_WITH_BODY);
+		return false;
+	}
+	if (!c->has_type) {
+		(void)tus_refuse(c, TUS_BAD_CONTENT_TYPE);
+		return false;
+	}
+	if (!c->is_writing && !begin_write(c))
+		return false;
+	if (!c->has_last &&
+	    (uint64_t)len <= (uint64_t)(c->limit - c->up->info.offset))
+		return true;
+	(void)stop(c, why_too_long(c), false);
+	return false;
+}
+
+enum tus_step
+tus_receive(struct tus_call *c, const void *buf, size_t len)
+{
+	int64_t wanted = tus_wanted(c);
+	size_t now;
+
+	if (wanted >= 0 && (uint64_t)len > (uint64_t)wanted)
+		len = (size_t)wanted;
+	if (len == 0)
+		return TUS_RECEIVE;
+	if (!check_slice(c, len))
+		return TUS_DONE;
+	c->received += (int64_t)len;
+	if (c->digest != NULL)
+		tus_digest_update(c->digest, buf, len);
+	now = hold_back(c, buf, len);
+	if (c->srv->store->core->write(c->up, buf, now, &c->res.err) == ERR_OK)
+		return TUS_RECEIVE;
+	/* Keep what fitted, but never what was not verified. */
+	return stop(c, tus_refusal_for(c->res.err.code), !c->has_sum);
+}
+
+enum tus_step
+tus_tick(struct tus_call *c)
+{
+	if (c->lock == NULL || c->srv->now_ms() - c->locked_at < MIN_HOLD_MS ||
+	    !c->lock->locker->ops->wanted(c->lock))
+		return TUS_RECEIVE;
+	c->res.outcome.interrupted = true;
+	return stop(c, TUS_INTERRUPTED, !c->has_sum);
+}
+
+void
+tus_end(struct tus_call *c, enum tus_end why)
+{
+	static const enum tus_refusal refusals[] = {
+		[TUS_END_COMPLETE] = TUS_UNEXPECTED_END,
+		[TUS_END_CLIENT_GONE] = TUS_UNEXPECTED_END,
+		[TUS_END_TIMED_OUT] = TUS_TIMED_OUT,
+		[TUS_END_SHUTDOWN] = TUS_SHUTTING_DOWN,
+	};
+	/* All announced bytes are here: how the connection fares is of no
+	 * interest any more. */
+	bool is_all = c->content_length >= 0 ? tus_wanted(c) == 0 :
+					       why == TUS_END_COMPLETE;
+
+	(void)(is_all ? complete(c) : stop(c, refusals[why], !c->has_sum));
+}

@@ -1,0 +1,29 @@
+/*
+ * terminate.c - DELETE.
+ *
+ * Works on every upload, damaged ones above all.  A PATCH that is running is
+ * asked to let go, like for anybody else who wants the lock.
+ */
+#include "config.h"
+
+#include "tus/call.h"
+
+enum tus_step
+tus_delete(struct tus_call *c)
+{
+	enum tus_step step;
+
+	if (c->up == NULL && !tus_look(c))
+		return TUS_DONE;
+	c->res.err.code = ERR_OK;
+	step = tus_claim(c);
+	if (step != TUS_RECEIVE)
+		return step;
+	if (!c->srv->allow_terminate_finished && upload_is_finished(c->up))
+		return tus_refuse(c, TUS_KEEP_FINISHED);
+	if (c->srv->store->terminater->terminate(c->up, &c->res.err) != ERR_OK)
+		return tus_fail(c);
+	c->retire = true;
+	c->res.outcome.terminated = true;
+	return tus_done(c, 204);
+}
