@@ -1,0 +1,454 @@
+/*
+ * flock.c - one lock file per upload, ID.lock, kept until nobody needs it.
+ *
+ * Who holds an exclusive lock on the file that bears the name holds the
+ * upload; release is close(2), so the kernel releases for the dead.  The file
+ * outlives the holder, because making and removing one costs six times as
+ * much as locking it, and is removed while it is held.  So the one we locked
+ * may have lost its name before we got it: that must be looked at each time.
+ *
+ * Whoever cannot have the lock keeps the file open and holds a read lock on
+ * one byte far behind its end, which is how the holder learns that it is
+ * wanted, and a write lock on one of a few bytes behind that, which is how
+ * the number of those who wait stays small.  Both are open file description
+ * locks: they die with their owner and leave nothing behind.
+ */
+#include "config.h"
+
+#include <sys/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "lock/lock.h"
+
+/* Bugs planted for the tests that must find them; a release has none. */
+enum lock_bug {
+	BUG_NONE,
+	BUG_NO_RECHECK,
+	BUG_UNLINK_AFTER_CLOSE
+};
+#ifndef LOCK_BUG
+#define LOCK_BUG BUG_NONE
+#endif
+
+#define BYTE_LOCK ((off_t)0)
+#define BYTE_WANT ((off_t)1 << 40)
+#define BYTE_SLOT (BYTE_WANT + 1)
+
+enum {
+	/* Who waits for one upload, over all processes. */
+	SLOTS = 4,
+	/* What one process waits for at the same time. */
+	ASKS_MAX = 8,
+	/* How often a lock file may vanish under our hands in one call. */
+	TRIES_MAX = 64
+};
+
+/* An upload that this process waits for. */
+struct ask {
+	char id[ID_MAX + 1];
+	/* -1: this entry is free. */
+	int fd;
+};
+
+struct flock_locker {
+	struct locker base;
+	int dirfd;
+	mode_t mode;
+	/* 0 if somebody else has it, -1 and errno, else it is ours. */
+	int (*try_lock)(int fd);
+	struct ask asks[ASKS_MAX];
+};
+
+struct flock_lock {
+	struct lock base;
+	int fd;
+	char name[ID_MAX + sizeof(".lock")];
+};
+
+/* A lock, or a question for one, that belongs to the open file itself. */
+static int
+byte_lock(int fd, int cmd, struct flock *range, off_t byte, off_t len)
+{
+	range->l_whence = SEEK_SET;
+	range->l_start = byte;
+	range->l_len = len;
+	range->l_pid = 0;
+	return fcntl(fd, cmd, range);
+}
+
+static int
+set_bytes(int fd, short type, off_t byte, off_t len)
+{
+	struct flock range = { .l_type = type };
+
+	return byte_lock(fd, F_OFD_SETLK, &range, byte, len);
+}
+
+/* A call that was interrupted did not get the lock; the caller tries again. */
+static bool
+is_taken(int sys)
+{
+	return sys == EWOULDBLOCK || sys == EAGAIN || sys == EACCES ||
+	    sys == EINTR;
+}
+
+static int
+try_whole_file(int fd)
+{
+	return flock(fd, LOCK_EX | LOCK_NB);
+}
+
+static int
+try_first_byte(int fd)
+{
+	return set_bytes(fd, F_WRLCK, BYTE_LOCK, 1);
+}
+
+static const struct {
+	const char *name;
+	int (*try_lock)(int fd);
+} methods[] = {
+	{ "flock", try_whole_file },
+	{ "ofd", try_first_byte },
+};
+
+static enum err_code
+make_name(const char *id, char *name, size_t size, struct err *e)
+{
+	if (!id_is_valid(id))
+		return err_set(e, ERR_INVALID, "lock: not an upload id");
+	(void)snprintf(name, size, "%s.lock", id);
+	return ERR_OK;
+}
+
+/* Is the file we have open still the one that bears the name? */
+static bool
+has_its_name(const struct flock_locker *l, int fd, const char *name)
+{
+	struct stat ours, named;
+
+	if (LOCK_BUG == BUG_NO_RECHECK)
+		return true;
+	return fstat(fd, &ours) == 0 &&
+	    fstatat(l->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* ERR_CONFLICT: got it, but it is not the lock of that upload any more. */
+static enum err_code
+try_file(struct flock_locker *l, int fd, const char *name, struct err *e)
+{
+	if (l->try_lock(fd) == -1) {
+		if (!is_taken(errno))
+			return err_sys(e, "lock %s", name);
+		return err_set(e, ERR_LOCKED, "%s is held", name);
+	}
+	if (!has_its_name(l, fd, name))
+		return err_set(e, ERR_CONFLICT, "%s was removed", name);
+	return ERR_OK;
+}
+
+/* ERR_EXISTS: it was not there, and then it was; look again. */
+static enum err_code
+open_file(const struct flock_locker *l, const char *name, enum lock_how how,
+    int *fd, bool *made, struct err *e)
+{
+	enum err_code rc;
+
+	*made = false;
+	rc = fs_open_at(l->dirfd, name, O_RDWR, fd, NULL, e);
+	if (rc != ERR_NOT_FOUND || how == LOCK_EXISTING)
+		return rc;
+	rc = fs_create_at(l->dirfd, name, l->mode, fd, e);
+	*made = rc == ERR_OK;
+	return rc;
+}
+
+static struct ask *
+find_ask(struct flock_locker *l, const char *id)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(l->asks); i++)
+		if (l->asks[i].fd != -1 && strcmp(l->asks[i].id, id) == 0)
+			return &l->asks[i];
+	return NULL;
+}
+
+static struct ask *
+find_free_ask(struct flock_locker *l)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(l->asks); i++)
+		if (l->asks[i].fd == -1)
+			return &l->asks[i];
+	return NULL;
+}
+
+static void
+drop_ask(struct ask *ask)
+{
+	(void)close(ask->fd);
+	ask->fd = -1;
+}
+
+/* First a place among those who may wait, and only then the question. */
+static enum err_code
+show_intent(int fd, const char *id, struct err *e)
+{
+	int i;
+
+	for (i = 0; i < SLOTS; i++) {
+		if (set_bytes(fd, F_WRLCK, BYTE_SLOT + i, 1) == 0)
+			break;
+		if (!is_taken(errno))
+			return err_sys(e, "wait for %s.lock", id);
+	}
+	if (i == SLOTS)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "%d wait for %s.lock already", SLOTS, id);
+	if (set_bytes(fd, F_RDLCK, BYTE_WANT, 1) == -1)
+		return err_sys(e, "ask for %s.lock", id);
+	return ERR_OK;
+}
+
+/* Keeps the file open if it returns ERR_LOCKED, else closes it. */
+static enum err_code
+begin_to_ask(struct flock_locker *l, const char *id, int fd, struct err *e)
+{
+	struct ask *ask = find_free_ask(l);
+	enum err_code rc;
+
+	if (ask == NULL)
+		rc = err_set(e, ERR_UNAVAILABLE,
+		    "this process waits for %d locks already", ASKS_MAX);
+	else
+		rc = show_intent(fd, id, e);
+	if (rc != ERR_OK) {
+		(void)close(fd);
+		return rc;
+	}
+	ask->fd = fd;
+	(void)snprintf(ask->id, sizeof(ask->id), "%s", id);
+	return err_set(e, ERR_LOCKED, "%s.lock is held", id);
+}
+
+static struct lock *
+hand_out(struct flock_locker *l, int fd, const char *name, bool made,
+    struct arena *a)
+{
+	struct flock_lock *lock = arena_alloc(a, sizeof(*lock));
+
+	lock->base.locker = &l->base;
+	lock->base.made = made;
+	lock->fd = fd;
+	(void)snprintf(lock->name, sizeof(lock->name), "%s", name);
+	return &lock->base;
+}
+
+/*
+ * The same try as in acquire(), with the file kept open since.  Who had to
+ * wait was not the only one to lock this file, even if it made it.
+ */
+static enum err_code
+ask_again(struct flock_locker *l, struct ask *ask, const char *name,
+    struct arena *a, struct lock **out, struct err *e)
+{
+	enum err_code rc = try_file(l, ask->fd, name, e);
+
+	if (rc == ERR_LOCKED)
+		return rc;
+	if (rc != ERR_OK) {
+		drop_ask(ask);
+		return rc;
+	}
+	if (set_bytes(ask->fd, F_UNLCK, BYTE_WANT, 1 + SLOTS) == -1) {
+		rc = err_sys(e, "stop asking for %s", name);
+		drop_ask(ask);
+		return rc;
+	}
+	*out = hand_out(l, ask->fd, name, false, a);
+	ask->fd = -1;
+	return ERR_OK;
+}
+
+static enum err_code
+flock_acquire(struct locker *locker, const char *id, enum lock_how how,
+    struct arena *a, struct lock **out, struct err *e)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	char name[ID_MAX + sizeof(".lock")];
+	struct ask *ask;
+	enum err_code rc;
+	int fd, tries;
+	bool made;
+
+	if ((rc = make_name(id, name, sizeof(name), e)) != ERR_OK)
+		return rc;
+	if ((ask = find_ask(l, id)) != NULL) {
+		rc = ask_again(l, ask, name, a, out, e);
+		if (rc != ERR_CONFLICT)
+			return rc;
+	}
+	for (tries = 0; tries < TRIES_MAX; tries++) {
+		rc = open_file(l, name, how, &fd, &made, e);
+		if (rc == ERR_EXISTS)
+			continue;
+		if (rc != ERR_OK)
+			return rc;
+		rc = try_file(l, fd, name, e);
+		if (rc == ERR_OK) {
+			*out = hand_out(l, fd, name, made, a);
+			return ERR_OK;
+		}
+		if (rc == ERR_LOCKED && how != LOCK_QUIETLY)
+			return begin_to_ask(l, id, fd, e);
+		(void)close(fd);
+		if (rc != ERR_CONFLICT)
+			return rc;
+	}
+	return err_set(e, ERR_LOCKED, "%s changes hands too fast", name);
+}
+
+static void
+flock_stop_asking(struct locker *locker, const char *id)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	struct ask *ask = find_ask(l, id);
+
+	if (ask != NULL)
+		drop_ask(ask);
+}
+
+/* What cannot be looked at counts as known: then the lock will tell why. */
+static bool
+flock_is_known(struct locker *locker, const char *id)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	char name[ID_MAX + sizeof(".lock")];
+	struct err e;
+	struct stat st;
+
+	if (make_name(id, name, sizeof(name), &e) != ERR_OK)
+		return false;
+	return fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    errno != ENOENT;
+}
+
+static void
+flock_release(struct lock *base)
+{
+	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
+
+	(void)close(lock->fd);
+	lock->fd = -1;
+}
+
+/*
+ * Somebody may have removed the file by hand, and another may hold a new one
+ * by now: that one is not ours to remove.
+ */
+static void
+flock_retire(struct lock *base)
+{
+	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
+	struct flock_locker *l = OUTER(base->locker, struct flock_locker, base);
+	bool is_ours = has_its_name(l, lock->fd, lock->name);
+	struct err e;
+
+	if (LOCK_BUG == BUG_UNLINK_AFTER_CLOSE)
+		flock_release(base);
+	if (is_ours && fs_unlink_at(l->dirfd, lock->name, &e) != ERR_OK)
+		log_warn("%s", e.text);
+	flock_release(base);
+}
+
+static bool
+flock_wanted(struct lock *base)
+{
+	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
+	struct flock range = { .l_type = F_WRLCK };
+
+	return byte_lock(lock->fd, F_OFD_GETLK, &range, BYTE_WANT, 1) == 0 &&
+	    range.l_type != F_UNLCK;
+}
+
+static void
+flock_shutdown(struct locker *locker)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	size_t i;
+
+	for (i = 0; i < NITEMS(l->asks); i++)
+		if (l->asks[i].fd != -1)
+			drop_ask(&l->asks[i]);
+	(void)close(l->dirfd);
+	free(l);
+}
+
+static const struct locker_ops ops = {
+	.acquire = flock_acquire,
+	.stop_asking = flock_stop_asking,
+	.is_known = flock_is_known,
+	.release = flock_release,
+	.retire = flock_retire,
+	.wanted = flock_wanted,
+	.shutdown = flock_shutdown,
+};
+
+static enum err_code
+set_method(struct flock_locker *l, const char *name, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(methods); i++) {
+		if (strcmp(methods[i].name, name) != 0)
+			continue;
+		l->try_lock = methods[i].try_lock;
+		return ERR_OK;
+	}
+	return err_set(e, ERR_INVALID,
+	    "lock.method \"%s\" is neither \"flock\" nor \"ofd\"", name);
+}
+
+static enum err_code
+flock_open(const struct conf *conf, struct locker **locker, struct err *e)
+{
+	struct flock_locker *l = must_alloc(sizeof(*l));
+	const char *path = conf_str(conf, "lock.path");
+	enum err_code rc;
+	size_t i;
+
+	l->base.name = "flock";
+	l->base.ops = &ops;
+	l->mode = (mode_t)conf_int(conf, "store.file_mode");
+	for (i = 0; i < NITEMS(l->asks); i++)
+		l->asks[i].fd = -1;
+	if (path[0] == '\0')
+		path = conf_str(conf, "store.path");
+	rc = set_method(l, conf_str(conf, "lock.method"), e);
+	if (rc == ERR_OK)
+		rc = fs_open_dir(path, &l->dirfd, e);
+	if (rc != ERR_OK) {
+		free(l);
+		return rc;
+	}
+	*locker = &l->base;
+	return ERR_OK;
+}
+
+const struct locker_class locker_flock = {
+	.name = "flock",
+	.open = flock_open,
+};

@@ -1,0 +1,385 @@
+/*
+ * contract.c - what lock.h promises, tested once for all back ends.
+ *
+ * Everybody who locks here is a process of its own.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "tests/lock/agent.h"
+
+enum {
+	WAITERS_MAX = 4,
+	AGENTS = WAITERS_MAX + 2,
+	SOON_MS = 100
+};
+
+static const struct lock_maker *maker;
+
+/* A fresh id for every test, and the agents that lock it. */
+struct cast {
+	char id[ID_MAX + 1];
+	struct agent agents[AGENTS];
+	struct locker *locker;
+};
+
+static int
+set_up(void **state)
+{
+	struct cast *c = must_alloc(sizeof(*c));
+	int i;
+
+	id_new(c->id);
+	for (i = 0; i < AGENTS; i++)
+		agent_start(&c->agents[i], maker, c->id, 0, 0);
+	c->locker = maker->open();
+	*state = c;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct cast *c = *state;
+	int i;
+
+	for (i = 0; i < AGENTS; i++)
+		agent_kill(&c->agents[i]);
+	c->locker->ops->shutdown(c->locker);
+	free(c);
+	return 0;
+}
+
+static bool
+is_known(struct cast *c)
+{
+	return c->locker->ops->is_known(c->locker, c->id);
+}
+
+static void
+one_holder_at_a_time(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0], *b = &c->agents[1];
+
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_LOCKED);
+	assert_int_equal(agent_do(b, AGENT_EXISTING), ERR_LOCKED);
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(a, AGENT_QUIETLY), ERR_LOCKED);
+}
+
+static void
+the_holder_itself_cannot_lock_twice(void **state)
+{
+	struct cast *c = *state;
+	struct arena *arena = arena_new();
+	const struct locker_ops *ops = c->locker->ops;
+	struct lock *first, *second;
+	struct err e;
+
+	assert_int_equal(
+	    ops->acquire(c->locker, c->id, LOCK_CREATE, arena, &first, &e),
+	    ERR_OK);
+	assert_int_equal(
+	    ops->acquire(c->locker, c->id, LOCK_CREATE, arena, &second, &e),
+	    ERR_LOCKED);
+	ops->stop_asking(c->locker, c->id);
+	ops->release(first);
+	arena_free(arena);
+}
+
+static void
+made_is_said_to_the_first_only(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0];
+
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(a, AGENT_MADE), 1);
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(a, AGENT_MADE), 0);
+	(void)agent_do(a, AGENT_RETIRE);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(a, AGENT_MADE), 1);
+}
+
+static void
+known_from_the_first_lock_until_retired(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0];
+
+	assert_false(is_known(c));
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_true(is_known(c));
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_true(is_known(c));
+	assert_int_equal(agent_do(a, AGENT_EXISTING), ERR_OK);
+	(void)agent_do(a, AGENT_RETIRE);
+	assert_false(is_known(c));
+}
+
+static void
+asking_for_an_unknown_id_leaves_nothing(void **state)
+{
+	struct cast *c = *state;
+
+	assert_int_equal(
+	    agent_do(&c->agents[0], AGENT_EXISTING), ERR_NOT_FOUND);
+	assert_false(is_known(c));
+}
+
+static void
+what_is_no_id_is_refused(void **state)
+{
+	char too_long[ID_MAX + 2] = "";
+	const char *const wrong[] = { "", ".", "..", "../x", "a/b", "a.lock",
+		"a b", "\xc3\xa4", too_long };
+	struct cast *c = *state;
+	struct arena *arena = arena_new();
+	struct lock *lock;
+	struct err e;
+	size_t i;
+
+	(void)memset(too_long, 'a', ID_MAX + 1);
+	for (i = 0; i < NITEMS(wrong); i++) {
+		assert_int_equal(c->locker->ops->acquire(c->locker, wrong[i],
+				     LOCK_CREATE, arena, &lock, &e),
+		    ERR_INVALID);
+		assert_false(c->locker->ops->is_known(c->locker, wrong[i]));
+	}
+	arena_free(arena);
+}
+
+static void
+the_holder_learns_that_it_is_wanted(void **state)
+{
+	struct cast *c = *state;
+	struct agent *holder = &c->agents[0], *waiter = &c->agents[1];
+
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 0);
+	assert_int_equal(agent_do(waiter, AGENT_CREATE), ERR_LOCKED);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 1);
+	(void)agent_do(waiter, AGENT_STOP_ASKING);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 0);
+	assert_int_equal(agent_do(waiter, AGENT_EXISTING), ERR_LOCKED);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 1);
+}
+
+static void
+a_quiet_try_asks_nobody(void **state)
+{
+	struct cast *c = *state;
+	struct agent *holder = &c->agents[0], *sweeper = &c->agents[1];
+
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(sweeper, AGENT_QUIETLY), ERR_LOCKED);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 0);
+	(void)agent_do(holder, AGENT_RELEASE);
+	assert_int_equal(agent_do(sweeper, AGENT_QUIETLY), ERR_OK);
+}
+
+static void
+a_question_never_hits_the_next_holder(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0], *b = &c->agents[1];
+
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_LOCKED);
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(b, AGENT_MADE), 0);
+	assert_int_equal(agent_do(b, AGENT_WANTED), 0);
+	(void)agent_do(b, AGENT_RELEASE);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(a, AGENT_WANTED), 0);
+}
+
+static void
+a_fifth_waiter_is_refused_at_once(void **state)
+{
+	struct cast *c = *state;
+	struct agent *holder = &c->agents[0], *waiter = &c->agents[1];
+	struct agent *fifth = &c->agents[1 + WAITERS_MAX];
+	int i;
+
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
+	for (i = 0; i < WAITERS_MAX; i++)
+		assert_int_equal(
+		    agent_do(&waiter[i], AGENT_CREATE), ERR_LOCKED);
+	assert_int_equal(agent_do(fifth, AGENT_CREATE), ERR_UNAVAILABLE);
+	for (i = 0; i < WAITERS_MAX; i++)
+		assert_int_equal(
+		    agent_do(&waiter[i], AGENT_CREATE), ERR_LOCKED);
+
+	(void)agent_do(&waiter[2], AGENT_STOP_ASKING);
+	assert_int_equal(agent_do(fifth, AGENT_CREATE), ERR_LOCKED);
+	assert_int_equal(agent_do(&waiter[2], AGENT_CREATE), ERR_UNAVAILABLE);
+
+	(void)agent_do(holder, AGENT_RELEASE);
+	assert_int_equal(agent_do(fifth, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_LOCKED);
+	assert_int_equal(agent_do(fifth, AGENT_WANTED), 1);
+}
+
+/* The lock that the waiter asks for is not the lock of that id any more. */
+static void
+whoever_waits_survives_a_retired_lock(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0], *b = &c->agents[1];
+	struct agent *d = &c->agents[2];
+
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_LOCKED);
+	assert_int_equal(agent_do(d, AGENT_EXISTING), ERR_LOCKED);
+	(void)agent_do(a, AGENT_RETIRE);
+	assert_int_equal(agent_do(d, AGENT_EXISTING), ERR_NOT_FOUND);
+	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(b, AGENT_MADE), 1);
+	assert_int_equal(agent_do(b, AGENT_WANTED), 0);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_LOCKED);
+}
+
+static void
+a_dead_holder_leaves_the_lock_free(void **state)
+{
+	struct cast *c = *state;
+	struct agent *holder = &c->agents[0], *next = &c->agents[1];
+	int64_t start;
+
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(next, AGENT_CREATE), ERR_LOCKED);
+	agent_kill(holder);
+	start = clock_ms();
+	assert_int_equal(
+	    agent_lock_within(next, AGENT_CREATE, SOON_MS), ERR_OK);
+	assert_true(clock_ms() - start < SOON_MS);
+	agent_start(holder, maker, c->id, 0, 0);
+}
+
+static void
+a_dead_waiter_leaves_no_question(void **state)
+{
+	struct cast *c = *state;
+	struct agent *holder = &c->agents[0], *waiter = &c->agents[1];
+	int i;
+
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
+	for (i = 0; i < 2 * WAITERS_MAX; i++) {
+		assert_int_equal(agent_do(waiter, AGENT_CREATE), ERR_LOCKED);
+		assert_int_equal(agent_do(holder, AGENT_WANTED), 1);
+		agent_kill(waiter);
+		assert_int_equal(agent_do(holder, AGENT_WANTED), 0);
+		agent_start(waiter, maker, c->id, 0, 0);
+	}
+}
+
+static void
+a_stopped_holder_is_never_robbed(void **state)
+{
+	struct cast *c = *state;
+	struct agent *holder = &c->agents[0], *waiter = &c->agents[1];
+
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
+	agent_freeze(holder);
+	assert_int_equal(
+	    agent_lock_within(waiter, AGENT_CREATE, 300), ERR_LOCKED);
+	agent_thaw(holder);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 1);
+	(void)agent_do(holder, AGENT_RELEASE);
+	assert_int_equal(
+	    agent_lock_within(waiter, AGENT_CREATE, SOON_MS), ERR_OK);
+}
+
+static void
+one_process_may_wait_for_several_ids(void **state)
+{
+	enum {
+		N = 3
+	};
+	struct cast *c = *state;
+	const struct locker_ops *ops = c->locker->ops;
+	struct locker *other = maker->open();
+	struct arena *arena = arena_new();
+	struct lock *held[N], *got;
+	char ids[N][ID_MAX + 1];
+	struct err e;
+	int i;
+
+	for (i = 0; i < N; i++) {
+		id_new(ids[i]);
+		assert_int_equal(ops->acquire(c->locker, ids[i], LOCK_CREATE,
+				     arena, &held[i], &e),
+		    ERR_OK);
+		assert_int_equal(
+		    ops->acquire(other, ids[i], LOCK_CREATE, arena, &got, &e),
+		    ERR_LOCKED);
+	}
+	ops->release(held[1]);
+	assert_int_equal(
+	    ops->acquire(other, ids[1], LOCK_CREATE, arena, &got, &e), ERR_OK);
+	assert_true(ops->wanted(held[0]));
+	assert_false(ops->wanted(got));
+	assert_true(ops->wanted(held[2]));
+	ops->retire(got);
+	ops->shutdown(other);
+	assert_false(ops->wanted(held[0]));
+	ops->retire(held[0]);
+	ops->retire(held[2]);
+	arena_free(arena);
+}
+
+static void
+two_never_hold_the_same_lock(void **state)
+{
+	struct race_result r = lock_race(maker, 8, maker->rounds, false);
+
+	(void)state;
+	assert_int_equal(r.doubles, 0);
+	assert_int_equal(r.errors, 0);
+	assert_int_equal(r.acquired, 8 * maker->rounds);
+}
+
+int
+lock_contract_run(const struct lock_maker *m)
+{
+#define ONE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		ONE(one_holder_at_a_time),
+		ONE(the_holder_itself_cannot_lock_twice),
+		ONE(made_is_said_to_the_first_only),
+		ONE(known_from_the_first_lock_until_retired),
+		ONE(asking_for_an_unknown_id_leaves_nothing),
+		ONE(what_is_no_id_is_refused),
+		ONE(the_holder_learns_that_it_is_wanted),
+		ONE(a_quiet_try_asks_nobody),
+		ONE(a_question_never_hits_the_next_holder),
+		ONE(a_fifth_waiter_is_refused_at_once),
+		ONE(whoever_waits_survives_a_retired_lock),
+		ONE(a_dead_holder_leaves_the_lock_free),
+		ONE(a_dead_waiter_leaves_no_question),
+		ONE(a_stopped_holder_is_never_robbed),
+		ONE(one_process_may_wait_for_several_ids),
+		cmocka_unit_test(two_never_hold_the_same_lock),
+	};
+#undef ONE
+
+	maker = m;
+	return cmocka_run_group_tests_name(m->name, tests, NULL, NULL);
+}

@@ -1,0 +1,299 @@
+/*
+ * flock_test.c - the contract, and what only lock files can get wrong.
+ */
+#include "config.h"
+
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "tests/lock/agent.h"
+#include "tests/lock/place.h"
+
+#define ID "0d7e18102c1a1896f45a1fc9a11d1815"
+
+static int place = -1;
+
+static void
+stat_lock_file(struct stat *st)
+{
+	assert_int_equal(
+	    fstatat(place, ID ".lock", st, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+static enum err_code
+try_lock(struct locker *locker, struct arena *a, struct lock **lock)
+{
+	struct err e;
+
+	return locker->ops->acquire(locker, ID, LOCK_CREATE, a, lock, &e);
+}
+
+/* Whatever is at ID.lock: refused, at once, and left as it is. */
+static void
+assert_refused(void)
+{
+	struct locker *locker = place_open();
+	struct arena *a = arena_new();
+	int64_t start = clock_ms();
+	struct stat before, after;
+	struct lock *lock;
+
+	stat_lock_file(&before);
+	assert_int_equal(try_lock(locker, a, &lock), ERR_CORRUPT);
+	assert_true(locker->ops->is_known(locker, ID));
+	assert_true(clock_ms() - start < 1000);
+	stat_lock_file(&after);
+	assert_int_equal(before.st_ino, after.st_ino);
+	locker->ops->shutdown(locker);
+	arena_free(a);
+}
+
+static int
+clean(void **state)
+{
+	(void)state;
+	(void)unlinkat(place, ID ".lock", 0);
+	(void)unlinkat(place, ID ".lock", AT_REMOVEDIR);
+	(void)unlinkat(place, "other", 0);
+	return 0;
+}
+
+static void
+a_symlink_is_not_followed(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(symlinkat("other", place, ID ".lock"), 0);
+	assert_refused();
+	assert_int_equal(fstatat(place, "other", &st, 0), -1);
+}
+
+static void
+a_fifo_does_not_hang(void **state)
+{
+	(void)state;
+	assert_int_equal(mkfifoat(place, ID ".lock", 0600), 0);
+	assert_refused();
+}
+
+static void
+a_directory_is_no_lock(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdirat(place, ID ".lock", 0700), 0);
+	assert_refused();
+}
+
+static void
+a_hard_link_is_not_locked(void **state)
+{
+	int fd = openat(place, "other", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_true(fd != -1);
+	(void)close(fd);
+	assert_int_equal(linkat(place, "other", place, ID ".lock", 0), 0);
+	assert_refused();
+}
+
+/* tusd deletes an empty lock file; a number in it makes it wait. */
+static void
+the_lock_file_is_empty_and_has_the_configured_mode(void **state)
+{
+	struct locker *locker = place_open();
+	struct arena *a = arena_new();
+	mode_t mask = umask(0);
+	struct lock *lock;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(try_lock(locker, a, &lock), ERR_OK);
+	(void)umask(mask);
+	stat_lock_file(&st);
+	assert_int_equal(st.st_size, 0);
+	assert_int_equal(st.st_mode & 0777, 0660);
+	locker->ops->retire(lock);
+	locker->ops->shutdown(locker);
+	arena_free(a);
+}
+
+/* An administrator may remove lock files by hand: the new one is not ours. */
+static void
+only_our_own_lock_file_is_removed(void **state)
+{
+	struct locker *locker = place_open();
+	struct arena *a = arena_new();
+	struct lock *lock, *stranger;
+
+	(void)state;
+	assert_int_equal(try_lock(locker, a, &lock), ERR_OK);
+	assert_int_equal(unlinkat(place, ID ".lock", 0), 0);
+	assert_int_equal(try_lock(locker, a, &stranger), ERR_OK);
+	locker->ops->retire(lock);
+	assert_true(locker->ops->is_known(locker, ID));
+	locker->ops->retire(stranger);
+	assert_false(locker->ops->is_known(locker, ID));
+	locker->ops->shutdown(locker);
+	arena_free(a);
+}
+
+static int
+count_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	if (d == NULL)
+		return -1;
+	while (readdir(d) != NULL)
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+static void
+no_descriptor_is_left_open(void **state)
+{
+	int before = count_descriptors(), i;
+	struct locker *a = place_open(), *b = place_open();
+	struct arena *arena = arena_new();
+	struct lock *lock, *other;
+	struct err e;
+
+	(void)state;
+	for (i = 0; i < 50; i++) {
+		assert_int_equal(try_lock(a, arena, &lock), ERR_OK);
+		assert_int_equal(
+		    b->ops->acquire(b, ID, LOCK_QUIETLY, arena, &other, &e),
+		    ERR_LOCKED);
+		assert_int_equal(try_lock(b, arena, &other), ERR_LOCKED);
+		if (i % 2 == 0)
+			a->ops->retire(lock);
+		else
+			a->ops->release(lock);
+		if (i % 3 == 0)
+			b->ops->stop_asking(b, ID);
+		assert_int_equal(try_lock(b, arena, &other), ERR_OK);
+		b->ops->release(other);
+	}
+	assert_int_equal(try_lock(a, arena, &lock), ERR_OK);
+	assert_int_equal(try_lock(b, arena, &other), ERR_LOCKED);
+	b->ops->shutdown(b);
+	a->ops->retire(lock);
+	a->ops->shutdown(a);
+	assert_int_equal(count_descriptors(), before);
+	arena_free(arena);
+}
+
+/* 1001 and 1002, who have nothing in common but the group 1003. */
+static void
+two_users_of_one_group_lock_the_same_files(void **state)
+{
+	const struct lock_maker here = { "flock", place_open, 0 };
+	struct agent a, b;
+
+	(void)state;
+	if (geteuid() != 0) {
+		print_message("skipped: two users need root\n");
+		skip();
+	}
+	place_share(1003);
+	(void)umask(007);
+	agent_start(&a, &here, ID, 1001, 1003);
+	agent_start(&b, &here, ID, 1002, 1003);
+	assert_int_equal(agent_do(&a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(&b, AGENT_CREATE), ERR_LOCKED);
+	assert_int_equal(agent_do(&a, AGENT_WANTED), 1);
+	agent_freeze(&a);
+	assert_int_equal(agent_lock_within(&b, AGENT_CREATE, 50), ERR_LOCKED);
+	agent_thaw(&a);
+	(void)agent_do(&a, AGENT_RELEASE);
+	assert_int_equal(agent_lock_within(&b, AGENT_CREATE, 100), ERR_OK);
+	assert_int_equal(agent_do(&a, AGENT_CREATE), ERR_LOCKED);
+	agent_kill(&b);
+	assert_int_equal(agent_lock_within(&a, AGENT_CREATE, 100), ERR_OK);
+	(void)agent_do(&a, AGENT_RETIRE);
+	agent_kill(&a);
+}
+
+static void
+a_bad_configuration_is_refused(void **state)
+{
+	static const char *const bad[][2] = {
+		{ "lock.path", "/nonexistent/place" },
+		{ "lock.type", "carrier-pigeon" },
+		{ "lock.method", "hope" },
+	};
+	struct locker *locker;
+	struct conf *conf;
+	struct err e;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(bad); i++) {
+		conf = conf_new();
+		if (conf_set(conf, "lock.path", place_path(), &e) == ERR_OK &&
+		    conf_set(conf, bad[i][0], bad[i][1], &e) == ERR_OK &&
+		    locker_open(conf, &locker, &e) == ERR_OK)
+			fail_msg("%s = %s was accepted", bad[i][0], bad[i][1]);
+		conf_free(conf);
+	}
+}
+
+static int
+run_file_tests(void)
+{
+#define ONE(f) cmocka_unit_test_teardown(f, clean)
+	const struct CMUnitTest tests[] = {
+		ONE(a_symlink_is_not_followed),
+		ONE(a_fifo_does_not_hang),
+		ONE(a_directory_is_no_lock),
+		ONE(a_hard_link_is_not_locked),
+		ONE(the_lock_file_is_empty_and_has_the_configured_mode),
+		ONE(only_our_own_lock_file_is_removed),
+		ONE(no_descriptor_is_left_open),
+		ONE(a_bad_configuration_is_refused),
+		ONE(two_users_of_one_group_lock_the_same_files),
+	};
+#undef ONE
+
+	return cmocka_run_group_tests_name("lock files", tests, NULL, NULL);
+}
+
+int
+main(void)
+{
+	static const struct lock_maker makers[] = {
+		{ "flock", place_open, 20000 },
+		{ "ofd", place_open, 4000 },
+	};
+	int failed = 0;
+	size_t i;
+
+	place_make();
+	if ((place = open(place_path(), O_RDONLY | O_DIRECTORY)) == -1)
+		return 1;
+	for (i = 0; i < NITEMS(makers); i++) {
+		place_set_method(makers[i].name);
+		failed += lock_contract_run(&makers[i]);
+	}
+	place_set_method("flock");
+	failed += run_file_tests();
+	(void)close(place);
+	place_remove();
+	return failed != 0;
+}
