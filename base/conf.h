@@ -23,10 +23,11 @@ struct conf *conf_new(void);
 void conf_free(struct conf *);
 
 /*
- * Read a file over what is there.  ERR_INVALID with "FILE:LINE: what is wrong"
- * for a syntax error, an unknown key (and the nearest known one), a wrong type
- * or a value out of range; ERR_SYSTEM if the file cannot be read.  After an
- * error the conf holds part of the file: throw it away.
+ * Read a file over what is there, and conf_check() it.  ERR_INVALID with
+ * "FILE:LINE: what is wrong" for a syntax error, an unknown key (and the
+ * nearest known one), a wrong type or a value out of range; ERR_SYSTEM if the
+ * file cannot be read.  After an error the conf holds part of the file: throw
+ * it away.
  */
 MUST_CHECK enum err_code conf_read(
     struct conf *, const char *file, struct err *);
@@ -37,6 +38,14 @@ MUST_CHECK enum err_code conf_read(
  */
 MUST_CHECK enum err_code conf_set(
     struct conf *, const char *key, const char *value, struct err *);
+
+/*
+ * What must hold between keys: ERR_INVALID names both.  conf_read() has done
+ * it; do it once more after the last conf_set().  Defaults never clash with
+ * what was set: pool.min_spare and pool.reserve, left alone, make way for a
+ * small pool.max_workers.
+ */
+MUST_CHECK enum err_code conf_check(const struct conf *, struct err *);
 
 bool conf_bool(const struct conf *, const char *key);
 

@@ -2,9 +2,19 @@
  * log.h - one line per event, written with one write(2).
  *
  * To stderr until log_open() says otherwise.  Text lines are
- * "2026-01-31T12:00:00.123Z info message key=value"; JSON lines are objects
- * with "time", "level", "msg" and the fields.  Bytes that are not printable
- * ASCII are escaped, so that no client can forge a line.
+ * "2026-01-31T12:00:00.123Z info [1234] message key=value", where 1234 is the
+ * process id and a value with a blank, a quote or a = in it stands in quotes;
+ * JSON lines are objects with "time", "level", "pid", "msg" and the fields.
+ * syslog has time, level and pid of its own, so that text for it begins with
+ * the message.
+ *
+ * Bytes that are not printable ASCII are escaped, so that no client can forge
+ * a line: as \xNN in text, as \uNNNN in JSON, where well-formed UTF-8 becomes
+ * the characters it stands for and any other byte NN becomes \u00NN.
+ *
+ * A line has at most LOG_LINE_MAX bytes, so that writers to one pipe do not
+ * mix; message and values are cut after LOG_VALUE_MAX bytes, or when the line
+ * is full, and then end in "...".  A field without any room is left out.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -15,6 +25,9 @@
 #include "base/compat.h"
 #include "base/conf.h"
 #include "base/err.h"
+
+#define LOG_LINE_MAX  4096
+#define LOG_VALUE_MAX 1024
 
 enum log_level {
 	LOG_LEVEL_ERROR,
@@ -33,7 +46,8 @@ struct log_field {
 
 /*
  * Follow log.level, log.format and log.target.  Called again after SIGHUP it
- * reopens a log file, which is how rotation works.
+ * reopens a log file, which is how rotation works.  When the file cannot be
+ * opened, everything stays as it was.
  */
 MUST_CHECK enum err_code log_open(const struct conf *, struct err *);
 

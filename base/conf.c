@@ -1,0 +1,510 @@
+/*
+ * conf.c - the configuration: what the file and the command line say.
+ */
+#include "config.h"
+
+#include <libconfig.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/conf_key.h"
+#include "base/conf_source.h"
+
+struct value {
+	int64_t number;
+	const char *text;
+	const char **items;
+	size_t n_items;
+	bool is_set;
+	/* "FILE:LINE: " of where it was set, or "". */
+	const char *where;
+};
+
+/* values[n] belongs to conf_key(n). */
+struct conf {
+	struct arena *arena;
+	struct value *values;
+};
+
+/* What it takes to name the place of a mistake while a file is read. */
+struct reader {
+	struct conf *conf;
+	const struct conf_source *source;
+	struct err *err;
+};
+
+/* --- One value, from text. --- */
+
+static enum err_code
+refuse_value(const struct conf_key *k, const char *where, const char *text,
+    struct err *e)
+{
+	char rule[160];
+
+	conf_key_rule(k, rule, sizeof(rule));
+	return err_set(e, ERR_INVALID, "%s%s cannot be %s: expected %s", where,
+	    k->name, text, rule);
+}
+
+static enum err_code
+set_number(
+    struct value *v, const struct conf_key *k, const char *text, struct err *e)
+{
+	if (!conf_key_number(k, text, &v->number))
+		return refuse_value(k, v->where, text, e);
+	return ERR_OK;
+}
+
+static enum err_code
+set_string(struct conf *c, struct value *v, const struct conf_key *k,
+    const char *text, struct err *e)
+{
+	const char *quoted;
+
+	if (conf_key_takes(k, text)) {
+		v->text = arena_strdup(c->arena, text);
+		return ERR_OK;
+	}
+	quoted = arena_printf(c->arena, "\"%.60s\"", text);
+	return refuse_value(k, v->where, quoted, e);
+}
+
+static enum err_code
+add_item(struct conf *c, struct value *v, const struct conf_key *k,
+    const char *text, struct err *e)
+{
+	enum err_code rc;
+
+	if ((rc = set_string(c, v, k, text, e)) != ERR_OK)
+		return rc;
+	v->items[v->n_items++] = v->text;
+	return ERR_OK;
+}
+
+static size_t
+count_commas(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text != '\0'; text++)
+		n += *text == ',';
+	return n;
+}
+
+/* Elements between commas, without the blanks around them; "" is none. */
+static enum err_code
+set_list(struct conf *c, struct value *v, const struct conf_key *k,
+    const char *text, struct err *e)
+{
+	static const char blanks[] = " \t";
+	enum err_code rc;
+	size_t len;
+	char *item;
+
+	v->items =
+	    arena_alloc(c->arena, (count_commas(text) + 1) * sizeof(*v->items));
+	v->n_items = 0;
+	text += strspn(text, blanks);
+	while (*text != '\0') {
+		len = strcspn(text, ",");
+		item = arena_memdup(c->arena, text, len);
+		text += len;
+		while (len > 0 && strchr(blanks, item[len - 1]) != NULL)
+			item[--len] = '\0';
+		if ((rc = add_item(c, v, k, item, e)) != ERR_OK)
+			return rc;
+		if (*text == ',')
+			text += 1 + strspn(text + 1, blanks);
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+set_text(struct conf *c, struct value *v, const struct conf_key *k,
+    const char *text, struct err *e)
+{
+	switch (k->kind) {
+	case CONF_STRING:
+		return set_string(c, v, k, text, e);
+	case CONF_LIST:
+		return set_list(c, v, k, text, e);
+	default:
+		return set_number(v, k, text, e);
+	}
+}
+
+/* --- A file. --- */
+
+static const char *
+where(const struct reader *r, const config_setting_t *s)
+{
+	unsigned line = config_setting_source_line(s);
+
+	return arena_printf(r->conf->arena,
+	    "%s:%u: ", conf_source_file(r->source, line),
+	    conf_source_line(r->source, line));
+}
+
+/* Indexed by libconfig's types; those of 0 are no scalars. */
+#define TYPE(t) (1U << (t))
+#define WHOLE	(TYPE(CONFIG_TYPE_INT) | TYPE(CONFIG_TYPE_INT64))
+
+static const unsigned types_of[CONF_KIND_MAX] = {
+	[CONF_BOOL] = TYPE(CONFIG_TYPE_BOOL),
+	[CONF_INT] = WHOLE,
+	[CONF_SIZE] = WHOLE | TYPE(CONFIG_TYPE_STRING),
+	[CONF_DURATION] =
+	    WHOLE | TYPE(CONFIG_TYPE_FLOAT) | TYPE(CONFIG_TYPE_STRING),
+	[CONF_MODE] = TYPE(CONFIG_TYPE_STRING),
+	[CONF_STRING] = TYPE(CONFIG_TYPE_STRING),
+	[CONF_LIST] = TYPE(CONFIG_TYPE_ARRAY) | TYPE(CONFIG_TYPE_LIST),
+};
+
+static const char *
+text_of(struct arena *a, const config_setting_t *s)
+{
+	switch (config_setting_type(s)) {
+	case CONFIG_TYPE_BOOL:
+		return config_setting_get_bool(s) ? "true" : "false";
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		return arena_printf(a, "%lld", config_setting_get_int64(s));
+	case CONFIG_TYPE_FLOAT:
+		return arena_printf(a, "%.9g", config_setting_get_float(s));
+	case CONFIG_TYPE_STRING:
+		return config_setting_get_string(s);
+	case CONFIG_TYPE_GROUP:
+		return "a group";
+	default:
+		return "a list";
+	}
+}
+
+static enum err_code
+read_list(const struct reader *r, struct value *v, const struct conf_key *k,
+    const config_setting_t *s)
+{
+	struct arena *a = r->conf->arena;
+	unsigned i, n = (unsigned)config_setting_length(s);
+	const config_setting_t *item;
+	enum err_code rc;
+
+	v->items = arena_alloc(a, (n + 1) * sizeof(*v->items));
+	v->n_items = 0;
+	for (i = 0; i < n; i++) {
+		item = config_setting_get_elem(s, i);
+		v->where = where(r, item);
+		if (config_setting_type(item) != CONFIG_TYPE_STRING)
+			return refuse_value(
+			    k, v->where, text_of(a, item), r->err);
+		rc = add_item(
+		    r->conf, v, k, config_setting_get_string(item), r->err);
+		if (rc != ERR_OK)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+read_value(const struct reader *r, size_t n, const config_setting_t *s)
+{
+	const struct conf_key *k = conf_key(n);
+	struct value *v = &r->conf->values[n];
+	const char *text = text_of(r->conf->arena, s);
+
+	v->where = where(r, s);
+	v->is_set = true;
+	if ((types_of[k->kind] & TYPE(config_setting_type(s))) == 0)
+		return refuse_value(k, v->where, text, r->err);
+	if (k->kind == CONF_LIST)
+		return read_list(r, v, k, s);
+	return set_text(r->conf, v, k, text, r->err);
+}
+
+static enum err_code
+refuse_key(const struct reader *r, const config_setting_t *s, const char *name)
+{
+	if (conf_key_is_group(name))
+		return err_set(r->err, ERR_INVALID,
+		    "%s%s is a group: write %s: { ... };", where(r, s), name,
+		    name);
+	return err_set(r->err, ERR_INVALID,
+	    "%sunknown key \"%.60s\"; did you mean \"%s\"?", where(r, s), name,
+	    conf_key_nearest(name)->name);
+}
+
+/* Groups nest no deeper than keys have dots. */
+static enum err_code
+read_setting(const struct reader *r, config_setting_t *s, const char *prefix)
+{
+	const char *dot = *prefix != '\0' ? "." : "";
+	enum err_code rc = ERR_OK;
+	unsigned i, n;
+	size_t key;
+	char *name;
+
+	name = arena_printf(
+	    r->conf->arena, "%s%s%s", prefix, dot, config_setting_name(s));
+	key = conf_key_find(name);
+	if (key < conf_key_count())
+		return read_value(r, key, s);
+	n = config_setting_is_group(s) ? (unsigned)config_setting_length(s) : 0;
+	if (*prefix != '\0' ||
+	    (n == 0 &&
+		!(config_setting_is_group(s) && conf_key_is_group(name))))
+		return refuse_key(r, s, name);
+	for (i = 0; i < n && rc == ERR_OK; i++)
+		rc = read_setting(r, config_setting_get_elem(s, i), name);
+	return rc;
+}
+
+static enum err_code
+read_settings(const struct reader *r, const config_t *config)
+{
+	config_setting_t *root = config_root_setting(config);
+	unsigned i, n = (unsigned)config_setting_length(root);
+	enum err_code rc = ERR_OK;
+
+	for (i = 0; i < n && rc == ERR_OK; i++)
+		rc = read_setting(r, config_setting_get_elem(root, i), "");
+	return rc;
+}
+
+static enum err_code
+read_source(const struct reader *r)
+{
+	enum err_code rc;
+	config_t config;
+	unsigned line;
+
+	config_init(&config);
+	if (config_read_string(&config, conf_source_text(r->source))) {
+		rc = read_settings(r, &config);
+	} else {
+		line = (unsigned)config_error_line(&config);
+		rc = err_set(r->err, ERR_INVALID, "%s:%u: %s",
+		    conf_source_file(r->source, line),
+		    conf_source_line(r->source, line),
+		    config_error_text(&config));
+	}
+	config_destroy(&config);
+	return rc;
+}
+
+/* --- What must hold between keys. --- */
+
+static struct value *
+find(const struct conf *c, const char *name)
+{
+	size_t n = conf_key_find(name);
+
+	if (n == conf_key_count()) {
+		(void)fprintf(stderr, "no such key: %s\n", name);
+		abort();
+	}
+	return &c->values[n];
+}
+
+/* A default makes way for what was set; what was set stays. */
+static void
+fit_default(struct conf *c, const char *name, int64_t most)
+{
+	struct value *v = find(c, name);
+
+	if (v->is_set)
+		return;
+	(void)conf_key_number(conf_key((size_t)(v - c->values)),
+	    conf_key((size_t)(v - c->values))->fallback, &v->number);
+	if (v->number > most)
+		v->number = most;
+}
+
+static void
+fit_defaults(struct conf *c)
+{
+	int64_t workers = conf_int(c, "pool.max_workers");
+
+	fit_default(c, "pool.min_spare", workers);
+	fit_default(c, "pool.reserve", workers / 4);
+}
+
+static bool
+has_item(const struct conf *c, const char *key, const char *text)
+{
+	const char *item;
+	size_t i;
+
+	for (i = 0; (item = conf_item(c, key, i)) != NULL; i++)
+		if (strcmp(item, text) == 0)
+			return true;
+	return false;
+}
+
+/* The message begins with the place where the second key was set. */
+static enum err_code
+refuse_pair(const struct conf *c, const char *key, const char *why,
+    const char *other, struct err *e)
+{
+	return err_set(
+	    e, ERR_INVALID, "%s%s %s %s", find(c, key)->where, key, why, other);
+}
+
+enum err_code
+conf_check(const struct conf *c, struct err *e)
+{
+	int64_t workers = conf_int(c, "pool.max_workers");
+
+	if (conf_int(c, "pool.min_spare") > workers)
+		return refuse_pair(c, "pool.min_spare", "cannot be more than",
+		    "pool.max_workers", e);
+	if (conf_int(c, "pool.reserve") >= workers)
+		return refuse_pair(c, "pool.reserve", "must be less than",
+		    "pool.max_workers", e);
+	if (conf_bool(c, "cors.credentials") &&
+	    has_item(c, "cors.origins", "*"))
+		return refuse_pair(c, "cors.credentials",
+		    "= true needs exact origins, not \"*\", in", "cors.origins",
+		    e);
+	if (strcmp(conf_str(c, "download.sendfile"), "x-accel") == 0 &&
+	    conf_str(c, "download.sendfile_root")[0] == '\0')
+		return refuse_pair(c, "download.sendfile",
+		    "= \"x-accel\" needs the internal location in",
+		    "download.sendfile_root", e);
+	return ERR_OK;
+}
+
+/* --- What others see. --- */
+
+struct conf *
+conf_new(void)
+{
+	struct conf *c = must_alloc(sizeof(*c));
+	const struct conf_key *k;
+	struct err e;
+	size_t i;
+
+	c->arena = arena_new();
+	c->values =
+	    arena_alloc(c->arena, conf_key_count() * sizeof(*c->values));
+	for (i = 0; (k = conf_key(i)) != NULL; i++) {
+		c->values[i].where = "";
+		if (set_text(c, &c->values[i], k, k->fallback, &e) != ERR_OK) {
+			(void)fprintf(stderr, "%s\n", e.text);
+			abort();
+		}
+	}
+	fit_defaults(c);
+	return c;
+}
+
+void
+conf_free(struct conf *c)
+{
+	if (c == NULL)
+		return;
+	arena_free(c->arena);
+	free(c);
+}
+
+enum err_code
+conf_read(struct conf *c, const char *file, struct err *e)
+{
+	struct arena *a = arena_new();
+	struct conf_source *source;
+	struct reader r;
+	enum err_code rc;
+
+	rc = conf_source_read(a, file, &source, e);
+	if (rc == ERR_OK) {
+		r.conf = c;
+		r.source = source;
+		r.err = e;
+		rc = read_source(&r);
+	}
+	arena_free(a);
+	if (rc != ERR_OK)
+		return rc;
+	fit_defaults(c);
+	return conf_check(c, e);
+}
+
+enum err_code
+conf_set(struct conf *c, const char *key, const char *value, struct err *e)
+{
+	size_t n = conf_key_find(key);
+	struct value *v;
+	enum err_code rc;
+
+	if (n == conf_key_count())
+		return err_set(e, ERR_INVALID,
+		    "unknown key \"%.60s\"; did you mean \"%s\"?", key,
+		    conf_key_nearest(key)->name);
+	v = &c->values[n];
+	v->where = "";
+	if ((rc = set_text(c, v, conf_key(n), value, e)) != ERR_OK)
+		return rc;
+	v->is_set = true;
+	fit_defaults(c);
+	return ERR_OK;
+}
+
+/* That a key is asked for as what it is, is the caller's duty. */
+static const struct value *
+get(const struct conf *c, const char *name, unsigned kinds)
+{
+	const struct value *v = find(c, name);
+
+	if ((kinds & TYPE(conf_key((size_t)(v - c->values))->kind)) == 0) {
+		(void)fprintf(stderr, "key of another type: %s\n", name);
+		abort();
+	}
+	return v;
+}
+
+bool
+conf_bool(const struct conf *c, const char *key)
+{
+	return get(c, key, TYPE(CONF_BOOL))->number != 0;
+}
+
+int64_t
+conf_int(const struct conf *c, const char *key)
+{
+	return get(c, key, TYPE(CONF_INT) | TYPE(CONF_SIZE) | TYPE(CONF_MODE))
+	    ->number;
+}
+
+int64_t
+conf_ms(const struct conf *c, const char *key)
+{
+	return get(c, key, TYPE(CONF_DURATION))->number;
+}
+
+const char *
+conf_str(const struct conf *c, const char *key)
+{
+	return get(c, key, TYPE(CONF_STRING))->text;
+}
+
+const char *
+conf_item(const struct conf *c, const char *key, size_t n)
+{
+	const struct value *v = get(c, key, TYPE(CONF_LIST));
+
+	return n < v->n_items ? v->items[n] : NULL;
+}
+
+bool
+conf_is_set(const struct conf *c, const char *key)
+{
+	return find(c, key)->is_set;
+}
+
+const char *
+conf_key_name(size_t n)
+{
+	return n < conf_key_count() ? conf_key(n)->name : NULL;
+}

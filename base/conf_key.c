@@ -1,0 +1,587 @@
+/*
+ * conf_key.c - the table of configuration keys and the values they accept.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/compat.h"
+#include "base/conf_key.h"
+
+#define KIB ((int64_t)1 << 10)
+#define MIB ((int64_t)1 << 20)
+
+/*
+ * Not quite 2^63-1: a sum of two of them does not overflow, and a number that
+ * was clamped on the way here is noticed.
+ */
+#define SIZE_LIMIT (((int64_t)1 << 62) - 1)
+
+#define SECONDS(n) ((int64_t)(n)*1000)
+#define HOURS(n)   SECONDS((n)*3600)
+#define DAYS(n)	   HOURS((n)*24)
+
+/* --- What strings may look like. --- */
+
+#define LETTERS_DIGITS                                                         \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+static bool
+starts_with(const char *text, const char *prefix)
+{
+	return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool
+consists_of(const char *text, const char *bytes)
+{
+	return *text != '\0' && text[strspn(text, bytes)] == '\0';
+}
+
+/* No blanks, no controls, nothing beyond ASCII. */
+static bool
+is_visible(const char *text)
+{
+	while (*text > ' ' && *text < 0x7f)
+		text++;
+	return *text == '\0';
+}
+
+static bool
+is_anything(const char *text)
+{
+	(void)text;
+	return true;
+}
+
+static bool
+is_not_empty(const char *text)
+{
+	return *text != '\0';
+}
+
+static bool
+is_path_or_empty(const char *text)
+{
+	return *text == '/' || *text == '\0';
+}
+
+static bool
+is_url_path(const char *text)
+{
+	return *text == '/' && is_visible(text) &&
+	    strpbrk(text, "?#") == NULL && !starts_with(text, "//");
+}
+
+static bool
+is_url_path_or_empty(const char *text)
+{
+	return *text == '\0' || is_url_path(text);
+}
+
+/* http:// or https:// and something behind it. */
+static bool
+is_url(const char *text)
+{
+	size_t scheme = starts_with(text, "https://") ? 8 :
+	    starts_with(text, "http://")	      ? 7 :
+							0;
+
+	return scheme > 0 && is_visible(text) && text[scheme] != '\0' &&
+	    text[scheme] != '/';
+}
+
+static bool
+is_url_or_empty(const char *text)
+{
+	return *text == '\0' || is_url(text);
+}
+
+static bool
+is_location(const char *text)
+{
+	return strcmp(text, "path") == 0 || strcmp(text, "absolute") == 0 ||
+	    (is_url(text) && strpbrk(text, "?#") == NULL);
+}
+
+/* What a browser sends: no path, not even a slash at the end. */
+static bool
+is_origin(const char *text)
+{
+	const char *host = strstr(text, "://");
+
+	if (strcmp(text, "*") == 0 || strcmp(text, "null") == 0)
+		return true;
+	return host != NULL && host != text && is_visible(text) &&
+	    host[3] != '\0' && strpbrk(host + 3, "/?#*,") == NULL;
+}
+
+static bool
+is_token(const char *text)
+{
+	return consists_of(text, LETTERS_DIGITS "!#$%&'*+-.^_`|~");
+}
+
+static bool
+is_param_or_empty(const char *text)
+{
+	return *text == '\0' || consists_of(text, LETTERS_DIGITS "_");
+}
+
+static bool
+is_metric_name(const char *text)
+{
+	return consists_of(text, LETTERS_DIGITS "_:") &&
+	    strchr("0123456789", *text) == NULL;
+}
+
+static bool
+is_log_target(const char *text)
+{
+	return strcmp(text, "stderr") == 0 || strcmp(text, "syslog") == 0 ||
+	    strchr(text, '/') != NULL;
+}
+
+static const struct conf_syntax anything = { is_anything, "any string" };
+static const struct conf_syntax not_empty = { is_not_empty,
+	"a string that is not empty" };
+static const struct conf_syntax path_or_empty = { is_path_or_empty,
+	"a path that begins with /, or empty" };
+static const struct conf_syntax url_path = { is_url_path,
+	"the path of a URL, beginning with one /" };
+static const struct conf_syntax url_path_or_empty = { is_url_path_or_empty,
+	"the path of a URL, beginning with one /, or empty" };
+static const struct conf_syntax url_or_empty = { is_url_or_empty,
+	"a URL that begins with http:// or https://, or empty" };
+static const struct conf_syntax location = { is_location,
+	"\"path\", \"absolute\", or a URL that begins with http:// or "
+	"https://" };
+static const struct conf_syntax origin = { is_origin,
+	"an origin such as \"https://example.org\" without a path, or "
+	"\"*\"" };
+static const struct conf_syntax header_name = { is_token,
+	"the name of a header" };
+static const struct conf_syntax param_or_empty = { is_param_or_empty,
+	"the name of a FastCGI parameter, or empty" };
+static const struct conf_syntax metric_name = { is_metric_name,
+	"letters, digits, _ and :" };
+static const struct conf_syntax log_target = { is_log_target,
+	"\"stderr\", \"syslog\", or a file name with a / in it" };
+
+/* --- What there is to choose from. --- */
+
+static const char *const durabilities[] = { "none", "data", "full", NULL };
+static const char *const lock_methods[] = { "flock", "ofd", NULL };
+static const char *const expiration_modes[] = { "sliding", "fixed", NULL };
+static const char *const sendfiles[] = { "none", "x-accel", "x-sendfile",
+	NULL };
+static const char *const log_levels[] = { "error", "warn", "info", "debug",
+	NULL };
+static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const algorithms[] = { "sha1", "sha256", "sha512", "md5",
+	"crc32", "crc32c", NULL };
+static const char *const events[] = { "pre-create", "post-create",
+	"post-receive", "pre-finish", "post-finish", "pre-terminate",
+	"post-terminate", NULL };
+
+/* --- The table. --- */
+
+#define BOOL(name, fallback)                                                   \
+	{                                                                      \
+		name, CONF_BOOL, fallback, 0, 1, NULL, NULL                    \
+	}
+#define NUMBER(name, kind, fallback, min, max)                                 \
+	{                                                                      \
+		name, kind, fallback, min, max, NULL, NULL                     \
+	}
+#define STRING(name, fallback, syntax)                                         \
+	{                                                                      \
+		name, CONF_STRING, fallback, 0, 0, NULL, syntax                \
+	}
+#define CHOICE(name, fallback, choices)                                        \
+	{                                                                      \
+		name, CONF_STRING, fallback, 0, 0, choices, NULL               \
+	}
+#define LIST(name, fallback, choices, syntax)                                  \
+	{                                                                      \
+		name, CONF_LIST, fallback, 0, 0, choices, syntax               \
+	}
+
+static const struct conf_key keys[] = {
+	STRING("base_path", "", &url_path_or_empty),
+	STRING("location", "path", &location),
+	NUMBER("max_size", CONF_SIZE, "0", 0, SIZE_LIMIT),
+	NUMBER("max_metadata", CONF_SIZE, "4096", 0, 64 * KIB),
+
+	STRING("store.type", "file", &not_empty),
+	STRING("store.path", "/var/lib/tusfcgi", &not_empty),
+	CHOICE("store.durability", "data", durabilities),
+	NUMBER("store.dir_mode", CONF_MODE, "0770", 0700, 02775),
+	NUMBER("store.file_mode", CONF_MODE, "0660", 0600, 0664),
+	NUMBER("store.min_free", CONF_SIZE, "64M", 0, SIZE_LIMIT),
+
+	STRING("lock.type", "flock", &not_empty),
+	STRING("lock.path", "", &anything),
+	CHOICE("lock.method", "flock", lock_methods),
+	NUMBER("lock.timeout", CONF_DURATION, "5s", 0, HOURS(1)),
+
+	BOOL("extensions.termination", "true"),
+	BOOL("extensions.concatenation", "true"),
+	BOOL("extensions.defer_length", "true"),
+	BOOL("extensions.checksum", "true"),
+	BOOL("extensions.download", "true"),
+	BOOL("extensions.termination_of_finished", "true"),
+
+	BOOL("concatenation.keep_parts", "true"),
+	LIST("checksum.algorithms", "sha1, sha256, sha512, md5, crc32, crc32c",
+	    algorithms, NULL),
+
+	NUMBER("expiration.after", CONF_DURATION, "0", 0, DAYS(3650)),
+	CHOICE("expiration.mode", "sliding", expiration_modes),
+	NUMBER("sweep.interval", CONF_DURATION, "0", 0, DAYS(365)),
+
+	CHOICE("download.sendfile", "none", sendfiles),
+	STRING("download.sendfile_root", "", &path_or_empty),
+
+	LIST("cors.origins", "", NULL, &origin),
+	BOOL("cors.credentials", "false"),
+	NUMBER("cors.max_age", CONF_INT, "86400", 0, 31536000),
+	LIST("cors.extra_headers", "", NULL, &header_name),
+
+	STRING("owner.param", "", &param_or_empty),
+	BOOL("owner.require", "false"),
+	NUMBER("quota.uploads", CONF_INT, "0", 0, INT32_MAX),
+	NUMBER("quota.bytes", CONF_SIZE, "0", 0, SIZE_LIMIT),
+
+	STRING("pool.listen", "", &anything),
+	NUMBER("pool.mode", CONF_MODE, "0660", 0600, 0777),
+	STRING("pool.user", "", &anything),
+	STRING("pool.group", "", &anything),
+	NUMBER("pool.backlog", CONF_INT, "1024", 1, 65535),
+	NUMBER("pool.min_spare", CONF_INT, "4", 1, 4096),
+	NUMBER("pool.max_workers", CONF_INT, "256", 1, 4096),
+	NUMBER("pool.reserve", CONF_INT, "4", 0, 4095),
+	NUMBER("pool.idle", CONF_DURATION, "60s", SECONDS(1), DAYS(1)),
+	NUMBER("pool.max_requests", CONF_INT, "0", 0, INT32_MAX),
+
+	NUMBER("timeouts.read", CONF_DURATION, "60s", 100, DAYS(1)),
+	NUMBER("timeouts.min_rate", CONF_SIZE, "0", 0, 1024 * MIB),
+	NUMBER("timeouts.shutdown", CONF_DURATION, "10s", 0, HOURS(1)),
+	NUMBER("timeouts.drain", CONF_DURATION, "10s", 0, HOURS(1)),
+
+	CHOICE("log.level", "info", log_levels),
+	CHOICE("log.format", "text", log_formats),
+	STRING("log.target", "stderr", &log_target),
+
+	BOOL("metrics.enabled", "false"),
+	STRING("metrics.path", "/metrics", &url_path),
+	STRING("metrics.prefix", "tusd", &metric_name),
+
+	LIST("hooks.events",
+	    "pre-create, post-create, post-receive, pre-finish, post-finish, "
+	    "pre-terminate, post-terminate",
+	    events, NULL),
+	STRING("hooks.dir", "", &path_or_empty),
+	STRING("hooks.url", "", &url_or_empty),
+	LIST("hooks.forward_headers", "", NULL, &header_name),
+	NUMBER("hooks.timeout", CONF_DURATION, "15s", 1, HOURS(1)),
+	NUMBER("hooks.retries", CONF_INT, "3", 0, 100),
+	NUMBER("hooks.backoff", CONF_DURATION, "1s", 0, HOURS(1)),
+	STRING("hooks.secret", "", &anything),
+	NUMBER("hooks.progress", CONF_DURATION, "1s", 0, HOURS(1)),
+
+	STRING("finish.move_to", "", &path_or_empty),
+};
+
+const struct conf_key *
+conf_key(size_t n)
+{
+	return n < NITEMS(keys) ? &keys[n] : NULL;
+}
+
+size_t
+conf_key_count(void)
+{
+	return NITEMS(keys);
+}
+
+size_t
+conf_key_find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(keys); i++)
+		if (strcmp(keys[i].name, name) == 0)
+			break;
+	return i;
+}
+
+bool
+conf_key_is_group(const char *name)
+{
+	size_t i, len = strlen(name);
+
+	for (i = 0; i < NITEMS(keys); i++)
+		if (starts_with(keys[i].name, name) && keys[i].name[len] == '.')
+			return true;
+	return false;
+}
+
+/* --- Which key was meant? --- */
+
+/* No key is longer; of a longer name the rest is left out. */
+#define NAME_MAX_COMPARED 48
+
+static unsigned
+min3(unsigned a, unsigned b, unsigned c)
+{
+	unsigned ab = a < b ? a : b;
+
+	return ab < c ? ab : c;
+}
+
+/* How many letters must be put in, taken out or changed (Levenshtein). */
+static unsigned
+distance(const char *a, const char *b)
+{
+	unsigned row[NAME_MAX_COMPARED + 1];
+	unsigned above, corner;
+	size_t i, j, n = strnlen(b, NAME_MAX_COMPARED);
+
+	for (j = 0; j <= n; j++)
+		row[j] = (unsigned)j;
+	for (i = 0; i < NAME_MAX_COMPARED && a[i] != '\0'; i++) {
+		corner = row[0]++;
+		for (j = 0; j < n; j++) {
+			above = row[j + 1];
+			row[j + 1] = min3(above + 1, row[j] + 1,
+			    corner + (a[i] != b[j] ? 1 : 0));
+			corner = above;
+		}
+	}
+	return row[n];
+}
+
+const struct conf_key *
+conf_key_nearest(const char *name)
+{
+	const struct conf_key *best = &keys[0];
+	unsigned d, least = distance(name, best->name);
+	size_t i;
+
+	for (i = 1; i < NITEMS(keys); i++) {
+		d = distance(name, keys[i].name);
+		if (d < least) {
+			least = d;
+			best = &keys[i];
+		}
+	}
+	return best;
+}
+
+/* --- Numbers, with and without a unit. --- */
+
+struct unit {
+	const char *suffix;
+	int64_t factor;
+};
+
+/* From small to large; one without a suffix is for the bare number. */
+static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
+static const struct unit size_units[] = { { "", 1 }, { "K", KIB }, { "M", MIB },
+	{ "G", 1024 * MIB }, { "T", MIB *MIB }, { NULL, 0 } };
+static const struct unit duration_units[] = { { "ms", 1 }, { "", 1000 },
+	{ "s", SECONDS(1) }, { "m", SECONDS(60) }, { "h", HOURS(1) },
+	{ "d", DAYS(1) }, { NULL, 0 } };
+
+static const struct unit *const units_of[CONF_KIND_MAX] = {
+	[CONF_INT] = no_units,
+	[CONF_SIZE] = size_units,
+	[CONF_DURATION] = duration_units,
+};
+
+/* Digits to a number; false if there are none or too many. */
+static bool
+take_digits(const char **text, int64_t *number)
+{
+	const char *p = *text;
+	int64_t n = 0;
+
+	for (; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, *p - '0', &n))
+			return false;
+	if (p == *text)
+		return false;
+	*text = p;
+	*number = n;
+	return true;
+}
+
+/* Up to three digits behind a point, as thousandths; 0 if there is none. */
+static bool
+take_thousandths(const char **text, int64_t *number)
+{
+	int64_t weight = 100;
+	const char *p = *text;
+
+	*number = 0;
+	if (*p != '.')
+		return true;
+	for (p++; weight > 0 && *p >= '0' && *p <= '9'; p++, weight /= 10)
+		*number += (*p - '0') * weight;
+	if (p == *text + 1)
+		return false;
+	*text = p;
+	return true;
+}
+
+static const struct unit *
+find_unit(const struct unit *units, const char *suffix)
+{
+	const struct unit *u;
+
+	for (u = units; u->suffix != NULL; u++)
+		if (strcmp(u->suffix, suffix) == 0)
+			return u;
+	return NULL;
+}
+
+/* "90", "1.5h", "10M"; a fraction only where it comes out even. */
+static bool
+parse_scaled(const struct unit *units, const char *text, int64_t *number)
+{
+	const struct unit *u;
+	int64_t whole, part;
+
+	if (!take_digits(&text, &whole) || !take_thousandths(&text, &part))
+		return false;
+	u = find_unit(units, text);
+	if (u == NULL || part * (u->factor % 1000) % 1000 != 0)
+		return false;
+	part = part * (u->factor / 1000) + part * (u->factor % 1000) / 1000;
+	return !__builtin_mul_overflow(whole, u->factor, number) &&
+	    !__builtin_add_overflow(*number, part, number);
+}
+
+static bool
+parse_octal(const char *text, int64_t *number)
+{
+	size_t len = strspn(text, "01234567");
+
+	if (len < 3 || len > 5 || text[len] != '\0')
+		return false;
+	for (*number = 0; *text != '\0'; text++)
+		*number = *number * 8 + (*text - '0');
+	return true;
+}
+
+static bool
+parse_bool(const char *text, int64_t *number)
+{
+	*number = strcmp(text, "true") == 0;
+	return *number == 1 || strcmp(text, "false") == 0;
+}
+
+bool
+conf_key_number(const struct conf_key *k, const char *text, int64_t *number)
+{
+	switch (k->kind) {
+	case CONF_BOOL:
+		return parse_bool(text, number);
+	case CONF_MODE:
+		return parse_octal(text, number) &&
+		    (*number & k->min) == k->min && (*number & ~k->max) == 0;
+	default:
+		return parse_scaled(units_of[k->kind], text, number) &&
+		    *number >= k->min && *number <= k->max;
+	}
+}
+
+bool
+conf_key_takes(const struct conf_key *k, const char *text)
+{
+	size_t i;
+
+	if (k->choices == NULL)
+		return k->syntax->fits(text);
+	for (i = 0; k->choices[i] != NULL; i++)
+		if (strcmp(k->choices[i], text) == 0)
+			return true;
+	return false;
+}
+
+/* --- Saying what a key takes. --- */
+
+/* With the largest unit that divides it. */
+static void
+write_scaled(const struct unit *units, int64_t number, char *buf, size_t size)
+{
+	const struct unit *u, *best = units;
+
+	for (u = units; number != 0 && u->suffix != NULL; u++)
+		if (number % u->factor == 0)
+			best = u;
+	(void)snprintf(buf, size, "%" PRId64 "%s", number / best->factor,
+	    number == 0 ? "" : best->suffix);
+}
+
+static void
+write_range(const struct conf_key *k, const char *what, char *buf, size_t size)
+{
+	char min[24], max[24];
+
+	write_scaled(units_of[k->kind], k->min, min, sizeof(min));
+	write_scaled(units_of[k->kind], k->max, max, sizeof(max));
+	if (k->max == SIZE_LIMIT)
+		(void)snprintf(buf, size, "%s", what);
+	else
+		(void)snprintf(buf, size, "%s from %s to %s", what, min, max);
+}
+
+static void
+write_choices(const struct conf_key *k, char *buf, size_t size)
+{
+	size_t i, len = strlen(buf);
+
+	for (i = 0; k->choices[i] != NULL && len < size; i++) {
+		(void)snprintf(buf + len, size - len, "%s\"%s\"",
+		    i == 0 ? "" : ", ", k->choices[i]);
+		len = strlen(buf);
+	}
+}
+
+void
+conf_key_rule(const struct conf_key *k, char *buf, size_t size)
+{
+	static const char *const what[CONF_KIND_MAX] = {
+		[CONF_BOOL] = "true or false",
+		[CONF_INT] = "a whole number",
+		[CONF_SIZE] = "a size such as 4096 or \"10M\"",
+		[CONF_DURATION] = "a duration such as 30 or \"5m\"",
+		[CONF_MODE] = "an octal mode such as",
+		[CONF_STRING] = "",
+		[CONF_LIST] = "a list of strings, each ",
+	};
+
+	if (units_of[k->kind] != NULL) {
+		write_range(k, what[k->kind], buf, size);
+		return;
+	}
+	(void)snprintf(buf, size, "%s", what[k->kind]);
+	if (k->kind == CONF_MODE)
+		(void)snprintf(buf, size,
+		    "%s \"%s\", with no bits but %04o and at least %04o",
+		    what[k->kind], k->fallback, (unsigned)k->max,
+		    (unsigned)k->min);
+	else if (k->choices != NULL)
+		(void)snprintf(buf, size, "%s",
+		    k->kind == CONF_LIST ? "a list out of " : "one of ");
+	else if (k->syntax != NULL)
+		(void)snprintf(
+		    buf, size, "%s%s", what[k->kind], k->syntax->rule);
+	if (k->choices != NULL)
+		write_choices(k, buf, size);
+}

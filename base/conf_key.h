@@ -1,0 +1,70 @@
+/*
+ * conf_key.h - the table of configuration keys and the values they accept.
+ *
+ * One parser per kind of value, used for defaults, for the file and for the
+ * command line alike.  Private to base/conf.c.
+ */
+#ifndef BASE_CONF_KEY_H
+#define BASE_CONF_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum conf_kind {
+	CONF_BOOL,
+	CONF_INT,
+	/* Bytes; "10M" is 10 * 1024 * 1024. */
+	CONF_SIZE,
+	/* Seconds in the text, milliseconds in the value. */
+	CONF_DURATION,
+	/* Permission bits: octal text. */
+	CONF_MODE,
+	CONF_STRING,
+	CONF_LIST,
+	CONF_KIND_MAX
+};
+
+/* What a string may look like, and the words for it. */
+struct conf_syntax {
+	bool (*fits)(const char *);
+	const char *rule;
+};
+
+struct conf_key {
+	const char *name;
+	enum conf_kind kind;
+	const char *fallback;
+	/* Of a mode: the bits that must be set, and those that may be. */
+	int64_t min;
+	int64_t max;
+	/* Of a string, or of each element of a list; one of them or neither. */
+	const char *const *choices;
+	const struct conf_syntax *syntax;
+};
+
+/* The n-th key, NULL after the last. */
+const struct conf_key *conf_key(size_t n);
+
+/* How many there are. */
+size_t conf_key_count(void);
+
+/* The index of a key in the table, or conf_key_count(). */
+size_t conf_key_find(const char *name);
+
+/* The key that a mistyped name was most likely meant to be. */
+const struct conf_key *conf_key_nearest(const char *name);
+
+/* Is there a key "NAME.something"? */
+bool conf_key_is_group(const char *name);
+
+/* Does text say a number that the key takes?  (All kinds up to CONF_MODE.) */
+bool conf_key_number(const struct conf_key *, const char *text, int64_t *);
+
+/* Is text a string, or an element of a list, that the key takes? */
+bool conf_key_takes(const struct conf_key *, const char *text);
+
+/* What the key takes, in words that end a sentence. */
+void conf_key_rule(const struct conf_key *, char *buf, size_t size);
+
+#endif

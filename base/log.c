@@ -1,0 +1,409 @@
+/*
+ * log.c - one line per event, written with one write(2).
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+/* Kept free for what must close a line: three dots, quote, brace, newline. */
+#define RESERVE 8
+
+/* Less room than this and a field is left out. */
+#define FIELD_MIN 32
+
+struct line {
+	char text[LOG_LINE_MAX];
+	size_t len;
+};
+
+struct format {
+	void (*begin)(struct line *, enum log_level, const char *msg);
+	void (*field)(struct line *, const struct log_field *);
+	void (*end)(struct line *);
+};
+
+static const struct format text_format, json_format;
+
+/* The whole state of this module: where lines go, and which of them. */
+static struct {
+	enum log_level level;
+	bool verbose;
+	bool syslog;
+	int fd;
+	const struct format *format;
+} out = { LOG_LEVEL_INFO, false, false, STDERR_FILENO, &text_format };
+
+static const char *const level_name[LOG_LEVEL_MAX] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+};
+
+/* --- Building a line. --- */
+
+/* Whole or not at all; false when there is no room. */
+static bool
+put(struct line *l, const char *text, size_t len)
+{
+	if (len > sizeof(l->text) - RESERVE - l->len)
+		return false;
+	memcpy(l->text + l->len, text, len);
+	l->len += len;
+	return true;
+}
+
+static bool
+put_string(struct line *l, const char *text)
+{
+	return put(l, text, strlen(text));
+}
+
+static bool PRINTF_LIKE(2, 3) put_format(struct line *l, const char *fmt, ...)
+{
+	char buf[64];
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	return len > 0 && (size_t)len < sizeof(buf) && put(l, buf, (size_t)len);
+}
+
+/* There is always room for it: that is what RESERVE is for. */
+static void
+put_last(struct line *l, const char *text)
+{
+	size_t len = strlen(text);
+
+	memcpy(l->text + l->len, text, len);
+	l->len += len;
+}
+
+static void
+put_time(struct line *l)
+{
+	struct timespec ts;
+	struct tm tm;
+
+	if (clock_gettime(CLOCK_REALTIME, &ts) == -1 ||
+	    gmtime_r(&ts.tv_sec, &tm) == NULL)
+		return;
+	(void)put_format(l, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+	    tm.tm_sec, (int)(ts.tv_nsec / 1000000));
+}
+
+/* --- Text. --- */
+
+static bool
+put_text_byte(struct line *l, char c)
+{
+	if (c == '\\' || c == '"')
+		return put_format(l, "\\%c", c);
+	if (c < ' ' || c > '~')
+		return put_format(l, "\\x%02x", (unsigned char)c);
+	return put(l, &c, 1);
+}
+
+static void
+put_text(struct line *l, const char *text)
+{
+	size_t n;
+
+	for (n = 0; text[n] != '\0'; n++)
+		if (n == LOG_VALUE_MAX || !put_text_byte(l, text[n])) {
+			put_last(l, "...");
+			return;
+		}
+}
+
+static void
+begin_text(struct line *l, enum log_level level, const char *msg)
+{
+	if (!out.syslog) {
+		put_time(l);
+		(void)put_format(
+		    l, " %s [%ld] ", level_name[level], (long)getpid());
+	}
+	put_text(l, msg);
+}
+
+static void
+field_text(struct line *l, const struct log_field *f)
+{
+	bool quoted;
+
+	(void)put_format(l, " %.40s=", f->key);
+	if (f->text == NULL) {
+		(void)put_format(l, "%lld", (long long)f->number);
+		return;
+	}
+	quoted = *f->text == '\0' || strpbrk(f->text, " \"=\\") != NULL;
+	if (quoted)
+		(void)put_string(l, "\"");
+	put_text(l, f->text);
+	if (quoted)
+		put_last(l, "\"");
+}
+
+static void
+end_text(struct line *l)
+{
+	put_last(l, "\n");
+}
+
+static const struct format text_format = { begin_text, field_text, end_text };
+
+/* --- JSON. --- */
+
+/*
+ * The length of the UTF-8 sequence at p and its character; 0 if it is not
+ * well-formed (RFC 3629: no overlong forms, no surrogates, no more than
+ * U+10FFFF).  The NUL at the end is no continuation byte, so it stops there.
+ */
+static size_t
+decode_utf8(const unsigned char *p, unsigned *character)
+{
+	static const unsigned least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t i, len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+	unsigned c;
+
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	c = p[0] & (0x7fU >> len);
+	for (i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3fU);
+	}
+	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return 0;
+	*character = c;
+	return len;
+}
+
+/* The bytes that one escape stands for; 0 when there is no room. */
+static size_t
+put_json_char(struct line *l, const char *text)
+{
+	unsigned c = (unsigned char)*text;
+	size_t len;
+
+	if (c == '\\' || c == '"')
+		return put_format(l, "\\%c", *text) ? 1 : 0;
+	if (c >= ' ' && c <= '~')
+		return put(l, text, 1) ? 1 : 0;
+	len = decode_utf8((const unsigned char *)text, &c);
+	if (c < 0x10000)
+		return put_format(l, "\\u%04x", c) ? (len > 0 ? len : 1) : 0;
+	c -= 0x10000;
+	return put_format(l, "\\u%04x\\u%04x", 0xd800 + (c >> 10),
+		   0xdc00 + (c & 0x3ff)) ?
+	    len :
+	    0;
+}
+
+static void
+put_json(struct line *l, const char *text)
+{
+	size_t len, n;
+
+	for (n = 0; text[n] != '\0'; n += len) {
+		len = n < LOG_VALUE_MAX ? put_json_char(l, text + n) : 0;
+		if (len == 0) {
+			put_last(l, "...");
+			return;
+		}
+	}
+}
+
+static void
+begin_json(struct line *l, enum log_level level, const char *msg)
+{
+	(void)put_string(l, "{\"time\":\"");
+	put_time(l);
+	(void)put_format(l, "\",\"level\":\"%s\",\"pid\":%ld,\"msg\":\"",
+	    level_name[level], (long)getpid());
+	put_json(l, msg);
+	put_last(l, "\"");
+}
+
+static void
+field_json(struct line *l, const struct log_field *f)
+{
+	(void)put_format(l, ",\"%.40s\":", f->key);
+	if (f->text == NULL) {
+		(void)put_format(l, "%lld", (long long)f->number);
+		return;
+	}
+	(void)put_string(l, "\"");
+	put_json(l, f->text);
+	put_last(l, "\"");
+}
+
+static void
+end_json(struct line *l)
+{
+	put_last(l, "}\n");
+}
+
+static const struct format json_format = { begin_json, field_json, end_json };
+
+/* --- Sending it. --- */
+
+static void
+send_line(struct line *l, enum log_level level)
+{
+	static const int priority[LOG_LEVEL_MAX] = {
+		[LOG_LEVEL_ERROR] = LOG_ERR,
+		[LOG_LEVEL_WARN] = LOG_WARNING,
+		[LOG_LEVEL_INFO] = LOG_INFO,
+		[LOG_LEVEL_DEBUG] = LOG_DEBUG,
+	};
+	int saved = errno;
+
+	if (out.syslog)
+		syslog(priority[level], "%.*s", (int)l->len - 1, l->text);
+	else
+		while (write(out.fd, l->text, l->len) == -1 && errno == EINTR)
+			continue;
+	errno = saved;
+}
+
+void
+log_event(
+    enum log_level level, const char *msg, const struct log_field *f, size_t n)
+{
+	struct line l;
+	size_t i;
+
+	if (!log_wants(level))
+		return;
+	l.len = 0;
+	out.format->begin(&l, level, msg);
+	for (i = 0; i < n; i++)
+		if (f[i].key != NULL &&
+		    sizeof(l.text) - l.len >= RESERVE + FIELD_MIN + 48)
+			out.format->field(&l, &f[i]);
+	out.format->end(&l);
+	send_line(&l, level);
+}
+
+static void PRINTF_LIKE(2, 0)
+    log_va(enum log_level level, const char *fmt, va_list ap)
+{
+	char msg[LOG_VALUE_MAX + 2];
+
+	if (!log_wants(level))
+		return;
+	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
+	log_event(level, msg, NULL, 0);
+}
+
+void
+log_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(LOG_LEVEL_ERROR, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(LOG_LEVEL_WARN, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(LOG_LEVEL_INFO, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_debug(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_va(LOG_LEVEL_DEBUG, fmt, ap);
+	va_end(ap);
+}
+
+/* --- Settings. --- */
+
+static enum log_level
+find_level(const char *name)
+{
+	enum log_level level = LOG_LEVEL_ERROR;
+
+	while (level < LOG_LEVEL_DEBUG && strcmp(level_name[level], name) != 0)
+		level++;
+	return level;
+}
+
+static enum err_code
+open_target(const char *target, int *fd, struct err *e)
+{
+	*fd = STDERR_FILENO;
+	if (strcmp(target, "stderr") == 0 || strcmp(target, "syslog") == 0)
+		return ERR_OK;
+	*fd = open(
+	    target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	return *fd == -1 ? err_sys(e, "open log %s", target) : ERR_OK;
+}
+
+enum err_code
+log_open(const struct conf *conf, struct err *e)
+{
+	const char *target = conf_str(conf, "log.target");
+	enum err_code rc;
+	int fd;
+
+	if ((rc = open_target(target, &fd, e)) != ERR_OK)
+		return rc;
+	if (out.fd != STDERR_FILENO)
+		(void)close(out.fd);
+	out.fd = fd;
+	out.syslog = strcmp(target, "syslog") == 0;
+	if (out.syslog)
+		openlog("tusfcgi", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	out.level = find_level(conf_str(conf, "log.level"));
+	out.format = strcmp(conf_str(conf, "log.format"), "json") == 0 ?
+	    &json_format :
+	    &text_format;
+	return ERR_OK;
+}
+
+void
+log_verbose(void)
+{
+	out.verbose = true;
+}
+
+bool
+log_wants(enum log_level level)
+{
+	return level <= out.level || out.verbose;
+}
