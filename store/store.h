@@ -285,6 +285,12 @@ struct store_class {
 MUST_CHECK enum err_code store_open(
     const struct conf *, struct data_store **, struct err *);
 
+/*
+ * Is every capability table of this store filled?  store_open() asks it of
+ * what it opened; so does a test of what it put together.
+ */
+MUST_CHECK enum err_code store_check(const struct data_store *, struct err *);
+
 /* The names of the back ends built in, NULL after the last. */
 const char *store_name(size_t n);
 

@@ -1,0 +1,104 @@
+/*
+ * store.c - find the back end that the configuration names.
+ *
+ * A capability is a table of functions, and the protocol core tests the table,
+ * never its members.  So a table with a hole is refused here, when the store
+ * is opened and not when the first client falls into it.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "store/store.h"
+
+#define STORE(name) extern const struct store_class store_##name;
+#include "store/list.h"
+#undef STORE
+
+static const struct store_class *const classes[] = {
+#define STORE(name) &store_##name,
+#include "store/list.h"
+#undef STORE
+};
+
+/* A table of function pointers, seen as an array of them. */
+struct table {
+	const char *name;
+	const void *functions;
+	size_t size;
+};
+
+static bool
+has_hole(const struct table *t)
+{
+	void (*function)(void);
+	size_t i;
+
+	for (i = 0; i < t->size; i += sizeof(function)) {
+		memcpy(&function, (const char *)t->functions + i,
+		    sizeof(function));
+		if (function == NULL)
+			return true;
+	}
+	return false;
+}
+
+enum err_code
+store_check(const struct data_store *ds, struct err *e)
+{
+	const struct table tables[] = {
+		{ "core", ds->core, sizeof(*ds->core) },
+		{ "terminater", ds->terminater, sizeof(*ds->terminater) },
+		{ "finisher", ds->finisher, sizeof(*ds->finisher) },
+		{ "reader", ds->reader, sizeof(*ds->reader) },
+		{ "concater", ds->concater, sizeof(*ds->concater) },
+		{ "length_declarer", ds->length_declarer,
+		    sizeof(*ds->length_declarer) },
+		{ "expirer", ds->expirer, sizeof(*ds->expirer) },
+	};
+	size_t i;
+
+	if (ds->core == NULL)
+		return err_set(
+		    e, ERR_INVALID, "store %s has no core", ds->name);
+	for (i = 0; i < NITEMS(tables); i++)
+		if (tables[i].functions != NULL && has_hole(&tables[i]))
+			return err_set(e, ERR_INVALID,
+			    "store %s has only part of a %s", ds->name,
+			    tables[i].name);
+	return ERR_OK;
+}
+
+static const struct store_class *
+find_class(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(classes); i++)
+		if (strcmp(classes[i]->name, name) == 0)
+			return classes[i];
+	return NULL;
+}
+
+enum err_code
+store_open(const struct conf *conf, struct data_store **ds, struct err *e)
+{
+	const char *type = conf_str(conf, "store.type");
+	const struct store_class *class = find_class(type);
+	enum err_code rc;
+
+	if (class == NULL)
+		return err_set(
+		    e, ERR_INVALID, "store.type: \"%s\" is not built in", type);
+	if ((rc = class->open(conf, ds, e)) != ERR_OK)
+		return rc;
+	if ((rc = store_check(*ds, e)) != ERR_OK)
+		(*ds)->core->shutdown(*ds);
+	return rc;
+}
+
+const char *
+store_name(size_t n)
+{
+	return n < NITEMS(classes) ? classes[n]->name : NULL;
+}
