@@ -126,6 +126,9 @@ struct tus_call {
 	char last;
 	bool has_last;
 	struct tus_digest *digest;
+
+	/* Bytes of the content that went out. */
+	int64_t sent;
 };
 
 /* handle.c: the routes. */

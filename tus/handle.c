@@ -271,7 +271,17 @@ tus_response(const struct tus_call *c)
 ssize_t
 tus_content(struct tus_call *c, void *buf, size_t size, struct err *e)
 {
-	return c->srv->store->reader->read(c->res.content, buf, size, e);
+	int64_t left = c->res.content->length - c->sent;
+	ssize_t n;
+
+	if ((uint64_t)size > (uint64_t)left)
+		size = (size_t)left;
+	if (size == 0)
+		return 0;
+	n = c->srv->store->reader->read(c->res.content, buf, size, e);
+	if (n > 0)
+		c->sent += n;
+	return n;
 }
 
 void

@@ -272,7 +272,7 @@ check_slice(struct tus_call *c, size_t len)
 		(void)tus_refuse(c, TUS_FINAL_WITH_BODY);
 		return false;
 	}
-	if (!c->has_type) {
+	if (c->body == TUS_BODY_CREATE && !c->has_type) {
 		(void)tus_refuse(c, TUS_BAD_CONTENT_TYPE);
 		return false;
 	}
