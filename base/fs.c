@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -186,6 +187,48 @@ fs_unlink_at(int dirfd, const char *name, struct err *e)
 	if (unlinkat(dirfd, name, 0) == -1 && errno != ENOENT)
 		return err_sys(e, "remove %s", name);
 	return ERR_OK;
+}
+
+/* With a position of its own, whoever else reads this directory. */
+static enum err_code
+begin_walk(int dirfd, DIR **dir, struct err *e)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return err_sys(e, "open directory");
+	if ((*dir = fdopendir(fd)) == NULL) {
+		(void)err_sys(e, "open directory");
+		(void)close(fd);
+		return e->code;
+	}
+	return ERR_OK;
+}
+
+enum err_code
+fs_walk_next(int dirfd, DIR **cursor, const char **name, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	struct dirent *entry;
+
+	if (*cursor == NULL && (rc = begin_walk(dirfd, cursor, e)) != ERR_OK)
+		return rc;
+	do {
+		errno = 0;
+		entry = readdir(*cursor);
+	} while (entry != NULL &&
+	    (strcmp(entry->d_name, ".") == 0 ||
+		strcmp(entry->d_name, "..") == 0));
+	if (entry != NULL) {
+		*name = entry->d_name;
+		return ERR_OK;
+	}
+	if (errno != 0)
+		rc = err_sys(e, "read directory");
+	(void)closedir(*cursor);
+	*cursor = NULL;
+	*name = NULL;
+	return rc;
 }
 
 enum err_code

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,6 +60,14 @@ MUST_CHECK enum err_code fs_rename_at(
 /* Remove a name; that it was not there is success. */
 MUST_CHECK enum err_code fs_unlink_at(
     int dirfd, const char *name, struct err *);
+
+/*
+ * Walk the names in a directory, from *cursor NULL; *name is NULL after the
+ * last, and then the cursor is gone.  "." and ".." are left out.  The name is
+ * good until the next call.
+ */
+MUST_CHECK enum err_code fs_walk_next(
+    int dirfd, DIR **cursor, const char **name, struct err *);
 
 /* Bytes that an unprivileged writer may still use on this file system. */
 MUST_CHECK enum err_code fs_free_space(int dirfd, int64_t *, struct err *);

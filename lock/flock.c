@@ -16,6 +16,7 @@
 #include "config.h"
 
 #include <sys/file.h>
+#include <sys/sysmacros.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -384,6 +385,78 @@ flock_wanted(struct lock *base)
 	    range.l_type != F_UNLCK;
 }
 
+/*
+ * One line of /proc/locks, "1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF".
+ * File systems with an anonymous device (btrfs, overlayfs) show another
+ * device number there than in stat(), so that only the inode can be compared.
+ */
+static bool
+is_lock_on(const char *line, const struct stat *st, pid_t *pid)
+{
+	unsigned long long inode;
+	unsigned dev_major, dev_minor;
+	long long start;
+	char kind[8];
+	int p;
+
+	if (sscanf(line, "%*s %7s %*s WRITE %d %x:%x:%llu %lld", kind, &p,
+		&dev_major, &dev_minor, &inode, &start) != 6)
+		return false;
+	if (inode != st->st_ino || start != BYTE_LOCK)
+		return false;
+	if (major(st->st_dev) != 0 &&
+	    makedev(dev_major, dev_minor) != st->st_dev)
+		return false;
+	*pid = p > 0 ? (pid_t)p : -1;
+	return true;
+}
+
+static pid_t
+flock_holder(struct locker *locker, const char *id)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	char name[ID_MAX + sizeof(".lock")], line[160];
+	struct stat st;
+	struct err e;
+	pid_t pid = 0;
+	FILE *locks;
+
+	if (make_name(id, name, sizeof(name), &e) != ERR_OK ||
+	    fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return 0;
+	if ((locks = fopen("/proc/locks", "re")) == NULL)
+		return -1;
+	while (fgets(line, sizeof(line), locks) != NULL)
+		if (is_lock_on(line, &st, &pid))
+			break;
+	(void)fclose(locks);
+	return pid;
+}
+
+static enum err_code
+flock_walk_next(struct locker *locker, void **cursor, struct arena *a,
+    const char **id, struct err *e)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	DIR *dir = *cursor;
+	const char *name, *dot;
+	enum err_code rc;
+
+	for (;;) {
+		rc = fs_walk_next(l->dirfd, &dir, &name, e);
+		*cursor = dir;
+		*id = NULL;
+		if (rc != ERR_OK || name == NULL)
+			return rc;
+		dot = strchr(name, '.');
+		if (dot == NULL || strcmp(dot, ".lock") != 0)
+			continue;
+		*id = arena_memdup(a, name, (size_t)(dot - name));
+		if (id_is_valid(*id))
+			return ERR_OK;
+	}
+}
+
 static void
 flock_shutdown(struct locker *locker)
 {
@@ -404,6 +477,8 @@ static const struct locker_ops ops = {
 	.release = flock_release,
 	.retire = flock_retire,
 	.wanted = flock_wanted,
+	.holder = flock_holder,
+	.walk_next = flock_walk_next,
 	.shutdown = flock_shutdown,
 };
 

@@ -7,6 +7,8 @@
 #ifndef LOCK_LOCK_H
 #define LOCK_LOCK_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -62,6 +64,21 @@ struct locker_ops {
 
 	/* Does somebody ask for the lock we hold?  Cheap (about 1 us). */
 	bool (*wanted)(struct lock *);
+
+	/*
+	 * For an administrator's eyes: the process that holds the lock, 0 if
+	 * nobody does, -1 if somebody does of whom no more is known.  Takes
+	 * no lock and is true only of some moment.
+	 */
+	pid_t (*holder)(struct locker *, const char *id);
+
+	/*
+	 * Walk all known ids (see is_known), from *cursor NULL; *id is NULL
+	 * after the last, and then, or after an error, the cursor is gone.  In
+	 * no order; what comes or goes meanwhile may or may not be seen.
+	 */
+	MUST_CHECK enum err_code (*walk_next)(struct locker *, void **cursor,
+	    struct arena *, const char **id, struct err *);
 
 	void (*shutdown)(struct locker *);
 };

@@ -143,6 +143,63 @@ asking_for_an_unknown_id_leaves_nothing(void **state)
 }
 
 static void
+the_holder_is_known_to_the_administrator(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0], *b = &c->agents[1];
+	const struct locker_ops *ops = c->locker->ops;
+	pid_t pid;
+
+	assert_int_equal(ops->holder(c->locker, c->id), 0);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_LOCKED);
+	pid = ops->holder(c->locker, c->id);
+	assert_true(pid == a->pid || pid == -1);
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_int_equal(ops->holder(c->locker, c->id), 0);
+}
+
+/* How often, and that nothing else is seen. */
+static int
+times_in_walk(struct locker *locker, const char *id)
+{
+	struct arena *arena = arena_new();
+	void *cursor = NULL;
+	const char *seen;
+	struct err e;
+	int n = 0;
+
+	do {
+		assert_int_equal(
+		    locker->ops->walk_next(locker, &cursor, arena, &seen, &e),
+		    ERR_OK);
+		if (seen != NULL) {
+			assert_true(locker->ops->is_known(locker, seen));
+			n += strcmp(seen, id) == 0;
+		}
+	} while (seen != NULL);
+	assert_null(cursor);
+	arena_free(arena);
+	return n;
+}
+
+static void
+a_walk_sees_what_is_known_once(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0];
+
+	assert_int_equal(times_in_walk(c->locker, c->id), 0);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(times_in_walk(c->locker, c->id), 1);
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_int_equal(times_in_walk(c->locker, c->id), 1);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	(void)agent_do(a, AGENT_RETIRE);
+	assert_int_equal(times_in_walk(c->locker, c->id), 0);
+}
+
+static void
 what_is_no_id_is_refused(void **state)
 {
 	char too_long[ID_MAX + 2] = "";
@@ -366,6 +423,8 @@ lock_contract_run(const struct lock_maker *m)
 		ONE(made_is_said_to_the_first_only),
 		ONE(known_from_the_first_lock_until_retired),
 		ONE(asking_for_an_unknown_id_leaves_nothing),
+		ONE(the_holder_is_known_to_the_administrator),
+		ONE(a_walk_sees_what_is_known_once),
 		ONE(what_is_no_id_is_refused),
 		ONE(the_holder_learns_that_it_is_wanted),
 		ONE(a_quiet_try_asks_nobody),

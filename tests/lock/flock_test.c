@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "tests/lock/agent.h"
 #include "tests/lock/place.h"
 
@@ -231,6 +232,39 @@ two_users_of_one_group_lock_the_same_files(void **state)
 }
 
 static void
+a_walk_sees_lock_files_only(void **state)
+{
+	static const char *const names[] = { "other", ID, ID ".info",
+		ID ".lock.1", ".lock", "a b.lock", ID ".lock" };
+	struct locker *locker = place_open();
+	struct arena *a = arena_new();
+	void *cursor = NULL;
+	const char *id;
+	struct err e;
+	int fd, times = 0;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(names); i++) {
+		fd = openat(place, names[i], O_WRONLY | O_CREAT, 0600);
+		assert_true(fd != -1);
+		(void)close(fd);
+	}
+	do {
+		assert_int_equal(
+		    locker->ops->walk_next(locker, &cursor, a, &id, &e),
+		    ERR_OK);
+		assert_true(id == NULL || id_is_valid(id));
+		times += id != NULL && strcmp(id, ID) == 0;
+	} while (id != NULL);
+	assert_int_equal(times, 1);
+	for (i = 0; i < NITEMS(names); i++)
+		(void)unlinkat(place, names[i], 0);
+	locker->ops->shutdown(locker);
+	arena_free(a);
+}
+
+static void
 a_bad_configuration_is_refused(void **state)
 {
 	static const char *const bad[][2] = {
@@ -266,6 +300,7 @@ run_file_tests(void)
 		ONE(the_lock_file_is_empty_and_has_the_configured_mode),
 		ONE(only_our_own_lock_file_is_removed),
 		ONE(no_descriptor_is_left_open),
+		ONE(a_walk_sees_lock_files_only),
 		ONE(a_bad_configuration_is_refused),
 		ONE(two_users_of_one_group_lock_the_same_files),
 	};
