@@ -55,6 +55,7 @@ store_check(const struct data_store *ds, struct err *e)
 		{ "length_declarer", ds->length_declarer,
 		    sizeof(*ds->length_declarer) },
 		{ "expirer", ds->expirer, sizeof(*ds->expirer) },
+		{ "keeper", ds->keeper, sizeof(*ds->keeper) },
 	};
 	size_t i;
 

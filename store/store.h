@@ -229,10 +229,79 @@ struct store_expirer {
 	    struct upload *, int64_t when, struct err *);
 
 	/* Walk all uploads, from *cursor NULL; *id is NULL after the last,
-	 * and then the cursor is gone.  In no order; what comes or goes
-	 * meanwhile may or may not be seen. */
+	 * and then, or after an error, the cursor is gone.  In no order; what
+	 * comes or goes meanwhile may or may not be seen. */
 	MUST_CHECK enum err_code (*walk_next)(struct data_store *,
 	    void **cursor, struct arena *, const char **id, struct err *);
+};
+
+/* Something in the store that is no upload, or no upload any more. */
+struct store_leftover {
+	/* What it is called there, and what it is, for people. */
+	const char *name;
+	const char *what;
+
+	/* The upload it would belong to; NULL if it is none. */
+	const char *id;
+
+	/* When it was last changed, seconds since the epoch. */
+	int64_t changed;
+
+	/* False: we did not make it, and nobody but its owner removes it. */
+	bool removable;
+};
+
+/*
+ * What tusctl needs to keep the place in order, beyond what requests need.
+ * None of it is for a request.
+ */
+struct store_keeper {
+	/*
+	 * Walk what lies around, as with walk_next(); name is NULL after the
+	 * last.  What is being created just now looks like a leftover, too:
+	 * only its age tells.
+	 */
+	MUST_CHECK enum err_code (*leftover_next)(struct data_store *,
+	    void **cursor, struct arena *, struct store_leftover *,
+	    struct err *);
+
+	/*
+	 * Remove it.  The caller holds the lock of its id, if it has one.
+	 * ERR_LOCKED if it is in use, ERR_CONFLICT if it is not removable or
+	 * not what it was any more.
+	 */
+	MUST_CHECK enum err_code (*leftover_remove)(
+	    struct data_store *, const struct store_leftover *, struct err *);
+
+	/* When bytes last arrived, seconds since the epoch; 0: not known. */
+	int64_t (*last_change)(struct upload *);
+
+	/*
+	 * Compare what the record says with what is there.  Needs no lock.
+	 * ERR_CORRUPT: damaged, and no claim() will help; ERR_CONFLICT: not as
+	 * it should be, and claim() will do what can be done about it.  An
+	 * upload at work may look like that; hold its lock to be sure.
+	 */
+	MUST_CHECK enum err_code (*check)(struct upload *, struct err *);
+
+	/*
+	 * For a claimed upload: make info.offset survive what comes next, be
+	 * it a reboot or another server, whatever the durability mode says.
+	 */
+	MUST_CHECK enum err_code (*settle)(struct upload *, struct err *);
+
+	/*
+	 * Under the lock and instead of claim(): every byte that is there
+	 * counts, because another server, which keeps no records like ours,
+	 * has acknowledged it.  A record without our fields gets them.
+	 */
+	MUST_CHECK enum err_code (*adopt)(struct upload *, struct err *);
+
+	/* A line that the store keeps for the sweep; "" if there is none. */
+	MUST_CHECK enum err_code (*read_note)(
+	    struct data_store *, char *, size_t size, struct err *);
+	MUST_CHECK enum err_code (*write_note)(
+	    struct data_store *, const char *, struct err *);
 };
 
 /* An open store.  Back ends embed this and add their own. */
@@ -249,6 +318,7 @@ struct data_store {
 	const struct store_concater *concater;
 	const struct store_length_declarer *length_declarer;
 	const struct store_expirer *expirer;
+	const struct store_keeper *keeper;
 };
 
 /* Has every announced byte arrived? */
