@@ -1,0 +1,83 @@
+// Numbers and errors in the words of the page.
+
+const units = ["B", "KB", "MB", "GB", "TB"];
+
+/** 1234567 -> "1.2 MB"; three digits are enough to see it move. */
+export function formatBytes(bytes) {
+	let unit = 0;
+	let value = bytes;
+	while (value >= 999.5 && unit < units.length - 1) {
+		value /= 1000;
+		unit++;
+	}
+	const digits = unit === 0 || value >= 99.95 ? 0 : 1;
+	return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+/** Seconds -> "8 s", "3 min", "2 h 10 min". */
+export function formatDuration(seconds) {
+	if (seconds < 1)
+		return "1 s";
+	if (seconds < 90)
+		return `${Math.ceil(seconds)} s`;
+	const minutes = Math.round(seconds / 60);
+	if (minutes < 90)
+		return `${minutes} min`;
+	const hours = Math.floor(minutes / 60);
+	if (hours < 48)
+		return `${hours} h ${minutes % 60} min`;
+	return `${Math.round(hours / 24)} days`;
+}
+
+/** Whole percent; 100 only when everything is there. */
+export function percentOf(bytes, size) {
+	if (size === 0)
+		return 100;
+	return Math.floor((bytes / size) * 100);
+}
+
+/** "holiday.tar.gz" -> "GZ", for the little badge. */
+export function extensionOf(name) {
+	const dot = name.lastIndexOf(".");
+	const extension = dot > 0 ? name.slice(dot + 1) : "";
+	return /^[a-z0-9]{1,4}$/i.test(extension) ? extension.toUpperCase() : "FILE";
+}
+
+const kinds = [
+	["film", /^video\/|\.(mkv|mov|mp4|webm|avi)$/i],
+	["image", /^image\/|\.(raw|heic|psd)$/i],
+	["sound", /^audio\/|\.(flac|wav)$/i],
+	["archive", /zip|tar|compress|\.(gz|xz|zst|bz2|7z|rar|iso|img|deb)$/i],
+	["text", /^text\/|pdf|document|\.(md|csv|json|odt|xls)$/i],
+];
+
+/** What sort of file, for the colour of the badge. */
+export function kindOf(name, type) {
+	const found = kinds.find(([, test]) => test.test(type || "") || test.test(name));
+	return found ? found[0] : "other";
+}
+
+const byStatus = {
+	401: "You need to log in to upload here.",
+	403: "The server does not allow this upload.",
+	404: "This upload is no longer on the server.",
+	410: "This upload has expired on the server.",
+	413: "The file is larger than the server accepts.",
+	423: "Another page or program is busy with this upload.",
+	502: "The upload service is not running.",
+	503: "The server is too busy at the moment.",
+	504: "The upload service did not answer in time.",
+	507: "The server has no space left.",
+};
+
+/** One sentence for a person, from what tus-js-client threw. */
+export function describeError(error) {
+	const response = error.originalResponse;
+	if (!response)
+		return "The server cannot be reached.";
+	const status = response.getStatus();
+	const said = /^ERR_[A-Z_]+: (.+)/.exec(response.getBody() || "");
+	if (byStatus[status])
+		return byStatus[status];
+	return said ? `The server says: ${said[1]}` : `The server answered ${status}.`;
+}

@@ -1,0 +1,195 @@
+// One file on its way: everything between the page and tus-js-client.
+//
+// States:  waiting   for its turn          sending
+//          paused    by the user           retrying  after a failure, by itself
+//          offline   until the network is  failed    for good, says why
+//          missing   known from an earlier visit, but the file is not here
+//          done      gone      (cancelled)
+
+/* global tus */
+
+import { describeError } from "./format.js";
+
+const retryDelays = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000];
+const speedWindow = 4000;
+
+/** Is it worth another try?  Not when the answer would be the same again. */
+function passes(error) {
+	const status = error.originalResponse?.getStatus() ?? 0;
+	if (status === 409 || status === 423 || status === 0)
+		return true;
+	return status >= 500 && status !== 507;
+}
+
+export class Transfer {
+	/** changed() is called whenever there is something new to show. */
+	constructor(endpoint, changed) {
+		this.endpoint = endpoint;
+		this.changed = changed;
+		this.state = "waiting";
+		this.error = "";
+		this.sent = 0;
+		this.samples = [];
+	}
+
+	/** A new file, or the same one again after a reload. */
+	static async ofFile(file, endpoint, changed) {
+		const transfer = new Transfer(endpoint, changed);
+		await transfer.attach(file);
+		return transfer;
+	}
+
+	/** What an earlier visit left behind; `left` is of tus-js-client's store. */
+	static ofLeftover(left, endpoint, changed) {
+		const transfer = new Transfer(endpoint, changed);
+		transfer.state = "missing";
+		transfer.leftover = left;
+		transfer.name = left.metadata?.filename || "unnamed";
+		transfer.type = left.metadata?.filetype || "";
+		transfer.size = left.size;
+		transfer.url = left.uploadUrl;
+		return transfer;
+	}
+
+	static fingerprint(file, endpoint) {
+		return tus.defaultOptions.fingerprint(file, { endpoint });
+	}
+
+	/** Does this file belong to the upload an earlier visit left behind? */
+	async fits(file) {
+		const print = await Transfer.fingerprint(file, this.endpoint);
+		return this.leftover?.urlStorageKey.startsWith(`tus::${print}::`);
+	}
+
+	async attach(file) {
+		this.name = file.name;
+		this.type = file.type;
+		this.size = file.size;
+		this.fingerprint = await Transfer.fingerprint(file, this.endpoint);
+		this.upload = new tus.Upload(file, {
+			endpoint: this.endpoint,
+			metadata: { filename: file.name, filetype: file.type },
+			retryDelays,
+			removeFingerprintOnSuccess: true,
+			onShouldRetry: (error) => this.shouldRetry(error),
+			onProgress: (sent) => this.progress(sent),
+			onSuccess: () => this.finish(),
+			onError: (error) => this.fail(error),
+		});
+		const earlier = await this.upload.findPreviousUploads();
+		if (earlier.length > 0)
+			this.upload.resumeFromPreviousUpload(earlier[0]);
+		this.leftover = null;
+		this.set("waiting");
+	}
+
+	/** Asks the server how far a leftover is; false: it is not there any more. */
+	async askOffset() {
+		const response = await fetch(this.url, {
+			method: "HEAD",
+			headers: { "Tus-Resumable": "1.0.0" },
+		});
+		if (response.status === 404 || response.status === 410)
+			return false;
+		this.sent = Number(response.headers.get("Upload-Offset") || 0);
+		this.changed(this);
+		return true;
+	}
+
+	start() {
+		this.samples = [];
+		this.error = "";
+		this.set("sending");
+		this.upload.start();
+	}
+
+	pause() {
+		this.upload.abort();
+		this.set("paused");
+	}
+
+	/** Back to the end of the queue. */
+	queue() {
+		this.set("waiting");
+	}
+
+	/** Stops, and takes back what the server has if it lets us. */
+	async cancel() {
+		this.set("gone");
+		await this.upload?.abort();
+		const url = this.upload?.url || this.url;
+		try {
+			if (url)
+				await tus.Upload.terminate(url, { retryDelays: [1000] });
+		} catch {
+			// It does not, or is not there: the upload expires by itself.
+		}
+		await this.forget();
+	}
+
+	/** Nothing in the browser points to the upload any more. */
+	async forget() {
+		const store = tus.defaultOptions.urlStorage;
+		const entries = this.leftover
+			? [this.leftover] : await this.upload.findPreviousUploads();
+		for (const entry of entries)
+			await store.removeUpload(entry.urlStorageKey);
+	}
+
+	shouldRetry(error) {
+		if (!navigator.onLine || !passes(error))
+			return false;
+		this.samples = [];
+		this.error = describeError(error);
+		this.set("retrying");
+		return true;
+	}
+
+	progress(sent) {
+		const now = performance.now();
+		this.sent = sent;
+		this.url = this.upload.url;
+		this.samples.push([now, sent]);
+		while (this.samples.length > 2 && now - this.samples[0][0] > speedWindow)
+			this.samples.shift();
+		if (this.state === "retrying")
+			this.state = "sending";
+		this.changed(this);
+	}
+
+	finish() {
+		this.url = this.upload.url;
+		this.sent = this.size;
+		this.set("done");
+	}
+
+	fail(error) {
+		if (this.state === "paused" || this.state === "gone")
+			return;
+		this.error = describeError(error);
+		this.set(navigator.onLine ? "failed" : "offline");
+	}
+
+	set(state) {
+		this.state = state;
+		this.changed(this);
+	}
+
+	/** Bytes per second lately; 0 while there is nothing to say. */
+	get speed() {
+		if (this.state !== "sending" || this.samples.length < 2)
+			return 0;
+		const [from, first] = this.samples[0];
+		const [to, last] = this.samples[this.samples.length - 1];
+		return to - from < 300 ? 0 : Math.max(0, (last - first) / (to - from) * 1000);
+	}
+}
+
+/** The uploads that an earlier visit to this page did not finish. */
+export async function leftovers(endpoint, changed) {
+	const all = await tus.defaultOptions.urlStorage.findAllUploads();
+	return all
+		.filter((left) => left.uploadUrl && left.urlStorageKey.includes(`-${endpoint}::`))
+		.sort((a, b) => new Date(a.creationTime) - new Date(b.creationTime))
+		.map((left) => Transfer.ofLeftover(left, endpoint, changed));
+}
