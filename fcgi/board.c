@@ -1,0 +1,104 @@
+/*
+ * board.c - what the processes of a pool know of each other.
+ */
+#include "config.h"
+
+#include <sys/mman.h>
+
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fcgi/board.h"
+
+struct board *
+board_new(void)
+{
+	struct board *b;
+
+	/* Untouched pages cost nothing. */
+	b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (b == MAP_FAILED)
+		return NULL;
+	b->wake_fd = -1;
+	atomic_store(&b->places, INT_MAX);
+	return b;
+}
+
+/* Few are idle: the master should know, once. */
+static void
+wake_master(struct board *b)
+{
+	if (b->wake_fd != -1 && !atomic_exchange(&b->is_woken, true))
+		(void)!write(b->wake_fd, "", 1);
+}
+
+void
+board_set(struct board *b, size_t slot, enum worker_state state)
+{
+	int old = atomic_exchange(&b->slots[slot].state, (int)state);
+	int idle;
+
+	if (state == WORKER_IDLE && old != WORKER_IDLE)
+		(void)atomic_fetch_add(&b->idle, 1);
+	if (state != WORKER_IDLE && old == WORKER_IDLE) {
+		idle = atomic_fetch_sub(&b->idle, 1) - 1;
+		if (idle < atomic_load(&b->min_spare))
+			wake_master(b);
+	}
+}
+
+static int
+count_receiving(const struct board *b)
+{
+	int n = 0;
+	size_t i;
+
+	for (i = 0; i < BOARD_SLOTS / 64; i++)
+		n += __builtin_popcountll(atomic_load(&b->receiving[i]));
+	return n;
+}
+
+/*
+ * Sit down first, count then: two who do so at once may both get up again
+ * although there was one place, but never more sit than there are places.
+ */
+bool
+board_claim(struct board *b, size_t slot)
+{
+	uint64_t bit = UINT64_C(1) << slot % 64;
+
+	(void)atomic_fetch_or(&b->receiving[slot / 64], bit);
+	if (count_receiving(b) <= atomic_load(&b->places)) {
+		board_set(b, slot, WORKER_RECEIVING);
+		return true;
+	}
+	(void)atomic_fetch_and(&b->receiving[slot / 64], ~bit);
+	return false;
+}
+
+void
+board_unclaim(struct board *b, size_t slot)
+{
+	uint64_t bit = UINT64_C(1) << slot % 64;
+
+	(void)atomic_fetch_and(&b->receiving[slot / 64], ~bit);
+}
+
+void
+board_wipe(struct board *b, size_t slot)
+{
+	board_unclaim(b, slot);
+	board_set(b, slot, WORKER_ABSENT);
+}
+
+void
+board_count(const struct board *b, size_t n, int count[WORKER_STATE_MAX])
+{
+	size_t i;
+
+	memset(count, 0, WORKER_STATE_MAX * sizeof(*count));
+	for (i = 0; i < n; i++)
+		count[atomic_load(&b->slots[i].state)]++;
+}

@@ -1,0 +1,75 @@
+/*
+ * board.h - what the processes of a pool know of each other.
+ *
+ * One piece of shared memory: a line per worker that says what it does, the
+ * places for those who receive a body, and how many are idle.  Nothing in it
+ * is ever waited for, and a worker may be killed at any instruction: what it
+ * left on the board, the master wipes off when it buries it.
+ */
+#ifndef FCGI_BOARD_H
+#define FCGI_BOARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The most processes there can be at a time, old and new ones together. */
+#define BOARD_SLOTS 8192
+
+enum worker_state {
+	/* Nobody is here. */
+	WORKER_ABSENT,
+	/* Forked, not ready yet. */
+	WORKER_STARTING,
+	WORKER_IDLE,
+	/* Handling a request. */
+	WORKER_BUSY,
+	/* Receiving a body, and holding a place for that. */
+	WORKER_RECEIVING,
+	WORKER_STATE_MAX
+};
+
+/* Each in a cache line of its own. */
+struct board_slot {
+	_Alignas(64) _Atomic int state;
+};
+
+struct board {
+	/* How many bodies may be received at a time. */
+	_Atomic int places;
+
+	/* Below this many idle ones a worker wakes the master. */
+	_Atomic int min_spare;
+
+	/* A hint: the master sets it right whenever it counts. */
+	_Alignas(64) _Atomic int idle;
+
+	/* Somebody wrote into the pipe and the master has not looked. */
+	_Atomic bool is_woken;
+	int wake_fd;
+
+	/* A bit for each slot, so that giving up a place twice, or for one
+	 * who died, does no harm. */
+	_Alignas(64) _Atomic uint64_t receiving[BOARD_SLOTS / 64];
+
+	struct board_slot slots[BOARD_SLOTS];
+};
+
+/* NULL if there is no memory.  Shared with all processes forked later. */
+struct board *board_new(void);
+
+/* A worker says what it does. */
+void board_set(struct board *, size_t slot, enum worker_state);
+
+/* Take a place to receive a body, and give it back.  No place: false. */
+bool board_claim(struct board *, size_t slot);
+void board_unclaim(struct board *, size_t slot);
+
+/* The master, for one who is no more. */
+void board_wipe(struct board *, size_t slot);
+
+/* How many are in each state, of the first n slots. */
+void board_count(const struct board *, size_t n, int count[WORKER_STATE_MAX]);
+
+#endif

@@ -1,0 +1,293 @@
+/*
+ * body.c - receive a request's body and hand it to the core in large slices.
+ *
+ * What arrives is gathered in one buffer, which is handed on when it is full,
+ * when the body is over, or when the peer has nothing more for us just now: a
+ * fast client gets large writes, a slow one can lose almost nothing.
+ */
+#include "config.h"
+
+#include <sys/mman.h>
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "fcgi/body.h"
+#include "fcgi/os_read.h"
+#include "fcgi/stop.h"
+
+#define GATHER_SIZE (1024 * 1024)
+
+/* What an idle worker may keep of it. */
+#define GATHER_KEPT (16 * 1024)
+
+/* A body of this size is taken even by those who take none. */
+#define SMALL_BODY (8 * 1024)
+
+/* The most that is read only to be thrown away. */
+#define DRAIN_MAX (64 * 1024 * 1024)
+
+/* And the longest wait for more of it, in ms. */
+#define DRAIN_SILENCE 1000
+
+struct body {
+	FCGX_Request *fcgi;
+	const struct settings *settings;
+	struct tus_call *call;
+
+	/* Bytes still to come; -1 if nobody knows. */
+	int64_t left;
+
+	/* How many bytes are in the buffer. */
+	size_t held, touched;
+
+	/* The core needs no more of it. */
+	bool is_done;
+	/* Somebody else ended it, and why. */
+	bool is_ended;
+	enum tus_end why;
+
+	/* Take what is here, without waiting. */
+	bool at_once;
+
+	int64_t last_tick;
+
+	/* When, and with how much, the current look at the rate began. */
+	int64_t rate_since, received, rate_received;
+};
+
+/* Stays mapped from the first body on; untouched pages cost nothing. */
+static char *gather;
+
+static void
+hand_on(struct body *b)
+{
+	if (b->held == 0 || b->is_done)
+		return;
+	b->is_done = tus_receive(b->call, gather, b->held) == TUS_DONE;
+	b->held = 0;
+}
+
+static void
+end_with(struct body *b, enum tus_end why)
+{
+	b->is_ended = true;
+	b->why = why;
+}
+
+/* Averaged over the time that a silent client would be given. */
+static bool
+is_too_slow(struct body *b, int64_t now)
+{
+	int64_t elapsed = now - b->rate_since;
+	int64_t came = b->received - b->rate_received;
+
+	if (b->settings->min_rate == 0 || elapsed < b->settings->read_timeout)
+		return false;
+	b->rate_since = now;
+	b->rate_received = b->received;
+	return came * 1000 / elapsed < b->settings->min_rate;
+}
+
+/* What is due every 250 ms, whether something arrives or not. */
+static void
+tick(struct body *b, int64_t now)
+{
+	b->last_tick = now;
+	hand_on(b);
+	if (!b->is_done)
+		b->is_done = tus_tick(b->call) == TUS_DONE;
+	if (stop_is_wanted())
+		end_with(b, TUS_END_SHUTDOWN);
+	else if (is_too_slow(b, now))
+		end_with(b, TUS_END_TIMED_OUT);
+}
+
+/* Nothing is here to be read. */
+static bool
+wait_on(void *arg, int64_t silence)
+{
+	struct body *b = arg;
+	int64_t now = clock_ms();
+
+	if (b->at_once)
+		return false;
+	hand_on(b);
+	if (now - b->last_tick >= OS_READ_STEP)
+		tick(b, now);
+	if (silence >= b->settings->read_timeout && !b->is_ended)
+		end_with(b, TUS_END_TIMED_OUT);
+	return !b->is_done && !b->is_ended;
+}
+
+/* Whatever libfcgi has, without a copy; 0 if the body is over. */
+static size_t
+next_window(FCGX_Request *fcgi, const unsigned char **p)
+{
+	FCGX_Stream *in = fcgi->in;
+	size_t len;
+	int ch;
+
+	os_read_enter(fcgi->ipcFd, in->rdNext == in->stop);
+	ch = FCGX_GetChar(in);
+	os_read_leave();
+	if (ch == EOF)
+		return 0;
+	*p = in->rdNext - 1;
+	len = (size_t)(in->stop - *p);
+	in->rdNext = in->stop;
+	return len;
+}
+
+static void
+add(struct body *b, const unsigned char *p, size_t len)
+{
+	if (b->left >= 0 && (int64_t)len > b->left)
+		len = (size_t)b->left;
+	if (b->left >= 0)
+		b->left -= (int64_t)len;
+	b->received += (int64_t)len;
+	if (b->held == 0 && b->left == 0) {
+		b->is_done = tus_receive(b->call, p, len) == TUS_DONE;
+		return;
+	}
+	if (b->held + len > GATHER_SIZE)
+		hand_on(b);
+	memcpy(gather + b->held, p, len);
+	b->held += len;
+	if (b->touched < b->held)
+		b->touched = b->held;
+}
+
+static void
+take_all(struct body *b)
+{
+	const unsigned char *p;
+	int64_t now;
+	size_t len;
+
+	while (b->left != 0 && !b->is_done && !b->is_ended) {
+		len = next_window(b->fcgi, &p);
+		if (len == 0)
+			break;
+		if (b->at_once && b->held + len > SMALL_BODY) {
+			b->held = SMALL_BODY + 1;
+			break;
+		}
+		add(b, p, len);
+		now = clock_ms();
+		if (now - b->last_tick >= OS_READ_STEP && !b->at_once)
+			tick(b, now);
+	}
+}
+
+static void
+start(struct body *b)
+{
+	if (gather == NULL) {
+		gather = mmap(NULL, GATHER_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (gather == MAP_FAILED)
+			out_of_memory();
+	}
+	b->left = tus_wanted(b->call);
+	b->last_tick = b->rate_since = clock_ms();
+}
+
+static bool
+is_over(const struct body *b)
+{
+	return b->left == 0 || (b->left < 0 && FCGX_GetError(b->fcgi->in) == 0);
+}
+
+static void
+finish(struct body *b)
+{
+	enum tus_end why = TUS_END_COMPLETE;
+
+	hand_on(b);
+	if (b->touched > GATHER_KEPT)
+		(void)madvise(gather, GATHER_SIZE, MADV_DONTNEED);
+	if (b->is_done)
+		return;
+	if (b->is_ended)
+		why = b->why;
+	else if (b->left != 0 && FCGX_GetError(b->fcgi->in) != 0)
+		why = TUS_END_CLIENT_GONE;
+	tus_end(b->call, why);
+}
+
+static void
+receive(struct body *b)
+{
+	struct os_read_watch watch = { wait_on, b };
+
+	start(b);
+	os_read_watch(&watch);
+	take_all(b);
+	os_read_watch(NULL);
+}
+
+void
+body_receive(
+    FCGX_Request *fcgi, const struct settings *s, struct tus_call *call)
+{
+	struct body b = { .fcgi = fcgi, .settings = s, .call = call };
+
+	receive(&b);
+	finish(&b);
+}
+
+void
+body_receive_at_once(
+    FCGX_Request *fcgi, const struct settings *s, struct tus_call *call)
+{
+	struct body b = {
+		.fcgi = fcgi, .settings = s, .call = call, .at_once = true
+	};
+
+	if (tus_wanted(call) <= SMALL_BODY)
+		receive(&b);
+	else
+		b.left = 1;
+	if (b.is_done)
+		return;
+	if (is_over(&b) && b.held <= SMALL_BODY) {
+		finish(&b);
+		return;
+	}
+	FCGX_ClearError(fcgi->in);
+	tus_turn_away(call);
+}
+
+struct drain {
+	int64_t until;
+};
+
+/* One who stalls would hold the worker, and needs no patience any more. */
+static bool
+wait_on_drain(void *arg, int64_t silence)
+{
+	const struct drain *d = arg;
+
+	return silence < DRAIN_SILENCE && clock_ms() < d->until &&
+	    !stop_is_wanted();
+}
+
+bool
+body_drain(FCGX_Request *fcgi, const struct settings *s)
+{
+	struct drain d = { clock_ms() + s->drain_timeout };
+	struct os_read_watch watch = { wait_on_drain, &d };
+	const unsigned char *p;
+	int64_t drained = 0;
+	size_t len;
+
+	os_read_watch(&watch);
+	do {
+		len = next_window(fcgi, &p);
+		drained += (int64_t)len;
+	} while (len > 0 && drained < DRAIN_MAX && clock_ms() < d.until);
+	os_read_watch(NULL);
+	return len == 0 && FCGX_GetError(fcgi->in) == 0;
+}

@@ -1,0 +1,31 @@
+/*
+ * body.h - receive a request's body and hand it to the core in large slices.
+ */
+#ifndef FCGI_BODY_H
+#define FCGI_BODY_H
+
+#include <fcgiapp.h>
+
+#include "fcgi/settings.h"
+#include "tus/tus.h"
+
+/*
+ * After TUS_RECEIVE: take the whole body, or as much as is to be had; then the
+ * response is ready.
+ */
+void body_receive(FCGX_Request *, const struct settings *, struct tus_call *);
+
+/*
+ * Likewise for somebody who has no time to wait: the body is taken if it is
+ * small and here already, else the client is turned away.
+ */
+void body_receive_at_once(
+    FCGX_Request *, const struct settings *, struct tus_call *);
+
+/*
+ * Read what is left of a body that nobody wants, within bounds: a front end
+ * whose writing fails may forget the answer it has.  False if there is more.
+ */
+bool body_drain(FCGX_Request *, const struct settings *);
+
+#endif

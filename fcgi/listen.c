@@ -1,0 +1,348 @@
+/*
+ * listen.c - the socket that the workers accept on.
+ *
+ * FCGX_OpenSocket() removes whatever is at the path and calls exit(): two
+ * pools started by mistake would take each other's socket away, silently.
+ */
+#include "config.h"
+
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netdb.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "fcgi/listen.h"
+
+#define SYSTEMD_FIRST_FD 3
+
+static bool
+is_listening(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on;
+}
+
+bool
+listen_is_inherited(void)
+{
+	return is_listening(STDIN_FILENO);
+}
+
+static bool
+has_systemd_socket(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+	const char *fds = getenv("LISTEN_FDS");
+
+	return pid != NULL && fds != NULL && atol(pid) == (long)getpid() &&
+	    atoi(fds) >= 1;
+}
+
+const char *
+listen_address(const char *address, const struct conf *conf)
+{
+	if (address == NULL)
+		address = conf_str(conf, "pool.listen");
+	if (*address != '\0')
+		return address;
+	if (has_systemd_socket())
+		return "the socket that systemd passed";
+	return listen_is_inherited() ? "descriptor 0" : NULL;
+}
+
+static enum err_code
+take_systemd_socket(struct listener *l, struct err *e)
+{
+	if (!is_listening(SYSTEMD_FIRST_FD))
+		return err_set(e, ERR_INVALID,
+		    "LISTEN_FDS is set but descriptor %d is not a listening "
+		    "socket: the socket unit needs Accept=no",
+		    SYSTEMD_FIRST_FD);
+	l->fd = SYSTEMD_FIRST_FD;
+	(void)fcntl(l->fd, F_SETFD, FD_CLOEXEC);
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
+	return ERR_OK;
+}
+
+/* Move it away from 0, so that nobody reads requests as standard input. */
+static enum err_code
+take_stdin(struct listener *l, struct err *e)
+{
+	int null;
+
+	l->inherited = true;
+	l->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (l->fd == -1)
+		return err_sys(e, "duplicate descriptor 0");
+	null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (null == -1)
+		return err_sys(e, "open /dev/null");
+	(void)dup2(null, STDIN_FILENO);
+	(void)close(null);
+	return ERR_OK;
+}
+
+/* Does anybody answer at this address?  A full backlog is an answer. */
+static bool
+is_served(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	bool served;
+
+	if (fd == -1)
+		return true;
+	served = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0 ||
+	    errno == EAGAIN || errno == EINPROGRESS || errno == EACCES;
+	(void)close(fd);
+	return served;
+}
+
+/* Remove a socket that a killed pool left behind, nothing else. */
+static enum err_code
+remove_stale(const struct sockaddr_un *sun, struct err *e)
+{
+	const char *path = sun->sun_path;
+	struct stat st;
+
+	if (lstat(path, &st) == -1)
+		return errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(e, ERR_EXISTS,
+		    "%s is there and is not a socket: remove it, or listen "
+		    "elsewhere",
+		    path);
+	if (is_served(sun))
+		return err_set(e, ERR_EXISTS,
+		    "somebody listens on %s already: stop that one first, or "
+		    "listen elsewhere",
+		    path);
+	if (unlink(path) == -1)
+		return err_sys(e, "remove stale socket %s", path);
+	return ERR_OK;
+}
+
+static enum err_code
+find_owner(const struct conf *conf, uid_t *uid, gid_t *gid, struct err *e)
+{
+	const char *user = conf_str(conf, "pool.user");
+	const char *group = conf_str(conf, "pool.group");
+	struct passwd *pw;
+	struct group *gr;
+
+	*uid = (uid_t)-1;
+	*gid = (gid_t)-1;
+	if (*user != '\0') {
+		if ((pw = getpwnam(user)) == NULL)
+			return err_set(
+			    e, ERR_INVALID, "pool.user: no user \"%s\"", user);
+		*uid = pw->pw_uid;
+	}
+	if (*group != '\0') {
+		if ((gr = getgrnam(group)) == NULL)
+			return err_set(e, ERR_INVALID,
+			    "pool.group: no group \"%s\"", group);
+		*gid = gr->gr_gid;
+	}
+	return ERR_OK;
+}
+
+/* Nobody can connect before owner and mode are right: bind with mode 0. */
+static enum err_code
+bind_path(struct listener *l, const struct sockaddr_un *sun,
+    const struct conf *conf, struct err *e)
+{
+	const char *path = sun->sun_path;
+	mode_t mode = (mode_t)conf_int(conf, "pool.mode");
+	struct stat st;
+	mode_t mask;
+	uid_t uid;
+	gid_t gid;
+	int rc;
+
+	if (find_owner(conf, &uid, &gid, e) != ERR_OK)
+		return e->code;
+	mask = umask(0777);
+	rc = bind(l->fd, (const struct sockaddr *)sun, sizeof(*sun));
+	(void)umask(mask);
+	if (rc == -1)
+		return err_sys(e, "bind to %s", path);
+	if (lstat(path, &st) == -1)
+		return err_sys(e, "stat %s", path);
+	l->path = must_strdup(path);
+	l->dev = st.st_dev;
+	l->ino = st.st_ino;
+	if ((uid != (uid_t)-1 || gid != (gid_t)-1) &&
+	    chown(path, uid, gid) == -1)
+		return err_sys(e, "give %s to pool.user and pool.group", path);
+	if (chmod(path, mode) == -1)
+		return err_sys(e, "set the mode of %s", path);
+	return ERR_OK;
+}
+
+/* Two that start at the same time take turns from looking to listening. */
+static int
+lock_directory(const char *path)
+{
+	char *dir = must_strdup(path);
+	char *slash = strrchr(dir, '/');
+	int fd;
+
+	if (slash != NULL)
+		slash[slash == dir] = '\0';
+	fd =
+	    open(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(dir);
+	if (fd != -1)
+		(void)flock(fd, LOCK_EX);
+	return fd;
+}
+
+static enum err_code
+listen_on_path(const char *path, const struct conf *conf, struct listener *l,
+    struct err *e)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	enum err_code rc;
+	int dir;
+
+	if (strlen(path) >= sizeof(sun.sun_path))
+		return err_set(e, ERR_INVALID,
+		    "%s is too long for a socket: %zu characters at most", path,
+		    sizeof(sun.sun_path) - 1);
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (l->fd == -1)
+		return err_sys(e, "socket");
+	dir = lock_directory(path);
+	rc = remove_stale(&sun, e);
+	if (rc == ERR_OK)
+		rc = bind_path(l, &sun, conf, e);
+	if (rc == ERR_OK &&
+	    listen(l->fd, (int)conf_int(conf, "pool.backlog")) == -1)
+		rc = err_sys(e, "listen on %s", path);
+	if (dir != -1)
+		(void)close(dir);
+	return rc;
+}
+
+/* "HOST:PORT", "[ADDRESS]:PORT", "*:PORT"; without a host: loopback. */
+static enum err_code
+resolve(const char *address, struct addrinfo **found, struct err *e)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
+		.ai_flags = AI_PASSIVE };
+	char *copy = must_strdup(address);
+	char *port = strrchr(copy, ':');
+	const char *host = copy;
+	int rc;
+
+	*port++ = '\0';
+	if (*copy == '[') {
+		host = copy + 1;
+		copy[strcspn(copy, "]")] = '\0';
+	}
+	if (*host == '\0')
+		host = "127.0.0.1";
+	else if (strcmp(host, "*") == 0)
+		host = NULL;
+	rc = getaddrinfo(host, port, &hints, found);
+	free(copy);
+	if (rc != 0)
+		return err_set(
+		    e, ERR_INVALID, "%s: %s", address, gai_strerror(rc));
+	return ERR_OK;
+}
+
+static enum err_code
+listen_on_port(const char *address, const struct conf *conf, struct listener *l,
+    struct err *e)
+{
+	struct addrinfo *found;
+	int on = 1, rc;
+
+	if (resolve(address, &found, e) != ERR_OK)
+		return e->code;
+	l->fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (l->fd == -1) {
+		freeaddrinfo(found);
+		return err_sys(e, "socket");
+	}
+	(void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	rc = bind(l->fd, found->ai_addr, found->ai_addrlen);
+	freeaddrinfo(found);
+	if (rc == -1 ||
+	    listen(l->fd, (int)conf_int(conf, "pool.backlog")) == -1)
+		return err_sys(e, "listen on %s", address);
+	return ERR_OK;
+}
+
+static enum err_code
+open_address(const char *address, const struct conf *conf, struct listener *l,
+    struct err *e)
+{
+	if (strchr(address, '/') != NULL)
+		return listen_on_path(address, conf, l, e);
+	if (strchr(address, ':') != NULL)
+		return listen_on_port(address, conf, l, e);
+	return err_set(e, ERR_INVALID,
+	    "\"%s\" is no address: write /path/to/socket or HOST:PORT",
+	    address);
+}
+
+enum err_code
+listen_open(const char *address, const struct conf *conf, struct listener *l,
+    struct err *e)
+{
+	const char *name = listen_address(address, conf);
+	enum err_code rc;
+
+	*l = (struct listener){ .fd = -1 };
+	if (name != NULL)
+		l->name = must_strdup(name);
+	if (address == NULL)
+		address = conf_str(conf, "pool.listen");
+	if (*address != '\0')
+		rc = open_address(address, conf, l, e);
+	else if (has_systemd_socket())
+		rc = take_systemd_socket(l, e);
+	else if (listen_is_inherited())
+		rc = take_stdin(l, e);
+	else
+		rc = err_set(e, ERR_INVALID,
+		    "nothing to listen on: give -s ADDRESS, set pool.listen "
+		    "in the configuration, or pass a listening socket "
+		    "(systemd, spawn-fcgi, mod_fcgid)");
+	if (rc != ERR_OK)
+		listen_close(l);
+	return rc;
+}
+
+void
+listen_close(struct listener *l)
+{
+	struct stat st;
+
+	if (l->path != NULL && lstat(l->path, &st) == 0 &&
+	    st.st_dev == l->dev && st.st_ino == l->ino)
+		(void)unlink(l->path);
+	free(l->path);
+	free(l->name);
+	l->path = l->name = NULL;
+	if (l->fd != -1)
+		(void)close(l->fd);
+	l->fd = -1;
+}

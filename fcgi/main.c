@@ -1,0 +1,299 @@
+/*
+ * main.c - the command line of tusfcgi(8).
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "fcgi/board.h"
+#include "fcgi/listen.h"
+#include "fcgi/notify.h"
+#include "fcgi/os_read.h"
+#include "fcgi/pool.h"
+#include "fcgi/settings.h"
+#include "fcgi/worker.h"
+#include "lock/lock.h"
+#include "store/store.h"
+
+enum {
+	EXIT_STOPPED = 0,
+	EXIT_BROKEN = 1,
+	EXIT_USAGE = 2
+};
+
+struct options {
+	const char *address;
+	struct settings_source source;
+	bool check, verbose;
+	/* Called as NAME.fcgi: in somebody's web space. */
+	bool is_cgi_style;
+};
+
+static const char usage_text[] =
+    "usage: tusfcgi [-c FILE] [-s ADDRESS] [-w N] [-t] [-v] [-V] [-h]\n"
+    "  -c FILE     configuration\n"
+    "  -s ADDRESS  listen on /path/to/socket or HOST:PORT\n"
+    "  -w N        fixed number of workers; 1 serves in this process\n"
+    "  -t          check configuration, store and lock directory, then exit\n"
+    "  -v          log debug messages\n"
+    "  -V          print the version and the back ends built in\n"
+    "  -h          print this\n"
+    "See tusfcgi(8) and tusfcgi.conf(5).\n";
+
+static void
+print_names(const char *what, const char *(*name)(size_t))
+{
+	size_t i;
+
+	printf("%s", what);
+	for (i = 0; name(i) != NULL; i++)
+		printf(" %s", name(i));
+	printf("\n");
+}
+
+static void
+print_version(void)
+{
+	printf("tusfcgi %s (tus %s)\n", PACKAGE_VERSION, TUS_VERSION);
+	print_names("stores:   ", store_name);
+	print_names("locks:    ", locker_name);
+	print_names("checksums:", tus_checksum_name);
+	printf("body:      %s\n", os_read_describe());
+}
+
+static int
+parse_workers(const char *text)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	return *end == '\0' && n >= 1 && n <= BOARD_SLOTS / 2 ? (int)n : -1;
+}
+
+/* -1, or the status to leave with. */
+static int
+parse_options(int argc, char **argv, struct options *o)
+{
+	int ch;
+
+	while ((ch = getopt(argc, argv, "c:s:w:tvVh")) != -1)
+		switch (ch) {
+		case 'c':
+			o->source.file = optarg;
+			break;
+		case 's':
+			o->address = optarg;
+			break;
+		case 'w':
+			o->source.workers = parse_workers(optarg);
+			if (o->source.workers > 0)
+				break;
+			fprintf(stderr,
+			    "tusfcgi: -w wants a number from 1 to %d\n",
+			    BOARD_SLOTS / 2);
+			return EXIT_USAGE;
+		case 't':
+			o->check = true;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
+		case 'V':
+			print_version();
+			return EXIT_STOPPED;
+		case 'h':
+			fputs(usage_text, stdout);
+			return EXIT_STOPPED;
+		default:
+			fputs(usage_text, stderr);
+			return EXIT_USAGE;
+		}
+	if (optind == argc)
+		return -1;
+	fprintf(
+	    stderr, "tusfcgi: what is \"%s\"?\n%s", argv[optind], usage_text);
+	return EXIT_USAGE;
+}
+
+/* "DIR/NAME.fcgi" and ".conf" make "DIR/NAME.conf". */
+static char *
+beside_program(const char *program, const char *name)
+{
+	size_t stem = strlen(program) - strlen(".fcgi");
+	const char *slash = strrchr(program, '/');
+	size_t size = strlen(program) + strlen(name) + 3;
+	char *path = must_alloc(size);
+
+	if (*name == '.')
+		(void)snprintf(path, size, "%.*s%s", (int)stem, program, name);
+	else if (slash != NULL)
+		(void)snprintf(path, size, "%.*s/%s", (int)(slash - program),
+		    program, name);
+	else
+		(void)snprintf(path, size, "./%s", name);
+	return path;
+}
+
+/* What nobody said on the command line. */
+static void
+find_defaults(const char *program, struct options *o)
+{
+	static const char system[] = SYSCONFDIR "/tusfcgi.conf";
+	size_t len = strlen(program);
+	const char *env = getenv("TUSFCGI_CONF");
+	const char *beside = NULL;
+
+	o->is_cgi_style = len > 5 && strcmp(program + len - 5, ".fcgi") == 0;
+	if (o->is_cgi_style) {
+		beside = beside_program(program, ".conf");
+		o->source.default_store = beside_program(program, "uploads");
+		if (o->source.workers == 0 && listen_is_inherited())
+			o->source.workers = 1;
+	}
+	if (o->source.file != NULL)
+		return;
+	if (env != NULL && *env != '\0')
+		o->source.file = env;
+	else if (beside != NULL && access(beside, F_OK) == 0)
+		o->source.file = beside;
+	else if (access(system, F_OK) == 0)
+		o->source.file = system;
+}
+
+/* Nothing that is opened later may become standard input or output. */
+static void
+fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO && fcntl(fd, F_SETFD, 0) != -1);
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
+}
+
+static int
+complain(const struct err *e)
+{
+	log_error("%s", e->text);
+	return e->code == ERR_INVALID ? EXIT_USAGE : EXIT_BROKEN;
+}
+
+/* Open store and locks once, so that what is wrong is said at the start. */
+static enum err_code
+try_store(struct settings *s, struct err *e)
+{
+	enum err_code rc = settings_open_store(s, e);
+
+	if (rc == ERR_INVALID)
+		e->code = ERR_SYSTEM;
+	return rc == ERR_INVALID ? ERR_SYSTEM : rc;
+}
+
+static int
+check(struct settings *s, const struct options *o)
+{
+	struct err e;
+
+	if (try_store(s, &e) != ERR_OK)
+		return complain(&e);
+	printf("configuration %s\n",
+	    o->source.file != NULL ? o->source.file : "built-in defaults");
+	settings_explain(s, listen_address(o->address, s->conf), stdout);
+	settings_close_store(s);
+	return EXIT_STOPPED;
+}
+
+/* A new configuration for a process without a master; the old if it is bad. */
+static void
+reload(struct settings *s, const struct settings_source *source)
+{
+	struct settings next;
+	struct err e;
+
+	notify_reloading();
+	if (settings_load(&next, source, &e) != ERR_OK) {
+		log_error(
+		    "configuration refused, the old one stays: %s", e.text);
+	} else if (settings_open_store(&next, &e) != ERR_OK ||
+	    log_open(next.conf, &e) != ERR_OK) {
+		log_error(
+		    "configuration refused, the old one stays: %s", e.text);
+		settings_free(&next);
+	} else {
+		settings_free(s);
+		*s = next;
+		log_info("configuration read");
+	}
+	notify_send("READY=1");
+}
+
+/* -w 1: no master, no pool. */
+static int
+serve_alone(struct settings *s, const struct settings_source *source,
+    const struct listener *l)
+{
+	struct worker w = { s, l->fd, board_new(), 0 };
+	enum worker_end end;
+	struct err e;
+
+	if (w.board == NULL)
+		return EXIT_BROKEN;
+	worker_init(true);
+	if (settings_open_store(s, &e) != ERR_OK)
+		return complain(&e);
+	log_info("listening on %s", l->name);
+	notify_send("READY=1");
+	while ((end = worker_run(&w)) == WORKER_RELOAD)
+		reload(s, source);
+	notify_send("STOPPING=1");
+	settings_close_store(s);
+	return end == WORKER_LEFT ? EXIT_STOPPED : EXIT_BROKEN;
+}
+
+static int
+run(struct settings *s, const struct options *o)
+{
+	struct listener l;
+	struct err e;
+	int status;
+
+	if (log_open(s->conf, &e) != ERR_OK || try_store(s, &e) != ERR_OK)
+		return complain(&e);
+	settings_close_store(s);
+	if (listen_open(o->address, s->conf, &l, &e) != ERR_OK)
+		return complain(&e);
+	status = s->fixed && s->max_workers == 1 ?
+	    serve_alone(s, &o->source, &l) :
+	    pool_run(s, &o->source, &l);
+	listen_close(&l);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct options o = { .address = NULL };
+	struct settings s;
+	struct err e;
+	int status;
+
+	fill_standard_descriptors();
+	status = parse_options(argc, argv, &o);
+	if (status != -1)
+		return status;
+	if (o.verbose)
+		log_verbose();
+	find_defaults(argv[0], &o);
+	if (settings_load(&s, &o.source, &e) != ERR_OK)
+		return complain(&e);
+	status = o.check ? check(&s, &o) : run(&s, &o);
+	settings_free(&s);
+	return status;
+}

@@ -1,0 +1,142 @@
+/*
+ * os_read.c - the one place where the program waits for its peer.
+ */
+#include "config.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <fcgios.h>
+#include <poll.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "fcgi/os_read.h"
+
+/* As much as a front end tends to have for us at a time. */
+#define AHEAD_SIZE (256 * 1024)
+
+/* What an idle worker may keep of it. */
+#define AHEAD_KEPT (16 * 1024)
+
+static struct {
+	const struct os_read_watch *watch;
+
+	/* [at, end) of ahead was read and is not handed out yet. */
+	char *ahead;
+	size_t at, end;
+	bool may_read_ahead;
+	/* How much of ahead was ever touched for this body. */
+	size_t touched;
+} seam;
+
+void
+os_read_watch(const struct os_read_watch *watch)
+{
+	seam.watch = watch;
+}
+
+void
+os_read_begin(int fd)
+{
+	(void)fd;
+	if (seam.ahead == NULL) {
+		seam.ahead = mmap(NULL, AHEAD_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (seam.ahead == MAP_FAILED)
+			out_of_memory();
+	}
+	seam.at = seam.end = 0;
+	seam.may_read_ahead = true;
+	seam.touched = 0;
+}
+
+/* Pages once touched would stay with an idle worker for ever. */
+bool
+os_read_end(void)
+{
+	bool is_clean = seam.at == seam.end;
+
+	seam.at = seam.end = 0;
+	seam.may_read_ahead = false;
+	if (seam.touched > AHEAD_KEPT)
+		(void)madvise(seam.ahead, AHEAD_SIZE, MADV_DONTNEED);
+	return is_clean;
+}
+
+void
+os_read_enter(int fd, bool is_dry)
+{
+	(void)fd;
+	(void)is_dry;
+}
+
+void
+os_read_leave(void)
+{
+}
+
+const char *
+os_read_describe(void)
+{
+	return "large reads";
+}
+
+/* Read what is there, or wait as long as the watch wants to. */
+static ssize_t
+read_some(int fd, void *buf, size_t len)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	const struct os_read_watch *w = seam.watch;
+	int64_t since = -1, silence = 0;
+	ssize_t n;
+
+	for (;;) {
+		n = recv(fd, buf, len, MSG_DONTWAIT);
+		if (n >= 0)
+			return n;
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return -1;
+		if (since == -1)
+			since = clock_ms();
+		else
+			silence = clock_ms() - since;
+		if (w != NULL && !w->wait_on(w->arg, silence))
+			return 0;
+		(void)poll(&pfd, 1, OS_READ_STEP);
+	}
+}
+
+static int
+hand_out(char *buf, size_t len)
+{
+	size_t n = seam.end - seam.at;
+
+	if (n > len)
+		n = len;
+	memcpy(buf, seam.ahead + seam.at, n);
+	seam.at += n;
+	return (int)n;
+}
+
+/* Called by libfcgi in place of its own. */
+int
+OS_Read(int fd, char *buf, size_t len)
+{
+	ssize_t n;
+
+	if (seam.at < seam.end)
+		return hand_out(buf, len);
+	if (!seam.may_read_ahead)
+		return (int)read_some(fd, buf, len);
+	n = read_some(fd, seam.ahead, AHEAD_SIZE);
+	if (n <= 0)
+		return (int)n;
+	seam.at = 0;
+	seam.end = (size_t)n;
+	if (seam.touched < seam.end)
+		seam.touched = seam.end;
+	return hand_out(buf, len);
+}

@@ -1,0 +1,51 @@
+/*
+ * os_read.h - the one place where the program waits for its peer.
+ *
+ * libfcgi reads sockets through a function of its platform layer, OS_Read(),
+ * 8 KiB at a time, and blocks there without limit.  This file puts its own
+ * OS_Read() in that place: it reads a lot at once while a body is coming,
+ * and asks its watch what to do when nothing is.
+ *
+ * Where libfcgi does not let its function be replaced (a static library),
+ * HAVE_OS_READ is not defined.  Then reads are small, and a timer asks the
+ * watch while libfcgi waits.
+ */
+#ifndef FCGI_OS_READ_H
+#define FCGI_OS_READ_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Asked when all that has arrived was handed out and more is wanted: at once,
+ * and then every OS_READ_STEP ms.  silence is how long nothing has come, in
+ * ms.  False ends the stream, as if the peer had closed the connection.
+ */
+struct os_read_watch {
+	bool (*wait_on)(void *arg, int64_t silence);
+	void *arg;
+};
+
+#define OS_READ_STEP 250
+
+/* Who is asked from now on; NULL: wait for ever. */
+void os_read_watch(const struct os_read_watch *);
+
+/*
+ * Between these two, all that is read belongs to one body: read ahead.  False
+ * if more came than libfcgi wanted: then the connection must not be reused.
+ */
+void os_read_begin(int fd);
+bool os_read_end(void);
+
+/*
+ * Around each FCGX_GetChar() of a body.  Before it libfcgi might wait without
+ * asking, the watch is asked, if there is no better way.
+ */
+void os_read_enter(int fd, bool is_dry);
+void os_read_leave(void);
+
+/* "large reads" or what there is instead, for tusfcgi -V. */
+const char *os_read_describe(void);
+
+#endif

@@ -1,0 +1,539 @@
+/*
+ * pool.c - the master and its workers.
+ *
+ * The master serves nothing: it counts.  It wakes up when a worker dies, when
+ * spare workers run low, when a signal comes, and once a second; then it looks
+ * at the board and forks, retires or replaces.  Signals are blocked but for
+ * the one place where it sleeps, ppoll(), so that none is ever missed.
+ */
+#include "config.h"
+
+#include <sys/types.h>
+#include <sys/wait.h>
+
+#ifdef HAVE_SYS_PRCTL_H
+#include <sys/prctl.h>
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fcgi/board.h"
+#include "fcgi/notify.h"
+#include "fcgi/pool.h"
+#include "fcgi/worker.h"
+
+enum {
+	/* Milliseconds between two looks, when nothing happens and while the
+	 * pool changes. */
+	TICK_QUIET = 1000,
+	TICK_GROWING = 50,
+	TICK_STOPPING = 200,
+
+	/* The most workers that are forked in one tick. */
+	STEP_MAX = 64,
+	/* How many are replaced at a time after SIGHUP. */
+	REPLACE_STEP = 8,
+
+	/* One who dies younger than this has a reason that lasts. */
+	YOUNG = 1000,
+	BACKOFF_MIN = 100,
+	BACKOFF_MAX = 5000
+};
+
+struct child {
+	/* 0: the slot is free. */
+	pid_t pid;
+	unsigned generation;
+	int64_t born;
+	/* SIGUSR1 was sent. */
+	bool is_leaving;
+};
+
+struct pool {
+	struct settings *settings;
+	const struct settings_source *source;
+	const struct listener *listener;
+	struct board *board;
+	pid_t master;
+
+	struct child *children;
+	/* No slot from here on was ever used. */
+	size_t used;
+	int live;
+
+	/* Of the settings; those of an older one are replaced. */
+	unsigned generation;
+
+	int wake[2];
+	sigset_t waiting;
+
+	/* How many to fork next time, and not before when. */
+	int step;
+	int64_t next_growth, backoff, backoff_until;
+
+	/* Since when more than min_spare are idle, and the fewest since. */
+	int64_t surplus_since;
+	int surplus;
+
+	bool is_stopping;
+	int64_t stop_until;
+	char status[96];
+};
+
+static volatile sig_atomic_t got_term, got_hup;
+
+static void
+on_signal(int sig)
+{
+	if (sig == SIGHUP)
+		got_hup = 1;
+	else if (sig != SIGCHLD)
+		got_term = 1;
+}
+
+/* Blocked at once; ppoll() alone lets them through. */
+static void
+take_signals(struct pool *p)
+{
+	/* mod_fcgid says SIGUSR1 for "leave". */
+	const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1 };
+	struct sigaction sa;
+	sigset_t blocked;
+	size_t i;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = on_signal;
+	(void)sigemptyset(&sa.sa_mask);
+	(void)sigemptyset(&blocked);
+	for (i = 0; i < NITEMS(signals); i++)
+		(void)sigaddset(&blocked, signals[i]);
+	(void)sigprocmask(SIG_BLOCK, &blocked, &p->waiting);
+	for (i = 0; i < NITEMS(signals); i++) {
+		(void)sigaction(signals[i], &sa, NULL);
+		(void)sigdelset(&p->waiting, signals[i]);
+	}
+	sa.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &sa, NULL);
+	if (!p->listener->inherited)
+		(void)sigaction(SIGUSR1, &sa, NULL);
+}
+
+/* Whoever loses the master must not go on accepting for it. */
+static void
+die_with_master(const struct pool *p)
+{
+#ifdef HAVE_SYS_PRCTL_H
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+	if (getppid() != p->master)
+		_exit(1);
+}
+
+/* In the new process. */
+static int
+run_worker(struct pool *p, size_t slot)
+{
+	struct worker w = { p->settings, p->listener->fd, p->board, slot };
+	struct err e;
+
+	die_with_master(p);
+	(void)close(p->wake[0]);
+	worker_init(false);
+	if (settings_open_store(p->settings, &e) != ERR_OK) {
+		log_error("worker cannot start: %s", e.text);
+		return 1;
+	}
+	return worker_run(&w) == WORKER_LEFT ? 0 : 1;
+}
+
+static size_t
+free_slot(const struct pool *p)
+{
+	size_t i;
+
+	for (i = 0; i < BOARD_SLOTS; i++)
+		if (p->children[i].pid == 0)
+			break;
+	return i;
+}
+
+static bool
+fork_worker(struct pool *p)
+{
+	size_t slot = free_slot(p);
+	struct child *c;
+	pid_t pid;
+
+	if (slot == BOARD_SLOTS)
+		return false;
+	board_set(p->board, slot, WORKER_STARTING);
+	pid = fork();
+	if (pid == 0)
+		exit(run_worker(p, slot));
+	if (pid == -1) {
+		log_error("fork: %s", strerror(errno));
+		board_wipe(p->board, slot);
+		p->backoff_until = clock_ms() + TICK_QUIET;
+		return false;
+	}
+	c = &p->children[slot];
+	*c = (struct child){
+		.pid = pid, .generation = p->generation, .born = clock_ms()
+	};
+	if (p->used <= slot)
+		p->used = slot + 1;
+	p->live++;
+	return true;
+}
+
+static void
+fork_workers(struct pool *p, int n)
+{
+	if (clock_ms() < p->backoff_until)
+		return;
+	while (n-- > 0)
+		if (!fork_worker(p))
+			return;
+}
+
+/* Wait longer and longer while workers die as soon as they are born. */
+static void
+note_death(struct pool *p, const struct child *c, int status)
+{
+	int64_t now = clock_ms();
+	bool is_young = now - c->born < YOUNG;
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		p->backoff = 0;
+		return;
+	}
+	if (WIFSIGNALED(status) && !p->is_stopping)
+		log_error("worker %ld was killed by signal %d (%s)",
+		    (long)c->pid, WTERMSIG(status),
+		    strsignal(WTERMSIG(status)));
+	else if (WIFEXITED(status))
+		log_error("worker %ld left with status %d", (long)c->pid,
+		    WEXITSTATUS(status));
+	if (!is_young) {
+		p->backoff = 0;
+		return;
+	}
+	p->backoff = p->backoff == 0 ? BACKOFF_MIN : p->backoff * 2;
+	if (p->backoff > BACKOFF_MAX)
+		p->backoff = BACKOFF_MAX;
+	p->backoff_until = now + p->backoff;
+}
+
+static void
+bury(struct pool *p)
+{
+	int status;
+	pid_t pid;
+	size_t i;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (i = 0; i < p->used; i++)
+			if (p->children[i].pid == pid)
+				break;
+		if (i == p->used)
+			continue;
+		note_death(p, &p->children[i], status);
+		board_wipe(p->board, i);
+		p->children[i].pid = 0;
+		p->live--;
+	}
+}
+
+/* Always by number, never a group: it may not be ours. */
+static void
+tell_all(const struct pool *p, int sig)
+{
+	size_t i;
+
+	for (i = 0; i < p->used; i++)
+		if (p->children[i].pid > 0)
+			(void)kill(p->children[i].pid, sig);
+}
+
+static void
+dismiss(struct pool *p, size_t slot)
+{
+	(void)kill(p->children[slot].pid, SIGUSR1);
+	p->children[slot].is_leaving = true;
+}
+
+static enum worker_state
+state_of(const struct pool *p, size_t slot)
+{
+	return (enum worker_state)atomic_load(&p->board->slots[slot].state);
+}
+
+/* Of those who stay: how many are idle or soon will be; and set the hint. */
+static int
+count_spare(struct pool *p)
+{
+	int idle = 0, starting = 0;
+	size_t i;
+
+	for (i = 0; i < p->used; i++) {
+		if (p->children[i].pid == 0 || p->children[i].is_leaving)
+			continue;
+		if (state_of(p, i) == WORKER_IDLE)
+			idle++;
+		else if (state_of(p, i) == WORKER_STARTING)
+			starting++;
+	}
+	atomic_store(&p->board->idle, idle);
+	return idle + starting;
+}
+
+static int
+room(const struct pool *p)
+{
+	return p->settings->max_workers - p->live;
+}
+
+static int
+least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* Fork in doubling steps while fewer than min_spare are idle. */
+static void
+grow(struct pool *p, int spare, int64_t now)
+{
+	int lack = p->settings->min_spare - spare;
+	int n;
+
+	if (p->settings->fixed)
+		lack = room(p);
+	if (lack <= 0) {
+		p->step = 1;
+		return;
+	}
+	if (now < p->next_growth)
+		return;
+	n = lack > p->step ? lack : p->step;
+	fork_workers(p, least(n, room(p)));
+	p->step = least(p->step * 2, STEP_MAX);
+	p->next_growth = now + TICK_GROWING;
+}
+
+/* Whoever was not needed for as long as pool.idle may go. */
+static void
+shrink(struct pool *p, int spare, int64_t now)
+{
+	int surplus = spare - p->settings->min_spare;
+	size_t i;
+
+	if (surplus <= 0 || p->settings->fixed) {
+		p->surplus_since = 0;
+		return;
+	}
+	if (p->surplus_since == 0 || surplus < p->surplus)
+		p->surplus = surplus;
+	if (p->surplus_since == 0)
+		p->surplus_since = now;
+	if (now - p->surplus_since < p->settings->idle)
+		return;
+	for (i = p->used; i-- > 0 && p->surplus > 0;)
+		if (p->children[i].pid > 0 && !p->children[i].is_leaving &&
+		    state_of(p, i) == WORKER_IDLE) {
+			dismiss(p, i);
+			p->surplus--;
+		}
+	p->surplus_since = 0;
+}
+
+static bool
+is_old(const struct pool *p, size_t slot)
+{
+	return p->children[slot].pid > 0 && !p->children[slot].is_leaving &&
+	    p->children[slot].generation != p->generation;
+}
+
+/*
+ * After SIGHUP.  Whoever is busy leaves after his request, however long that
+ * takes; the idle ones go as soon as as many new ones have come.
+ */
+static bool
+replace(struct pool *p)
+{
+	size_t i;
+	int old = 0, ready = 0, n;
+
+	for (i = 0; i < p->used; i++) {
+		if (is_old(p, i) && state_of(p, i) > WORKER_IDLE)
+			dismiss(p, i);
+		old += is_old(p, i);
+		if (p->children[i].pid > 0 && !p->children[i].is_leaving &&
+		    p->children[i].generation == p->generation)
+			ready +=
+			    state_of(p, i) >= WORKER_IDLE ? 1 : -BOARD_SLOTS;
+	}
+	if (old == 0 || ready < 0)
+		return old > 0;
+	n = least(old, REPLACE_STEP);
+	for (i = 0; i < p->used && ready > 0 && n > 0; i++)
+		if (is_old(p, i)) {
+			dismiss(p, i);
+			n--;
+		}
+	fork_workers(p, least(old, REPLACE_STEP));
+	return true;
+}
+
+static void
+apply(const struct pool *p)
+{
+	const struct settings *s = p->settings;
+
+	atomic_store(&p->board->min_spare, s->fixed ? 0 : s->min_spare);
+	atomic_store(&p->board->places, s->max_workers - s->reserve);
+}
+
+/* A configuration that does not work is refused, and all stays as it is. */
+static void
+reload(struct pool *p)
+{
+	struct settings next;
+	struct err e;
+
+	notify_reloading();
+	if (settings_load(&next, p->source, &e) != ERR_OK) {
+		log_error(
+		    "configuration refused, the old one stays: %s", e.text);
+	} else if (settings_open_store(&next, &e) != ERR_OK ||
+	    log_open(next.conf, &e) != ERR_OK) {
+		log_error(
+		    "configuration refused, the old one stays: %s", e.text);
+		settings_free(&next);
+	} else {
+		settings_close_store(&next);
+		settings_free(p->settings);
+		*p->settings = next;
+		p->generation++;
+		apply(p);
+		log_info("configuration read, replacing the workers");
+	}
+	notify_send("READY=1");
+}
+
+static void
+tell_status(struct pool *p)
+{
+	int count[WORKER_STATE_MAX];
+	char status[sizeof(p->status)];
+
+	board_count(p->board, p->used, count);
+	(void)snprintf(status, sizeof(status),
+	    "%d workers: %d idle, %d busy, %d receiving", p->live,
+	    count[WORKER_IDLE], count[WORKER_BUSY], count[WORKER_RECEIVING]);
+	if (strcmp(status, p->status) == 0)
+		return;
+	memcpy(p->status, status, sizeof(status));
+	notify_send("STATUS=%s", status);
+}
+
+/* Sleep until something happens. */
+static void
+sleep_for(struct pool *p, int64_t ms)
+{
+	struct pollfd pfd = { .fd = p->wake[0], .events = POLLIN };
+	struct timespec ts = { .tv_sec = (time_t)(ms / 1000),
+		.tv_nsec = (long)(ms % 1000) * 1000000 };
+	char trash[64];
+
+	if (ppoll(&pfd, 1, &ts, &p->waiting) > 0)
+		(void)!read(p->wake[0], trash, sizeof(trash));
+	atomic_store(&p->board->is_woken, false);
+}
+
+static void
+stop_workers(struct pool *p, int64_t now)
+{
+	if (!p->is_stopping) {
+		p->is_stopping = true;
+		p->stop_until = now + p->settings->shutdown_timeout;
+		notify_send("STOPPING=1");
+		log_info("stopping");
+	}
+	if (now >= p->stop_until && p->live > 0)
+		log_warn("%d workers did not leave in time", p->live);
+	tell_all(p, now < p->stop_until ? SIGTERM : SIGKILL);
+}
+
+/* One look at everything; returns how long to sleep. */
+static int64_t
+look(struct pool *p)
+{
+	int64_t now = clock_ms();
+	bool is_changing;
+	int spare;
+
+	bury(p);
+	if (got_term) {
+		stop_workers(p, now);
+		return TICK_STOPPING;
+	}
+	if (got_hup) {
+		got_hup = 0;
+		reload(p);
+	}
+	is_changing = replace(p);
+	spare = count_spare(p);
+	grow(p, spare, now);
+	shrink(p, spare, now);
+	tell_status(p);
+	if (now < p->backoff_until)
+		return p->backoff_until - now;
+	return is_changing || p->step > 1 ? TICK_GROWING : TICK_QUIET;
+}
+
+static bool
+set_up(struct pool *p)
+{
+	p->board = board_new();
+	p->children = must_alloc(BOARD_SLOTS * sizeof(*p->children));
+	memset(p->children, 0, BOARD_SLOTS * sizeof(*p->children));
+	if (p->board == NULL || pipe2(p->wake, O_CLOEXEC | O_NONBLOCK) == -1) {
+		log_error("cannot set up the pool: %s", strerror(errno));
+		return false;
+	}
+	p->board->wake_fd = p->wake[1];
+	apply(p);
+	return true;
+}
+
+int
+pool_run(struct settings *s, const struct settings_source *source,
+    const struct listener *l)
+{
+	struct pool p = { .settings = s,
+		.source = source,
+		.listener = l,
+		.master = getpid(),
+		.step = 1 };
+
+	if (!set_up(&p))
+		return 1;
+	take_signals(&p);
+	log_info("listening on %s", l->name);
+	notify_send("READY=1");
+	do
+		sleep_for(&p, look(&p));
+	while (!got_term || p.live > 0);
+	log_info("stopped");
+	free(p.children);
+	return 0;
+}

@@ -1,0 +1,151 @@
+/*
+ * reply.c - from a struct tus_response to FastCGI.
+ */
+#include "config.h"
+
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "fcgi/reply.h"
+
+/* Of content, what libfcgi then writes in pieces of 8 KiB. */
+#define PIECE (64 * 1024)
+
+static void
+put(FCGX_Stream *out, const char *text)
+{
+	(void)FCGX_PutStr(text, (int)strlen(text), out);
+}
+
+/* The last line of defence against a header within a header. */
+static void
+put_header(FCGX_Stream *out, const char *key, const char *value)
+{
+	if (value[strcspn(value, "\r\n")] != '\0') {
+		log_error("header %s not sent: it has a line break", key);
+		return;
+	}
+	put(out, key);
+	put(out, ": ");
+	put(out, value);
+	put(out, "\r\n");
+}
+
+static void
+put_number(FCGX_Stream *out, const char *key, int64_t n)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%" PRId64, n);
+	put_header(out, key, text);
+}
+
+/* What follows the store's path in the path of a file. */
+static const char *
+below_store(const struct settings *s, const char *path)
+{
+	const char *store = conf_str(s->conf, "store.path");
+	size_t len = strlen(store);
+
+	if (strncmp(path, store, len) == 0)
+		path += len;
+	while (*path == '/')
+		path++;
+	return path;
+}
+
+/* Let the web server send the file; false if that is not to be. */
+static bool
+offload(FCGX_Stream *out, const struct settings *s, const char *path,
+    struct arena *a)
+{
+	if (path == NULL || s->sendfile == SENDFILE_NONE)
+		return false;
+	if (s->sendfile == SENDFILE_X_SENDFILE)
+		put_header(out, "X-Sendfile", path);
+	else
+		put_header(out, "X-Accel-Redirect",
+		    arena_printf(
+			a, "%s/%s", s->sendfile_root, below_store(s, path)));
+	return true;
+}
+
+/* A client that does not take what it asked for gives the worker back. */
+static void
+limit_send(int fd, int64_t ms)
+{
+	struct timeval tv = { .tv_sec = (time_t)(ms / 1000),
+		.tv_usec = (suseconds_t)(ms % 1000 * 1000) };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+static enum err_code
+send_content(FCGX_Request *fcgi, const struct settings *s,
+    struct tus_call *call, struct arena *a, struct err *e)
+{
+	char *piece = arena_alloc(a, PIECE);
+	ssize_t n;
+
+	limit_send(fcgi->ipcFd, s->read_timeout);
+	while ((n = tus_content(call, piece, PIECE, e)) > 0)
+		if (FCGX_PutStr(piece, (int)n, fcgi->out) != n)
+			return ERR_OK;
+	return n == 0 ? ERR_OK : e->code;
+}
+
+enum err_code
+reply_send(FCGX_Request *fcgi, const struct settings *s, struct tus_call *call,
+    struct arena *a, struct err *e)
+{
+	const struct tus_response *res = tus_response(call);
+	const struct pair *p;
+	FCGX_Stream *out = fcgi->out;
+	char status[16];
+	bool is_sent = false;
+
+	(void)snprintf(status, sizeof(status), "%d ", res->status);
+	put(out, "Status: ");
+	put(out, status);
+	put(out, res->reason);
+	put(out, "\r\n");
+	for (p = res->headers; p != NULL; p = p->next)
+		put_header(out, p->key, p->value);
+	if (res->content != NULL && !res->bodiless)
+		is_sent = offload(out, s, res->content->path, a);
+	if (!res->bodiless && !is_sent)
+		put_number(out, "Content-Length",
+		    res->content != NULL  ? res->content->length :
+			res->text != NULL ? (int64_t)strlen(res->text) :
+					    0);
+	put(out, "\r\n");
+	if (res->bodiless || is_sent)
+		return ERR_OK;
+	if (res->content != NULL)
+		return send_content(fcgi, s, call, a, e);
+	if (res->text != NULL)
+		put(out, res->text);
+	return ERR_OK;
+}
+
+void
+reply_text(FCGX_Request *fcgi, int status, const char *type, const char *text)
+{
+	FCGX_Stream *out = fcgi->out;
+	char line[16];
+
+	(void)snprintf(line, sizeof(line), "%d", status);
+	put_header(out, "Status", line);
+	put_header(out, "Content-Type", type);
+	put_header(out, "Cache-Control", "no-store");
+	put_header(out, "Tus-Resumable", TUS_VERSION);
+	put_header(out, "X-Content-Type-Options", "nosniff");
+	put_number(out, "Content-Length", (int64_t)strlen(text));
+	put(out, "\r\n");
+	put(out, text);
+}

@@ -1,0 +1,23 @@
+/*
+ * reply.h - from a struct tus_response to FastCGI.
+ */
+#ifndef FCGI_REPLY_H
+#define FCGI_REPLY_H
+
+#include <fcgiapp.h>
+
+#include "base/arena.h"
+#include "fcgi/settings.h"
+#include "tus/tus.h"
+
+/*
+ * Send the response of a call, content and all.  ERR_OK also if the client
+ * did not wait for the end; an error is one of the store.
+ */
+enum err_code reply_send(FCGX_Request *, const struct settings *,
+    struct tus_call *, struct arena *, struct err *);
+
+/* A short text of our own, where there is no call. */
+void reply_text(FCGX_Request *, int status, const char *type, const char *text);
+
+#endif

@@ -1,0 +1,324 @@
+/*
+ * settings.c - from the configuration to what the program works with.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "fcgi/settings.h"
+#include "lock/lock.h"
+#include "store/store.h"
+
+/* The elements of a list, NULL-terminated; NULL if it is empty. */
+static const char *const *
+list_of(const struct settings *s, const char *key)
+{
+	const char **list;
+	size_t i, n = 0;
+
+	while (conf_item(s->conf, key, n) != NULL)
+		n++;
+	if (n == 0)
+		return NULL;
+	list = arena_alloc(s->arena, (n + 1) * sizeof(*list));
+	for (i = 0; i < n; i++)
+		list[i] = conf_item(s->conf, key, i);
+	return list;
+}
+
+static const char *
+without_slash(struct arena *a, const char *s)
+{
+	size_t len = strlen(s);
+
+	while (len > 0 && s[len - 1] == '/')
+		len--;
+	return arena_memdup(a, s, len);
+}
+
+static enum err_code
+set_location(struct settings *s, struct err *e)
+{
+	const char *where = conf_str(s->conf, "location");
+
+	if (strcmp(where, "path") == 0) {
+		s->server.location = TUS_LOCATION_PATH;
+	} else if (strcmp(where, "absolute") == 0) {
+		s->server.location = TUS_LOCATION_ABSOLUTE;
+	} else if (strncmp(where, "http://", 7) == 0 ||
+	    strncmp(where, "https://", 8) == 0) {
+		s->server.location = TUS_LOCATION_BASE;
+		s->server.location_base = without_slash(s->arena, where);
+	} else {
+		return err_set(e, ERR_INVALID,
+		    "location = \"%s\": write \"path\", \"absolute\" or a base "
+		    "URL like \"https://up.example.org\"",
+		    where);
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+set_sendfile(struct settings *s, struct err *e)
+{
+	const char *how = conf_str(s->conf, "download.sendfile");
+	const char *root = conf_str(s->conf, "download.sendfile_root");
+
+	s->sendfile = SENDFILE_NONE;
+	if (strcmp(how, "x-accel") == 0)
+		s->sendfile = SENDFILE_X_ACCEL;
+	else if (strcmp(how, "x-sendfile") == 0)
+		s->sendfile = SENDFILE_X_SENDFILE;
+	s->sendfile_root = without_slash(s->arena, root);
+	s->server.offload_download = s->sendfile != SENDFILE_NONE;
+	if (s->sendfile == SENDFILE_X_ACCEL && *root != '/')
+		return err_set(e, ERR_INVALID,
+		    "download.sendfile = \"x-accel\" needs "
+		    "download.sendfile_root, the internal location of nginx "
+		    "that shows the store, like \"/tus-store\"");
+	return ERR_OK;
+}
+
+static enum err_code
+set_checksums(struct settings *s, struct err *e)
+{
+	const char *const *list = list_of(s, "checksum.algorithms");
+	size_t i, k;
+
+	s->server.checksums = list;
+	if (list == NULL)
+		s->server.allow_checksum = false;
+	for (i = 0; list != NULL && list[i] != NULL; i++) {
+		for (k = 0; tus_checksum_name(k) != NULL; k++)
+			if (strcmp(list[i], tus_checksum_name(k)) == 0)
+				break;
+		if (tus_checksum_name(k) == NULL)
+			return err_set(e, ERR_INVALID,
+			    "checksum.algorithms: \"%s\" is not built in",
+			    list[i]);
+	}
+	return ERR_OK;
+}
+
+static void
+set_server(struct settings *s)
+{
+	const struct conf *c = s->conf;
+	struct tus_server *srv = &s->server;
+
+	srv->max_size = conf_int(c, "max_size");
+	srv->max_metadata = conf_int(c, "max_metadata");
+	srv->expire_after = conf_ms(c, "expiration.after") / 1000;
+	srv->expire_sliding =
+	    strcmp(conf_str(c, "expiration.mode"), "sliding") == 0;
+	srv->allow_download = conf_bool(c, "extensions.download");
+	srv->allow_terminate = conf_bool(c, "extensions.termination");
+	srv->allow_concat = conf_bool(c, "extensions.concatenation");
+	srv->allow_defer = conf_bool(c, "extensions.defer_length");
+	srv->allow_checksum = conf_bool(c, "extensions.checksum");
+	srv->allow_terminate_finished =
+	    conf_bool(c, "extensions.termination_of_finished");
+	srv->cors.origins = list_of(s, "cors.origins");
+	srv->cors.credentials = conf_bool(c, "cors.credentials");
+	srv->cors.max_age = conf_int(c, "cors.max_age");
+	srv->cors.extra_headers = list_of(s, "cors.extra_headers");
+	srv->owner_required = conf_bool(c, "owner.require");
+	srv->now = clock_now;
+	srv->now_ms = clock_ms;
+	srv->new_id = id_new;
+}
+
+/*
+ * Workers that never take a body.  Nobody who says nothing about it should
+ * find most of a small pool reserved.
+ */
+static int
+reserve_of(const struct settings *s)
+{
+	int quarter = s->max_workers / 4;
+	int reserve = (int)conf_int(s->conf, "pool.reserve");
+
+	if (conf_is_set(s->conf, "pool.reserve"))
+		return reserve < s->max_workers ? reserve : s->max_workers - 1;
+	if (s->max_workers > 1 && quarter == 0)
+		quarter = 1;
+	return reserve < quarter ? reserve : quarter;
+}
+
+static enum err_code
+set_pool(struct settings *s, int workers, struct err *e)
+{
+	s->fixed = workers > 0;
+	s->max_workers =
+	    s->fixed ? workers : (int)conf_int(s->conf, "pool.max_workers");
+	s->min_spare =
+	    s->fixed ? workers : (int)conf_int(s->conf, "pool.min_spare");
+	s->idle = conf_ms(s->conf, "pool.idle");
+	s->max_requests = conf_int(s->conf, "pool.max_requests");
+	if (conf_is_set(s->conf, "pool.reserve") && !s->fixed &&
+	    conf_int(s->conf, "pool.reserve") >= s->max_workers)
+		return err_set(e, ERR_INVALID,
+		    "pool.reserve must be less than pool.max_workers (%d), or "
+		    "nobody is left to receive uploads",
+		    s->max_workers);
+	if (s->min_spare > s->max_workers)
+		s->min_spare = s->max_workers;
+	s->reserve = reserve_of(s);
+	return ERR_OK;
+}
+
+static enum err_code
+set_all(struct settings *s, int workers, struct err *e)
+{
+	const struct conf *c = s->conf;
+	enum err_code rc;
+
+	s->base_path = without_slash(s->arena, conf_str(c, "base_path"));
+	s->owner_param = conf_str(c, "owner.param");
+	s->lock_timeout = conf_ms(c, "lock.timeout");
+	s->read_timeout = conf_ms(c, "timeouts.read");
+	s->drain_timeout = conf_ms(c, "timeouts.drain");
+	s->shutdown_timeout = conf_ms(c, "timeouts.shutdown");
+	s->min_rate = conf_int(c, "timeouts.min_rate");
+	if (*s->base_path != '\0' && *s->base_path != '/')
+		return err_set(e, ERR_INVALID,
+		    "base_path = \"%s\": it must begin with a slash",
+		    s->base_path);
+	set_server(s);
+	if ((rc = set_location(s, e)) != ERR_OK ||
+	    (rc = set_sendfile(s, e)) != ERR_OK ||
+	    (rc = set_checksums(s, e)) != ERR_OK)
+		return rc;
+	return set_pool(s, workers, e);
+}
+
+enum err_code
+settings_load(
+    struct settings *s, const struct settings_source *from, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	memset(s, 0, sizeof(*s));
+	s->conf = conf_new();
+	s->arena = arena_new();
+	if (from->file != NULL)
+		rc = conf_read(s->conf, from->file, e);
+	if (rc == ERR_OK && from->default_store != NULL &&
+	    !conf_is_set(s->conf, "store.path"))
+		rc = conf_set(s->conf, "store.path", from->default_store, e);
+	if (rc == ERR_OK && (rc = set_all(s, from->workers, e)) != ERR_OK &&
+	    from->file != NULL) {
+		struct err inner = *e;
+
+		rc = err_set(e, inner.code, "%s: %s", from->file, inner.text);
+	}
+	if (rc != ERR_OK)
+		settings_free(s);
+	return rc;
+}
+
+void
+settings_free(struct settings *s)
+{
+	settings_close_store(s);
+	conf_free(s->conf);
+	if (s->arena != NULL)
+		arena_free(s->arena);
+	memset(s, 0, sizeof(*s));
+}
+
+enum err_code
+settings_open_store(struct settings *s, struct err *e)
+{
+	enum err_code rc;
+
+	rc = store_open(s->conf, &s->server.store, e);
+	if (rc == ERR_OK)
+		rc = locker_open(s->conf, &s->server.locker, e);
+	if (rc != ERR_OK)
+		settings_close_store(s);
+	return rc;
+}
+
+void
+settings_close_store(struct settings *s)
+{
+	struct tus_server *srv = &s->server;
+
+	if (srv->locker != NULL)
+		srv->locker->ops->shutdown(srv->locker);
+	if (srv->store != NULL)
+		srv->store->core->shutdown(srv->store);
+	srv->locker = NULL;
+	srv->store = NULL;
+}
+
+static void
+explain_warnings(const struct settings *s, const char *address, FILE *out)
+{
+	const struct conf *c = s->conf;
+	const char *durability = conf_str(c, "store.durability");
+
+	if (address != NULL && strchr(address, '/') == NULL &&
+	    strncmp(address, "127.", 4) != 0 &&
+	    strncmp(address, "[::1]", 5) != 0 &&
+	    strncmp(address, "localhost:", 10) != 0 && *address != ':' &&
+	    strchr(address, ':') != NULL)
+		fprintf(out,
+		    "warning: %s is not loopback: FastCGI has no "
+		    "authentication, so a firewall must keep others away\n",
+		    address);
+	if (strcmp(durability, "none") == 0)
+		fprintf(out,
+		    "warning: store.durability = \"none\": a power failure "
+		    "can take acknowledged bytes back\n");
+	if (strcmp(conf_str(c, "store.type"), "memory") == 0)
+		fprintf(out,
+		    "warning: store.type = \"memory\" is for tests: each "
+		    "worker has its own uploads and forgets them\n");
+	if (s->server.max_metadata > 7900)
+		fprintf(out,
+		    "warning: max_metadata above 7900 bytes: Apache answers "
+		    "500 to HEAD of an upload that has more\n");
+	if (strcmp(s->owner_param, "REMOTE_USER") == 0)
+		fprintf(out,
+		    "warning: owner.param = \"REMOTE_USER\" proves something "
+		    "only where the web server itself asks for the password; "
+		    "nginx without auth_basic passes on what the client "
+		    "claims\n");
+}
+
+void
+settings_explain(const struct settings *s, const char *address, FILE *out)
+{
+	const struct conf *c = s->conf;
+	const char *lock_path = conf_str(c, "lock.path");
+	const char *store_path = conf_str(c, "store.path");
+	const char *extensions = tus_extensions(&s->server, s->arena);
+
+	fprintf(out, "listens on    %s\n",
+	    address != NULL ? address : "nothing: see -s");
+	fprintf(out, "base path     %s\n",
+	    *s->base_path != '\0' ? s->base_path :
+				    "what REQUEST_URI has before PATH_INFO");
+	fprintf(out, "store         %s %s\n", conf_str(c, "store.type"),
+	    store_path);
+	fprintf(out, "locks         %s %s\n", conf_str(c, "lock.type"),
+	    *lock_path != '\0' ? lock_path : store_path);
+	fprintf(out, "durability    %s\n", conf_str(c, "store.durability"));
+	fprintf(out, "extensions    %s\n",
+	    *extensions != '\0' ? extensions : "none");
+	if (s->server.max_size > 0)
+		fprintf(out, "largest       %" PRId64 " bytes\n",
+		    s->server.max_size);
+	if (s->fixed && s->max_workers == 1)
+		fprintf(out, "workers       1, this process\n");
+	else
+		fprintf(out,
+		    "workers       %s %d, %d of them never take a body\n",
+		    s->fixed ? "always" : "up to", s->max_workers, s->reserve);
+	explain_warnings(s, address, out);
+}

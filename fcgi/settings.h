@@ -1,0 +1,76 @@
+/*
+ * settings.h - the configuration, as the program uses it.
+ *
+ * A struct settings is made in one go and never changes; after SIGHUP there
+ * is another one.  The store and the locker in it are opened in each process
+ * on their own, after the fork.
+ */
+#ifndef FCGI_SETTINGS_H
+#define FCGI_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "tus/tus.h"
+
+enum sendfile_how {
+	SENDFILE_NONE,
+	/* nginx: a URI below an internal location. */
+	SENDFILE_X_ACCEL,
+	/* Apache and lighttpd: a path in the file system. */
+	SENDFILE_X_SENDFILE
+};
+
+struct settings {
+	/* What the strings below belong to. */
+	struct conf *conf;
+	struct arena *arena;
+
+	struct tus_server server;
+
+	/* Without a slash at the end; "" if the request tells. */
+	const char *base_path;
+	/* The FastCGI parameter that names the owner; "" if there is none. */
+	const char *owner_param;
+
+	enum sendfile_how sendfile;
+	const char *sendfile_root;
+
+	/* Milliseconds. */
+	int64_t lock_timeout, read_timeout, drain_timeout, shutdown_timeout;
+	/* Bytes a second a body must bring on average; 0 is any. */
+	int64_t min_rate;
+
+	/* The pool.  fixed: exactly max_workers of them, all the time. */
+	int max_workers, min_spare, reserve;
+	bool fixed;
+	int64_t idle, max_requests;
+};
+
+/* What the command line says, and where we were called. */
+struct settings_source {
+	/* The configuration file; NULL if there is none. */
+	const char *file;
+	/* -w; 0 if it was not given. */
+	int workers;
+	/* "./uploads beside the program" of a CGI-style installation; NULL. */
+	const char *default_store;
+};
+
+/* ERR_INVALID: the text names file and line, or the key. */
+MUST_CHECK enum err_code settings_load(
+    struct settings *, const struct settings_source *, struct err *);
+void settings_free(struct settings *);
+
+/* Open and close what settings.server works on. */
+MUST_CHECK enum err_code settings_open_store(struct settings *, struct err *);
+void settings_close_store(struct settings *);
+
+/* tusfcgi -t: what all this amounts to.  The store is open. */
+void settings_explain(const struct settings *, const char *address, FILE *);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * stop.h - the signals of a process that serves requests.
+ *
+ * They are held while a request is handled, so that no system call below is
+ * ever interrupted, and looked at where there is time: between two requests
+ * and whenever a body keeps us waiting.
+ */
+#ifndef FCGI_STOP_H
+#define FCGI_STOP_H
+
+#include <stdbool.h>
+
+/*
+ * In a pool SIGTERM is "now", SIGUSR1 "after this request", and the rest is
+ * for the master.  Alone, SIGTERM, SIGINT and SIGUSR1 (as mod_fcgid means it)
+ * are "now", and SIGHUP is "read the configuration again".  Held from here on.
+ * After FCGX_Init(), which has ideas of its own.
+ */
+void stop_install(bool alone);
+
+/* Around accept(): let signals in, and hold them again. */
+void stop_let_in(void);
+void stop_hold(void);
+
+/* Now: end even the request that is being handled. */
+bool stop_is_wanted(void);
+
+/* After this request. */
+bool stop_is_due(void);
+
+/* SIGHUP came since this was asked last. */
+bool stop_reload_is_wanted(void);
+
+#endif

@@ -1,0 +1,228 @@
+/*
+ * worker.c - accept, answer, log one line, forget everything.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcgiapp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fcgi/body.h"
+#include "fcgi/os_read.h"
+#include "fcgi/reply.h"
+#include "fcgi/request.h"
+#include "fcgi/stop.h"
+#include "fcgi/worker.h"
+
+/* How often a busy lock is tried. */
+#define LOCK_STEP 10
+
+/* A connection that the front end keeps open holds a worker: not for long. */
+#define KEPT_OPEN 2000
+
+/* How long a request that is half here may still take while we stop. */
+#define STOPPING 500
+
+struct job {
+	const struct worker *worker;
+	const struct settings *settings;
+	FCGX_Request fcgi;
+	struct arena *arena;
+	int64_t began;
+
+	/* The last request left its connection open. */
+	bool is_kept;
+
+	int64_t served;
+};
+
+/* Between two requests, and until all parameters of one are here. */
+static bool
+wait_on_params(void *arg, int64_t silence)
+{
+	const struct job *job = arg;
+
+	if (stop_is_due() || stop_is_wanted())
+		return silence < STOPPING && !job->is_kept;
+	return silence <
+	    (job->is_kept ? KEPT_OPEN : job->settings->read_timeout);
+}
+
+/* Is nobody there any more who could be answered? */
+static bool
+is_hung_up(int fd, int ms)
+{
+	struct pollfd pfd = { .fd = fd, .events = 0 };
+
+	return poll(&pfd, 1, ms) > 0;
+}
+
+/* Ask until the lock is ours, or until it has been long enough. */
+static enum tus_step
+begin(struct job *job, struct tus_call *call)
+{
+	int64_t until = job->began + job->settings->lock_timeout;
+	enum tus_step step;
+
+	while ((step = tus_begin(call)) == TUS_BUSY) {
+		if (clock_ms() < until && !stop_is_wanted() &&
+		    !is_hung_up(job->fcgi.ipcFd, LOCK_STEP))
+			continue;
+		tus_give_up(call);
+		return TUS_DONE;
+	}
+	return step;
+}
+
+static void
+receive(struct job *job, struct tus_call *call)
+{
+	const struct worker *w = job->worker;
+
+	if (!board_claim(w->board, w->slot)) {
+		body_receive_at_once(&job->fcgi, job->settings, call);
+		return;
+	}
+	body_receive(&job->fcgi, job->settings, call);
+	board_unclaim(w->board, w->slot);
+	board_set(w->board, w->slot, WORKER_BUSY);
+}
+
+static void
+log_request(const struct job *job, const struct tus_response *res,
+    const struct err *sending)
+{
+	const struct tus_outcome *o = &res->outcome;
+	const struct err *err = sending->code != ERR_OK ? sending : &res->err;
+	bool is_bad = sending->code != ERR_OK || res->status >= 500;
+	bool has_err = is_bad && err->code != ERR_OK;
+	enum log_level level = has_err ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO;
+	const struct log_field fields[] = {
+		{ "method", o->method != NULL ? o->method : "-", 0 },
+		{ o->id != NULL ? "id" : NULL, o->id, 0 },
+		{ "status", NULL, res->status },
+		{ o->code != NULL ? "code" : NULL, o->code, 0 },
+		{ o->offset >= 0 ? "offset" : NULL, NULL, o->offset },
+		{ "bytes", NULL, o->received },
+		{ "ms", NULL, clock_ms() - job->began },
+		{ has_err ? "err" : NULL, err->text, 0 },
+	};
+
+	if (log_wants(level))
+		log_event(level, "request", fields, NITEMS(fields));
+}
+
+/*
+ * The answer goes out as a whole, with the end of the request, before the
+ * rest of the body is read: then most front ends stop sending it.
+ */
+static void
+answer(struct job *job, struct tus_call *call, bool has_body)
+{
+	struct err e = { .code = ERR_OK };
+
+	(void)reply_send(&job->fcgi, job->settings, call, job->arena, &e);
+	log_request(job, tus_response(call), &e);
+	tus_close(call);
+	(void)FCGX_FClose(job->fcgi.err);
+	(void)FCGX_FClose(job->fcgi.out);
+	if (has_body && !body_drain(&job->fcgi, job->settings))
+		job->fcgi.keepConnection = 0;
+}
+
+static bool
+announces_body(const struct tus_request *req)
+{
+	return req->content_length == NULL ||
+	    strcmp(req->content_length, "0") != 0;
+}
+
+static void
+handle(struct job *job)
+{
+	struct tus_request req;
+	struct tus_call *call;
+	const char *why;
+
+	if (!request_read(
+		job->fcgi.envp, job->settings, job->arena, &req, &why)) {
+		log_warn("request refused: %s", why);
+		reply_text(&job->fcgi, 400, "text/plain; charset=utf-8",
+		    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n");
+		return;
+	}
+	call = tus_call_new(&job->settings->server, &req, job->arena);
+	os_read_begin(job->fcgi.ipcFd);
+	if (begin(job, call) == TUS_RECEIVE)
+		receive(job, call);
+	answer(job, call, announces_body(&req));
+	if (!os_read_end())
+		job->fcgi.keepConnection = 0;
+}
+
+/* One request, or none if a signal came first.  False: accept() is broken. */
+static bool
+serve_one(struct job *job)
+{
+	struct os_read_watch watch = { wait_on_params, job };
+	const struct worker *w = job->worker;
+	int rc;
+
+	board_set(w->board, w->slot, WORKER_IDLE);
+	os_read_watch(&watch);
+	stop_let_in();
+	rc = FCGX_Accept_r(&job->fcgi);
+	stop_hold();
+	os_read_watch(NULL);
+	if (rc < 0 && (rc == -EINTR || stop_is_due()))
+		return true;
+	if (rc < 0) {
+		log_error("accept: %s", rc > -4096 ? strerror(-rc) : "failed");
+		return false;
+	}
+	board_set(w->board, w->slot, WORKER_BUSY);
+	job->began = clock_ms();
+	handle(job);
+	FCGX_Finish_r(&job->fcgi);
+	job->is_kept = job->fcgi.ipcFd >= 0;
+	job->served++;
+	arena_reset(job->arena);
+	return true;
+}
+
+void
+worker_init(bool alone)
+{
+	/* The answer is complete and END_REQUEST is out: nothing to linger
+	 * for, but a front end that still writes shall not be reset. */
+	(void)setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "100", 0);
+	(void)FCGX_Init();
+	stop_install(alone);
+}
+
+enum worker_end
+worker_run(const struct worker *w)
+{
+	const struct settings *s = w->settings;
+	struct job job = { .worker = w, .settings = s, .arena = arena_new() };
+	enum worker_end end = WORKER_LEFT;
+
+	if (FCGX_InitRequest(
+		&job.fcgi, w->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
+		return WORKER_FAILED;
+	while (end == WORKER_LEFT && !stop_is_due()) {
+		if (stop_reload_is_wanted())
+			end = WORKER_RELOAD;
+		else if (!serve_one(&job))
+			end = WORKER_FAILED;
+		else if (job.served == s->max_requests && job.served > 0)
+			break;
+	}
+	FCGX_Free(&job.fcgi, 1);
+	arena_free(job.arena);
+	return end;
+}

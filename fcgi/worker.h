@@ -1,0 +1,33 @@
+/*
+ * worker.h - a process that serves one request after the other.
+ */
+#ifndef FCGI_WORKER_H
+#define FCGI_WORKER_H
+
+#include "fcgi/board.h"
+#include "fcgi/settings.h"
+
+/* Why worker_run() came back. */
+enum worker_end {
+	/* A signal, or pool.max_requests. */
+	WORKER_LEFT,
+	/* SIGHUP, where there is no master. */
+	WORKER_RELOAD,
+	/* The log says what is wrong. */
+	WORKER_FAILED
+};
+
+struct worker {
+	/* With the store open. */
+	const struct settings *settings;
+	int listen_fd;
+	struct board *board;
+	size_t slot;
+};
+
+/* Once in each process, before the first worker_run(). */
+void worker_init(bool alone);
+
+enum worker_end worker_run(const struct worker *);
+
+#endif
