@@ -44,16 +44,17 @@ enum err_code
 err_sys(struct err *e, const char *fmt, ...)
 {
 	int sys = errno;
-	size_t len;
+	const char *reason = strerror(sys);
+	size_t len, room = sizeof(e->text) - strlen(": ") - strlen(reason);
 	va_list ap;
 
 	e->code = code_of_errno(sys);
 	e->sys = sys;
+	/* A long name is cut, so that the reason fits behind it. */
 	va_start(ap, fmt);
-	(void)vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	(void)vsnprintf(e->text, room, fmt, ap);
 	va_end(ap);
 	len = strlen(e->text);
-	(void)snprintf(
-	    e->text + len, sizeof(e->text) - len, ": %s", strerror(sys));
+	(void)snprintf(e->text + len, sizeof(e->text) - len, ": %s", reason);
 	return e->code;
 }
