@@ -1,0 +1,115 @@
+/*
+ * check.c - tusctl check: read every record and compare it with the bytes.
+ *
+ * A busy upload may look damaged to somebody without its lock.  So whatever
+ * looks wrong is looked at again under the lock before it is reported.
+ */
+#include "config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "ctl/ctl.h"
+#include "ctl/format.h"
+
+struct inspection {
+	bool repair;
+	int64_t uploads, damaged, repaired, in_use;
+};
+
+static enum err_code
+look(struct ctl *c, const char *id, struct err *e)
+{
+	struct upload *up;
+	enum err_code rc;
+
+	rc = c->store->core->get_upload(c->store, id, c->arena, &up, e);
+	if (rc == ERR_OK)
+		rc = c->store->keeper->check(up, e);
+	else if (rc != ERR_CORRUPT)
+		return rc;
+	c->store->core->close(up);
+	return rc;
+}
+
+/* ERR_CONFLICT: it was wrong, and is not any more. */
+static enum err_code
+look_again(
+    struct ctl *c, const char *id, const struct inspection *in, struct err *e)
+{
+	struct ctl_held held;
+	enum err_code rc, found;
+	struct err ignored;
+
+	if ((rc = ctl_hold(c, id, 0, &held, e)) != ERR_OK)
+		return rc;
+	found = look(c, id, e);
+	rc = found;
+	if (found == ERR_CONFLICT && !in->repair)
+		rc = ERR_CORRUPT;
+	else if (found == ERR_CONFLICT &&
+	    (rc = ctl_repair(c, &held, e)) == ERR_OK &&
+	    (rc = look(c, id, &ignored)) == ERR_OK)
+		rc = ERR_CONFLICT;
+	ctl_let_go(c, &held);
+	return rc;
+}
+
+static void
+check_one(struct ctl *c, const char *id, void *arg)
+{
+	struct inspection *in = arg;
+	enum err_code rc;
+	struct err e;
+
+	in->uploads++;
+	rc = look(c, id, &e);
+	if (rc == ERR_CORRUPT || rc == ERR_CONFLICT)
+		rc = look_again(c, id, in, &e);
+	switch (rc) {
+	case ERR_OK:
+	case ERR_NOT_FOUND:
+		break;
+	case ERR_CONFLICT:
+		in->repaired++;
+		(void)printf("%s  repaired: %s\n", id, e.text);
+		break;
+	case ERR_CORRUPT:
+		in->damaged++;
+		c->failed = true;
+		(void)printf("%s  damaged: %s\n", id, e.text);
+		break;
+	case ERR_LOCKED:
+		in->in_use++;
+		break;
+	default:
+		ctl_warn(c, "%s: %s", id, e.text);
+		break;
+	}
+}
+
+int
+ctl_check(struct ctl *c, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "repair", no_argument, NULL, 'r' },
+		{ 0 },
+	};
+	struct inspection in = { 0 };
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == '?')
+			return CTL_USAGE;
+		in.repair = true;
+	}
+	if (optind != argc)
+		return ctl_usage("check takes no ids");
+	if (!ctl_can_keep(c))
+		return CTL_FAILED;
+	ctl_each(c, "uploads", check_one, &in);
+	(void)printf("%lld uploads, %lld damaged, %lld repaired, %lld in use\n",
+	    (long long)in.uploads, (long long)in.damaged,
+	    (long long)in.repaired, (long long)in.in_use);
+	return ctl_status(c);
+}

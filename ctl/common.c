@@ -1,0 +1,206 @@
+/*
+ * common.c - walking, locking and complaining, for all commands.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "ctl/ctl.h"
+
+enum {
+	/* As the FastCGI workers do. */
+	RETRY_MS = 10,
+	PROGRESS_MS = 300
+};
+
+/* A line of progress is on the terminal, to be wiped before another. */
+static bool progress_is_shown;
+
+void
+ctl_progress(const char *what, int64_t n)
+{
+	static int64_t last;
+	int64_t ms = clock_ms();
+
+	if (n == 0 && progress_is_shown) {
+		(void)fputs("\r\033[K", stderr);
+		progress_is_shown = false;
+	}
+	if (last == 0)
+		last = ms;
+	if (n == 0 || ms - last < PROGRESS_MS || !isatty(STDERR_FILENO))
+		return;
+	last = ms;
+	progress_is_shown = true;
+	(void)fprintf(stderr, "\r%s: %lld\033[K", what, (long long)n);
+}
+
+static void
+complain(const char *fmt, va_list ap)
+{
+	ctl_progress(NULL, 0);
+	(void)fflush(stdout);
+	(void)fputs("tusctl: ", stderr);
+	(void)vfprintf(stderr, fmt, ap);
+	(void)fputc('\n', stderr);
+}
+
+void
+ctl_warn(struct ctl *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(fmt, ap);
+	va_end(ap);
+	c->failed = true;
+}
+
+void
+ctl_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(fmt, ap);
+	va_end(ap);
+}
+
+int
+ctl_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(fmt, ap);
+	va_end(ap);
+	return CTL_USAGE;
+}
+
+int
+ctl_status(const struct ctl *c)
+{
+	return c->failed ? CTL_FAILED : CTL_OK;
+}
+
+void
+ctl_each(struct ctl *c, const char *what,
+    void (*one)(struct ctl *, const char *id, void *arg), void *arg)
+{
+	void *cursor = NULL;
+	const char *id;
+	int64_t n = 0;
+	struct err e;
+
+	if (c->store->expirer == NULL) {
+		ctl_warn(c, "the store \"%s\" cannot list its uploads",
+		    c->store->name);
+		return;
+	}
+	for (;;) {
+		arena_reset(c->arena);
+		if (c->store->expirer->walk_next(
+			c->store, &cursor, c->arena, &id, &e) != ERR_OK) {
+			ctl_warn(c, "%s", e.text);
+			break;
+		}
+		if (id == NULL)
+			break;
+		if (what != NULL)
+			ctl_progress(what, ++n);
+		one(c, id, arg);
+	}
+	ctl_progress(what, 0);
+}
+
+static void
+nap(void)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
+
+	(void)nanosleep(&pause, NULL);
+}
+
+enum err_code
+ctl_lock(struct ctl *c, const char *id, int64_t wait_ms, struct lock **lock,
+    struct err *e)
+{
+	const struct locker_ops *ops = c->locker->ops;
+	enum lock_how how = wait_ms > 0 ? LOCK_CREATE : LOCK_QUIETLY;
+	int64_t end = clock_ms() + wait_ms;
+	enum err_code rc;
+
+	for (;;) {
+		rc = ops->acquire(c->locker, id, how, c->arena, lock, e);
+		if (rc != ERR_LOCKED || clock_ms() >= end)
+			break;
+		nap();
+	}
+	if (rc == ERR_LOCKED)
+		ops->stop_asking(c->locker, id);
+	return rc;
+}
+
+void
+ctl_unlock(struct lock *lock, bool retire)
+{
+	const struct locker_ops *ops = lock->locker->ops;
+
+	if (retire || lock->made)
+		ops->retire(lock);
+	else
+		ops->release(lock);
+}
+
+enum err_code
+ctl_hold(struct ctl *c, const char *id, int64_t wait_ms, struct ctl_held *h,
+    struct err *e)
+{
+	enum err_code rc;
+
+	*h = (struct ctl_held){ 0 };
+	rc = c->store->core->get_upload(c->store, id, c->arena, &h->up, e);
+	if (rc != ERR_OK && rc != ERR_CORRUPT)
+		return rc;
+	h->is_damaged = rc == ERR_CORRUPT;
+	rc = ctl_lock(c, id, wait_ms, &h->lock, e);
+	if (rc != ERR_OK)
+		c->store->core->close(h->up);
+	return rc;
+}
+
+void
+ctl_let_go(struct ctl *c, struct ctl_held *h)
+{
+	c->store->core->close(h->up);
+	ctl_unlock(h->lock, h->is_over);
+}
+
+enum err_code
+ctl_repair(struct ctl *c, struct ctl_held *h, struct err *e)
+{
+	const struct store_finisher *finisher = c->store->finisher;
+	enum err_code rc;
+
+	rc = c->store->core->claim(h->up, e);
+	h->is_over = rc == ERR_NOT_FOUND;
+	if (rc != ERR_OK || finisher == NULL || upload_is_finished(h->up) ||
+	    !upload_is_whole(h->up))
+		return rc;
+	rc = finisher->finish(h->up, e);
+	h->is_over = rc == ERR_OK;
+	return rc;
+}
+
+bool
+ctl_can_keep(struct ctl *c)
+{
+	if (c->store->keeper != NULL && c->store->terminater != NULL)
+		return true;
+	ctl_warn(c, "the store \"%s\" cannot do that", c->store->name);
+	return false;
+}

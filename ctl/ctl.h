@@ -1,0 +1,104 @@
+/*
+ * ctl.h - what the commands of tusctl share.
+ *
+ * A command is one row of the table in tusctl.c and one function.  It gets
+ * the store and the locker open, prints its result to stdout and what went
+ * wrong to stderr, and returns the exit status of the program.
+ */
+#ifndef CTL_CTL_H
+#define CTL_CTL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "lock/lock.h"
+#include "store/store.h"
+
+enum ctl_status {
+	CTL_OK = 0,
+	/* Something could not be done, or is damaged. */
+	CTL_FAILED = 1,
+	/* Wrong command line or configuration. */
+	CTL_USAGE = 2
+};
+
+struct ctl {
+	struct conf *conf;
+
+	/* NULL for a command that does not ask for them. */
+	struct data_store *store;
+	struct locker *locker;
+
+	/* Forgotten after every upload of ctl_each(). */
+	struct arena *arena;
+
+	/* When the program started, seconds since the epoch. */
+	int64_t now;
+
+	/* Set by ctl_warn(). */
+	bool failed;
+};
+
+/* argv[0] is "tusctl COMMAND", for getopt(). */
+typedef int ctl_run(struct ctl *, int argc, char **argv);
+
+ctl_run ctl_list, ctl_show, ctl_rm, ctl_sweep, ctl_check, ctl_settle, ctl_adopt;
+
+/* A line to stderr about something that went wrong; the program will exit
+ * with CTL_FAILED.  ctl_note() is for what did not. */
+void ctl_warn(struct ctl *, const char *, ...) PRINTF_LIKE(2, 3);
+void ctl_note(const char *, ...) PRINTF_LIKE(1, 2);
+
+/* "tusctl COMMAND takes ..." and CTL_USAGE. */
+int ctl_usage(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* CTL_OK, or CTL_FAILED if anything was warned of. */
+int ctl_status(const struct ctl *);
+
+/*
+ * Call one() for every upload.  what is a word for the progress shown on a
+ * terminal, NULL for none.
+ */
+void ctl_each(struct ctl *, const char *what,
+    void (*one)(struct ctl *, const char *id, void *arg), void *arg);
+
+/* The progress of something else that may take long; n 0 wipes it. */
+void ctl_progress(const char *what, int64_t n);
+
+/*
+ * Lock an id: once and without asking the holder if wait_ms is 0, else like a
+ * request that waits.
+ */
+MUST_CHECK enum err_code ctl_lock(struct ctl *, const char *id, int64_t wait_ms,
+    struct lock **, struct err *);
+void ctl_unlock(struct lock *, bool retire);
+
+/* An upload that is open and locked, not claimed. */
+struct ctl_held {
+	struct upload *up;
+	struct lock *lock;
+	/* The record makes no sense; the upload can be terminated. */
+	bool is_damaged;
+	/* Set it if nobody will lock the upload again. */
+	bool is_over;
+};
+
+/* ERR_NOT_FOUND if there is no such upload: nothing is locked then. */
+MUST_CHECK enum err_code ctl_hold(struct ctl *, const char *id, int64_t wait_ms,
+    struct ctl_held *, struct err *);
+void ctl_let_go(struct ctl *, struct ctl_held *);
+
+/*
+ * Claim what is held, and finish it if only that is missing.  Sets is_over if
+ * it does.
+ */
+MUST_CHECK enum err_code ctl_repair(
+    struct ctl *, struct ctl_held *, struct err *);
+
+/* The capability that several commands need; says so if it is missing. */
+bool ctl_can_keep(struct ctl *);
+
+#endif

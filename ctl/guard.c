@@ -1,0 +1,64 @@
+/*
+ * guard.c - may the sweep believe the clock?
+ *
+ * A machine that thinks it is next year would expire everything at once.  The
+ * time since boot cannot be set, so the two clocks tell on each other.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/guard.h"
+
+enum {
+	/* More than this, or than a tenth of the time between two sweeps. */
+	JUMP_MAX = 3600,
+	/* Less than this is an ordinary correction. */
+	JUMP_MIN = 60
+};
+
+void
+clock_note_now(struct clock_note *note)
+{
+	*note = (struct clock_note){
+		.real = clock_now(),
+		.running = clock_boottime(),
+	};
+	if (!clock_boot_id(note->boot))
+		(void)snprintf(note->boot, sizeof(note->boot), "unknown");
+}
+
+void
+clock_note_write(const struct clock_note *note, char text[CLOCK_NOTE_MAX])
+{
+	(void)snprintf(text, CLOCK_NOTE_MAX,
+	    "boot %s real %" PRId64 " running %" PRId64, note->boot, note->real,
+	    note->running);
+}
+
+bool
+clock_note_read(struct clock_note *note, const char *text)
+{
+	return sscanf(text, "boot %36s real %" SCNd64 " running %" SCNd64,
+		   note->boot, &note->real, &note->running) == 3;
+}
+
+int64_t
+clock_note_jump(const struct clock_note *then, const struct clock_note *now)
+{
+	int64_t passed = now->real - then->real, ran, jump;
+
+	/* Since the reboot the machine has run that long at least. */
+	ran = now->running;
+	if (strcmp(then->boot, now->boot) == 0)
+		ran -= then->running;
+	else if (passed >= ran)
+		return 0;
+	jump = passed - ran;
+	if (llabs(jump) <= JUMP_MIN)
+		return 0;
+	return llabs(jump) > JUMP_MAX || llabs(jump) > ran / 10 ? jump : 0;
+}

@@ -1,0 +1,33 @@
+/*
+ * guard.h - may the sweep believe the clock?
+ */
+#ifndef CTL_GUARD_H
+#define CTL_GUARD_H
+
+#include "base/clock.h"
+
+/* Three clocks at one moment. */
+struct clock_note {
+	char boot[CLOCK_BOOT_ID_LEN + 1];
+	/* Seconds since the epoch, and since boot. */
+	int64_t real, running;
+};
+
+void clock_note_now(struct clock_note *);
+
+#define CLOCK_NOTE_MAX 128
+
+void clock_note_write(const struct clock_note *, char text[CLOCK_NOTE_MAX]);
+
+/* False if the text is none of ours. */
+bool clock_note_read(struct clock_note *, const char *text);
+
+/*
+ * By how many seconds the time of day went wrong between two notes, as far as
+ * the time since boot tells; 0 if it kept pace.  Over a reboot only a clock
+ * that went back is noticed.
+ */
+int64_t clock_note_jump(
+    const struct clock_note *then, const struct clock_note *now);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * rm.c - tusctl rm: terminate uploads, whatever state they are in.
+ *
+ * Like DELETE: whoever writes to the upload is asked to let go, and a damaged
+ * record is no obstacle.
+ */
+#include "config.h"
+
+#include <getopt.h>
+
+#include "base/id.h"
+#include "ctl/ctl.h"
+
+static enum err_code
+remove_held(struct ctl *c, struct ctl_held *h, struct err *e)
+{
+	enum err_code rc = c->store->core->claim(h->up, e);
+
+	if (rc == ERR_OK || rc == ERR_CORRUPT)
+		rc = c->store->terminater->terminate(h->up, e);
+	h->is_over = rc == ERR_OK || rc == ERR_NOT_FOUND;
+	return rc;
+}
+
+static void
+remove_one(struct ctl *c, const char *id)
+{
+	int64_t wait_ms = conf_ms(c->conf, "lock.timeout");
+	struct ctl_held held;
+	enum err_code rc;
+	struct err e;
+
+	rc = ctl_hold(c, id, wait_ms, &held, &e);
+	if (rc == ERR_OK) {
+		rc = remove_held(c, &held, &e);
+		ctl_let_go(c, &held);
+	}
+	if (rc == ERR_NOT_FOUND)
+		ctl_warn(c, "%s: no such upload", id);
+	else if (rc == ERR_LOCKED)
+		ctl_warn(c, "%s: in use", id);
+	else if (rc != ERR_OK)
+		ctl_warn(c, "%s: %s", id, e.text);
+}
+
+int
+ctl_rm(struct ctl *c, int argc, char **argv)
+{
+	static const struct option options[] = { { 0 } };
+	int i;
+
+	if (getopt_long(argc, argv, "", options, NULL) != -1)
+		return CTL_USAGE;
+	if (optind == argc)
+		return ctl_usage("rm takes the ids of the uploads to remove");
+	for (i = optind; i < argc; i++)
+		if (!id_is_valid(argv[i]))
+			return ctl_usage("%s is not an upload id", argv[i]);
+	if (c->store->terminater == NULL) {
+		ctl_warn(c, "the store \"%s\" cannot remove uploads",
+		    c->store->name);
+		return CTL_FAILED;
+	}
+	for (i = optind; i < argc; i++) {
+		remove_one(c, argv[i]);
+		arena_reset(c->arena);
+	}
+	return ctl_status(c);
+}

@@ -1,0 +1,122 @@
+/*
+ * settle.c - tusctl settle and adopt: before and after another server, or a
+ * reboot, has the directory.
+ *
+ * Both go over every unfinished upload under its lock.  Neither asks a holder
+ * to let go: they are meant for a pool that was stopped.
+ */
+#include "config.h"
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "ctl/ctl.h"
+#include "ctl/format.h"
+
+struct round {
+	/* What is done to one upload; its result and error are reported. */
+	enum err_code (*act)(struct ctl *, struct ctl_held *, struct err *);
+	const char *done;
+	int64_t uploads, in_use, damaged;
+};
+
+static enum err_code
+settle_held(struct ctl *c, struct ctl_held *h, struct err *e)
+{
+	enum err_code rc = ctl_repair(c, h, e);
+
+	if (rc == ERR_OK && !upload_is_finished(h->up))
+		rc = c->store->keeper->settle(h->up, e);
+	return rc;
+}
+
+static enum err_code
+adopt_held(struct ctl *c, struct ctl_held *h, struct err *e)
+{
+	return c->store->keeper->adopt(h->up, e);
+}
+
+static bool
+is_for_us(struct ctl *c, const char *id)
+{
+	struct upload *up;
+	enum err_code rc;
+	bool finished;
+	struct err e;
+
+	rc = c->store->core->get_upload(c->store, id, c->arena, &up, &e);
+	if (rc != ERR_OK && rc != ERR_CORRUPT)
+		return rc != ERR_NOT_FOUND;
+	finished = rc == ERR_OK && upload_is_finished(up);
+	c->store->core->close(up);
+	return !finished;
+}
+
+static void
+do_one(struct ctl *c, const char *id, void *arg)
+{
+	struct round *r = arg;
+	struct ctl_held held;
+	enum err_code rc;
+	struct err e;
+
+	if (!is_for_us(c, id))
+		return;
+	if ((rc = ctl_hold(c, id, 0, &held, &e)) == ERR_OK) {
+		rc = r->act(c, &held, &e);
+		ctl_let_go(c, &held);
+	}
+	switch (rc) {
+	case ERR_OK:
+		r->uploads++;
+		break;
+	case ERR_NOT_FOUND:
+		break;
+	case ERR_LOCKED:
+		r->in_use++;
+		ctl_warn(c, "%s: in use, left alone", id);
+		break;
+	case ERR_CORRUPT:
+		/* Nothing to be done about it here, so no failure of ours. */
+		r->damaged++;
+		ctl_note("%s: damaged, left alone: %s", id, e.text);
+		break;
+	default:
+		ctl_warn(c, "%s: %s", id, e.text);
+		break;
+	}
+}
+
+static int
+do_round(struct ctl *c, int argc, char **argv, struct round *r)
+{
+	static const struct option options[] = { { 0 } };
+
+	if (getopt_long(argc, argv, "", options, NULL) != -1)
+		return CTL_USAGE;
+	if (optind != argc)
+		return ctl_usage("%s takes no arguments", argv[0]);
+	if (!ctl_can_keep(c))
+		return CTL_FAILED;
+	ctl_each(c, "uploads", do_one, r);
+	(void)printf("%lld unfinished uploads %s, %lld in use, %lld damaged\n",
+	    (long long)r->uploads, r->done, (long long)r->in_use,
+	    (long long)r->damaged);
+	return ctl_status(c);
+}
+
+int
+ctl_settle(struct ctl *c, int argc, char **argv)
+{
+	struct round r = { .act = settle_held, .done = "settled" };
+
+	return do_round(c, argc, argv, &r);
+}
+
+int
+ctl_adopt(struct ctl *c, int argc, char **argv)
+{
+	struct round r = { .act = adopt_held, .done = "adopted" };
+
+	return do_round(c, argc, argv, &r);
+}

@@ -1,0 +1,182 @@
+/*
+ * tusctl.c - the operator's tool: which command, which configuration.
+ */
+#include "config.h"
+
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "ctl/become.h"
+#include "ctl/ctl.h"
+
+static const struct command {
+	const char *name;
+	/* The command works on the store, not only on the configuration. */
+	bool wants_store;
+	ctl_run *run;
+	const char *arguments;
+	const char *purpose;
+} commands[] = {
+	{ "list", true, ctl_list,
+	    "[--unfinished|--finished|--expired] [--json]", "ls for uploads" },
+	{ "show", true, ctl_show, "ID [--json]",
+	    "everything known about one, and who has it locked" },
+	{ "rm", true, ctl_rm, "ID...", "terminate uploads" },
+	{ "sweep", true, ctl_sweep, "[--dry-run] [--older-than 7d] [--force]",
+	    "remove expired uploads and leftovers" },
+	{ "check", true, ctl_check, "[--repair]",
+	    "read every record, compare sizes, report damage" },
+	{ "settle", true, ctl_settle, "",
+	    "make the progress of every unfinished upload durable" },
+	{ "adopt", true, ctl_adopt, "",
+	    "take over a directory that tusd has written to" },
+};
+
+static void
+print_usage(FILE *f)
+{
+	size_t i;
+
+	(void)fputs("usage: tusctl [-c FILE] COMMAND ...\n", f);
+	for (i = 0; i < NITEMS(commands); i++)
+		(void)fprintf(f, "  %s %s\n      %s\n", commands[i].name,
+		    commands[i].arguments, commands[i].purpose);
+	(void)fputs("  -c FILE  configuration   -V  version   -h  this\n"
+		    "See tusctl(8).\n",
+	    f);
+}
+
+static const struct command *
+find_command(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+/* The file that was asked for must be there; the usual one need not. */
+static enum err_code
+read_conf(struct conf *conf, const char *file, struct err *e)
+{
+	static const char usual[] = SYSCONFDIR "/tusfcgi.conf";
+
+	if (file == NULL)
+		file = getenv("TUSFCGI_CONF");
+	if (file == NULL && access(usual, F_OK) == -1 && errno == ENOENT)
+		return ERR_OK;
+	return conf_read(conf, file != NULL ? file : usual, e);
+}
+
+static enum ctl_status
+open_store(struct ctl *c, struct err *e)
+{
+	if (become_pool_user(c->conf, e) != ERR_OK)
+		return CTL_USAGE;
+	/* As in the pool: the group may do what the user may. */
+	(void)umask(007);
+	if (store_open(c->conf, &c->store, e) != ERR_OK)
+		return e->code == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
+	if (locker_open(c->conf, &c->locker, e) != ERR_OK)
+		return e->code == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
+	return CTL_OK;
+}
+
+static void
+close_store(struct ctl *c)
+{
+	if (c->locker != NULL)
+		c->locker->ops->shutdown(c->locker);
+	if (c->store != NULL)
+		c->store->core->shutdown(c->store);
+}
+
+static int
+run_command(struct ctl *c, const struct command *command, int argc, char **argv)
+{
+	char name[32];
+	struct err e;
+	int status = CTL_OK;
+
+	/* What getopt() calls us when it complains. */
+	(void)snprintf(name, sizeof(name), "tusctl %s", command->name);
+	argv[0] = name;
+	optind = 0;
+	if (command->wants_store && (status = open_store(c, &e)) != CTL_OK)
+		ctl_note("%s", e.text);
+	if (status == CTL_OK)
+		status = command->run(c, argc, argv);
+	close_store(c);
+	if ((fflush(stdout) == EOF || ferror(stdout)) && status == CTL_OK) {
+		ctl_note("cannot write the result: %s", strerror(errno));
+		status = CTL_FAILED;
+	}
+	return status;
+}
+
+static int
+begin(const char *file, int argc, char **argv)
+{
+	const struct command *command = find_command(argv[0]);
+	struct ctl c = { .now = clock_now() };
+	int status = CTL_USAGE;
+	struct err e;
+
+	if (command == NULL) {
+		ctl_note("there is no command %s", argv[0]);
+		print_usage(stderr);
+		return CTL_USAGE;
+	}
+	c.conf = conf_new();
+	c.arena = arena_new();
+	if (read_conf(c.conf, file, &e) == ERR_OK)
+		status = run_command(&c, command, argc, argv);
+	else
+		ctl_note("%s", e.text);
+	arena_free(c.arena);
+	conf_free(c.conf);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
+	const char *file = NULL;
+	int option;
+
+	(void)setlocale(LC_CTYPE, "");
+	while ((option = getopt_long(argc, argv, "+c:hV", options, NULL)) != -1)
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'h':
+			print_usage(stdout);
+			return CTL_OK;
+		case 'V':
+			(void)puts("tusctl " PACKAGE_VERSION);
+			return CTL_OK;
+		default:
+			return CTL_USAGE;
+		}
+	if (optind == argc) {
+		print_usage(stderr);
+		return CTL_USAGE;
+	}
+	return begin(file, argc - optind, argv + optind);
+}
