@@ -133,8 +133,7 @@ begin(const char *file, int argc, char **argv)
 	struct err e;
 
 	if (command == NULL) {
-		ctl_note("there is no command %s", argv[0]);
-		print_usage(stderr);
+		ctl_note("there is no command %s; see tusctl -h", argv[0]);
 		return CTL_USAGE;
 	}
 	c.conf = conf_new();
