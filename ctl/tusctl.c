@@ -78,7 +78,7 @@ read_conf(struct conf *conf, const char *file, struct err *e)
 	return conf_read(conf, file != NULL ? file : usual, e);
 }
 
-static enum ctl_status
+static int
 open_store(struct ctl *c, struct err *e)
 {
 	if (become_pool_user(c->conf, e) != ERR_OK)
