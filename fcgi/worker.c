@@ -3,6 +3,8 @@
  */
 #include "config.h"
 
+#include <sys/socket.h>
+
 #include <errno.h>
 #include <fcgiapp.h>
 #include <poll.h>
@@ -130,8 +132,11 @@ answer(struct job *job, struct tus_call *call, bool has_body)
 	tus_close(call);
 	(void)FCGX_FClose(job->fcgi.err);
 	(void)FCGX_FClose(job->fcgi.out);
-	if (has_body && !body_drain(&job->fcgi, job->settings))
+	if (has_body && !body_drain(&job->fcgi, job->settings)) {
+		/* Else libfcgi reads on as long as something comes. */
+		(void)shutdown(job->fcgi.ipcFd, SHUT_RD);
 		job->fcgi.keepConnection = 0;
+	}
 }
 
 static bool
@@ -175,7 +180,7 @@ serve_one(struct job *job)
 	board_set(w->board, w->slot, WORKER_IDLE);
 	os_read_watch(&watch);
 	stop_let_in();
-	rc = FCGX_Accept_r(&job->fcgi);
+	rc = stop_is_due() ? -EINTR : FCGX_Accept_r(&job->fcgi);
 	stop_hold();
 	os_read_watch(NULL);
 	if (rc < 0 && (rc == -EINTR || stop_is_due()))
