@@ -62,50 +62,6 @@ upload_of(struct upload *up)
 	return OUTER(up, struct memory_upload, base);
 }
 
-static const struct pair *
-copy_pairs(struct arena *a, const struct pair *from)
-{
-	struct pair *first = NULL, **end = &first;
-
-	for (; from != NULL; from = from->next) {
-		*end = arena_alloc(a, sizeof(**end));
-		(*end)->key = arena_strdup(a, from->key);
-		(*end)->value = arena_memdup(a, from->value, from->value_len);
-		(*end)->value_len = from->value_len;
-		end = &(*end)->next;
-	}
-	return first;
-}
-
-static const char *const *
-copy_list(struct arena *a, const char *const *from)
-{
-	const char **to;
-	size_t i, n = 0;
-
-	if (from == NULL)
-		return NULL;
-	while (from[n] != NULL)
-		n++;
-	to = arena_alloc(a, (n + 1) * sizeof(*to));
-	for (i = 0; i < n; i++)
-		to[i] = arena_strdup(a, from[i]);
-	return to;
-}
-
-static void
-copy_info(struct arena *a, struct file_info *to, const struct file_info *from)
-{
-	*to = *from;
-	to->id = arena_strdup(a, from->id);
-	to->metadata = copy_pairs(a, from->metadata);
-	to->metadata_raw = arena_strdup(a, from->metadata_raw);
-	to->parts = copy_list(a, from->parts);
-	to->concat_raw = arena_strdup(a, from->concat_raw);
-	to->owner = arena_strdup(a, from->owner);
-	to->storage = copy_pairs(a, from->storage);
-}
-
 /* What may change in the life of an upload; all else is copied once. */
 static void
 copy_state(struct file_info *to, const struct file_info *from)
@@ -161,7 +117,7 @@ open_item(struct memory_store *ms, struct item *it, struct arena *a)
 	m->start = -1;
 	m->base.store = &ms->base;
 	m->base.settled = true;
-	copy_info(a, &m->base.info, &it->info);
+	file_info_copy(a, &m->base.info, &it->info);
 	return &m->base;
 }
 
@@ -177,7 +133,7 @@ memory_new_upload(struct data_store *ds, const struct file_info *info,
 	it = must_alloc(sizeof(*it));
 	memset(it, 0, sizeof(*it));
 	it->arena = arena_new();
-	copy_info(it->arena, &it->info, info);
+	file_info_copy(it->arena, &it->info, info);
 	it->info.offset = 0;
 	it->next = ms->items;
 	ms->items = it;

@@ -21,6 +21,51 @@ static const struct store_class *const classes[] = {
 #undef STORE
 };
 
+static const struct pair *
+copy_pairs(struct arena *a, const struct pair *from)
+{
+	struct pair *first = NULL, **end = &first;
+
+	for (; from != NULL; from = from->next) {
+		*end = arena_alloc(a, sizeof(**end));
+		(*end)->key = arena_strdup(a, from->key);
+		(*end)->value = arena_memdup(a, from->value, from->value_len);
+		(*end)->value_len = from->value_len;
+		end = &(*end)->next;
+	}
+	return first;
+}
+
+static const char *const *
+copy_list(struct arena *a, const char *const *from)
+{
+	const char **to;
+	size_t i, n = 0;
+
+	if (from == NULL)
+		return NULL;
+	while (from[n] != NULL)
+		n++;
+	to = arena_alloc(a, (n + 1) * sizeof(*to));
+	for (i = 0; i < n; i++)
+		to[i] = arena_strdup(a, from[i]);
+	return to;
+}
+
+void
+file_info_copy(
+    struct arena *a, struct file_info *to, const struct file_info *from)
+{
+	*to = *from;
+	to->id = arena_strdup(a, from->id);
+	to->metadata = copy_pairs(a, from->metadata);
+	to->metadata_raw = arena_strdup(a, from->metadata_raw);
+	to->parts = copy_list(a, from->parts);
+	to->concat_raw = arena_strdup(a, from->concat_raw);
+	to->owner = arena_strdup(a, from->owner);
+	to->storage = copy_pairs(a, from->storage);
+}
+
 /* A table of function pointers, seen as an array of them. */
 struct table {
 	const char *name;

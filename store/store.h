@@ -75,6 +75,10 @@ struct file_info {
 	const struct pair *storage;
 };
 
+/* A copy that needs nothing of the original. */
+void file_info_copy(
+    struct arena *, struct file_info *to, const struct file_info *from);
+
 struct data_store;
 
 /*

@@ -1,0 +1,139 @@
+/*
+ * file.c - uploads as files in one directory, in tusd's layout.
+ */
+#include "config.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+
+#define CHECKPOINT_EVERY ((int64_t)64 << 20)
+#define WAITING_ROOM	 ((size_t)1 << 20)
+
+static void
+file_shutdown(struct data_store *ds)
+{
+	struct file_store *fs = file_store_of(ds);
+
+	if (fs->waiting != NULL)
+		(void)munmap(fs->waiting, fs->waiting_room);
+	if (fs->dirfd != -1)
+		(void)close(fs->dirfd);
+	free(fs->path);
+	free(fs);
+}
+
+static const struct store_core core = {
+	.new_upload = file_new_upload,
+	.get_upload = file_get_upload,
+	.claim = file_claim,
+	.confirm = file_confirm,
+	.write_begin = file_write_begin,
+	.write = file_write,
+	.write_end = file_write_end,
+	.close = file_close,
+	.shutdown = file_shutdown,
+};
+
+static const struct store_terminater terminater = {
+	.terminate = file_terminate,
+};
+
+static const struct store_finisher finisher = {
+	.finish = file_finish,
+	.refuse = file_refuse,
+};
+
+static const struct store_concater concater = {
+	.concat = file_concat,
+};
+
+static const struct store_length_declarer length_declarer = {
+	.declare_length = file_declare_length,
+};
+
+static const struct store_expirer expirer = {
+	.set_expiry = file_set_expiry,
+	.walk_next = file_walk_next,
+};
+
+static enum durability
+durability_of(const char *word)
+{
+	if (strcmp(word, "none") == 0)
+		return DURABILITY_NONE;
+	return strcmp(word, "full") == 0 ? DURABILITY_FULL : DURABILITY_DATA;
+}
+
+/* The directory is made if only its last component is missing. */
+static enum err_code
+open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
+{
+	const char *path = conf_str(conf, "store.path");
+	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
+	enum err_code rc;
+
+	if (mkdir(path, mode) == -1 && errno != EEXIST)
+		return err_sys(e, "make directory %s", path);
+	if ((rc = fs_open_dir(path, &fs->dirfd, e)) != ERR_OK)
+		return rc;
+	if ((fs->path = realpath(path, NULL)) == NULL)
+		return err_sys(e, "find %s", path);
+	return ERR_OK;
+}
+
+static struct file_store *
+new_store(const struct conf *conf)
+{
+	struct file_store *fs = must_alloc(sizeof(*fs));
+
+	*fs = (struct file_store) {
+		.base = {
+			.name = "file",
+			.core = &core,
+			.terminater = &terminater,
+			.finisher = &finisher,
+			.reader = &file_reader,
+			.concater = &concater,
+			.length_declarer = &length_declarer,
+			.expirer = &expirer,
+			.keeper = &file_keeper,
+		},
+		.dirfd = -1,
+		.mode = (mode_t)conf_int(conf, "store.file_mode"),
+		.durability = durability_of(conf_str(conf, "store.durability")),
+		.min_free = conf_int(conf, "store.min_free"),
+		.expire_after = conf_ms(conf, "expiration.after") / 1000,
+		.checkpoint_every = CHECKPOINT_EVERY,
+		.waiting_room = WAITING_ROOM,
+	};
+	return fs;
+}
+
+static enum err_code
+file_open(const struct conf *conf, struct data_store **ds, struct err *e)
+{
+	struct file_store *fs = new_store(conf);
+	enum err_code rc = open_directory(fs, conf, e);
+
+	if (rc == ERR_OK && !clock_boot_id(fs->boot))
+		rc = err_set(e, ERR_SYSTEM, "the kernel has no boot id");
+	if (rc != ERR_OK) {
+		file_shutdown(&fs->base);
+		return rc;
+	}
+	*ds = &fs->base;
+	return ERR_OK;
+}
+
+const struct store_class store_file = {
+	.name = "file",
+	.open = file_open,
+};

@@ -1,0 +1,237 @@
+/*
+ * file.h - what the files of the directory store share; private to store/.
+ *
+ * An upload is ID, the bytes, and ID.info, the record (info.h).  What makes
+ * any crash harmless: the record appears by rename and is afterwards changed
+ * only by file_set(), one write of its head; and its watermark, head.offset,
+ * is raised only after a flush of the bytes below it, and lowered, flushed,
+ * before any of these bytes is cut.
+ *
+ *	file.c		the store: open, close, tables
+ *	file_record.c	the record: read, change, create, replace
+ *	file_open.c	look, claim and repair, confirm
+ *	file_new.c	create and concatenate
+ *	file_write.c	append, roll back, finish
+ *	file_read.c	download and walk
+ *	file_keep.c	what no request does: settle, adopt, tidy
+ */
+#ifndef STORE_FILE_H
+#define STORE_FILE_H
+
+#include <sys/stat.h>
+
+#include "base/id.h"
+#include "store/info.h"
+#include "store/store.h"
+
+/* store.durability */
+enum durability {
+	/* Never flush. */
+	DURABILITY_NONE,
+	/* Flush what is finished, and now and then what is not. */
+	DURABILITY_DATA,
+	/* Flush whatever is acknowledged. */
+	DURABILITY_FULL
+};
+
+struct file_store {
+	struct data_store base;
+	int dirfd;
+	char *path;
+	mode_t mode;
+	enum durability durability;
+	int64_t min_free;
+	char boot[CLOCK_BOOT_ID_LEN + 1];
+
+	/* Flush at least after so many bytes. */
+	int64_t checkpoint_every;
+
+	/* How long an upload has, in seconds; 0 is for ever. */
+	int64_t expire_after;
+
+	/*
+	 * Bytes on probation wait here, if they fit and nobody else uses it.
+	 * Mapped when first needed.
+	 */
+	char *waiting;
+	size_t waiting_room;
+	const void *waiting_user;
+};
+
+struct file_upload {
+	struct upload base;
+	struct file_store *store;
+	struct arena *arena;
+
+	/* The record as it is in the file. */
+	struct info_head head;
+	bool foreign;
+
+	/* It could not be read. */
+	bool damaged;
+
+	/* It was changed since it was last flushed, by us. */
+	bool unflushed;
+
+	/* -1 while not open; data is opened by claim(). */
+	int info_fd;
+	int data_fd;
+
+	/* Bytes in the data file, and when the last of them came. */
+	int64_t data_size;
+	int64_t data_time;
+
+	/*
+	 * The chunk between write_begin() and write_end(), start is -1
+	 * outside.  Bytes on probation are waiting in memory, until they are
+	 * too many and go to the file under a hold.
+	 */
+	int64_t start;
+	bool on_probation;
+	size_t waiting;
+};
+
+/* A file name of an upload. */
+struct file_name {
+	char text[ID_MAX + sizeof(".info.new")];
+};
+
+#define FILE_DATA ""
+#define FILE_INFO ".info"
+#define FILE_NEW  ".info.new"
+
+static inline struct file_store *
+file_store_of(struct data_store *ds)
+{
+	return OUTER(ds, struct file_store, base);
+}
+
+static inline struct file_upload *
+file_upload_of(struct upload *up)
+{
+	return OUTER(up, struct file_upload, base);
+}
+
+/* --- file_record.c ------------------------------------------------------- */
+
+/* The id is checked here once more, where it becomes a name. */
+MUST_CHECK enum err_code file_name(
+    const char *id, const char *suffix, struct file_name *, struct err *);
+
+/* Where the bytes are, as tusd's hooks know it. */
+const struct pair *file_storage(
+    const struct file_store *, const char *id, struct arena *);
+
+/*
+ * Open and read the whole record anew.  It is open even if it is damaged,
+ * unless something else than a file has its name.
+ */
+MUST_CHECK enum err_code file_load(struct file_upload *, struct err *);
+
+/* Read the head anew. */
+MUST_CHECK enum err_code file_load_head(struct file_upload *, struct err *);
+void file_close_info(struct file_upload *);
+
+/* Change the head in the file, by one write, and then in memory. */
+MUST_CHECK enum err_code file_set(
+    struct file_upload *, const struct info_head *, struct err *);
+
+/*
+ * And see it on disk.  If that fails the head is put back as it was before,
+ * which makes a later flush a real one; but without its hold, because by now
+ * the bytes are verified and the disk may count them already.
+ */
+MUST_CHECK enum err_code file_set_durably(
+    struct file_upload *, const struct info_head *, struct err *);
+
+bool file_same_head(const struct info_head *, const struct info_head *);
+
+/* Does the record say how much of the data was flushed? */
+bool file_has_watermark(const struct file_upload *);
+
+MUST_CHECK enum err_code file_flush_data(struct file_upload *, struct err *);
+MUST_CHECK enum err_code file_flush_info(struct file_upload *, struct err *);
+MUST_CHECK enum err_code file_flush_dir(struct file_store *, struct err *);
+
+/*
+ * Write the record under a temporary name and give it its name; an old one is
+ * replaced.  With flushes if durably.
+ */
+MUST_CHECK enum err_code file_publish(
+    struct file_upload *, bool durably, struct err *);
+
+/*
+ * A foreign record gets a head, one without a watermark gets one if durably:
+ * all that is there counts.
+ */
+MUST_CHECK enum err_code file_adopt(
+    struct file_upload *, bool durably, struct err *);
+
+/* If the durability mode needs what the record does not have. */
+MUST_CHECK enum err_code file_adopt_if_needed(
+    struct file_upload *, struct err *);
+
+/* --- file_open.c --------------------------------------------------------- */
+
+struct file_upload *file_new_handle(
+    struct file_store *, const char *id, struct arena *);
+
+/* Say in base.info and base.settled what the head and the data mean. */
+void file_see(struct file_upload *);
+
+/* Is there nothing to repair? */
+bool file_is_sound(const struct file_upload *);
+
+/* Record and data as they are now that nobody else changes them. */
+MUST_CHECK enum err_code file_reopen(struct file_upload *, struct err *);
+
+MUST_CHECK enum err_code file_get_upload(struct data_store *, const char *id,
+    struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code file_claim(struct upload *, struct err *);
+MUST_CHECK enum err_code file_confirm(struct upload *, struct err *);
+void file_close(struct upload *);
+
+/* --- file_new.c ---------------------------------------------------------- */
+
+MUST_CHECK enum err_code file_new_upload(struct data_store *,
+    const struct file_info *, struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code file_concat(struct data_store *,
+    const struct file_info *, struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code file_terminate(struct upload *, struct err *);
+
+/* --- file_write.c -------------------------------------------------------- */
+
+/* ERR_NO_SPACE if less than min_free would be left. */
+MUST_CHECK enum err_code file_check_space(
+    struct file_store *, int64_t need, struct err *);
+
+/* Raise the watermark to all there is, outside a chunk. */
+MUST_CHECK enum err_code file_checkpoint(struct file_upload *, struct err *);
+
+MUST_CHECK enum err_code file_write_begin(
+    struct upload *, bool on_probation, struct err *);
+MUST_CHECK enum err_code file_write(
+    struct upload *, const void *, size_t, struct err *);
+MUST_CHECK enum err_code file_write_end(
+    struct upload *, bool is_kept, struct err *);
+MUST_CHECK enum err_code file_finish(struct upload *, struct err *);
+MUST_CHECK enum err_code file_refuse(struct upload *, struct err *);
+MUST_CHECK enum err_code file_declare_length(
+    struct upload *, int64_t, struct err *);
+MUST_CHECK enum err_code file_set_expiry(
+    struct upload *, int64_t, struct err *);
+
+/* --- the tables of file_read.c and file_keep.c ---------------------------- */
+
+extern const struct store_reader file_reader;
+extern const struct store_keeper file_keeper;
+
+/* The next name in the directory; NULL after the last, and then, or after an
+ * error, the cursor is gone. */
+MUST_CHECK enum err_code file_next_name(
+    struct file_store *, void **cursor, const char **name, struct err *);
+void file_end_names(void **cursor);
+MUST_CHECK enum err_code file_walk_next(struct data_store *, void **cursor,
+    struct arena *, const char **id, struct err *);
+
+#endif

@@ -1,0 +1,302 @@
+/*
+ * file_keep.c - keep the directory in order: what no request does.
+ */
+#include "config.h"
+
+#include <sys/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+
+/* No id begins with a dot, so no upload can have these names. */
+#define NOTE	 ".sweep"
+#define NOTE_NEW ".sweep.new"
+
+/* What lies beside the uploads, by the end of its name. */
+enum kind {
+	KIND_DATA,
+	KIND_INFO,
+	KIND_NEW,
+	KIND_TUSD,
+	KIND_OTHER,
+	KIND_OURS
+};
+
+static enum kind
+kind_of(const char *name, const char *suffix)
+{
+	if (strcmp(name, NOTE) == 0 || strcmp(name, NOTE_NEW) == 0 ||
+	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    strcmp(suffix, ".lock") == 0)
+		return KIND_OURS;
+	if (*suffix == '\0')
+		return KIND_DATA;
+	if (strcmp(suffix, FILE_INFO) == 0)
+		return KIND_INFO;
+	if (strcmp(suffix, FILE_NEW) == 0)
+		return KIND_NEW;
+	if (strcmp(suffix, ".stop") == 0 || strncmp(suffix, ".lock.", 6) == 0)
+		return KIND_TUSD;
+	return KIND_OTHER;
+}
+
+/* The id is what comes before the first dot; NULL if that is none. */
+static const char *
+id_in(struct arena *a, const char *name)
+{
+	const char *id = arena_memdup(a, name, strcspn(name, "."));
+
+	return id_is_valid(id) ? id : NULL;
+}
+
+static enum err_code
+exists(struct file_store *fs, const char *id, const char *suffix, bool *is,
+    struct err *e)
+{
+	struct file_name name;
+	struct stat st;
+	enum err_code rc;
+
+	*is = false;
+	if ((rc = file_name(id, suffix, &name, e)) != ERR_OK)
+		return rc;
+	*is = fstatat(fs->dirfd, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return *is || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", id);
+}
+
+/* A creation that a power loss left without content. */
+static bool
+is_blank_record(struct file_store *fs, const char *id, struct arena *a)
+{
+	struct file_upload *u = file_new_handle(fs, id, a);
+	struct err e;
+	bool is_blank = file_load(u, &e) == ERR_NOT_FOUND && u->info_fd != -1;
+
+	file_close(&u->base);
+	return is_blank;
+}
+
+/* What is wrong with it; NULL if it belongs to an upload. */
+static enum err_code
+judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
+    const char **what, struct err *e)
+{
+	bool there = true;
+	enum err_code rc = ERR_OK;
+
+	*what = NULL;
+	if (kind == KIND_OURS)
+		return ERR_OK;
+	if (id == NULL || kind == KIND_OTHER) {
+		*what = "not ours";
+	} else if (kind == KIND_TUSD) {
+		*what = "lock of tusd";
+	} else if (kind == KIND_NEW) {
+		*what = "creation that died";
+	} else if (kind == KIND_DATA) {
+		rc = exists(fs, id, FILE_INFO, &there, e);
+		*what = there ? NULL : "bytes without a record";
+	} else {
+		rc = exists(fs, id, FILE_DATA, &there, e);
+		*what = !there		       ? "record without bytes" :
+		    is_blank_record(fs, id, a) ? "empty record" :
+						 NULL;
+	}
+	return rc;
+}
+
+/* Bytes and all belong together, or a sweep between two of our steps would
+ * find the other half. */
+static enum err_code
+describe(struct file_store *fs, const char *name, struct arena *a,
+    struct store_leftover *l, struct err *e)
+{
+	enum kind kind = kind_of(name, name + strcspn(name, "."));
+	const char *id = id_in(a, name);
+	struct stat st;
+	enum err_code rc;
+
+	*l = (struct store_leftover){ .name = NULL };
+	if ((rc = judge(fs, kind, id, a, &l->what, e)) != ERR_OK ||
+	    l->what == NULL)
+		return rc;
+	if (fstatat(fs->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", name);
+	l->name = arena_strdup(a, name);
+	l->id = id;
+	l->changed = (int64_t)st.st_mtime;
+	if (!S_ISREG(st.st_mode))
+		l->what = "not a regular file";
+	else
+		l->removable =
+		    kind != KIND_OTHER && id != NULL && id_is_ours(id);
+	return ERR_OK;
+}
+
+static enum err_code
+leftover_next(struct data_store *ds, void **cursor, struct arena *a,
+    struct store_leftover *l, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	const char *name;
+	enum err_code rc;
+
+	do {
+		*l = (struct store_leftover){ .name = NULL };
+		rc = file_next_name(fs, cursor, &name, e);
+		if (rc != ERR_OK || name == NULL)
+			return rc;
+		if ((rc = describe(fs, name, a, l, e)) != ERR_OK) {
+			file_end_names(cursor);
+			return rc;
+		}
+	} while (l->name == NULL);
+	return ERR_OK;
+}
+
+/* Whoever makes an upload has the data file locked. */
+static enum err_code
+lock_bytes(struct file_store *fs, const char *id, int *fd, struct err *e)
+{
+	enum err_code rc = fs_open_at(fs->dirfd, id, O_RDWR, fd, NULL, e);
+
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	if (rc != ERR_OK)
+		return rc;
+	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+		return ERR_OK;
+	if (errno == EWOULDBLOCK)
+		return err_set(e, ERR_LOCKED, "%s: being made", id);
+	return err_sys(e, "lock %s", id);
+}
+
+static enum err_code
+leftover_remove(
+    struct data_store *ds, const struct store_leftover *l, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	struct arena *a = arena_new();
+	struct store_leftover now = { .name = NULL };
+	int fd = -1;
+	enum err_code rc = ERR_OK;
+
+	if (l->removable)
+		rc = lock_bytes(fs, l->id, &fd, e);
+	if (rc == ERR_OK)
+		rc = describe(fs, l->name, a, &now, e);
+	if (rc == ERR_OK &&
+	    (now.name == NULL || !now.removable || !l->removable))
+		rc = err_set(e, ERR_CONFLICT, "%s: not to be removed", l->name);
+	if (rc == ERR_OK)
+		rc = fs_unlink_at(fs->dirfd, l->name, e);
+	if (fd != -1)
+		(void)close(fd);
+	arena_free(a);
+	return rc;
+}
+
+static int64_t
+last_change(struct upload *up)
+{
+	return file_upload_of(up)->data_time;
+}
+
+static enum err_code
+check(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	const struct info_head *h = &u->head;
+
+	if (u->damaged)
+		return err_set(e, ERR_CORRUPT, "%s: damaged", up->info.id);
+	if (!h->size_deferred && u->data_size > h->size)
+		return err_set(e, ERR_CORRUPT, "%s: %lld bytes of %lld",
+		    up->info.id, (long long)u->data_size, (long long)h->size);
+	if (file_is_sound(u))
+		return ERR_OK;
+	return err_set(e, ERR_CONFLICT, "%s: to be repaired", up->info.id);
+}
+
+static enum err_code
+settle(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc;
+
+	rc = file_has_watermark(u) ? file_checkpoint(u, e) :
+				     file_flush_data(u, e);
+	file_see(u);
+	return rc == ERR_OK ? file_flush_dir(u->store, e) : rc;
+}
+
+static enum err_code
+adopt(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc;
+
+	if ((rc = file_reopen(u, e)) != ERR_OK)
+		return rc;
+	file_see(u);
+	if (upload_is_finished(up))
+		return ERR_OK;
+	if (!u->head.size_deferred && u->data_size > u->head.size)
+		return check(up, e);
+	rc = file_adopt(u, true, e);
+	file_see(u);
+	return rc;
+}
+
+static enum err_code
+read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
+{
+	size_t got = 0;
+	enum err_code rc;
+	int fd;
+
+	rc = fs_open_at(file_store_of(ds)->dirfd, NOTE, O_RDONLY, &fd, NULL, e);
+	*buf = '\0';
+	if (rc != ERR_OK)
+		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	rc = fs_pread(fd, buf, size - 1, 0, &got, e);
+	(void)close(fd);
+	buf[got] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	return rc;
+}
+
+static enum err_code
+write_note(struct data_store *ds, const char *line, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	enum err_code rc;
+	int fd;
+
+	if ((rc = fs_unlink_at(fs->dirfd, NOTE_NEW, e)) != ERR_OK ||
+	    (rc = fs_create_at(fs->dirfd, NOTE_NEW, fs->mode, &fd, e)) !=
+		ERR_OK)
+		return rc;
+	rc = fs_pwrite(fd, line, strlen(line), 0, NULL, e);
+	if (close(fd) == -1 && rc == ERR_OK)
+		rc = err_sys(e, "close %s", NOTE_NEW);
+	if (rc == ERR_OK)
+		rc = fs_rename_at(fs->dirfd, NOTE_NEW, NOTE, e);
+	return rc;
+}
+
+const struct store_keeper file_keeper = {
+	.leftover_next = leftover_next,
+	.leftover_remove = leftover_remove,
+	.last_change = last_change,
+	.check = check,
+	.settle = settle,
+	.adopt = adopt,
+	.read_note = read_note,
+	.write_note = write_note,
+};

@@ -1,0 +1,280 @@
+/*
+ * file_new.c - make an upload, out of nothing or out of others; unmake it.
+ *
+ * Nobody knows the id yet, so no lock is needed.  An advisory lock on the data
+ * file tells the sweep that somebody is still at work.  The record gets its
+ * name last: until then there is no upload.
+ */
+#include "config.h"
+
+#include <sys/file.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+
+/* Copied at once: by the kernel, and by us where it cannot. */
+#define KERNEL_SLICE ((size_t)64 << 20)
+#define OWN_SLICE    ((size_t)256 << 10)
+
+static enum err_code
+lock_data(struct file_upload *u, struct err *e)
+{
+	int rc;
+
+	do
+		rc = flock(u->data_fd, LOCK_EX | LOCK_NB);
+	while (rc == -1 && errno == EINTR);
+	return rc == 0 ? ERR_OK : err_sys(e, "lock %s", u->base.info.id);
+}
+
+static enum err_code
+remove_files(struct file_upload *u, struct err *e)
+{
+	struct file_store *fs = u->store;
+	struct file_name data, info;
+	enum err_code rc;
+
+	if ((rc = file_name(u->base.info.id, FILE_DATA, &data, e)) != ERR_OK ||
+	    (rc = file_name(u->base.info.id, FILE_INFO, &info, e)) != ERR_OK ||
+	    (rc = fs_unlink_at(fs->dirfd, data.text, e)) != ERR_OK)
+		return rc;
+	return fs_unlink_at(fs->dirfd, info.text, e);
+}
+
+enum err_code
+file_terminate(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc = remove_files(u, e);
+
+	if (rc == ERR_OK && u->store->durability == DURABILITY_FULL)
+		rc = file_flush_dir(u->store, e);
+	return rc;
+}
+
+/* The record first: what is left without it is no upload. */
+static void
+unmake(struct file_upload *u)
+{
+	struct file_store *fs = u->store;
+	struct file_name info;
+	struct err ignored;
+
+	if (u->data_fd != -1) {
+		if (file_name(u->base.info.id, FILE_INFO, &info, &ignored) ==
+		    ERR_OK)
+			(void)!fs_unlink_at(fs->dirfd, info.text, &ignored);
+		(void)!fs_unlink_at(fs->dirfd, u->base.info.id, &ignored);
+	}
+	file_close(&u->base);
+}
+
+/* The empty data file, and the head that the record will have. */
+static enum err_code
+begin(struct file_upload *u, const struct file_info *info, struct err *e)
+{
+	struct file_store *fs = u->store;
+	bool has_boot = fs->durability != DURABILITY_NONE;
+	struct file_name name;
+	enum err_code rc;
+
+	file_info_copy(u->arena, &u->base.info, info);
+	u->base.info.storage = file_storage(fs, info->id, u->arena);
+	u->head = (struct info_head){
+		.size = info->size_deferred ? 0 : info->size,
+		.size_deferred = info->size_deferred,
+		.expires = info->expires,
+		.hold = -1,
+	};
+	memcpy(u->head.boot, has_boot ? fs->boot : INFO_NO_BOOT,
+	    sizeof(u->head.boot));
+	if ((rc = file_name(info->id, FILE_DATA, &name, e)) != ERR_OK ||
+	    (rc = fs_create_at(
+		 fs->dirfd, name.text, fs->mode, &u->data_fd, e)) != ERR_OK)
+		return rc;
+	return lock_data(u, e);
+}
+
+enum err_code
+file_new_upload(struct data_store *ds, const struct file_info *info,
+    struct arena *a, struct upload **up, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	struct file_upload *u = file_new_handle(fs, info->id, a);
+	enum err_code rc;
+
+	if ((rc = file_check_space(fs, 0, e)) != ERR_OK)
+		return rc;
+	rc = begin(u, info, e);
+	if (rc == ERR_OK)
+		rc = file_publish(u, fs->durability == DURABILITY_FULL, e);
+	if (rc != ERR_OK) {
+		unmake(u);
+		return rc;
+	}
+	file_see(u);
+	*up = &u->base;
+	return ERR_OK;
+}
+
+/* --- concatenation ---------------------------------------------------------
+ */
+
+#ifdef HAVE_COPY_FILE_RANGE
+static ssize_t
+copy_in_kernel(int from, off_t at, int to, off_t to_at, size_t len)
+{
+	return copy_file_range(from, &at, to, &to_at, len, 0);
+}
+#else
+static ssize_t
+copy_in_kernel(int from, off_t at, int to, off_t to_at, size_t len)
+{
+	(void)from;
+	(void)at;
+	(void)to;
+	(void)to_at;
+	(void)len;
+	errno = ENOSYS;
+	return -1;
+}
+#endif
+
+static bool
+is_beyond_kernel(int sys)
+{
+	return sys == EXDEV || sys == EINVAL || sys == ENOSYS ||
+	    sys == EOPNOTSUPP;
+}
+
+/* Append what is left of a part, through a buffer of our own. */
+static enum err_code
+copy_by_hand(struct file_upload *dst, struct file_upload *part, int64_t at,
+    struct err *e)
+{
+	char *buf = arena_alloc(dst->arena, OWN_SLICE);
+	size_t got;
+	enum err_code rc;
+
+	for (; at < part->data_size; at += (int64_t)got) {
+		rc = fs_pread(part->data_fd, buf, OWN_SLICE, at, &got, e);
+		if (rc != ERR_OK)
+			return rc;
+		if (got == 0)
+			return err_set(e, ERR_SYSTEM, "part %s: cut short",
+			    part->base.info.id);
+		rc = fs_pwrite(dst->data_fd, buf, got, dst->data_size, NULL, e);
+		if (rc != ERR_OK)
+			return rc;
+		dst->data_size += (int64_t)got;
+	}
+	return ERR_OK;
+}
+
+static enum err_code
+copy_part(struct file_upload *dst, struct file_upload *part, struct err *e)
+{
+	int64_t left, at = 0;
+	ssize_t n;
+
+	while ((left = part->data_size - at) > 0) {
+		n = copy_in_kernel(part->data_fd, (off_t)at, dst->data_fd,
+		    (off_t)dst->data_size,
+		    left < (int64_t)KERNEL_SLICE ? (size_t)left : KERNEL_SLICE);
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1 && is_beyond_kernel(errno))
+			return copy_by_hand(dst, part, at, e);
+		if (n == -1)
+			return err_sys(e, "copy %s", part->base.info.id);
+		if (n == 0)
+			return err_set(e, ERR_SYSTEM, "part %s: cut short",
+			    part->base.info.id);
+		at += n;
+		dst->data_size += n;
+	}
+	return ERR_OK;
+}
+
+/* Its open descriptor keeps the bytes alive, whoever deletes the part. */
+static enum err_code
+append_part(struct file_upload *dst, struct upload *up, struct err *e)
+{
+	struct file_upload *part = file_upload_of(up);
+	struct stat st;
+	enum err_code rc;
+
+	if (!upload_is_finished(up))
+		return err_set(
+		    e, ERR_CONFLICT, "part %s: not finished", up->info.id);
+	if (up->info.size > dst->head.size - dst->data_size)
+		return err_set(
+		    e, ERR_CONFLICT, "part %s: too long", up->info.id);
+	rc = fs_open_at(
+	    dst->store->dirfd, up->info.id, O_RDONLY, &part->data_fd, &st, e);
+	if (rc != ERR_OK)
+		return rc;
+	if ((int64_t)st.st_size != up->info.size)
+		return err_set(
+		    e, ERR_CONFLICT, "part %s: not of its size", up->info.id);
+	return copy_part(dst, part, e);
+}
+
+static enum err_code
+append_parts(struct file_upload *dst, struct err *e)
+{
+	const char *const *id = dst->base.info.parts;
+	struct upload *part;
+	enum err_code rc;
+
+	for (; *id != NULL; id++) {
+		part = NULL;
+		rc = file_get_upload(
+		    &dst->store->base, *id, dst->arena, &part, e);
+		if (rc == ERR_OK)
+			rc = append_part(dst, part, e);
+		if (part != NULL)
+			file_close(part);
+		if (rc != ERR_OK)
+			return rc;
+	}
+	if (dst->data_size != dst->head.size)
+		return err_set(e, ERR_CONFLICT, "%s: its parts are too short",
+		    dst->base.info.id);
+	return ERR_OK;
+}
+
+enum err_code
+file_concat(struct data_store *ds, const struct file_info *info,
+    struct arena *a, struct upload **up, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	struct file_upload *u = file_new_handle(fs, info->id, a);
+	bool durably = fs->durability != DURABILITY_NONE;
+	enum err_code rc;
+
+	if ((rc = file_check_space(fs, info->size, e)) != ERR_OK)
+		return rc;
+	rc = begin(u, info, e);
+	if (rc == ERR_OK)
+		rc = append_parts(u, e);
+	if (rc == ERR_OK && durably)
+		rc = file_flush_data(u, e);
+	u->head.offset = u->head.size;
+	u->head.finished = clock_now();
+	u->head.expires = 0;
+	if (rc == ERR_OK)
+		rc = file_publish(u, durably, e);
+	if (rc != ERR_OK) {
+		unmake(u);
+		return rc;
+	}
+	file_see(u);
+	*up = &u->base;
+	return ERR_OK;
+}

@@ -1,0 +1,400 @@
+/*
+ * file_open.c - look at an upload, claim and repair it.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "store/file.h"
+
+/* How often a record may be replaced while we look. */
+#define LOOKS 3
+
+struct file_upload *
+file_new_handle(struct file_store *fs, const char *id, struct arena *a)
+{
+	struct file_upload *u = arena_alloc(a, sizeof(*u));
+
+	u->base.store = &fs->base;
+	u->base.info.id = arena_strdup(a, id);
+	u->store = fs;
+	u->arena = a;
+	u->damaged = true;
+	u->info_fd = -1;
+	u->data_fd = -1;
+	u->start = -1;
+	return u;
+}
+
+void
+file_close(struct upload *up)
+{
+	struct file_upload *u = file_upload_of(up);
+
+	if (u->store->waiting_user == u)
+		u->store->waiting_user = NULL;
+	if (u->data_fd != -1)
+		(void)close(u->data_fd);
+	u->data_fd = -1;
+	file_close_info(u);
+}
+
+/*
+ * A head read without the lock may be torn, and one of mode none may have
+ * outlived its bytes: only one that agrees with itself and with the data
+ * says that an upload is finished.
+ */
+static bool
+is_finished(const struct file_upload *u)
+{
+	const struct info_head *h = &u->head;
+
+	if (h->size_deferred || h->size != u->data_size)
+		return false;
+	return u->foreign ||
+	    (h->finished != 0 && h->hold == -1 && h->offset == h->size);
+}
+
+static bool
+is_of_this_boot(const struct file_upload *u)
+{
+	return strcmp(u->head.boot, u->store->boot) == 0;
+}
+
+static int64_t
+smaller(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* How many bytes will be left once the upload is repaired. */
+static int64_t
+trusted(const struct file_upload *u)
+{
+	const struct info_head *h = &u->head;
+	int64_t n = u->data_size;
+
+	if (file_has_watermark(u) && !is_of_this_boot(u))
+		n = smaller(n, h->offset);
+	if (h->hold >= 0)
+		n = smaller(n, h->hold);
+	return h->size_deferred ? n : smaller(n, h->size);
+}
+
+bool
+file_is_sound(const struct file_upload *u)
+{
+	const struct info_head *h = &u->head;
+
+	if (is_finished(u))
+		return true;
+	if (trusted(u) != u->data_size || h->hold >= 0 || h->finished != 0 ||
+	    (!h->size_deferred && u->data_size == h->size))
+		return false;
+	return !file_has_watermark(u) ||
+	    (is_of_this_boot(u) && u->data_size >= h->offset);
+}
+
+/* As safe as an acknowledged offset has to be? */
+static bool
+is_confirmed(const struct file_upload *u)
+{
+	return is_finished(u) || u->store->durability != DURABILITY_FULL ||
+	    (file_has_watermark(u) && u->data_size == u->head.offset);
+}
+
+void
+file_see(struct file_upload *u)
+{
+	struct file_info *info = &u->base.info;
+	bool finished = is_finished(u);
+
+	info->size = u->head.size;
+	info->size_deferred = u->head.size_deferred;
+	info->offset = finished ? u->data_size : trusted(u);
+	info->expires = finished ? 0 : u->head.expires;
+	info->finished = finished ? u->head.finished : 0;
+	if (finished && u->foreign)
+		info->finished = u->data_time;
+	u->base.settled = file_is_sound(u) && is_confirmed(u);
+}
+
+static void
+take_stat(struct file_upload *u, const struct stat *st)
+{
+	u->data_size = (int64_t)st->st_size;
+	u->data_time = st->st_mtime > 0 ? (int64_t)st->st_mtime : 1;
+}
+
+static enum err_code
+stat_data(struct file_upload *u, struct err *e)
+{
+	const char *id = u->base.info.id;
+	struct stat st;
+
+	if (fstatat(u->store->dirfd, id, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+		if (errno == ENOENT)
+			return err_set(e, ERR_NOT_FOUND, "%s: not there", id);
+		return err_sys(e, "stat %s", id);
+	}
+	if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
+		return err_set(e, ERR_CORRUPT, "%s: not a regular file", id);
+	take_stat(u, &st);
+	return ERR_OK;
+}
+
+/* Has the record that we have open been replaced, or removed? */
+static enum err_code
+is_replaced(struct file_upload *u, bool *replaced, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(u->info_fd, &st) == -1)
+		return err_sys(e, "stat %s.info", u->base.info.id);
+	*replaced = st.st_nlink == 0;
+	return ERR_OK;
+}
+
+/*
+ * Record and data, in this order.  A foreign record says that an upload is
+ * finished only by its size: between our two looks somebody may have adopted
+ * it and written.
+ */
+static enum err_code
+look(struct file_upload *u, struct err *e)
+{
+	bool replaced = true;
+	enum err_code rc = ERR_OK;
+	int i;
+
+	for (i = 0; i < LOOKS && replaced; i++) {
+		if ((rc = file_load(u, e)) != ERR_OK ||
+		    (rc = stat_data(u, e)) != ERR_OK)
+			return rc;
+		if (!u->foreign)
+			return ERR_OK;
+		if ((rc = is_replaced(u, &replaced, e)) != ERR_OK)
+			return rc;
+	}
+	if (replaced)
+		return err_set(e, ERR_UNAVAILABLE, "%s: changes all the time",
+		    u->base.info.id);
+	return ERR_OK;
+}
+
+enum err_code
+file_get_upload(struct data_store *ds, const char *id, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	struct file_upload *u = file_new_handle(file_store_of(ds), id, a);
+	enum err_code rc;
+
+	rc = look(u, e);
+	if (rc == ERR_OK)
+		file_see(u);
+	if (rc == ERR_CORRUPT)
+		u->base.info = (struct file_info){ .id = u->base.info.id };
+	if (rc == ERR_OK || rc == ERR_CORRUPT)
+		*up = &u->base;
+	else
+		file_close(&u->base);
+	return rc;
+}
+
+/* --- repair --------------------------------------------------------------- */
+
+/*
+ * Mode none, after a power loss: the head reached the disk, the bytes did
+ * not.  Left alone it would count as finished once they are as many again.
+ */
+static enum err_code
+undo_finish(struct file_upload *u, struct err *e)
+{
+	struct info_head head = u->head;
+
+	if (head.finished == 0)
+		return ERR_OK;
+	head.finished = 0;
+	head.offset = smaller(head.offset, u->data_size);
+	if (u->store->expire_after > 0)
+		head.expires = clock_now() + u->store->expire_after;
+	return file_set_durably(u, &head, e);
+}
+
+/* On disk before a byte is written above it: after a power loss the old
+ * watermark would vouch for bytes that were never flushed. */
+static enum err_code
+lower_watermark(struct file_upload *u, struct err *e)
+{
+	struct info_head head = u->head;
+
+	if (u->data_size >= head.offset)
+		return ERR_OK;
+	log_warn("%s: %lld bytes are missing", u->base.info.id,
+	    (long long)(head.offset - u->data_size));
+	head.offset = u->data_size;
+	return file_set_durably(u, &head, e);
+}
+
+static enum err_code
+cut(struct file_upload *u, int64_t to, struct err *e)
+{
+	enum err_code rc;
+
+	if (u->data_size <= to)
+		return ERR_OK;
+	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
+	if (rc == ERR_OK)
+		u->data_size = to;
+	return rc;
+}
+
+/* Bytes of another boot are there only as far as they were flushed.  They are
+ * cut before the new boot vouches for what is left. */
+static enum err_code
+enter_this_boot(struct file_upload *u, struct err *e)
+{
+	struct info_head head = u->head;
+	enum err_code rc;
+
+	if (is_of_this_boot(u))
+		return ERR_OK;
+	if (head.hold >= 0 && head.hold < head.offset)
+		head.offset = head.hold;
+	if ((rc = cut(u, head.offset, e)) != ERR_OK)
+		return rc;
+	head.offset = u->head.offset;
+	head.hold = -1;
+	memcpy(head.boot, u->store->boot, sizeof(head.boot));
+	return file_set(u, &head, e);
+}
+
+/* Whoever held these bytes died before they were verified. */
+static enum err_code
+lift_hold(struct file_upload *u, struct err *e)
+{
+	struct info_head head = u->head;
+	enum err_code rc;
+
+	if (head.hold == -1)
+		return ERR_OK;
+	if ((rc = cut(u, head.hold, e)) != ERR_OK)
+		return rc;
+	head.hold = -1;
+	return file_set(u, &head, e);
+}
+
+static enum err_code
+repair(struct file_upload *u, struct err *e)
+{
+	enum err_code rc;
+
+	if (!u->foreign && (rc = undo_finish(u, e)) != ERR_OK)
+		return rc;
+	if (file_has_watermark(u) &&
+	    ((rc = lower_watermark(u, e)) != ERR_OK ||
+		(rc = enter_this_boot(u, e)) != ERR_OK))
+		return rc;
+	if (!u->foreign && (rc = lift_hold(u, e)) != ERR_OK)
+		return rc;
+	if (!u->head.size_deferred && u->data_size > u->head.size)
+		return err_set(e, ERR_CORRUPT,
+		    "%s: %lld bytes are more than the announced %lld",
+		    u->base.info.id, (long long)u->data_size,
+		    (long long)u->head.size);
+	return ERR_OK;
+}
+
+static enum err_code
+open_data(struct file_upload *u, struct err *e)
+{
+	struct stat st;
+	enum err_code rc;
+
+	if (u->data_fd != -1)
+		(void)close(u->data_fd);
+	u->data_fd = -1;
+	rc = fs_open_at(
+	    u->store->dirfd, u->base.info.id, O_RDWR, &u->data_fd, &st, e);
+	if (rc == ERR_OK)
+		take_stat(u, &st);
+	return rc;
+}
+
+/* The record as it is now that nobody else changes it. */
+static enum err_code
+reload(struct file_upload *u, struct err *e)
+{
+	bool replaced = u->damaged;
+	enum err_code rc;
+
+	if (!u->damaged && (rc = is_replaced(u, &replaced, e)) != ERR_OK)
+		return rc;
+	if (replaced)
+		return file_load(u, e);
+	return u->foreign ? ERR_OK : file_load_head(u, e);
+}
+
+enum err_code
+file_reopen(struct file_upload *u, struct err *e)
+{
+	enum err_code rc = reload(u, e);
+
+	return rc == ERR_OK ? open_data(u, e) : rc;
+}
+
+enum err_code
+file_claim(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc;
+
+	assert(u->start == -1);
+	if ((rc = file_reopen(u, e)) != ERR_OK)
+		return rc;
+	if (!is_finished(u) && (rc = repair(u, e)) != ERR_OK)
+		return rc;
+	file_see(u);
+	return ERR_OK;
+}
+
+/* The finisher may still be flushing this head, or taking it back. */
+static enum err_code
+confirm_finished(struct file_upload *u, struct err *e)
+{
+	enum err_code rc;
+
+	if (u->store->durability == DURABILITY_NONE || u->foreign)
+		return ERR_OK;
+	if ((rc = file_flush_info(u, e)) != ERR_OK ||
+	    (rc = file_load_head(u, e)) != ERR_OK)
+		return rc;
+	if (!is_finished(u))
+		return err_set(
+		    e, ERR_UNAVAILABLE, "%s: its end failed", u->base.info.id);
+	return ERR_OK;
+}
+
+enum err_code
+file_confirm(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc;
+
+	if (is_finished(u))
+		return confirm_finished(u, e);
+	assert(u->data_fd != -1 && u->start == -1);
+	if (u->store->durability != DURABILITY_FULL)
+		return ERR_OK;
+	rc = file_adopt_if_needed(u, e);
+	if (rc == ERR_OK)
+		rc = file_checkpoint(u, e);
+	file_see(u);
+	return rc;
+}

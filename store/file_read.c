@@ -1,0 +1,140 @@
+/*
+ * file_read.c - the bytes of an upload on their way out, and the names of all.
+ */
+#include "config.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+
+struct file_stream {
+	struct stream base;
+	int64_t at, end;
+};
+
+static enum err_code
+open_stream(struct upload *up, int64_t from, struct arena *a,
+    struct stream **stream, struct err *e)
+{
+	struct file_store *fs = file_upload_of(up)->store;
+	struct file_stream *s;
+	enum err_code rc;
+
+	if (from < 0 || from > up->info.offset)
+		return err_set(e, ERR_INVALID, "%s: no byte %lld", up->info.id,
+		    (long long)from);
+	s = arena_alloc(a, sizeof(*s));
+	rc = fs_open_at(fs->dirfd, up->info.id, O_RDONLY, &s->base.fd, NULL, e);
+	if (rc != ERR_OK)
+		return rc;
+	s->at = from;
+	s->end = up->info.offset;
+	s->base.length = s->end - from;
+	s->base.path = arena_printf(a, "%s/%s", fs->path, up->info.id);
+	*stream = &s->base;
+	return ERR_OK;
+}
+
+static ssize_t
+read_stream(struct stream *stream, void *buf, size_t size, struct err *e)
+{
+	struct file_stream *s = OUTER(stream, struct file_stream, base);
+	int64_t left = s->end - s->at;
+	size_t got;
+
+	if ((uint64_t)size > (uint64_t)left)
+		size = (size_t)left;
+	if (fs_pread(s->base.fd, buf, size, s->at, &got, e) != ERR_OK)
+		return -1;
+	if (got < size) {
+		(void)err_set(e, ERR_SYSTEM, "%s: cut short", s->base.path);
+		return -1;
+	}
+	s->at += (int64_t)got;
+	return (ssize_t)got;
+}
+
+static void
+close_stream(struct stream *stream)
+{
+	(void)close(stream->fd);
+}
+
+const struct store_reader file_reader = {
+	.open = open_stream,
+	.read = read_stream,
+	.close = close_stream,
+};
+
+/* A directory stream of its own: the store's descriptor has one position. */
+static enum err_code
+open_names(struct file_store *fs, DIR **dir, struct err *e)
+{
+	int fd = openat(fs->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return err_sys(e, "open directory %s", fs->path);
+	if ((*dir = fdopendir(fd)) != NULL)
+		return ERR_OK;
+	(void)err_sys(e, "read directory %s", fs->path);
+	(void)close(fd);
+	return e->code;
+}
+
+void
+file_end_names(void **cursor)
+{
+	if (*cursor != NULL)
+		(void)closedir(*cursor);
+	*cursor = NULL;
+}
+
+enum err_code
+file_next_name(
+    struct file_store *fs, void **cursor, const char **name, struct err *e)
+{
+	DIR *dir = *cursor;
+	struct dirent *entry;
+	enum err_code rc;
+
+	if (dir == NULL && (rc = open_names(fs, &dir, e)) != ERR_OK)
+		return rc;
+	errno = 0;
+	entry = readdir(dir);
+	rc = entry == NULL && errno != 0 ?
+	    err_sys(e, "read directory %s", fs->path) :
+	    ERR_OK;
+	*name = entry != NULL ? entry->d_name : NULL;
+	*cursor = dir;
+	if (entry == NULL)
+		file_end_names(cursor);
+	return rc;
+}
+
+enum err_code
+file_walk_next(struct data_store *ds, void **cursor, struct arena *a,
+    const char **id, struct err *e)
+{
+	const size_t suffix = strlen(FILE_INFO);
+	const char *name;
+	size_t len;
+	enum err_code rc;
+
+	do {
+		*id = NULL;
+		rc = file_next_name(file_store_of(ds), cursor, &name, e);
+		if (rc != ERR_OK || name == NULL)
+			return rc;
+		len = strlen(name);
+		if (len <= suffix || len > ID_MAX + suffix ||
+		    strcmp(name + len - suffix, FILE_INFO) != 0)
+			continue;
+		*id = arena_memdup(a, name, len - suffix);
+	} while (*id == NULL || !id_is_valid(*id));
+	return ERR_OK;
+}

@@ -1,0 +1,275 @@
+/*
+ * file_record.c - the record of an upload in the directory store.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+
+/* Room on the stack for a record; few are longer. */
+#define USUAL_RECORD 4096
+
+enum err_code
+file_name(
+    const char *id, const char *suffix, struct file_name *name, struct err *e)
+{
+	if (!id_is_valid(id))
+		return err_set(e, ERR_INVALID, "not an id");
+	(void)snprintf(name->text, sizeof(name->text), "%s%s", id, suffix);
+	return ERR_OK;
+}
+
+const struct pair *
+file_storage(const struct file_store *fs, const char *id, struct arena *a)
+{
+	struct pair *p = arena_alloc(a, 3 * sizeof(*p));
+
+	p[0] = (struct pair){ &p[1], "Type", "filestore", 0 };
+	p[1] = (struct pair){ &p[2], "Path",
+		arena_printf(a, "%s/%s", fs->path, id), 0 };
+	p[2] = (struct pair){ NULL, "InfoPath",
+		arena_printf(a, "%s.info", p[1].value), 0 };
+	p[0].value_len = strlen(p[0].value);
+	p[1].value_len = strlen(p[1].value);
+	p[2].value_len = strlen(p[2].value);
+	return p;
+}
+
+static enum err_code
+parse(struct file_upload *u, char *buf, const struct stat *st, struct err *e)
+{
+	const char *id = u->base.info.id;
+	struct info_record r;
+	size_t got;
+	enum err_code rc;
+
+	rc = fs_pread(u->info_fd, buf, (size_t)st->st_size, 0, &got, e);
+	if (rc != ERR_OK)
+		return rc;
+	if ((rc = info_parse(buf, got, id, u->arena, &r, e)) != ERR_OK)
+		return rc;
+	u->head = r.head;
+	u->foreign = r.foreign;
+	u->base.info = r.info;
+	if (u->foreign && r.info.created == 0)
+		u->base.info.created = (int64_t)st->st_mtime;
+	u->base.info.storage = file_storage(u->store, id, u->arena);
+	return ERR_OK;
+}
+
+enum err_code
+file_load(struct file_upload *u, struct err *e)
+{
+	char usual[USUAL_RECORD], *buf = usual;
+	struct file_name name;
+	struct stat st;
+	enum err_code rc;
+
+	file_close_info(u);
+	u->damaged = true;
+	rc = file_name(u->base.info.id, FILE_INFO, &name, e);
+	if (rc != ERR_OK)
+		return rc;
+	rc =
+	    fs_open_at(u->store->dirfd, name.text, O_RDWR, &u->info_fd, &st, e);
+	if (rc != ERR_OK)
+		return rc;
+	if (st.st_size > INFO_MAX)
+		return err_set(e, ERR_CORRUPT, "%s: too long", name.text);
+	if ((size_t)st.st_size > sizeof(usual))
+		buf = arena_alloc(u->arena, (size_t)st.st_size);
+	rc = parse(u, buf, &st, e);
+	u->damaged = rc != ERR_OK;
+	return rc;
+}
+
+enum err_code
+file_load_head(struct file_upload *u, struct err *e)
+{
+	char buf[INFO_HEAD];
+	struct info_head head;
+	size_t got;
+	enum err_code rc;
+
+	rc = fs_pread(u->info_fd, buf, sizeof(buf), 0, &got, e);
+	if (rc != ERR_OK)
+		return rc;
+	if (!info_read_head(buf, got, &head))
+		return err_set(
+		    e, ERR_CORRUPT, "%s.info: damaged", u->base.info.id);
+	u->head = head;
+	return ERR_OK;
+}
+
+void
+file_close_info(struct file_upload *u)
+{
+	if (u->info_fd != -1)
+		(void)close(u->info_fd);
+	u->info_fd = -1;
+}
+
+enum err_code
+file_set(struct file_upload *u, const struct info_head *head, struct err *e)
+{
+	char buf[INFO_HEAD];
+	enum err_code rc;
+
+	info_write_head(buf, head);
+	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
+	if (rc != ERR_OK)
+		return rc;
+	u->head = *head;
+	u->unflushed = true;
+	return ERR_OK;
+}
+
+enum err_code
+file_set_durably(
+    struct file_upload *u, const struct info_head *head, struct err *e)
+{
+	struct info_head before = u->head;
+	struct err ignored;
+	enum err_code rc;
+
+	if ((rc = file_set(u, head, e)) != ERR_OK)
+		return rc;
+	if ((rc = file_flush_info(u, e)) == ERR_OK)
+		return ERR_OK;
+	before.hold = -1;
+	(void)!file_set(u, &before, &ignored);
+	return rc;
+}
+
+bool
+file_same_head(const struct info_head *a, const struct info_head *b)
+{
+	return a->offset == b->offset && a->size == b->size &&
+	    a->size_deferred == b->size_deferred &&
+	    a->finished == b->finished && a->expires == b->expires &&
+	    a->hold == b->hold && strcmp(a->boot, b->boot) == 0;
+}
+
+enum err_code
+file_flush_data(struct file_upload *u, struct err *e)
+{
+	return fs_sync_data(u->data_fd, u->base.info.id, e);
+}
+
+enum err_code
+file_flush_info(struct file_upload *u, struct err *e)
+{
+	enum err_code rc = fs_sync_data(u->info_fd, "the record", e);
+
+	if (rc == ERR_OK)
+		u->unflushed = false;
+	return rc;
+}
+
+enum err_code
+file_flush_dir(struct file_store *fs, struct err *e)
+{
+	return fs_sync(fs->dirfd, fs->path, e);
+}
+
+/* A record that died before it got its name is in the way of nobody. */
+static enum err_code
+create_record(struct file_upload *u, const char *name, int *fd, struct err *e)
+{
+	struct file_store *fs = u->store;
+	enum err_code rc = fs_create_at(fs->dirfd, name, fs->mode, fd, e);
+
+	if (rc != ERR_EXISTS)
+		return rc;
+	if ((rc = fs_unlink_at(fs->dirfd, name, e)) != ERR_OK)
+		return rc;
+	return fs_create_at(fs->dirfd, name, fs->mode, fd, e);
+}
+
+static enum err_code
+write_record(struct file_upload *u, int fd, bool durably, struct err *e)
+{
+	struct info_record r = { .head = u->head, .info = u->base.info };
+	const char *text;
+	size_t len;
+	enum err_code rc;
+
+	if ((rc = info_format(&r, u->arena, &text, &len, e)) != ERR_OK)
+		return rc;
+	if ((rc = fs_pwrite(fd, text, len, 0, NULL, e)) != ERR_OK || !durably)
+		return rc;
+	return fs_sync_data(fd, "the record", e);
+}
+
+enum err_code
+file_publish(struct file_upload *u, bool durably, struct err *e)
+{
+	struct file_store *fs = u->store;
+	struct file_name from, to;
+	enum err_code rc;
+	int fd;
+
+	if ((rc = file_name(u->base.info.id, FILE_NEW, &from, e)) != ERR_OK ||
+	    (rc = file_name(u->base.info.id, FILE_INFO, &to, e)) != ERR_OK ||
+	    (rc = create_record(u, from.text, &fd, e)) != ERR_OK)
+		return rc;
+	rc = write_record(u, fd, durably, e);
+	if (rc == ERR_OK)
+		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+	if (rc != ERR_OK) {
+		struct err ignored;
+
+		(void)close(fd);
+		(void)!fs_unlink_at(fs->dirfd, from.text, &ignored);
+		return rc;
+	}
+	file_close_info(u);
+	u->info_fd = fd;
+	u->foreign = false;
+	u->damaged = false;
+	u->unflushed = !durably;
+	return durably ? file_flush_dir(fs, e) : ERR_OK;
+}
+
+bool
+file_has_watermark(const struct file_upload *u)
+{
+	return !u->foreign && u->head.boot[0] != INFO_NO_BOOT[0];
+}
+
+enum err_code
+file_adopt(struct file_upload *u, bool durably, struct err *e)
+{
+	struct info_head before = u->head, head = u->head;
+	enum err_code rc;
+
+	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
+		return rc;
+	head.offset = durably ? u->data_size : 0;
+	head.hold = -1;
+	memcpy(head.boot, durably ? u->store->boot : INFO_NO_BOOT,
+	    sizeof(head.boot));
+	if (!u->foreign)
+		return file_set_durably(u, &head, e);
+	u->head = head;
+	rc = file_publish(u, durably, e);
+	if (u->foreign)
+		u->head = before;
+	return rc;
+}
+
+enum err_code
+file_adopt_if_needed(struct file_upload *u, struct err *e)
+{
+	bool durably = u->store->durability != DURABILITY_NONE;
+
+	if (!u->foreign && (file_has_watermark(u) || !durably))
+		return ERR_OK;
+	return file_adopt(u, durably, e);
+}

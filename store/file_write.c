@@ -1,0 +1,394 @@
+/*
+ * file_write.c - append to an upload, take bytes back, finish it.
+ */
+#include "config.h"
+
+#include <sys/mman.h>
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+
+/* As much of the waiting room as may stay in memory between two requests. */
+#define WAITING_KEPT 65536
+
+enum err_code
+file_check_space(struct file_store *fs, int64_t need, struct err *e)
+{
+	int64_t bytes;
+	enum err_code rc;
+
+	if (fs->min_free == 0)
+		return ERR_OK;
+	if ((rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
+		return rc;
+	if (bytes - need < fs->min_free)
+		return err_set(e, ERR_NO_SPACE,
+		    "%s: only %lld bytes are free, store.min_free is %lld",
+		    fs->path, (long long)bytes, (long long)fs->min_free);
+	return ERR_OK;
+}
+
+/* The head, with what was decided about the upload since it was written. */
+static struct info_head
+pending(const struct file_upload *u)
+{
+	struct info_head head = u->head;
+
+	head.size = u->base.info.size_deferred ? 0 : u->base.info.size;
+	head.size_deferred = u->base.info.size_deferred;
+	head.expires = u->base.info.expires;
+	head.hold = -1;
+	return head;
+}
+
+/*
+ * Cut the file.  If the watermark was higher it comes down first, on disk:
+ * else the disk would vouch for bytes that are cut and sent anew.
+ */
+static enum err_code
+roll_back(struct file_upload *u, int64_t to, struct err *e)
+{
+	struct info_head head = u->head;
+	enum err_code rc = ERR_OK;
+
+	if (head.offset > to) {
+		head.offset = to;
+		rc = file_has_watermark(u) ? file_set_durably(u, &head, e) :
+					     file_set(u, &head, e);
+	}
+	if (rc != ERR_OK)
+		return rc;
+	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
+	if (rc == ERR_OK)
+		u->data_size = to;
+	return rc;
+}
+
+/* Flush the bytes, or fall back to those that were flushed: a flush that
+ * failed must not be asked again, it would succeed. */
+static enum err_code
+flush_or_roll_back(struct file_upload *u, struct err *e)
+{
+	enum err_code rc = file_flush_data(u, e);
+	struct err ignored;
+
+	if (rc != ERR_OK && file_has_watermark(u))
+		(void)!roll_back(u, u->head.offset, &ignored);
+	return rc;
+}
+
+/* Raise the watermark to the end of the file, with what else is in head. */
+static enum err_code
+checkpoint(struct file_upload *u, struct info_head head, struct err *e)
+{
+	enum err_code rc;
+
+	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+		return rc;
+	head.offset = u->data_size;
+	return file_set_durably(u, &head, e);
+}
+
+enum err_code
+file_checkpoint(struct file_upload *u, struct err *e)
+{
+	if (u->head.offset == u->data_size && !u->unflushed)
+		return ERR_OK;
+	return checkpoint(u, u->head, e);
+}
+
+/* --- bytes --------------------------------------------------------------- */
+
+enum err_code
+file_write_begin(struct upload *up, bool on_probation, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	struct file_store *fs = u->store;
+	enum err_code rc;
+
+	assert(u->data_fd != -1 && u->start == -1 && !upload_is_finished(up));
+	if ((rc = file_check_space(fs, 0, e)) != ERR_OK)
+		return rc;
+	if ((rc = file_adopt_if_needed(u, e)) != ERR_OK)
+		return rc;
+	u->start = u->data_size;
+	u->on_probation = on_probation;
+	u->waiting = 0;
+	if (on_probation && fs->waiting_user == NULL)
+		fs->waiting_user = u;
+	return ERR_OK;
+}
+
+static enum err_code
+append(struct file_upload *u, const void *buf, size_t len, struct err *e)
+{
+	size_t done;
+	enum err_code rc;
+
+	rc = fs_pwrite(u->data_fd, buf, len, u->data_size, &done, e);
+	u->data_size += (int64_t)done;
+	u->base.info.offset = u->data_size;
+	return rc;
+}
+
+static char *
+waiting_room(struct file_store *fs)
+{
+	void *p;
+
+	if (fs->waiting != NULL)
+		return fs->waiting;
+	p = mmap(NULL, fs->waiting_room, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p != MAP_FAILED)
+		fs->waiting = p;
+	return fs->waiting;
+}
+
+/* Let bytes on probation wait in memory, if there is room. */
+static bool
+let_wait(struct file_upload *u, const void *buf, size_t len)
+{
+	struct file_store *fs = u->store;
+
+	if (fs->waiting_user != u || len > fs->waiting_room - u->waiting ||
+	    waiting_room(fs) == NULL)
+		return false;
+	memcpy(fs->waiting + u->waiting, buf, len);
+	u->waiting += len;
+	u->base.info.offset += (int64_t)len;
+	return true;
+}
+
+static void
+leave_waiting_room(struct file_upload *u)
+{
+	struct file_store *fs = u->store;
+
+	if (fs->waiting_user != u)
+		return;
+	if (u->waiting > WAITING_KEPT)
+		(void)madvise(fs->waiting, fs->waiting_room, MADV_DONTNEED);
+	fs->waiting_user = NULL;
+	u->waiting = 0;
+}
+
+static enum err_code
+append_waiting(struct file_upload *u, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	if (u->waiting > 0)
+		rc = append(u, u->store->waiting, u->waiting, e);
+	leave_waiting_room(u);
+	return rc;
+}
+
+/* From here on the bytes go to the file; whoever finds the hold there after
+ * our death knows which of them were never verified. */
+static enum err_code
+hold(struct file_upload *u, struct err *e)
+{
+	struct info_head head = u->head;
+	enum err_code rc;
+
+	head.hold = u->start;
+	if ((rc = file_set(u, &head, e)) != ERR_OK)
+		return rc;
+	return append_waiting(u, e);
+}
+
+static bool
+is_checkpoint_due(const struct file_upload *u)
+{
+	return u->store->durability != DURABILITY_NONE &&
+	    file_has_watermark(u) && u->head.hold == -1 &&
+	    u->data_size - u->head.offset >= u->store->checkpoint_every;
+}
+
+enum err_code
+file_write(struct upload *up, const void *buf, size_t len, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc;
+
+	assert(u->start != -1);
+	if (!up->info.size_deferred &&
+	    len > (uint64_t)(up->info.size - up->info.offset))
+		return err_set(
+		    e, ERR_INVALID, "%s: longer than announced", up->info.id);
+	if (len == 0)
+		return ERR_OK;
+	if (u->on_probation && u->head.hold == -1) {
+		if (let_wait(u, buf, len))
+			return ERR_OK;
+		if ((rc = hold(u, e)) != ERR_OK)
+			return rc;
+	}
+	if ((rc = append(u, buf, len, e)) != ERR_OK || !is_checkpoint_due(u))
+		return rc;
+	rc = checkpoint(u, u->head, e);
+	up->info.offset = u->data_size;
+	return rc;
+}
+
+static enum err_code
+take_back(struct file_upload *u, struct err *e)
+{
+	struct info_head head;
+	enum err_code rc = ERR_OK;
+
+	leave_waiting_room(u);
+	if (u->data_size > u->start)
+		rc = roll_back(u, u->start, e);
+	if (rc != ERR_OK || u->head.hold == -1)
+		return rc;
+	head = u->head;
+	head.hold = -1;
+	return file_set(u, &head, e);
+}
+
+static enum err_code
+keep(struct file_upload *u, struct err *e)
+{
+	struct info_head head;
+	struct err ignored;
+	enum err_code rc;
+
+	if ((rc = append_waiting(u, e)) != ERR_OK) {
+		if (u->on_probation)
+			(void)!roll_back(u, u->start, &ignored);
+		return rc;
+	}
+	if (upload_is_whole(&u->base) && u->base.store->finisher != NULL)
+		return ERR_OK;
+	head = pending(u);
+	if (file_same_head(&head, &u->head) &&
+	    (u->store->durability != DURABILITY_FULL ||
+		(u->data_size == head.offset && !u->unflushed)))
+		return ERR_OK;
+	if (u->store->durability == DURABILITY_FULL)
+		return checkpoint(u, head, e);
+	return file_set(u, &head, e);
+}
+
+enum err_code
+file_write_end(struct upload *up, bool is_kept, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc;
+
+	assert(u->start != -1);
+	rc = is_kept ? keep(u, e) : take_back(u, e);
+	u->start = -1;
+	if (!is_kept || rc != ERR_OK)
+		file_see(u);
+	return rc;
+}
+
+/* --- the end ------------------------------------------------------------- */
+
+static enum err_code
+flush_before_finish(struct file_upload *u, struct err *e)
+{
+	enum err_code rc;
+
+	if (u->store->durability == DURABILITY_NONE)
+		return ERR_OK;
+	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+		return rc;
+	return file_flush_dir(u->store, e);
+}
+
+/* All flushes but one come before the head says so. */
+static enum err_code
+finish(struct file_upload *u, struct err *e)
+{
+	struct info_head head;
+	enum err_code rc;
+
+	if (u->foreign && (rc = file_adopt_if_needed(u, e)) != ERR_OK)
+		return rc;
+	if ((rc = flush_before_finish(u, e)) != ERR_OK)
+		return rc;
+	head = pending(u);
+	head.offset = u->data_size;
+	head.finished = clock_now();
+	head.expires = 0;
+	return u->store->durability == DURABILITY_NONE ?
+	    file_set(u, &head, e) :
+	    file_set_durably(u, &head, e);
+}
+
+enum err_code
+file_finish(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	enum err_code rc;
+
+	assert(u->data_fd != -1 && u->start == -1 && upload_is_whole(up));
+	if (upload_is_finished(up))
+		return ERR_OK;
+	rc = finish(u, e);
+	file_see(u);
+	return rc;
+}
+
+enum err_code
+file_refuse(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	struct info_head head;
+	enum err_code rc;
+
+	assert(u->data_fd != -1 && u->start == -1 && upload_is_whole(up));
+	assert(up->info.size > 0);
+	rc = roll_back(u, up->info.size - 1, e);
+	head = pending(u);
+	if (rc == ERR_OK && !file_same_head(&head, &u->head))
+		rc = file_set(u, &head, e);
+	file_see(u);
+	return rc;
+}
+
+/* Outside a chunk it takes effect at once, inside together with the chunk. */
+static enum err_code
+decide(struct file_upload *u, struct err *e)
+{
+	struct info_head head;
+	enum err_code rc;
+
+	if (u->start != -1)
+		return ERR_OK;
+	rc = file_adopt_if_needed(u, e);
+	head = pending(u);
+	if (rc == ERR_OK && !file_same_head(&head, &u->head))
+		rc = file_set(u, &head, e);
+	file_see(u);
+	return rc;
+}
+
+enum err_code
+file_declare_length(struct upload *up, int64_t size, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+
+	assert(u->data_fd != -1);
+	if (size < up->info.offset)
+		return err_set(
+		    e, ERR_INVALID, "%s: more is there already", up->info.id);
+	up->info.size = size;
+	up->info.size_deferred = false;
+	return decide(u, e);
+}
+
+enum err_code
+file_set_expiry(struct upload *up, int64_t when, struct err *e)
+{
+	assert(file_upload_of(up)->data_fd != -1);
+	up->info.expires = when;
+	return decide(file_upload_of(up), e);
+}

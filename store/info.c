@@ -1,0 +1,555 @@
+/*
+ * info.c - the record of an upload: a head of fixed width, and JSON.
+ *
+ * JSON holds text, uploads come with bytes.  A string that is not UTF-8 is
+ * written twice: with U+FFFD in place of what is wrong, for tusd and people,
+ * and byte for byte in an object of its own ("Bytes", "MetaDataBytes"), where
+ * the character U+00xx stands for the byte xx.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "store/info.h"
+
+/* Where the values are in the head; see HEAD_FORMAT. */
+enum {
+	AT_OFFSET = 10,
+	AT_SIZE = 38,
+	AT_DEFERRED = 76,
+	AT_FINISHED = 93,
+	AT_HOLD = 121,
+	AT_EXPIRES = 152,
+	AT_BOOT = 181,
+	NUMBER_WIDTH = 20
+};
+
+#define HEAD_FORMAT                                                            \
+	"{\"Offset\":%20" PRId64 ",\"Size\":%20" PRId64                        \
+	",\"SizeIsDeferred\":%5s,\"Finished\":%20" PRId64                      \
+	",\"Hold\":%20" PRId64 ",\"Expires\":%20" PRId64 ",\"Boot\":\"%s\","
+
+void
+info_write_head(char *buf, const struct info_head *h)
+{
+	char line[INFO_HEAD + 1];
+
+	(void)snprintf(line, sizeof(line), HEAD_FORMAT, h->offset, h->size,
+	    h->size_deferred ? "true" : "false", h->finished, h->hold,
+	    h->expires, h->boot);
+	memcpy(buf, line, INFO_HEAD);
+}
+
+static int64_t
+number_at(const char *buf, size_t at)
+{
+	char digits[NUMBER_WIDTH + 1];
+
+	memcpy(digits, buf + at, NUMBER_WIDTH);
+	digits[NUMBER_WIDTH] = '\0';
+	return strtoll(digits, NULL, 10);
+}
+
+/* Take the values from their places, then see whether that is how they would
+ * have been written: no other test is as strict. */
+bool
+info_read_head(const char *buf, size_t len, struct info_head *h)
+{
+	char again[INFO_HEAD];
+
+	if (len < INFO_HEAD)
+		return false;
+	h->offset = number_at(buf, AT_OFFSET);
+	h->size = number_at(buf, AT_SIZE);
+	h->size_deferred = buf[AT_DEFERRED] == ' ';
+	h->finished = number_at(buf, AT_FINISHED);
+	h->hold = number_at(buf, AT_HOLD);
+	h->expires = number_at(buf, AT_EXPIRES);
+	memcpy(h->boot, buf + AT_BOOT, CLOCK_BOOT_ID_LEN);
+	h->boot[CLOCK_BOOT_ID_LEN] = '\0';
+	if (strspn(h->boot, "0123456789abcdef-") != CLOCK_BOOT_ID_LEN)
+		return false;
+	info_write_head(again, h);
+	return memcmp(buf, again, INFO_HEAD) == 0;
+}
+
+static bool
+makes_sense(const struct info_head *h)
+{
+	if (h->offset < 0 || h->size < 0 || h->finished < 0 || h->expires < 0 ||
+	    h->hold < -1)
+		return false;
+	return h->size_deferred || h->offset <= h->size;
+}
+
+/* --- text and bytes ------------------------------------------------------ */
+
+/* The length of the UTF-8 character at s, 0 if there is none. */
+static size_t
+utf8_char(const unsigned char *s, size_t left)
+{
+	unsigned char lowest = 0x80, highest = 0xbf;
+	size_t i, n;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	/* Overlong forms, surrogates, and what lies above U+10FFFF. */
+	if (s[0] == 0xe0)
+		lowest = 0xa0;
+	else if (s[0] == 0xed)
+		highest = 0x9f;
+	else if (s[0] == 0xf0)
+		lowest = 0x90;
+	else if (s[0] == 0xf4)
+		highest = 0x8f;
+	if (left < n || s[1] < lowest || s[1] > highest)
+		return 0;
+	for (i = 2; i < n; i++)
+		if (s[i] < 0x80 || s[i] > 0xbf)
+			return 0;
+	return n;
+}
+
+static bool
+is_utf8(const char *s, size_t len)
+{
+	size_t i, n;
+
+	for (i = 0; i < len; i += n)
+		if ((n = utf8_char((const unsigned char *)s + i, len - i)) == 0)
+			return false;
+	return true;
+}
+
+/* What people see: U+FFFD for every byte that belongs to no character. */
+static json_t *
+readable(struct arena *a, const char *s, size_t len)
+{
+	char *buf = arena_alloc(a, 3 * len + 1);
+	size_t i, n, at = 0;
+
+	for (i = 0; i < len; i += n) {
+		n = utf8_char((const unsigned char *)s + i, len - i);
+		if (n > 0) {
+			memcpy(buf + at, s + i, n);
+			at += n;
+		} else {
+			memcpy(buf + at, "\xef\xbf\xbd", 3);
+			at += 3;
+			n = 1;
+		}
+	}
+	return json_stringn(buf, at);
+}
+
+/* What we read again: the character U+00xx for the byte xx. */
+static json_t *
+exact(struct arena *a, const char *s, size_t len)
+{
+	char *buf = arena_alloc(a, 2 * len + 1);
+	size_t i, at = 0;
+
+	for (i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c >= 0x80) {
+			buf[at++] = (char)(0xc0 | c >> 6);
+			c = 0x80 | (c & 0x3f);
+		}
+		buf[at++] = (char)c;
+	}
+	return json_stringn(buf, at);
+}
+
+/* The bytes that exact() was given; NULL if it cannot have written this. */
+static const char *
+bytes_of(struct arena *a, const json_t *value, size_t *len)
+{
+	const char *s = json_string_value(value);
+	size_t i, n = json_string_length(value), at = 0;
+	char *buf = arena_alloc(a, n + 1);
+
+	for (i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c > 0xc3)
+			return NULL;
+		if (c >= 0x80)
+			c = (unsigned char)(c << 6 | (s[++i] & 0x3f));
+		buf[at++] = (char)c;
+	}
+	*len = at;
+	return buf;
+}
+
+/* Put a string into an object, and into another one if it is not text. */
+static int
+put_string(struct arena *a, json_t *text, json_t *bytes, const char *key,
+    const char *s, size_t len)
+{
+	if (is_utf8(s, len))
+		return json_object_set_new(text, key, json_stringn(s, len));
+	if (json_object_set_new(bytes, key, exact(a, s, len)) == -1)
+		return -1;
+	return json_object_set_new(text, key, readable(a, s, len));
+}
+
+/* The reverse; *s is NULL if there is no such string.  False if damaged. */
+static bool
+get_string(struct arena *a, const json_t *text, const json_t *bytes,
+    const char *key, const char **s, size_t *len)
+{
+	const json_t *value = json_object_get(bytes, key);
+
+	*s = NULL;
+	*len = 0;
+	if (json_is_string(value)) {
+		*s = bytes_of(a, value, len);
+		return *s != NULL;
+	}
+	value = json_object_get(text, key);
+	if (json_is_string(value)) {
+		*len = json_string_length(value);
+		*s = arena_memdup(a, json_string_value(value), *len);
+	}
+	return value == NULL || json_is_string(value) || json_is_null(value);
+}
+
+static bool
+get_cstring(
+    struct arena *a, const json_t *root, const char *key, const char **s)
+{
+	size_t len;
+
+	return get_string(
+		   a, root, json_object_get(root, "Bytes"), key, s, &len) &&
+	    (*s == NULL || strlen(*s) == len);
+}
+
+/* --- reading ------------------------------------------------------------- */
+
+static bool
+get_number(const json_t *root, const char *key, int64_t *number)
+{
+	const json_t *value = json_object_get(root, key);
+
+	*number = (int64_t)json_integer_value(value);
+	return (value == NULL || json_is_integer(value)) && *number >= 0;
+}
+
+static bool
+get_flag(const json_t *root, const char *key, bool *flag)
+{
+	const json_t *value = json_object_get(root, key);
+
+	*flag = json_is_true(value);
+	return value == NULL || json_is_boolean(value);
+}
+
+static bool
+get_metadata(struct arena *a, const json_t *root, const struct pair **pairs)
+{
+	json_t *text = json_object_get(root, "MetaData");
+	const json_t *bytes = json_object_get(root, "MetaDataBytes");
+	struct pair *first = NULL, **end = &first;
+	const char *key;
+	json_t *value;
+
+	if (text != NULL && !json_is_object(text) && !json_is_null(text))
+		return false;
+	json_object_foreach(text, key, value)
+	{
+		*end = arena_alloc(a, sizeof(**end));
+		(*end)->key = arena_strdup(a, key);
+		if (!get_string(a, text, bytes, key, &(*end)->value,
+			&(*end)->value_len) ||
+		    (*end)->value == NULL)
+			return false;
+		end = &(*end)->next;
+	}
+	*pairs = first;
+	return true;
+}
+
+static bool
+get_parts(struct arena *a, const json_t *root, const char *const **parts)
+{
+	const json_t *list = json_object_get(root, "PartialUploads");
+	size_t i, n = json_array_size(list);
+	const char **ids;
+
+	*parts = NULL;
+	if (list == NULL || json_is_null(list))
+		return true;
+	if (!json_is_array(list))
+		return false;
+	ids = arena_alloc(a, (n + 1) * sizeof(*ids));
+	for (i = 0; i < n; i++) {
+		ids[i] =
+		    arena_strdup(a, json_string_value(json_array_get(list, i)));
+		if (ids[i] == NULL)
+			return false;
+	}
+	*parts = ids;
+	return true;
+}
+
+/* Could this key have come in a header? */
+static bool
+is_key(const char *s)
+{
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++)
+		if (*s < 0x21 || *s > 0x7e || *s == ',')
+			return false;
+	return true;
+}
+
+static size_t
+encode_base64(char *to, const char *bytes, size_t len)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *v = (const unsigned char *)bytes;
+	size_t i, at = 0;
+	unsigned n;
+
+	for (i = 0; i < len; i += 3) {
+		n = (unsigned)v[i] << 16;
+		n |= i + 1 < len ? (unsigned)v[i + 1] << 8 : 0;
+		n |= i + 2 < len ? v[i + 2] : 0;
+		to[at++] = digits[n >> 18];
+		to[at++] = digits[n >> 12 & 63];
+		to[at++] = i + 1 < len ? digits[n >> 6 & 63] : '=';
+		to[at++] = i + 2 < len ? digits[n & 63] : '=';
+	}
+	return at;
+}
+
+/* A header value for metadata that came without one. */
+static const char *
+encode_metadata(struct arena *a, const struct pair *pairs)
+{
+	const struct pair *p;
+	size_t room = 1, at = 0;
+	char *raw;
+
+	for (p = pairs; p != NULL; p = p->next)
+		room += strlen(p->key) + 2 + (p->value_len + 2) / 3 * 4;
+	raw = arena_alloc(a, room);
+	for (p = pairs; p != NULL; p = p->next) {
+		if (!is_key(p->key))
+			continue;
+		if (at > 0)
+			raw[at++] = ',';
+		memcpy(raw + at, p->key, strlen(p->key));
+		at += strlen(p->key);
+		if (p->value_len > 0)
+			raw[at++] = ' ';
+		at += encode_base64(raw + at, p->value, p->value_len);
+	}
+	return at > 0 ? raw : NULL;
+}
+
+/* What never changes. */
+static bool
+read_keys(
+    struct arena *a, const json_t *root, const char *id, struct file_info *info)
+{
+	info->id = json_string_value(json_object_get(root, "ID"));
+	if (info->id == NULL || strcmp(info->id, id) != 0)
+		return false;
+	info->id = arena_strdup(a, id);
+	if (!get_metadata(a, root, &info->metadata) ||
+	    !get_cstring(a, root, "MetadataRaw", &info->metadata_raw) ||
+	    !get_flag(root, "IsPartial", &info->is_partial) ||
+	    !get_flag(root, "IsFinal", &info->is_final) ||
+	    !get_parts(a, root, &info->parts) ||
+	    !get_cstring(a, root, "ConcatRaw", &info->concat_raw) ||
+	    !get_cstring(a, root, "Owner", &info->owner) ||
+	    !get_number(root, "Created", &info->created))
+		return false;
+	if (info->owner != NULL && *info->owner == '\0')
+		info->owner = NULL;
+	return true;
+}
+
+/* The watermark of a foreign record means nothing to us. */
+static bool
+read_foreign(
+    struct arena *a, const json_t *root, const char *id, struct info_record *r)
+{
+	struct info_head *h = &r->head;
+
+	r->foreign = true;
+	*h = (struct info_head){ .hold = -1, .boot = INFO_NO_BOOT };
+	if (!get_number(root, "Size", &h->size) ||
+	    !get_flag(root, "SizeIsDeferred", &h->size_deferred) ||
+	    !read_keys(a, root, id, &r->info))
+		return false;
+	if (!h->size_deferred && json_object_get(root, "Size") == NULL)
+		return false;
+	if (h->size_deferred)
+		h->size = 0;
+	if (r->info.metadata_raw == NULL)
+		r->info.metadata_raw = encode_metadata(a, r->info.metadata);
+	return true;
+}
+
+static bool
+is_blank(const char *buf, size_t len)
+{
+	return len == 0 ||
+	    (buf[0] == '\0' && memcmp(buf, buf + 1, len - 1) == 0);
+}
+
+enum err_code
+info_parse(char *buf, size_t len, const char *id, struct arena *a,
+    struct info_record *r, struct err *e)
+{
+	size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+	json_error_t why;
+	json_t *root;
+	bool is_good;
+
+	memset(r, 0, sizeof(*r));
+	if (is_blank(buf, len))
+		return err_set(e, ERR_NOT_FOUND, "%s.info: empty", id);
+	if (info_read_head(buf, len, &r->head)) {
+		/* The comma that ends the head begins the rest. */
+		buf[INFO_HEAD - 1] = '{';
+		root = json_loadb(
+		    buf + INFO_HEAD - 1, len - INFO_HEAD + 1, flags, &why);
+		is_good =
+		    makes_sense(&r->head) && read_keys(a, root, id, &r->info);
+	} else {
+		root = json_loadb(buf, len, flags, &why);
+		is_good = read_foreign(a, root, id, r);
+	}
+	json_decref(root);
+	if (!is_good)
+		return err_set(e, ERR_CORRUPT, "%s.info: damaged%s%s", id,
+		    root == NULL ? ": " : "", root == NULL ? why.text : "");
+	r->info.size = r->head.size;
+	r->info.size_deferred = r->head.size_deferred;
+	r->info.expires = r->head.expires;
+	r->info.finished = r->head.finished;
+	return ERR_OK;
+}
+
+/* --- writing ------------------------------------------------------------- */
+
+static int
+put_pairs(struct arena *a, json_t *text, json_t *bytes, const struct pair *p)
+{
+	for (; p != NULL; p = p->next)
+		if (json_object_get(text, p->key) != NULL ||
+		    put_string(
+			a, text, bytes, p->key, p->value, p->value_len) == -1)
+			return -1;
+	return 0;
+}
+
+static json_t *
+make_parts(const char *const *parts)
+{
+	json_t *list;
+
+	if (parts == NULL)
+		return json_null();
+	for (list = json_array(); *parts != NULL; parts++)
+		(void)json_array_append_new(list, json_string(*parts));
+	return list;
+}
+
+/* An optional string. */
+static int
+put_cstring(struct arena *a, json_t *root, json_t *bytes, const char *key,
+    const char *s)
+{
+	if (s == NULL)
+		return 0;
+	return put_string(a, root, bytes, key, s, strlen(s));
+}
+
+/* An object that is left out if there is nothing in it. */
+static int
+put_filled(json_t *root, const char *key, json_t *object)
+{
+	if (json_object_size(object) > 0)
+		return json_object_set(root, key, object);
+	return 0;
+}
+
+static bool
+put_keys(struct arena *a, const struct file_info *info, json_t *root)
+{
+	json_t *bytes = json_object(), *meta = json_object();
+	json_t *meta_bytes = json_object(), *storage = json_object();
+	const char *owner = info->owner != NULL ? info->owner : "";
+	bool is_good =
+	    json_object_set_new(root, "ID", json_string(info->id)) == 0 &&
+	    put_pairs(a, meta, meta_bytes, info->metadata) == 0 &&
+	    json_object_set(root, "MetaData", meta) == 0 &&
+	    put_filled(root, "MetaDataBytes", meta_bytes) == 0 &&
+	    put_cstring(a, root, bytes, "MetadataRaw", info->metadata_raw) ==
+		0 &&
+	    json_object_set_new(
+		root, "IsPartial", json_boolean(info->is_partial)) == 0 &&
+	    json_object_set_new(
+		root, "IsFinal", json_boolean(info->is_final)) == 0 &&
+	    json_object_set_new(
+		root, "PartialUploads", make_parts(info->parts)) == 0 &&
+	    put_cstring(a, root, bytes, "ConcatRaw", info->concat_raw) == 0 &&
+	    put_cstring(a, root, bytes, "Owner", owner) == 0 &&
+	    json_object_set_new(root, "Created", json_integer(info->created)) ==
+		0 &&
+	    put_pairs(a, storage, bytes, info->storage) == 0 &&
+	    json_object_set(root, "Storage", storage) == 0 &&
+	    put_filled(root, "Bytes", bytes) == 0;
+
+	json_decref(bytes);
+	json_decref(meta);
+	json_decref(meta_bytes);
+	json_decref(storage);
+	return is_good;
+}
+
+enum err_code
+info_format(const struct info_record *r, struct arena *a, const char **text,
+    size_t *len, struct err *e)
+{
+	json_t *root = json_object();
+	size_t room = 2048, n = 0;
+	char *buf = NULL;
+
+	if (put_keys(a, &r->info, root)) {
+		/* The rest goes behind the head, its brace over the comma. */
+		do {
+			room = n > 0 ? n : room;
+			buf = arena_alloc(a, INFO_HEAD - 1 + room);
+			n = json_dumpb(root, buf + INFO_HEAD - 1, room,
+			    JSON_COMPACT | JSON_PRESERVE_ORDER);
+		} while (n > room && n <= INFO_MAX);
+	}
+	json_decref(root);
+	if (n == 0)
+		return err_set(e, ERR_INVALID,
+		    "%s: a key is not text or comes twice", r->info.id);
+	*len = INFO_HEAD - 1 + n;
+	if (*len > INFO_MAX)
+		return err_set(e, ERR_INVALID,
+		    "%s.info: %zu bytes are too many", r->info.id, *len);
+	info_write_head(buf, &r->head);
+	*text = buf;
+	return ERR_OK;
+}

@@ -1,0 +1,81 @@
+/*
+ * info.h - the record of an upload, the text in ID.info.
+ *
+ * One JSON object in tusd's vocabulary.  It begins with a head of fixed width
+ * that holds all that ever changes, so that a change is one write of
+ * INFO_HEAD bytes at offset 0; what follows is written once.
+ *
+ * A record of another program has no such head ("foreign").  It is read as
+ * plain JSON, and gets a head when somebody writes to the upload.
+ */
+#ifndef STORE_INFO_H
+#define STORE_INFO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "store/store.h"
+
+#define INFO_HEAD 219
+
+/* Longer records are refused when they are made, and damaged when found. */
+#define INFO_MAX 65536
+
+/* Boot of an upload whose watermark nobody keeps. */
+#define INFO_NO_BOOT "------------------------------------"
+
+struct info_head {
+	/* The watermark: bytes below it survived a flush. */
+	int64_t offset;
+
+	/* 0 while deferred. */
+	int64_t size;
+	bool size_deferred;
+
+	/* Seconds since the epoch, 0 is not yet and never. */
+	int64_t finished;
+	int64_t expires;
+
+	/* Where bytes on probation begin, -1 if there are none. */
+	int64_t hold;
+
+	/* The boot in which the upload was last written. */
+	char boot[CLOCK_BOOT_ID_LEN + 1];
+};
+
+/* What a record says.  foreign: it had no head, and this one is made up. */
+struct info_record {
+	struct info_head head;
+	bool foreign;
+	struct file_info info;
+};
+
+/* Exactly INFO_HEAD bytes, no NUL. */
+void info_write_head(char *buf, const struct info_head *);
+
+/* False unless every byte is as info_write_head() would write it. */
+bool info_read_head(const char *buf, size_t len, struct info_head *);
+
+/*
+ * Read a whole record of the upload id; buf is scratch afterwards.  Strings
+ * come from the arena; info.offset and info.storage are left alone, for only
+ * the store knows them.  ERR_NOT_FOUND if there is nothing in the file, or
+ * nothing but NUL bytes: a creation that did not survive a power loss.
+ * ERR_CORRUPT for all else that makes no sense.
+ */
+MUST_CHECK enum err_code info_parse(char *buf, size_t len, const char *id,
+    struct arena *, struct info_record *, struct err *);
+
+/*
+ * The text of a record, for any bytes in its strings.  An owner "" comes back
+ * as nobody.  ERR_INVALID if it would be longer than INFO_MAX, or if a key of
+ * the metadata is not UTF-8.
+ */
+MUST_CHECK enum err_code info_format(const struct info_record *, struct arena *,
+    const char **text, size_t *len, struct err *);
+
+#endif

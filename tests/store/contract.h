@@ -1,0 +1,41 @@
+/*
+ * contract.h - what every store must do, written once for all of them.
+ */
+#ifndef TESTS_STORE_CONTRACT_H
+#define TESTS_STORE_CONTRACT_H
+
+#include <stdbool.h>
+
+#include "store/store.h"
+
+/* A store under test, in a place of its own. */
+struct place {
+	struct conf *conf;
+	struct data_store *ds;
+	struct arena *a;
+	struct err e;
+
+	/* Empty for a store without a directory. */
+	char dir[64];
+};
+
+/* How to come to one. */
+struct variant {
+	const char *name;
+	const char *type;
+	const char *durability;
+
+	/* Without the capabilities that a store may lack. */
+	bool bare;
+};
+
+void place_open(struct place *, const struct variant *);
+void place_close(struct place *);
+
+/* Close and open the store, as another process would. */
+void place_reopen(struct place *, const struct variant *);
+
+/* Run every promise over one store; the number of failures. */
+int contract_run(const struct variant *);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * place.c - a store in a directory of its own.
+ */
+#include "config.h"
+
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "tests/store/contract.h"
+
+static void
+open_store(struct place *p, const struct variant *v)
+{
+	enum err_code rc = store_open(p->conf, &p->ds, &p->e);
+
+	if (rc != ERR_OK)
+		fail_msg("%s", p->e.text);
+	if (!v->bare)
+		return;
+	p->ds->terminater = NULL;
+	p->ds->finisher = NULL;
+	p->ds->reader = NULL;
+	p->ds->concater = NULL;
+	p->ds->length_declarer = NULL;
+	p->ds->expirer = NULL;
+	p->ds->keeper = NULL;
+}
+
+void
+place_open(struct place *p, const struct variant *v)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)snprintf(p->dir, sizeof(p->dir), "%.30s/tus-store-XXXXXX",
+	    tmp != NULL ? tmp : "/tmp");
+	assert_non_null(mkdtemp(p->dir));
+	p->a = arena_new();
+	p->conf = conf_new();
+	assert_int_equal(
+	    conf_set(p->conf, "store.type", v->type, &p->e), ERR_OK);
+	assert_int_equal(
+	    conf_set(p->conf, "store.path", p->dir, &p->e), ERR_OK);
+	assert_int_equal(
+	    conf_set(p->conf, "store.min_free", "0", &p->e), ERR_OK);
+	assert_int_equal(
+	    conf_set(p->conf, "store.durability",
+		v->durability != NULL ? v->durability : "data", &p->e),
+	    ERR_OK);
+	open_store(p, v);
+}
+
+void
+place_reopen(struct place *p, const struct variant *v)
+{
+	p->ds->core->shutdown(p->ds);
+	open_store(p, v);
+}
+
+static void
+remove_all(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	int fd;
+
+	assert_non_null(dir);
+	fd = dirfd(dir);
+	while ((entry = readdir(dir)) != NULL)
+		if (unlinkat(fd, entry->d_name, 0) == -1)
+			(void)unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+	(void)closedir(dir);
+	assert_int_equal(rmdir(path), 0);
+}
+
+void
+place_close(struct place *p)
+{
+	p->ds->core->shutdown(p->ds);
+	remove_all(p->dir);
+	arena_free(p->a);
+	conf_free(p->conf);
+}
