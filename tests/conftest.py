@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib import rig
+from lib import fronts, rig  # noqa: F401 (fronts makes itself known)
 
 
 @pytest.fixture

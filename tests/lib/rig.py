@@ -109,10 +109,30 @@ def snippet(path, replacements):
     return text
 
 
+def certificate(folder):
+    """A key, a self-signed certificate for 127.0.0.1, and both in one."""
+    key, cert, both = (folder / f"tls.{x}" for x in ("key", "crt", "pem"))
+    if not both.exists():
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
+             "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+             "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+            check=True, capture_output=True)
+        both.write_bytes(key.read_bytes() + cert.read_bytes())
+        for path in (key, cert, both):
+            path.chmod(0o644)
+    return key, cert, both
+
+
 class Nginx:
     """nginx as packaged, in the foreground, everything below one folder."""
 
     program = "nginx"
+    # Where uploads are created; whether the web server starts the program;
+    # whether others than who starts it must be able to get at its folder.
+    base = "/files"
+    runs_app = False
+    public = False
 
     def start(self, server):
         home = server.dir / "nginx"
@@ -133,6 +153,13 @@ class Nginx:
             ("client_body", "fastcgi", "proxy", "scgi", "uwsgi"))
         root = f"root {server.page};" if server.page else ""
         user = "user root;" if os.geteuid() == 0 else ""
+        tls = ""
+        if server.tls_port:
+            key, cert, _ = certificate(server.dir)
+            tls = f"""
+                    listen 127.0.0.1:{server.tls_port} ssl http2;
+                    ssl_certificate {cert};
+                    ssl_certificate_key {key};"""
         return f"""
             daemon off; {user} worker_processes 1;
             pid {home}/nginx.pid; error_log {home}/error.log info;
@@ -144,7 +171,7 @@ class Nginx:
                          text/javascript js; image/svg+xml svg; }}
                 {server.http_extra}
                 server {{
-                    listen 127.0.0.1:{server.port};
+                    listen 127.0.0.1:{server.port};{tls}
                     {root}
                     include {home}/tusfcgi.conf;
                     {server.extra}
@@ -162,14 +189,20 @@ class Server:
     """tusfcgi and a web server in front of it."""
 
     def __init__(self, folder, front_end="nginx", config=None, args=(),
-                 page=None, replace=None, extra="", http_extra="", env=None):
+                 page=None, replace=None, extra="", http_extra="", env=None,
+                 tls=False):
         """config: nested dict of tusfcgi.conf; args: more of tusfcgi's own;
         page: a folder of static files for /; replace: more replacements in
         the snippet; extra: more of the web server's configuration, inside
-        its server block; env: more of the program's environment."""
-        self.dir = Path(tempfile.mkdtemp(prefix="server-", dir=folder))
-        self.dir.chmod(0o755)
+        its server block; env: more of the program's environment; tls: also
+        listen for HTTPS, on tls_port."""
         self.front_end = FRONT_ENDS[front_end]()
+        self.is_public = self.front_end.public and os.geteuid() == 0
+        self.dir = Path(tempfile.mkdtemp(
+            prefix="tusfcgi-" if self.is_public else "server-",
+            dir="/tmp" if self.is_public else folder))
+        self.dir.chmod(0o755)
+        self.texts = {}
         self.page = page
         self.replace = replace or {}
         self.extra = extra
@@ -178,6 +211,7 @@ class Server:
         self.env = {**os.environ, **(env or {})}
         self.uploads = self.dir / "uploads"
         self.uploads.mkdir()
+        self.own(self.uploads)
         self.log_path = self.dir / "tusfcgi.log"
         self.front_log_path = self.dir / "front.log"
         self.socket = self.dir / "tusfcgi.sock"
@@ -190,13 +224,24 @@ class Server:
         self.app = None
         self.front = None
         self.port = None
+        self.wants_tls = tls
+        self.tls_port = None
 
     def configure(self, config):
         """Writes tusfcgi.conf; running programs are not told."""
         base = {"store": {"path": str(self.uploads), "min_free": "1M"},
-                "pool": {"listen": str(self.socket)},
                 "log": {"level": "debug"}}
+        if not self.front_end.runs_app:
+            base["pool"] = {"listen": str(self.socket)}
+        if self.is_public:
+            base["pool"] = {**base.get("pool", {}), "mode": "0666"}
+        self.config = config
         self.config_path.write_text(libconfig(merge(base, config)))
+
+    def own(self, path):
+        """Gives what was made to the user that will write there."""
+        if self.is_public and self.front_end.runs_app:
+            shutil.chown(path, self.front_end.user())
 
     @property
     def origin(self):
@@ -204,12 +249,22 @@ class Server:
 
     @property
     def url(self):
-        return f"{self.origin}/files/"
+        return f"{self.origin}{self.base}/"
+
+    @property
+    def base(self):
+        return self.front_end.base
 
     def log(self):
-        return self.log_path.read_text(errors="replace")
+        """What the program says; the web server's log if it runs it."""
+        if self.front_end.runs_app:
+            return self.front_log()
+        return self.texts.get("log") or self.log_path.read_text(
+            errors="replace")
 
     def front_log(self):
+        if "front" in self.texts:
+            return self.texts["front"]
         logs = [self.front_log_path] + sorted(self.dir.glob("*/error.log"))
         return "".join(p.read_text(errors="replace")
                        for p in logs if p.exists())
@@ -219,6 +274,8 @@ class Server:
         self.start_front()
 
     def start_app(self):
+        if self.front_end.runs_app:
+            return
         argv = [program(), "-c", str(self.config_path)] + self.args
         self.app = spawn(argv, self.log_path, cwd=self.dir, env=self.env)
 
@@ -233,7 +290,9 @@ class Server:
         """Somebody may take the port before we do: then try another."""
         again = self.port is not None
         for _ in range(5):
-            self.port = self.port if again else free_port()
+            if not again:
+                self.port = free_port()
+                self.tls_port = free_port() if self.wants_tls else None
             self.front = self.front_end.start(self)
             try:
                 wait_for(self.front_is_ready, self.front_end.program)
@@ -265,10 +324,17 @@ class Server:
         self.stop_app()
         if self.short_dir:
             shutil.rmtree(self.short_dir, ignore_errors=True)
+        if self.is_public:
+            self.texts = {"front": self.front_log()}
+            if self.log_path.exists():
+                self.texts["log"] = self.log_path.read_text(errors="replace")
+            shutil.rmtree(self.dir, ignore_errors=True)
 
     def check_logs(self):
         """No sanitizer may have complained."""
-        text = self.log() if self.log_path.exists() else ""
+        text = self.front_log() + self.texts.get("log", "")
+        if self.log_path.exists():
+            text += self.log_path.read_text(errors="replace")
         assert not SANITIZER.search(text), text[-20000:]
 
 
