@@ -73,9 +73,9 @@ function makeRow(t) {
 	};
 
 	fillBadge(row, t);
-	on("pause", "Pause", () => keepFocus(row, "resume", () => t.pause()));
-	on("resume", "Resume", () => keepFocus(row, "pause", () => t.queue()));
-	on("retry", "Try again", () => keepFocus(row, "pause", () => t.queue()));
+	on("pause", "Pause", () => keepFocus(t, "resume", () => t.pause()));
+	on("resume", "Resume", () => keepFocus(t, "pause", () => t.queue()));
+	on("retry", "Try again", () => keepFocus(t, "pause", () => t.queue()));
 	on("cancel", "Cancel", () => cancel(t));
 	row.querySelector(".bar").setAttribute("aria-label", `Progress of ${t.name}`);
 	const choose = row.querySelector(".choose input");
@@ -96,13 +96,10 @@ function fillBadge(row, { name, type }) {
 }
 
 /** The button that was pressed goes away: its opposite takes the focus. */
-function keepFocus(row, next, action) {
+function keepFocus(t, next, action) {
 	action();
-	const button = row.querySelector(`.${next}`);
-	if (button.offsetParent)
-		button.focus();
-	else
-		row.querySelector(".cancel").focus();
+	showRow(t);
+	rows.get(t).querySelector(`.${next}`).focus();
 }
 
 function showRow(t) {
@@ -116,7 +113,7 @@ function showRow(t) {
 	bar.firstElementChild.style.width = `${t.size ? t.sent / t.size * 100 : 0}%`;
 	row.querySelector(".state").textContent = stateText(t);
 	row.querySelector(".percent").textContent =
-		t.state === "waiting" && !t.sent ? "" : `${percent} %`;
+		knowsProgress(t) ? `${percent} %` : "";
 }
 
 function showSummary() {
@@ -138,6 +135,8 @@ function showSummary() {
 	document.title = moving.length ? `${percentOf(sent, size)} % · Uploads` : "Uploads";
 }
 
+/** After a failure nobody knows how much arrived, until the server is asked. */
+const knowsProgress = (t) => t.state !== "retrying" && (t.state !== "waiting" || t.sent);
 const isOnItsWay = (t) => t.state !== "missing" && t.state !== "failed";
 const isRunning = (t) => ["waiting", "sending", "retrying", "offline"].includes(t.state);
 

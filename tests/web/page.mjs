@@ -1,0 +1,242 @@
+// Drives the upload page with a browser:  node page.mjs SCENE JOB
+//
+// JOB is a JSON object: url of the page, chromium, profile (a fresh folder),
+// files (paths), and shots (a folder for pictures, or nothing).  A scene throws
+// when the page does not do what it promises; the last line printed is a JSON
+// object with what the Python side checks.
+
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const [scene, job] = [process.argv[2], JSON.parse(process.argv[3])];
+const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+	"--disable-background-networking", "--disable-component-update", "--disable-sync",
+	"--disable-dev-shm-usage"];
+const phone = { viewport: { width: 360, height: 780 }, isMobile: true, hasTouch: true };
+const desktop = { viewport: { width: 1100, height: 860 } };
+const soon = 20000;
+
+async function open(options = {}) {
+	const context = await chromium.launchPersistentContext(job.profile, {
+		executablePath: job.chromium, headless: true, args: flags,
+		...desktop, ...options });
+	const page = context.pages()[0];
+	page.setDefaultTimeout(soon);
+	page.on("pageerror", (error) => {
+		throw error;
+	});
+	page.on("dialog", (dialog) => dialog.accept());
+	await page.goto(job.url);
+	return page;
+}
+
+async function shot(page, name) {
+	if (job.shots)
+		await page.screenshot({ path: `${job.shots}/${name}.png`, fullPage: true });
+}
+
+/** Bytes per second for what the page sends; 0 lifts the limit. */
+async function throttle(page, rate) {
+	const session = await page.context().newCDPSession(page);
+	await session.send("Network.enable");
+	await session.send("Network.emulateNetworkConditions", {
+		offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: rate || -1 });
+}
+
+const choose = (page, ...files) => page.setInputFiles("#files", files);
+const row = (page, n) => page.locator("#current-list > li").nth(n);
+const waitState = (page, n, state) =>
+	page.waitForSelector(`#current-list > li:nth-child(${n + 1})[data-state=${state}]`);
+const waitFinished = (page, n) =>
+	page.waitForSelector(`#done-list > li:nth-child(${n})`, { timeout: 4 * soon });
+const percent = async (page, n) =>
+	Number(await row(page, n).locator(".bar").getAttribute("aria-valuenow"));
+
+async function waitPercent(page, n, atLeast) {
+	await page.waitForFunction(([n, atLeast]) => {
+		const bar = document.querySelectorAll("#current-list .bar")[n];
+		return bar && Number(bar.getAttribute("aria-valuenow")) >= atLeast;
+	}, [n, atLeast]);
+}
+
+/** The URLs of what is finished, newest first. */
+const links = (page) => page.$$eval("#done-list .download", (all) => all.map((a) => a.href));
+
+const scenes = {
+	async upload() {
+		const page = await open();
+		await shot(page, "empty");
+		await choose(page, ...job.files);
+		await waitFinished(page, job.files.length);
+		await page.waitForSelector("#done-list .download:not([hidden])");
+		await shot(page, "done");
+		assert.equal(await row(page, 0).count(), 0, "the list is empty");
+		const result = { links: await links(page) };
+		const [download] = await Promise.all([
+			page.waitForEvent("download"), page.click("#done-list .download >> nth=0")]);
+		result.name = download.suggestedFilename();
+		await page.reload();
+		await waitFinished(page, job.files.length);
+		await page.click("#done-list .remove >> nth=0");
+		await page.waitForFunction((n) =>
+			document.querySelectorAll("#done-list > li").length === n, job.files.length - 1);
+		return result;
+	},
+
+	async drop() {
+		const page = await open();
+		const data = await page.evaluateHandle(() => {
+			const data = new DataTransfer();
+			data.items.add(new File(["dropped"], "dropped.txt", { type: "text/plain" }));
+			return data;
+		});
+		await page.dispatchEvent("body", "dragenter", { dataTransfer: data });
+		assert(await page.$("body.dragging"), "the page shows where to drop");
+		await page.dispatchEvent("body", "drop", { dataTransfer: data });
+		await waitFinished(page, 1);
+		assert(!await page.$("body.dragging"), "and is back to normal");
+		return { links: await links(page) };
+	},
+
+	async resume() {
+		const page = await open();
+		let sent = 0;
+		page.on("request", (request) => {
+			if (request.method() === "HEAD")
+				sent++;
+		});
+		await throttle(page, 3e6);
+		await choose(page, job.files[0]);
+		await waitPercent(page, 0, 10);
+		await shot(page, "uploading");
+		await row(page, 0).locator(".pause").click();
+		await waitState(page, 0, "paused");
+		const paused = await percent(page, 0);
+		await page.waitForTimeout(800);
+		assert.equal(await percent(page, 0), paused, "paused is paused");
+		await shot(page, "paused");
+		await row(page, 0).locator(".resume").click();
+		await waitPercent(page, 0, paused + 10);
+		const before = await percent(page, 0);
+		await page.reload();
+		await waitState(page, 0, "missing");
+		await waitPercent(page, 0, Math.max(1, before - 8));
+		const kept = await percent(page, 0);
+		await shot(page, "reloaded");
+		await throttle(page, 0);
+		await row(page, 0).locator(".choose input").setInputFiles(job.files[0]);
+		await waitFinished(page, 1);
+		await page.reload();
+		await page.waitForTimeout(300);
+		assert.equal(await row(page, 0).count(), 0, "nothing is left to resume");
+		return { links: await links(page), before, kept, heads: sent };
+	},
+
+	async otherFile() {
+		const page = await open();
+		await throttle(page, 3e6);
+		await choose(page, job.files[0]);
+		await waitPercent(page, 0, 5);
+		await page.reload();
+		await waitState(page, 0, "missing");
+		await row(page, 0).locator(".choose input").setInputFiles(job.files[1]);
+		await page.waitForSelector("#notice:not([hidden])");
+		assert.match(await page.textContent("#notice"), /not the file that was begun/);
+		await row(page, 0).locator(".cancel").click();
+		await page.waitForSelector("#current", { state: "hidden" });
+		await page.waitForTimeout(500);
+		await page.reload();
+		await page.waitForTimeout(500);
+		assert.equal(await row(page, 0).count(), 0, "cancelled is forgotten");
+		return {};
+	},
+
+	async tooLarge() {
+		const page = await open();
+		await page.waitForFunction(() =>
+			/Up to 1\.0 MB/.test(document.getElementById("drop-hint").textContent));
+		await choose(page, ...job.files);
+		await page.waitForSelector("#notice:not([hidden])");
+		assert.match(await page.textContent("#notice"), /larger than 1\.0 MB/);
+		await waitFinished(page, 1);
+		return { links: await links(page) };
+	},
+
+	async outage() {
+		const page = await open();
+		await throttle(page, 3e6);
+		await choose(page, job.files[0]);
+		await waitPercent(page, 0, 10);
+		console.log("stop");
+		await waitState(page, 0, "retrying");
+		await shot(page, "retrying");
+		console.log("start");
+		await throttle(page, 0);
+		await waitFinished(page, 1);
+		return { links: await links(page) };
+	},
+
+	async refused() {
+		const page = await open();
+		await choose(page, job.files[0]);
+		await waitState(page, 0, "failed");
+		await page.waitForTimeout(100);
+		await shot(page, "error");
+		return { text: await row(page, 0).locator(".state").textContent() };
+	},
+
+	async keyboard() {
+		const page = await open();
+		await throttle(page, 1e6);
+		await choose(page, ...job.files);
+		await waitState(page, 0, "sending");
+		const seen = [];
+		for (let n = 0; n < 12; n++) {
+			await page.keyboard.press("Tab");
+			seen.push(await page.evaluate(() => {
+				const at = document.activeElement;
+				return at.getAttribute("aria-label") || at.textContent.trim() || at.id;
+			}));
+		}
+		await row(page, 0).locator(".pause").focus();
+		await page.keyboard.press("Enter");
+		await waitState(page, 0, "paused");
+		assert.equal(await page.evaluate(() => document.activeElement.title), "Resume",
+			"the focus moves to the opposite button");
+		await page.keyboard.press("Space");
+		await page.waitForSelector("#current-list > li:not([data-state=paused])");
+		const nameless = await page.$$eval("button, a, input", (all) => all.filter((e) =>
+			e.offsetParent && !e.getAttribute("aria-label") && !e.textContent.trim() &&
+			!e.closest("label")?.textContent.trim()).map((e) => e.outerHTML));
+		assert.deepEqual(nameless, [], "every control has a name");
+		return { seen };
+	},
+
+	async phone() {
+		const page = await open({ ...phone, colorScheme: "dark" });
+		await throttle(page, 1e6);
+		await choose(page, ...job.files);
+		await waitState(page, 0, "sending");
+		await page.waitForTimeout(1500);
+		await shot(page, "phone");
+		const [wide, dark] = await page.evaluate(() => [
+			document.documentElement.scrollWidth - innerWidth,
+			document.documentElement.dataset.theme]);
+		assert.equal(wide, 0, "nothing sticks out");
+		assert.equal(dark, "dark", "the system's colours are followed");
+		await page.click("#theme");
+		await page.reload();
+		assert.equal(await page.evaluate(() => document.documentElement.dataset.theme),
+			"light", "the choice is remembered");
+		return {};
+	},
+};
+
+try {
+	const result = await scenes[scene]();
+	console.log(JSON.stringify(result));
+	process.exit(0);
+} catch (error) {
+	console.error(error);
+	process.exit(1);
+}

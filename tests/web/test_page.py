@@ -1,0 +1,142 @@
+"""The upload page in a real browser, see page.mjs.
+
+TUSFCGI_SHOTS=FOLDER keeps pictures.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from lib import clients, rig
+
+clients.need_tus_js()
+
+CHROMIUM = rig.have("chromium") or rig.have("chromium-browser")
+if not CHROMIUM:
+    pytest.skip("no chromium", allow_module_level=True)
+if not (clients.WEB / "node_modules" / "playwright-core").is_dir():
+    pytest.skip("no playwright-core: npm ci in tests/web",
+                allow_module_level=True)
+
+MB = 1000 * 1000
+SHOTS = os.environ.get("TUSFCGI_SHOTS", "")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page as an administrator installs it."""
+    folder = tmp_path_factory.mktemp("page")
+    run = subprocess.run([rig.TREE / "etc" / "page" / "install", folder],
+                         capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        pytest.skip(f"etc/page/install: {run.stderr.strip()[-200:]}")
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path):
+    return clients.make_file(tmp_path / "small.pdf", 300000)
+
+
+@pytest.fixture
+def big(tmp_path):
+    return clients.make_file(tmp_path / "Lake at dawn.mov", 12 * MB)
+
+
+def play(scene, one, tmp_path, *files, while_it_runs=None):
+    """Runs a scene; its last line, or an assertion with what it said."""
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    job = {"url": one.origin + "/", "chromium": CHROMIUM, "shots": SHOTS,
+           "profile": str(profile), "files": [str(f) for f in files]}
+    with subprocess.Popen(
+            ["node", str(clients.WEB / "page.mjs"), scene, json.dumps(job)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "HOME": str(tmp_path)}) as run:
+        try:
+            last = ""
+            for line in run.stdout:
+                last = line.strip()
+                if while_it_runs:
+                    while_it_runs(last)
+            status = run.wait(clients.PATIENCE)
+        finally:
+            run.kill()
+        assert status == 0, run.stderr.read()
+    return json.loads(last)
+
+
+def same(url, file):
+    return clients.download_digest(url) == clients.digest(file)
+
+
+def test_upload_download_delete(server, page, tmp_path, small, big):
+    one = server(page=page)
+    seen = play("upload", one, tmp_path, small, big)
+    by_size = {clients.offset(url): url for url in seen["links"][1:]}
+    assert len(seen["links"]) == 2 and len(by_size) == 1
+    assert seen["name"] in (small.name, big.name)
+    # The newest is the one that was deleted.
+    assert clients.request("HEAD", seen["links"][0])[0] == 404
+    kept = small if small.stat().st_size in by_size else big
+    assert same(seen["links"][1], kept)
+
+
+def test_drop(server, page, tmp_path):
+    seen = play("drop", server(page=page), tmp_path)
+    assert clients.request("GET", seen["links"][0])[2] == b"dropped"
+
+
+def test_pause_reload_resume(server, page, tmp_path, big):
+    seen = play("resume", server(page=page), tmp_path, big)
+    assert same(seen["links"][0], big)
+    # One buffer of nginx may be lost, and the browser counts ahead.
+    assert seen["kept"] >= seen["before"] - 10
+
+
+def test_another_file_does_not_continue_the_first(server, page, tmp_path, big,
+                                                  small):
+    one = server(page=page)
+    play("otherFile", one, tmp_path, big, small)
+    left = [p for p in one.uploads.rglob("*") if p.stat().st_size > 100000]
+    assert left == []
+
+
+def test_a_file_above_the_limit_is_refused_by_name(server, page, tmp_path, big,
+                                                   small):
+    one = server(page=page, config={"max_size": "1000000"})
+    seen = play("tooLarge", one, tmp_path, big, small)
+    assert len(seen["links"]) == 1 and same(seen["links"][0], small)
+
+
+def test_an_outage_of_the_server_is_survived(server, page, tmp_path, big):
+    one = server(page=page)
+
+    def stop_and_start(line):
+        if line == "stop":
+            one.stop_app(9)
+        elif line == "start":
+            one.start_app()
+
+    seen = play("outage", one, tmp_path, big, while_it_runs=stop_and_start)
+    assert same(seen["links"][0], big)
+
+
+def test_a_refusal_is_explained(server, page, tmp_path, small):
+    one = server(page=page, config={
+        "owner": {"param": "REMOTE_USER", "require": True}})
+    seen = play("refused", one, tmp_path, small)
+    assert "not allow" in seen["text"] or "log in" in seen["text"]
+
+
+def test_by_keyboard(server, page, tmp_path, big, small):
+    seen = play("keyboard", server(page=page), tmp_path, big, small)["seen"]
+    for label in (f"Pause {big.name}", f"Cancel {big.name}",
+                  f"Pause {small.name}"):
+        assert label in seen
+
+
+def test_on_a_phone_and_in_the_dark(server, page, tmp_path, big, small):
+    play("phone", server(page=page), tmp_path, big, small)
