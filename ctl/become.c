@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ctl/become.h"
@@ -40,32 +41,33 @@ read_conf(const struct conf *conf, struct identity *who, struct err *e)
 	return ERR_OK;
 }
 
-/* A store that is not there yet is for store_open() to complain about. */
-static void
-read_directory(const char *path, struct identity *who)
+static enum err_code
+read_directory(const char *path, struct identity *who, struct err *e)
 {
 	const struct passwd *pw;
 	struct stat st;
 
-	*who = (struct identity){ 0, 0, NULL };
-	if (stat(path, &st) == -1 || st.st_uid == 0)
-		return;
+	if (stat(path, &st) == -1)
+		return err_sys(e, "the store %s", path);
 	pw = getpwuid(st.st_uid);
 	*who = (struct identity){ st.st_uid, st.st_gid,
 		pw != NULL ? pw->pw_name : NULL };
+	return ERR_OK;
 }
 
 enum err_code
 become_pool_user(const struct conf *conf, struct err *e)
 {
-	struct identity who;
-	enum err_code rc;
+	const char *path = conf_str(conf, "store.path");
+	struct identity who = { 0, 0, NULL };
+	enum err_code rc = ERR_OK;
 
-	if (geteuid() != 0)
-		return ERR_OK;
-	if (conf_str(conf, "pool.user")[0] == '\0')
-		read_directory(conf_str(conf, "store.path"), &who);
-	else if ((rc = read_conf(conf, &who, e)) != ERR_OK)
+	/* Opening a store may make it; to look at it is no reason to. */
+	if (strcmp(conf_str(conf, "store.type"), "file") == 0)
+		rc = read_directory(path, &who, e);
+	if (rc == ERR_OK && conf_str(conf, "pool.user")[0] != '\0')
+		rc = read_conf(conf, &who, e);
+	if (rc != ERR_OK || geteuid() != 0)
 		return rc;
 	if (who.uid == 0)
 		return ERR_OK;

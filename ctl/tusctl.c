@@ -81,15 +81,18 @@ read_conf(struct conf *conf, const char *file, struct err *e)
 static int
 open_store(struct ctl *c, struct err *e)
 {
-	if (become_pool_user(c->conf, e) != ERR_OK)
-		return CTL_USAGE;
+	enum err_code rc;
+
 	/* As in the pool: the group may do what the user may. */
 	(void)umask(007);
-	if (store_open(c->conf, &c->store, e) != ERR_OK)
-		return e->code == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
-	if (locker_open(c->conf, &c->locker, e) != ERR_OK)
-		return e->code == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
-	return CTL_OK;
+	rc = become_pool_user(c->conf, e);
+	if (rc == ERR_OK)
+		rc = store_open(c->conf, &c->store, e);
+	if (rc == ERR_OK)
+		rc = locker_open(c->conf, &c->locker, e);
+	if (rc == ERR_OK)
+		return CTL_OK;
+	return rc == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
 }
 
 static void

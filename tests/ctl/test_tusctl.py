@@ -1,0 +1,650 @@
+"""tusctl on directories that were prepared, broken, or are in use."""
+
+import fcntl
+import json
+import os
+import re
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lib import rig, uploads
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+class Tool:
+    """tusctl with a configuration that names one directory."""
+
+    def __init__(self, path):
+        self.store = uploads.Store(path / "uploads")
+        self.conf = path / "test.conf"
+        self.configure()
+
+    def configure(self, text=""):
+        self.conf.write_text('store: { path = "%s"; };\n%s\n'
+                             % (self.store.path, text))
+
+    def run(self, *arguments, status=0, **options):
+        """What it prints; .stderr of the last run is kept."""
+        options.setdefault("stdout", subprocess.PIPE)
+        result = subprocess.run(
+            [rig.program("tusctl"), "-c", self.conf, *arguments], text=True,
+            stderr=subprocess.PIPE, timeout=60, **options)
+        self.stderr = result.stderr
+        assert not rig.SANITIZER.search(result.stderr), result.stderr
+        assert result.returncode == status, (result.stdout, result.stderr)
+        return result.stdout
+
+    def json(self, *arguments):
+        return [json.loads(line)
+                for line in self.run(*arguments, "--json").splitlines()]
+
+
+@pytest.fixture
+def tool(tmp_path):
+    return Tool(tmp_path)
+
+
+@pytest.fixture
+def store(tool):
+    return tool.store
+
+
+def past(seconds):
+    return int(time.time()) - seconds
+
+
+# --- list and show ---------------------------------------------------------
+
+def four_states(store):
+    return {
+        "unfinished": store.make(b"hello", size=11),
+        "finished": store.make(b"hello", size=5),
+        "expired": store.make(b"hel", size=11, expires=past(DAY)),
+        "damaged": store.file(uploads.new_id() + ".info", b"{nonsense").stem,
+    }
+
+
+def test_list_shows_every_upload_and_its_state(tool, store):
+    made = four_states(store)
+    store.file(made["damaged"], b"x")
+    lines = tool.run("list").splitlines()
+    assert lines[0].split() == ["ID", "STATE", "RECEIVED", "SIZE", "AGE",
+                                "NAME"]
+    seen = {line.split()[1]: line.split()[0] for line in lines[1:]}
+    assert seen == made
+
+
+@pytest.mark.parametrize("options, states", [
+    (["--finished"], {"finished"}),
+    (["--expired"], {"expired"}),
+    (["--unfinished"], {"unfinished", "expired"}),
+    (["--finished", "--expired"], {"finished", "expired"}),
+])
+def test_list_filters_by_state(tool, store, options, states):
+    made = four_states(store)
+    seen = {one["id"] for one in tool.json("list", *options)}
+    assert seen == {made[state] for state in states}
+
+
+def test_list_json_has_what_scripts_need(tool, store):
+    id = store.make(b"hello", size=11, metadata={"filename": "wörld.txt"},
+                    created=1700000000, expires=4000000000)
+    deferred = store.make(b"hello")
+    by_id = {one["id"]: one for one in tool.json("list")}
+    one = by_id[id]
+    assert one["offset"] == 5 and one["size"] == 11
+    assert one["state"] == "unfinished" and one["finished"] == 0
+    assert one["created"] == 1700000000 and one["expires"] == 4000000000
+    assert one["metadata"] == {"filename": "wörld.txt"}
+    assert one["storage"]["Path"] == str(store.path / id)
+    assert by_id[deferred]["size"] is None
+
+
+def test_a_file_name_cannot_command_the_terminal(tool, store):
+    store.make(b"x", size=2, metadata={"filename": "a\x1b[2Jb\r\nc\x9bd"})
+    out = tool.run("list")
+    assert out.count("\n") == 2
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
+
+
+def test_sizes_are_readable(tool, store):
+    id = store.make(size=3 << 30)
+    (line,) = [line for line in tool.run("list").splitlines() if id in line]
+    assert line.split()[2:4] == ["0", "3.0G"]
+
+
+def test_an_empty_store_is_no_error(tool):
+    assert len(tool.run("list").splitlines()) == 1
+    assert tool.json("list") == []
+
+
+def test_show_tells_everything(tool, store):
+    id = store.make(b"hello", size=11, metadata={"filename": "a.txt"},
+                    expires=4000000000)
+    out = tool.run("show", id)
+    for line in [r"state +unfinished", r"received +5 ", r"size +11 ",
+                 r"metadata +filename = a.txt", r"expires +2096-",
+                 r"locked +no"]:
+        assert re.search("^" + line, out, re.M), (line, out)
+
+
+def test_show_tells_who_holds_the_lock(tool, store):
+    id = store.make(b"hello", size=11)
+    assert tool.json("show", id)[0]["locked"] is False
+    with store.locked(id):
+        (one,) = tool.json("show", id)
+        assert one["locked"] is True and one["lock_pid"] == os.getpid()
+        assert "locked     by process %d" % os.getpid() in tool.run("show", id)
+
+
+def test_show_explains_damage(tool, store):
+    id = store.make(b"hello", size=11)
+    store.file(id + ".info", b"{nonsense")
+    out = tool.run("show", id)
+    assert re.search(r"^state +damaged", out, re.M)
+    assert re.search(r"^damage +\S", out, re.M)
+
+
+def test_show_of_nothing_fails(tool):
+    tool.run("show", uploads.new_id(), status=1)
+    assert "no such upload" in tool.stderr
+
+
+# --- rm --------------------------------------------------------------------
+
+def test_rm_removes_uploads_in_any_state(tool, store):
+    made = four_states(store)
+    store.file(made["damaged"], b"x")
+    kept = store.make(b"stay", size=10)
+    tool.run("rm", *made.values())
+    assert store.names() == sorted([kept, kept + ".info"])
+
+
+def test_rm_removes_the_lock_file_too(tool, store):
+    id = store.make(b"hello", size=11)
+    store.file(id + ".lock")
+    tool.run("rm", id)
+    assert store.names() == []
+
+
+def test_rm_of_nothing_fails_and_leaves_nothing(tool, store):
+    tool.run("rm", uploads.new_id(), status=1)
+    assert "no such upload" in tool.stderr
+    assert store.names() == []
+
+
+def test_rm_never_robs_a_holder(tool, store):
+    id = store.make(b"hello", size=11)
+    tool.configure('lock: { timeout = 0.3; };')
+    with store.locked(id):
+        tool.run("rm", id, status=1)
+    assert "in use" in tool.stderr
+    assert store.data(id) == b"hello"
+
+
+def test_rm_asks_the_holder_to_let_go(tool, store):
+    id = store.make(b"hello", size=11)
+    asked = threading.Event()
+
+    def hold():
+        with store.locked(id) as fd:
+            held.set()
+            rig.wait_for(lambda: uploads.is_wanted(fd), "the question")
+            asked.set()
+
+    held = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    tool.run("rm", id)
+    holder.join()
+    assert asked.is_set() and store.names() == []
+
+
+# --- sweep -----------------------------------------------------------------
+
+def test_sweep_removes_what_expired_and_nothing_else(tool, store):
+    old = store.make(b"hello", size=11, expires=past(60))
+    store.file(old + ".lock")
+    keep = [store.make(b"hello", size=11, expires=past(-HOUR)),
+            store.make(b"hello", size=11, age=400 * DAY),
+            store.make(b"hello", size=5, age=400 * DAY)]
+    out = tool.run("sweep")
+    assert "1 expired" in out and old in out
+    assert store.names() == sorted(
+        name for id in keep for name in (id, id + ".info"))
+
+
+def test_sweep_older_than_removes_abandoned_uploads(tool, store):
+    store.make(b"hello", size=11, age=8 * DAY)
+    keep = [store.make(b"hello", size=11, age=6 * DAY),
+            store.make(b"hello", size=5, age=8 * DAY)]
+    tool.run("sweep", "--older-than", "7d")
+    assert store.names() == sorted(
+        name for id in keep for name in (id, id + ".info"))
+
+
+def test_sweep_dry_run_changes_nothing(tool, store):
+    store.make(b"hello", size=11, expires=past(60))
+    store.make(b"hello", size=5, finished=0, age=2 * HOUR)
+    store.file(uploads.new_id(), b"lost", age=2 * HOUR)
+    store.file(uploads.new_id() + ".lock")
+    before = store.names()
+    out = tool.run("sweep", "--dry-run")
+    assert "would be: 1 expired uploads, 1 leftovers and 1 locks removed, " \
+        "1 uploads finished" in out
+    assert store.names() == before and not (store.path / ".sweep").exists()
+
+
+def test_sweep_skips_what_is_in_use_and_asks_nobody(tool, store):
+    id = store.make(b"hello", size=11, expires=past(60))
+    with store.locked(id) as fd:
+        wanted = []
+        watcher = threading.Thread(target=lambda: [
+            wanted.append(uploads.is_wanted(fd)) for _ in range(2000)])
+        watcher.start()
+        out = tool.run("sweep")
+        watcher.join()
+        assert not any(wanted)
+    assert "1 in use" in out and store.data(id) == b"hello"
+    tool.run("sweep")
+    assert store.names() == []
+
+
+def test_sweep_finishes_what_only_lacks_the_finish(tool, store):
+    id = store.make(b"hello", size=5, finished=0, offset=0, age=2 * HOUR,
+                    expires=past(60))
+    fresh = store.make(b"hello", size=5, finished=0)
+    out = tool.run("sweep")
+    assert "1 uploads finished" in out
+    assert store.head(id)["Finished"] >= past(60)
+    assert store.head(id)["Offset"] == 5
+    assert store.head(fresh)["Finished"] == 0
+    assert store.data(id) == b"hello"
+
+
+def test_sweep_removes_locks_that_nobody_needs(tool, store):
+    finished = store.make(b"hello", size=5)
+    unfinished = store.make(b"hello", size=11)
+    for id in (finished, unfinished, uploads.new_id()):
+        store.file(id + ".lock")
+    out = tool.run("sweep")
+    assert "2 locks removed" in out
+    assert [n for n in store.names() if n.endswith(".lock")] == [
+        unfinished + ".lock"]
+
+
+def test_sweep_removes_a_lock_without_upload_only_if_it_is_free(tool, store):
+    id = uploads.new_id()
+    with store.locked(id):
+        tool.run("sweep")
+        assert store.names() == [id + ".lock"]
+    tool.run("sweep")
+    assert store.names() == []
+
+
+LEFTOVERS = {
+    "bytes of a creation that died": ("", b"lost"),
+    "record of a creation that died": (".info.new", b"{}"),
+    "record of a deletion that died": (".info", b"{}"),
+    "record that never reached the disk": (".info", b""),
+    "record of zeros": (".info", bytes(500)),
+    "stop file of tusd": (".stop", b""),
+    "lock file of tusd": (".lock.123", b"77"),
+}
+
+
+@pytest.mark.parametrize("what", LEFTOVERS)
+def test_sweep_removes_leftovers_once_they_are_old(tool, store, what):
+    suffix, content = LEFTOVERS[what]
+    store.file(uploads.new_id() + suffix, content, age=2 * HOUR)
+    young = store.file(uploads.new_id() + suffix, content, age=HOUR // 2)
+    assert "1 leftovers" in tool.run("sweep")
+    assert store.names() == [young.name]
+
+
+def test_sweep_removes_both_halves_of_an_empty_record(tool, store):
+    id = store.make(b"hello", size=11, age=2 * HOUR)
+    store.file(id + ".info", b"", age=2 * HOUR)
+    tool.run("sweep")
+    tool.run("sweep")
+    assert store.names() == []
+
+
+def test_sweep_does_not_touch_a_creation_at_work(tool, store):
+    data = store.file(uploads.new_id(), b"", age=2 * HOUR)
+    with open(data, "r+b") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        assert "1 in use" in tool.run("sweep")
+    assert store.names() == [data.name]
+
+
+def test_sweep_reports_strangers_and_leaves_them(tool, store):
+    names = ["README", "notes.txt", "a.info", "my-own-id", ".hidden"]
+    for name in names:
+        store.file(name, b"mine", age=100 * DAY)
+    os.mkdir(store.path / "sub")
+    os.symlink("/etc/passwd", store.path / uploads.new_id())
+    before = store.names()
+    tool.run("sweep")
+    assert store.names() == before
+    for name in names + ["sub"]:
+        assert re.search(r"^tusctl: %s: left alone" % re.escape(name),
+                         tool.stderr, re.M), (name, tool.stderr)
+
+
+def test_sweep_leaves_damaged_records_and_says_so(tool, store):
+    id = store.make(b"hello", size=11, age=100 * DAY)
+    store.file(id + ".info", b"{nonsense", age=100 * DAY)
+    before = store.names()
+    tool.run("sweep", "--older-than", "1d")
+    assert "1 damaged" in tool.stderr and store.names() == before
+
+
+# The clock guard.
+
+def note(store, real, running, boot=None):
+    (store.path / ".sweep").write_text(
+        "boot %s real %d running %d" % (boot or uploads.boot_id(), real,
+                                        running))
+
+
+def running():
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+@pytest.mark.parametrize("drift", [10 * 365 * DAY, -10 * 365 * DAY, 2 * HOUR,
+                                   -2 * HOUR])
+def test_sweep_removes_nothing_after_a_clock_jump(tool, store, drift):
+    store.make(b"hello", size=11, expires=past(60))
+    store.file(uploads.new_id(), b"lost", age=2 * HOUR)
+    before = store.names()
+    note(store, past(100) - drift, running() - 100)
+    for _ in range(2):
+        tool.run("sweep", status=1)
+        assert "jumped" in tool.stderr and store.names() == before
+    tool.run("sweep", "--force")
+    assert store.names() == []
+    store.make(b"hello", size=11, expires=past(60))
+    tool.run("sweep")
+    assert store.names() == []
+
+
+def test_sweep_trusts_a_clock_that_was_put_right_again(tool, store):
+    tool.run("sweep")
+    note(store, past(100) + DAY, running() - 100)
+    tool.run("sweep", status=1)
+    note(store, past(100) + 5, running() - 100)
+    tool.run("sweep")
+
+
+def test_sweep_notices_over_a_reboot_that_the_clock_went_back(tool, store):
+    note(store, past(-5 * DAY), 1000, boot=uploads.OTHER_BOOT)
+    tool.run("sweep", status=1)
+    note(store, past(5 * DAY), 99999999, boot=uploads.OTHER_BOOT)
+    tool.run("sweep")
+
+
+def test_sweep_starts_over_from_a_note_it_cannot_read(tool, store):
+    (store.path / ".sweep").write_bytes(b"\0\0\0")
+    tool.run("sweep")
+    assert (store.path / ".sweep").read_text().startswith("boot ")
+
+
+# --- check -----------------------------------------------------------------
+
+def test_check_finds_nothing_wrong_with_what_is_right(tool, store):
+    store.make(b"hello", size=11)
+    store.make(b"hello", size=5)
+    store.make(b"hello")
+    store.make(b"", size=0)
+    store.make(b"hello", size=11, boot=uploads.NO_BOOT)
+    store.make_tusd(b"hello", 11)
+    store.make_tusd(b"hello", 5)
+    assert "7 uploads, 0 damaged" in tool.run("check")
+
+
+# What a crash or a reboot leaves in the ordinary course of things.
+INTERRUPTED = {
+    "bytes above the watermark": dict(offset=2),
+    "a reboot": dict(boot=uploads.OTHER_BOOT),
+    "a reboot with bytes above the watermark":
+        dict(offset=2, boot=uploads.OTHER_BOOT),
+    "a chunk that was never verified": dict(offset=2, hold=2),
+}
+
+
+@pytest.mark.parametrize("what", INTERRUPTED)
+def test_an_interruption_is_no_damage(tool, store, what):
+    store.make(b"hello", size=11, **INTERRUPTED[what])
+    assert "0 damaged" in tool.run("check")
+
+
+def damage(store):
+    """Damaged uploads, and which of them can be repaired."""
+    nonsense = store.make(b"hello", size=11)
+    store.file(nonsense + ".info", b"{nonsense")
+    other_id = store.make(b"hello", size=11)
+    record = (store.path / (other_id + ".info"))
+    record.write_bytes(record.read_bytes().replace(
+        b'"ID":"' + other_id[:1].encode(), b'"ID":"x'))
+    link = store.make(b"hello", size=11)
+    os.link(store.path / link, store.path / "second-name")
+    too_long = store.make(b"hello world!", size=11, offset=5)
+    cut_short = store.make(b"hel", size=11, offset=5)
+    finished_short = store.make(b"hel", size=5, offset=5, finished=past(60))
+    return {nonsense: False, other_id: False, link: False, too_long: False,
+            cut_short: True, finished_short: True}
+
+
+def test_check_reports_damage(tool, store):
+    made = damage(store)
+    store.make(b"fine", size=11)
+    out = tool.run("check", status=1)
+    assert {line.split()[0] for line in out.splitlines()[:-1]} == set(made)
+    assert "7 uploads, 6 damaged, 0 repaired" in out
+    assert tool.run("check", status=1) == out
+
+
+def test_check_repair_does_what_can_be_done(tool, store):
+    made = damage(store)
+    out = tool.run("check", "--repair", status=1)
+    for id, can_be_repaired in made.items():
+        word = "repaired" if can_be_repaired else "damaged"
+        assert re.search("^%s  %s: ." % (id, word), out, re.M), (id, out)
+    for id, can_be_repaired in made.items():
+        if not can_be_repaired:
+            tool.run("rm", id)
+    (store.path / "second-name").unlink()
+    assert "2 uploads, 0 damaged" in tool.run("check")
+    for id in [id for id, can_be_repaired in made.items() if can_be_repaired]:
+        assert store.head(id)["Offset"] == 3
+        assert store.head(id)["Finished"] == 0
+
+
+def test_check_does_not_judge_what_is_in_use(tool, store):
+    id = store.make(b"hel", size=11, offset=5)
+    with store.locked(id):
+        assert "0 damaged, 0 repaired, 1 in use" in tool.run("check")
+
+
+def test_check_leaves_no_lock_behind(tool, store):
+    damage(store)
+    before = store.names()
+    tool.run("check", status=1)
+    assert store.names() == before
+
+
+# --- settle and adopt ------------------------------------------------------
+
+def survives_a_reboot(tool, store, id):
+    """How many bytes are left once somebody opens it in another boot."""
+    store.set_boot(id)
+    tool.run("settle")
+    return len(store.data(id))
+
+
+def test_settled_uploads_lose_nothing_in_a_reboot(tool, store):
+    id = store.make(b"hello", size=11, offset=0)
+    deferred = store.make(b"hello", offset=2)
+    tool.run("settle")
+    assert store.head(id)["Offset"] == 5
+    assert survives_a_reboot(tool, store, id) == 5
+    assert survives_a_reboot(tool, store, deferred) == 5
+
+
+def test_unsettled_uploads_go_back_to_the_watermark(tool, store):
+    id = store.make(b"hello", size=11, offset=2)
+    assert survives_a_reboot(tool, store, id) == 2
+
+
+def test_settle_finishes_what_is_whole_and_leaves_the_finished(tool, store):
+    whole = store.make(b"hello", size=5, finished=0)
+    done = store.make(b"hello", size=5, finished=past(DAY))
+    tool.run("settle")
+    assert store.head(whole)["Finished"] >= past(60)
+    assert store.head(done)["Finished"] <= past(DAY - 60)
+
+
+def test_settle_cuts_what_was_never_verified(tool, store):
+    id = store.make(b"hello", size=11, offset=2, hold=2)
+    tool.run("settle")
+    assert store.data(id) == b"he" and store.head(id)["Hold"] == -1
+
+
+def test_settle_tells_of_what_it_could_not_settle(tool, store):
+    id = store.make(b"hello", size=11, offset=0)
+    store.make(b"hello", size=11, offset=0)
+    with store.locked(id):
+        out = tool.run("settle", status=1)
+    assert "1 unfinished uploads settled, 1 in use" in out
+    assert id in tool.stderr
+
+
+def test_settle_goes_on_after_a_damaged_record(tool, store):
+    broken = store.make(b"hello", size=11)
+    store.file(broken + ".info", b"{nonsense")
+    id = store.make(b"hello", size=11, offset=0)
+    assert "1 damaged" in tool.run("settle")
+    assert broken in tool.stderr and store.head(id)["Offset"] == 5
+
+
+def test_adopt_keeps_what_tusd_acknowledged(tool, store):
+    """tusd appends and does not move our watermark; then comes a reboot."""
+    ours = store.make(b"hello", size=11, offset=2, boot=uploads.OTHER_BOOT)
+    out = tool.run("adopt")
+    assert "1 unfinished uploads adopted" in out
+    assert store.head(ours)["Offset"] == 5
+    assert survives_a_reboot(tool, store, ours) == 5
+
+
+def test_adopt_gives_a_record_of_tusd_a_head(tool, store):
+    id = store.make_tusd(b"hello", 11, metadata={"filename": "a.txt"})
+    done = store.make_tusd(b"hello", 5)
+    tool.run("adopt")
+    assert store.head(id)["Offset"] == 5 and store.head(id)["Size"] == 11
+    (one,) = tool.json("show", id)
+    assert one["metadata"] == {"filename": "a.txt"}
+    assert one["metadata_raw"] == "filename YS50eHQ="
+    assert survives_a_reboot(tool, store, id) == 5
+    assert store.data(done) == b"hello"
+    assert sorted(n for n in store.names() if "." in n) == sorted(
+        [id + ".info", done + ".info"])
+
+
+def test_adopt_skips_what_is_in_use(tool, store):
+    id = store.make(b"hello", size=11, offset=2)
+    with store.locked(id):
+        tool.run("adopt", status=1)
+    assert store.head(id)["Offset"] == 2
+
+
+# --- the program -----------------------------------------------------------
+
+@pytest.mark.parametrize("arguments", [
+    [], ["frobnicate"], ["list", "--wat"], ["list", "x"], ["show"],
+    ["show", "a", "b"], ["show", "../x"], ["rm"], ["rm", "a/b"],
+    ["sweep", "--older-than", "soon"], ["sweep", "x"], ["settle", "x"],
+    ["adopt", "x"], ["check", "x"],
+])
+def test_a_wrong_command_line_is_status_2(tool, arguments):
+    tool.run(*arguments, status=2)
+    assert tool.stderr
+
+
+def test_a_wrong_configuration_is_status_2(tool):
+    tool.configure("nonsense = 1;")
+    tool.run("list", status=2)
+    assert "test.conf:2" in tool.stderr
+
+
+def test_help_names_every_command(tool):
+    out = tool.run("-h")
+    for command in ["list", "show", "rm", "sweep", "check", "settle", "adopt"]:
+        assert re.search("^  %s" % command, out, re.M)
+
+
+def test_a_result_that_cannot_be_written_is_an_error(tool, store):
+    store.make(b"hello", size=11)
+    with open("/dev/full", "w") as full:
+        tool.run("list", stdout=full, status=1)
+    assert "No space" in tool.stderr
+
+
+def test_the_environment_names_the_configuration(tool, store):
+    id = store.make(b"hello", size=11)
+    out = subprocess.run([rig.program("tusctl"), "list"], text=True,
+                         env=dict(os.environ, TUSFCGI_CONF=str(tool.conf)),
+                         capture_output=True, check=True).stdout
+    assert id in out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be another user")
+def test_root_leaves_no_file_that_the_pool_cannot_open():
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        tool = Tool(Path(path))
+        store = tool.store
+        id = store.make(b"hello", size=11, offset=0)
+        store.make(b"hello", size=11, expires=past(60))
+        for name in store.names():
+            os.chown(store.path / name, 1001, 1002)
+        os.chown(store.path, 1001, 1002)
+        tool.run("settle")
+        tool.run("sweep")
+        assert store.head(id)["Offset"] == 5
+        names = os.listdir(store.path)
+        assert sorted(names) == sorted([".sweep", id, id + ".info"])
+        for name in names:
+            made = os.stat(store.path / name)
+            assert (made.st_uid, made.st_gid) == (1001, 1002), name
+
+
+def test_a_store_that_is_not_there_is_not_made(tool, store):
+    store.path.rmdir()
+    tool.run("list", status=1)
+    assert str(store.path) in tool.stderr and not store.path.exists()
+
+
+def test_ten_thousand_uploads_take_seconds(tool, store, capsys):
+    for i in range(10000):
+        store.make(b"x", size=1 if i % 2 else 2,
+                   expires=0 if i % 10 else past(60))
+    times = {}
+    for command in ["list", "check", "settle", "sweep"]:
+        start = time.monotonic()
+        out = tool.run(command)
+        times[command] = time.monotonic() - start
+        assert tool.stderr == "", "progress is for terminals"
+    assert "1000 expired" in out
+    with capsys.disabled():
+        print("\n10,000 uploads: " + ", ".join(
+            "%s %.2f s" % pair for pair in times.items()))
+    assert max(times.values()) < 30
