@@ -207,20 +207,43 @@ last_change(struct upload *up)
 	return file_upload_of(up)->data_time;
 }
 
+/* The bytes that repair will not cut as a matter of course. */
+static int64_t
+bytes_to_keep(const struct file_upload *u)
+{
+	const struct info_head *h = &u->head;
+	int64_t n = u->data_size;
+
+	if (file_has_watermark(u) && strcmp(h->boot, u->store->boot) != 0 &&
+	    h->offset < n)
+		n = h->offset;
+	return h->hold >= 0 && h->hold < n ? h->hold : n;
+}
+
 static enum err_code
 check(struct upload *up, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
 	const struct info_head *h = &u->head;
+	long long n = (long long)u->data_size;
 
 	if (u->damaged)
-		return err_set(e, ERR_CORRUPT, "%s: damaged", up->info.id);
-	if (!h->size_deferred && u->data_size > h->size)
-		return err_set(e, ERR_CORRUPT, "%s: %lld bytes of %lld",
-		    up->info.id, (long long)u->data_size, (long long)h->size);
-	if (file_is_sound(u))
+		return err_set(e, ERR_CORRUPT, "the record makes no sense");
+	if (upload_is_finished(up))
 		return ERR_OK;
-	return err_set(e, ERR_CONFLICT, "%s: to be repaired", up->info.id);
+	if (!h->size_deferred && bytes_to_keep(u) > h->size)
+		return err_set(e, ERR_CORRUPT,
+		    "%lld bytes are more than the announced %lld", n,
+		    (long long)h->size);
+	if (h->finished != 0)
+		return err_set(e, ERR_CONFLICT,
+		    "was finished, but only %lld of %lld bytes are there", n,
+		    (long long)h->size);
+	if (file_has_watermark(u) && u->data_size < h->offset)
+		return err_set(e, ERR_CONFLICT,
+		    "only %lld of at least %lld bytes are there", n,
+		    (long long)h->offset);
+	return ERR_OK;
 }
 
 static enum err_code

@@ -282,9 +282,10 @@ struct store_keeper {
 
 	/*
 	 * Compare what the record says with what is there.  Needs no lock.
-	 * ERR_CORRUPT: damaged, and no claim() will help; ERR_CONFLICT: not as
-	 * it should be, and claim() will do what can be done about it.  An
-	 * upload at work may look like that; hold its lock to be sure.
+	 * ERR_CORRUPT: damaged, and no claim() will help.  ERR_CONFLICT:
+	 * bytes are missing, and claim() goes on with those that are left.
+	 * What a crash or a reboot leaves as a matter of course is no damage.
+	 * An upload at work may look damaged; hold its lock to be sure.
 	 */
 	MUST_CHECK enum err_code (*check)(struct upload *, struct err *);
 
