@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "tus/call.h"
@@ -32,6 +33,79 @@ tus_header(struct tus_call *c, const char *key, const char *value)
 	p->value_len = strlen(value);
 	*c->header_end = p;
 	c->header_end = &p->next;
+}
+
+static struct pair *
+find_header(struct tus_call *c, const char *key)
+{
+	struct pair *p = (struct pair *)c->res.headers;
+
+	/* c->header_end is in the last of them. */
+	for (; p != NULL; p = p->next)
+		if (strcasecmp(p->key, key) == 0)
+			return p;
+	return NULL;
+}
+
+/* Only the transport can know these. */
+static bool
+is_ours_alone(const char *key)
+{
+	static const char *const keys[] = { "Status", "Content-Length",
+		"Connection", "Transfer-Encoding", "Trailer", "Upgrade" };
+	size_t i;
+
+	for (i = 0; i < NITEMS(keys); i++)
+		if (strcasecmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+/* What a hook wants the client to be told, over what we say. */
+static int
+apply_reply(struct tus_call *c, int status)
+{
+	const struct tus_reply *reply = &c->reply;
+	const struct pair *p;
+	struct pair *old;
+
+	for (p = reply->headers; p != NULL; p = p->next) {
+		if (is_ours_alone(p->key))
+			continue;
+		old = find_header(c, p->key);
+		if (old == NULL)
+			tus_header(c, p->key, p->value);
+		else if (is_header_text(p->value))
+			old->value = p->value;
+	}
+	if (reply->body != NULL) {
+		c->res.text = reply->body;
+		if (find_header(c, "Content-Type") == NULL)
+			tus_header(
+			    c, "Content-Type", "text/plain; charset=utf-8");
+	}
+	return reply->status != 0 ? reply->status : status;
+}
+
+void
+tus_merge(struct tus_call *c, const struct tus_reply *later)
+{
+	struct tus_reply *r = &c->reply;
+	struct pair *copy, **end;
+	const struct pair *p;
+
+	if (later->status != 0)
+		r->status = later->status;
+	if (later->body != NULL)
+		r->body = later->body;
+	for (end = (struct pair **)&r->headers; *end != NULL;)
+		end = &(*end)->next;
+	for (p = later->headers; p != NULL; p = p->next) {
+		copy = arena_alloc(c->arena, sizeof(*copy));
+		*copy = *p;
+		*end = copy;
+		end = &copy->next;
+	}
 }
 
 void
@@ -112,12 +186,14 @@ tus_done(struct tus_call *c, int status)
 	if (c->method != TUS_OPTIONS && res->content == NULL && status != 304)
 		tus_header(c, "Cache-Control", "no-store");
 	tus_cors_headers(c);
+	status = apply_reply(c, status);
 	res->status = status;
 	res->reason = tus_reason(status);
 	res->bodiless = c->method == TUS_HEAD || status == 204 || status == 304;
 	if (res->bodiless)
 		res->text = NULL;
 	note_outcome(c);
+	tus_note(c);
 	tus_let_go(c);
 	c->is_done = true;
 	return TUS_DONE;
@@ -126,8 +202,19 @@ tus_done(struct tus_call *c, int status)
 enum tus_step
 tus_refuse(struct tus_call *c, enum tus_refusal why)
 {
+	static const struct tus_reply nothing = { 0, NULL, NULL };
+
+	/* What a hook said goes with what did not happen. */
+	return tus_reject(c, why, &nothing);
+}
+
+enum tus_step
+tus_reject(
+    struct tus_call *c, enum tus_refusal why, const struct tus_reply *reply)
+{
 	const struct tus_answer *answer = tus_answer(why);
 
+	c->reply = *reply;
 	c->res.outcome.code = answer->code;
 	if (c->method != TUS_HEAD)
 		tus_header(c, "Content-Type", "text/plain; charset=utf-8");

@@ -65,6 +65,9 @@ enum tus_refusal {
 	TUS_UNEXPECTED_END,
 	TUS_BAD_RANGE,
 	TUS_NO_SPACE,
+	TUS_REJECTED,
+	TUS_STOPPED,
+	TUS_TERMINATION_REJECTED,
 	TUS_INTERNAL,
 	TUS_REFUSAL_MAX
 };
@@ -129,6 +132,16 @@ struct tus_call {
 
 	/* Bytes of the content that went out. */
 	int64_t sent;
+
+	/*
+	 * Hooks: what they want the client to be told; what was reported last
+	 * and when; the uploads that were created or terminated, as they were
+	 * then; and what is to be told after the response.
+	 */
+	struct tus_reply reply;
+	int64_t reported, reported_at;
+	struct file_info created, gone;
+	struct tus_notice *notices[TUS_HOOK_MAX];
 };
 
 /* handle.c: the routes. */
@@ -140,8 +153,13 @@ bool tus_has_expiry(const struct tus_server *);
 /* answer.c: the response.  All end the call. */
 enum tus_step tus_done(struct tus_call *, int status);
 enum tus_step tus_refuse(struct tus_call *, enum tus_refusal);
+/* Refuse because a hook says so, in its own words where it has any. */
+enum tus_step tus_reject(
+    struct tus_call *, enum tus_refusal, const struct tus_reply *);
 /* Refuse as res.err says. */
 enum tus_step tus_fail(struct tus_call *);
+/* A later reply over an earlier one. */
+void tus_merge(struct tus_call *, const struct tus_reply *);
 void tus_header(struct tus_call *, const char *key, const char *value);
 void tus_header_int(struct tus_call *, const char *key, int64_t value);
 void tus_header_expires(struct tus_call *);
@@ -174,6 +192,28 @@ enum tus_step tus_claim(struct tus_call *);
 bool tus_is_expired(const struct tus_call *);
 bool tus_finish(struct tus_call *);
 void tus_let_go(struct tus_call *);
+
+/*
+ * The lock of an upload that is being made, if its id is not our secret, or if
+ * it must be marked as not yet told of.  unlock: release it, or retire it if
+ * c->retire.
+ */
+MUST_CHECK enum err_code tus_lock_new(struct tus_call *, const char *id);
+void tus_unlock(struct tus_call *);
+
+/*
+ * hooks.c.  The pre-hooks, and report, which is post-receive, answer false if
+ * they have refused.  report_progress: report if it is time.  note: before the
+ * response, tell: after it.
+ */
+bool tus_wants(const struct tus_call *, enum tus_hook);
+bool tus_pre_create(struct tus_call *);
+bool tus_pre_finish(struct tus_call *);
+bool tus_pre_terminate(struct tus_call *);
+bool tus_report(struct tus_call *);
+bool tus_report_progress(struct tus_call *);
+void tus_note(struct tus_call *);
+void tus_tell(struct tus_call *);
 
 /* receive.c: append a body to c->up, from c->up->info.offset on. */
 #define TUS_BODY_TYPE "application/offset+octet-stream"

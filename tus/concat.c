@@ -73,6 +73,21 @@ remove_part(struct tus_call *c, const char *id)
 		locker->ops->retire(lock);
 }
 
+/* It was finished as soon as it was made; but is it marked? */
+static bool
+finish(struct tus_call *c)
+{
+	if (tus_wants(c, TUS_POST_FINISH) &&
+	    tus_lock_new(c, c->up->info.id) != ERR_OK) {
+		tus_uncreate(c);
+		(void)tus_fail(c);
+		return false;
+	}
+	c->retire = true;
+	c->res.outcome.finished = true;
+	return true;
+}
+
 enum tus_step
 tus_concat(struct tus_call *c)
 {
@@ -87,9 +102,8 @@ tus_concat(struct tus_call *c)
 	c->create.parts = ids;
 	c->create.size = sum;
 	c->create.concat_raw = tus_parse_trim(c->arena, c->req->upload_concat);
-	if (!tus_create_upload(c))
+	if (!tus_create_upload(c) || !tus_pre_finish(c) || !finish(c))
 		return TUS_DONE;
-	c->res.outcome.finished = true;
 	if (c->srv->concat_removes_parts && c->srv->store->terminater != NULL)
 		for (i = 0; i < c->concat.nrefs; i++)
 			remove_part(c, ids[i]);

@@ -123,30 +123,84 @@ describe(struct tus_call *c)
 		c->create.expires = c->create.created + srv->expire_after;
 }
 
-bool
-tus_create_upload(struct tus_call *c)
+/*
+ * Nobody knows a new id before the answer, so that it needs no lock; but one
+ * that a hook chose may be known, and the lock of an upload that may finish in
+ * this request marks that post-finish is still to be told.  A final upload is
+ * finished as soon as it is made: it gets its mark when pre-finish agreed.
+ */
+static bool
+is_locked(const struct tus_call *c, bool is_chosen)
+{
+	if (is_chosen)
+		return true;
+	if (c->concat.is_final)
+		return tus_wants(c, TUS_POST_FINISH) &&
+		    !tus_wants(c, TUS_PRE_FINISH);
+	return (c->length == 0 || (c->length > 0 && c->content_length != 0)) &&
+	    tus_wants(c, TUS_POST_FINISH);
+}
+
+static enum err_code
+make(struct tus_call *c, bool is_chosen)
 {
 	struct data_store *store = c->srv->store;
 	struct err *e = &c->res.err;
+	enum err_code rc;
+
+	if (is_locked(c, is_chosen) &&
+	    (rc = tus_lock_new(c, c->create.id)) != ERR_OK)
+		return rc;
+	if (c->concat.is_final)
+		rc = store->concater->concat(
+		    store, &c->create, c->arena, &c->up, e);
+	else
+		rc = store->core->new_upload(
+		    store, &c->create, c->arena, &c->up, e);
+	if (rc == ERR_OK)
+		return rc;
+	c->up = NULL;
+	if (c->lock != NULL) {
+		/* Somebody else's upload may need the lock that was there. */
+		c->retire = c->lock->made;
+		tus_unlock(c);
+	}
+	return rc;
+}
+
+static bool
+has_created(struct tus_call *c)
+{
+	c->res.err.code = ERR_OK;
+	c->res.outcome.created = true;
+	c->created = c->up->info;
+	/* What post-create is told of is as it was before the first byte. */
+	c->created.offset = 0;
+	return true;
+}
+
+bool
+tus_create_upload(struct tus_call *c)
+{
 	enum err_code rc = ERR_EXISTS;
-	char *id = arena_alloc(c->arena, TUS_ID_MAX + 1);
+	bool is_chosen;
+	char *id;
 	int i;
 
 	describe(c);
-	c->create.id = id;
-	for (i = 0; i < ID_TRIES && rc == ERR_EXISTS; i++) {
+	if (!tus_pre_create(c))
+		return false;
+	is_chosen = c->create.id != NULL;
+	if (is_chosen)
+		rc = make(c, true);
+	for (i = 0; i < ID_TRIES && rc == ERR_EXISTS && !is_chosen; i++) {
+		id = arena_alloc(c->arena, TUS_ID_MAX + 1);
 		c->srv->new_id(id);
-		rc = c->concat.is_final ? store->concater->concat(store,
-					      &c->create, c->arena, &c->up, e) :
-					  store->core->new_upload(store,
-					      &c->create, c->arena, &c->up, e);
+		c->create.id = id;
+		rc = make(c, false);
 	}
-	if (rc == ERR_OK) {
-		e->code = ERR_OK;
-		c->res.outcome.created = true;
-		return true;
-	}
-	c->up = NULL;
+	if (rc == ERR_OK)
+		return has_created(c);
 	/* The record has a bound of its own. */
 	if (rc == ERR_INVALID)
 		return refuse(c, TUS_METADATA_TOO_LARGE);
@@ -170,6 +224,7 @@ tus_uncreate(struct tus_call *c)
 		(void)!store->terminater->terminate(c->up, &e);
 	store->core->close(c->up);
 	c->up = NULL;
+	c->retire = true;
 	c->res.outcome.created = false;
 }
 

@@ -291,6 +291,8 @@ tus_close(struct tus_call *c)
 		c->srv->store->reader->close(c->res.content);
 	c->res.content = NULL;
 	tus_let_go(c);
+	tus_tell(c);
+	tus_unlock(c);
 }
 
 /* OPTIONS: what this server can do.  Asks neither version nor existence. */

@@ -56,6 +56,42 @@ tus_look(struct tus_call *c)
 	return true;
 }
 
+/*
+ * The holder may be done with the upload and tell of it now, which can take
+ * longer than we wait.  A finished upload needs no lock, so look next time.
+ */
+static void
+look_again(struct tus_call *c)
+{
+	if (!tus_wants(c, TUS_POST_FINISH))
+		return;
+	c->srv->store->core->close(c->up);
+	c->up = NULL;
+}
+
+enum err_code
+tus_lock_new(struct tus_call *c, const char *id)
+{
+	struct locker *locker = c->srv->locker;
+
+	if (locker == NULL || c->lock != NULL)
+		return ERR_OK;
+	return locker->ops->acquire(
+	    locker, id, LOCK_QUIETLY, c->arena, &c->lock, &c->res.err);
+}
+
+void
+tus_unlock(struct tus_call *c)
+{
+	struct locker *locker = c->srv->locker;
+
+	if (c->lock != NULL && c->retire)
+		locker->ops->retire(c->lock);
+	else if (c->lock != NULL)
+		locker->ops->release(c->lock);
+	c->lock = NULL;
+}
+
 static enum tus_step
 acquire(struct tus_call *c)
 {
@@ -69,6 +105,7 @@ acquire(struct tus_call *c)
 	if (rc == ERR_LOCKED) {
 		c->res.outcome.waited = true;
 		e->code = ERR_OK;
+		look_again(c);
 		return TUS_BUSY;
 	}
 	if (rc == ERR_UNAVAILABLE && e->sys == 0) {
@@ -79,6 +116,27 @@ acquire(struct tus_call *c)
 		return tus_fail(c);
 	c->locked_at = c->srv->now_ms();
 	return TUS_RECEIVE;
+}
+
+/*
+ * Somebody died between the last byte and the finish.  What pre-finish has to
+ * say is meant for who sends the last byte, so HEAD asks the client for it
+ * once more; and DELETE finishes nothing.
+ */
+static bool
+finish_late(struct tus_call *c)
+{
+	const struct store_finisher *finisher = c->srv->store->finisher;
+
+	if (c->method == TUS_DELETE)
+		return true;
+	if (c->method != TUS_HEAD || finisher == NULL ||
+	    c->up->info.size == 0 || !tus_wants(c, TUS_PRE_FINISH))
+		return tus_finish(c);
+	if (finisher->refuse(c->up, &c->res.err) == ERR_OK)
+		return true;
+	(void)tus_fail(c);
+	return false;
 }
 
 enum tus_step
@@ -110,7 +168,7 @@ tus_claim(struct tus_call *c)
 	 * not confirmed, and the file is the mark of that. */
 	if (upload_is_finished(c->up))
 		c->retire = c->lock != NULL && c->lock->made;
-	else if (upload_is_whole(c->up) && !tus_finish(c))
+	else if (upload_is_whole(c->up) && !finish_late(c))
 		return TUS_DONE;
 	return TUS_RECEIVE;
 }
@@ -120,6 +178,8 @@ tus_finish(struct tus_call *c)
 {
 	const struct store_finisher *finisher = c->srv->store->finisher;
 
+	if (!tus_pre_finish(c))
+		return false;
 	if (finisher != NULL &&
 	    finisher->finish(c->up, &c->res.err) != ERR_OK) {
 		if (c->method == TUS_POST)
@@ -146,9 +206,7 @@ tus_let_go(struct tus_call *c)
 	if (c->asked)
 		locker->ops->stop_asking(locker, c->id);
 	c->asked = false;
-	if (c->lock != NULL && c->retire)
-		locker->ops->retire(c->lock);
-	else if (c->lock != NULL)
-		locker->ops->release(c->lock);
-	c->lock = NULL;
+	/* Kept until the end is told, by who made the note of it. */
+	if (c->notices[TUS_POST_FINISH] == NULL)
+		tus_unlock(c);
 }

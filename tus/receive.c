@@ -151,6 +151,10 @@ stop(struct tus_call *c, enum tus_refusal why, bool keep)
 		(void)renew_expiry(c);
 	if (!end_write(c, keep))
 		return TUS_DONE;
+	/* Who waits for the upload, or for us to go, waits for no hook. */
+	if (keep && why != TUS_INTERRUPTED && why != TUS_SHUTTING_DOWN &&
+	    !tus_report(c))
+		return TUS_DONE;
 	/* All that was announced may have come nevertheless. */
 	if (c->body == TUS_BODY_APPEND && upload_is_whole(c->up) &&
 	    !upload_is_finished(c->up) && !tus_finish(c))
@@ -178,6 +182,8 @@ begin_write(struct tus_call *c)
 	if (store->core->write_begin(c->up, c->has_sum, e) != ERR_OK)
 		goto fail;
 	c->is_writing = true;
+	c->reported = c->up->info.offset;
+	c->reported_at = c->srv->now_ms();
 	if (c->method == TUS_PATCH && c->length >= 0 &&
 	    c->up->info.size_deferred &&
 	    store->length_declarer->declare_length(c->up, c->length, e) !=
@@ -224,7 +230,7 @@ complete(struct tus_call *c)
 		return stop(c, TUS_CHECKSUM_MISMATCH, false);
 	if (!renew_expiry(c))
 		return stop(c, tus_refusal_for(e->code), !c->has_sum);
-	if (!end_write(c, true))
+	if (!end_write(c, true) || !tus_report(c))
 		return TUS_DONE;
 	if (upload_is_whole(c->up) && !tus_finish(c))
 		return TUS_DONE;
@@ -307,14 +313,23 @@ tus_receive(struct tus_call *c, const void *buf, size_t len)
 	return stop(c, tus_refusal_for(c->res.err.code), !c->has_sum);
 }
 
+/* A creation cannot go on elsewhere, so it lets nobody in. */
+static bool
+is_asked_for(const struct tus_call *c)
+{
+	return c->lock != NULL && c->method != TUS_POST &&
+	    c->srv->now_ms() - c->locked_at >= MIN_HOLD_MS &&
+	    c->lock->locker->ops->wanted(c->lock);
+}
+
 enum tus_step
 tus_tick(struct tus_call *c)
 {
-	if (c->lock == NULL || c->srv->now_ms() - c->locked_at < MIN_HOLD_MS ||
-	    !c->lock->locker->ops->wanted(c->lock))
-		return TUS_RECEIVE;
-	c->res.outcome.interrupted = true;
-	return stop(c, TUS_INTERRUPTED, !c->has_sum);
+	if (is_asked_for(c)) {
+		c->res.outcome.interrupted = true;
+		return stop(c, TUS_INTERRUPTED, !c->has_sum);
+	}
+	return tus_report_progress(c) ? TUS_RECEIVE : TUS_DONE;
 }
 
 void

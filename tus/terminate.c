@@ -21,6 +21,9 @@ tus_delete(struct tus_call *c)
 		return step;
 	if (!c->srv->allow_terminate_finished && upload_is_finished(c->up))
 		return tus_refuse(c, TUS_KEEP_FINISHED);
+	if (!tus_pre_terminate(c))
+		return TUS_DONE;
+	c->gone = c->up->info;
 	if (c->srv->store->terminater->terminate(c->up, &c->res.err) != ERR_OK)
 		return tus_fail(c);
 	c->retire = true;

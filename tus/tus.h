@@ -26,6 +26,7 @@
 #include "base/id.h"
 #include "lock/lock.h"
 #include "store/store.h"
+#include "tus/hooks.h"
 
 #define TUS_VERSION "1.0.0"
 #define TUS_ID_MAX  ID_MAX
@@ -70,6 +71,16 @@ struct tus_request {
 	const char *range;
 	const char *if_none_match;
 	const char *if_range;
+
+	/*
+	 * For hooks: what the client asked for and from where ("host:port"),
+	 * and all headers as the front end handed them on, by their usual
+	 * names.  request_id is found in the log, too.
+	 */
+	const char *uri;
+	const char *remote;
+	const struct pair *headers;
+	const char *request_id;
 
 	/* The administrator's limit for this request instead of the server's
 	 * max_size; -1 if there is none. */
@@ -143,6 +154,9 @@ struct tus_server {
 
 	/* NULL if nobody else works on this store. */
 	struct locker *locker;
+
+	/* NULL if nobody is told of anything. */
+	struct tus_hooks *hooks;
 
 	/* Bytes; 0 is no limit. */
 	int64_t max_size;
@@ -242,7 +256,11 @@ const struct tus_response *tus_response(const struct tus_call *);
  * error, which the log should tell of. */
 ssize_t tus_content(struct tus_call *, void *, size_t, struct err *);
 
-/* Let go of all that is still open, wherever the call has got to. */
+/*
+ * Let go of all that is still open, wherever the call has got to.  After the
+ * response was sent to its end: this is when post-hooks are told, which may
+ * take as long as they want.
+ */
 void tus_close(struct tus_call *);
 
 /*

@@ -1,0 +1,681 @@
+/*
+ * hooks_test.c - who is asked and told what, in which order, and what comes of
+ * the answers; in-process over the memory store.
+ *
+ * Hooks and locks here only write down what happens to them: "pre-finish 11"
+ * is a call with that offset, "lock", "release" and "retire" are the lock's.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/tus/drive.h"
+
+#define BODY_TYPE "Content-Type: application/offset+octet-stream\n"
+
+/* What happened, one word after the other, and what the hooks answer. */
+static struct {
+	char log[1024];
+	bool unwanted[TUS_HOOK_MAX];
+	bool fails[TUS_HOOK_MAX];
+	struct tus_verdict verdicts[TUS_HOOK_MAX];
+	/* Of the last event. */
+	struct file_info seen;
+	bool lock_exists;
+	bool lock_is_taken;
+} play;
+
+static void
+log_word(const char *word, int64_t number)
+{
+	size_t len = strlen(play.log);
+
+	(void)snprintf(play.log + len, sizeof(play.log) - len,
+	    number < 0 ? "%s%s" : "%s%s %lld", len == 0 ? "" : ", ", word,
+	    (long long)number);
+}
+
+static bool
+wants(struct tus_hooks *hooks, enum tus_hook hook)
+{
+	(void)hooks;
+	return !play.unwanted[hook];
+}
+
+static enum err_code
+ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
+    struct tus_verdict *v, struct err *e)
+{
+	(void)hooks;
+	(void)a;
+	log_word(tus_hook_name(event->hook), event->info->offset);
+	play.seen = *event->info;
+	*v = play.verdicts[event->hook];
+	if (play.fails[event->hook])
+		return err_set(e, ERR_SYSTEM, "the hook failed");
+	return ERR_OK;
+}
+
+struct tus_notice {
+	enum tus_hook hook;
+	int64_t offset;
+};
+
+static struct tus_notice *
+note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
+{
+	struct tus_notice *n = arena_alloc(a, sizeof(*n));
+
+	(void)hooks;
+	log_word("note", -1);
+	n->hook = event->hook;
+	n->offset = event->info->offset;
+	play.seen = *event->info;
+	return n;
+}
+
+static bool
+tell(struct tus_hooks *hooks, struct tus_notice *n)
+{
+	(void)hooks;
+	log_word(tus_hook_name(n->hook), n->offset);
+	return !play.fails[n->hook];
+}
+
+static void
+shutdown_hooks(struct tus_hooks *hooks)
+{
+	(void)hooks;
+}
+
+static const struct tus_hooks_ops hook_ops = { wants, ask, note, tell,
+	shutdown_hooks };
+static struct tus_hooks hooks = { &hook_ops, 1000 };
+
+static struct locker locker;
+
+static enum err_code
+acquire(struct locker *l, const char *id, enum lock_how how, struct arena *a,
+    struct lock **lock, struct err *e)
+{
+	(void)id;
+	(void)how;
+	if (play.lock_is_taken)
+		return err_set(e, ERR_LOCKED, "somebody has it");
+	*lock = arena_alloc(a, sizeof(**lock));
+	(*lock)->locker = l;
+	(*lock)->made = !play.lock_exists;
+	play.lock_exists = true;
+	log_word("lock", -1);
+	return ERR_OK;
+}
+
+static void
+stop_asking(struct locker *l, const char *id)
+{
+	(void)l;
+	(void)id;
+}
+
+static bool
+is_known(struct locker *l, const char *id)
+{
+	(void)l;
+	(void)id;
+	return play.lock_exists;
+}
+
+static void
+release(struct lock *lock)
+{
+	(void)lock;
+	log_word("release", -1);
+}
+
+static void
+retire(struct lock *lock)
+{
+	(void)lock;
+	play.lock_exists = false;
+	log_word("retire", -1);
+}
+
+static bool
+wanted(struct lock *lock)
+{
+	(void)lock;
+	return false;
+}
+
+static const struct locker_ops locker_ops = {
+	.acquire = acquire,
+	.stop_asking = stop_asking,
+	.is_known = is_known,
+	.release = release,
+	.retire = retire,
+	.wanted = wanted,
+};
+
+static int
+setup(void **state)
+{
+	static struct world w;
+
+	memset(&play, 0, sizeof(play));
+	world_time = 1700000000;
+	world_open(&w, 1000);
+	locker.ops = &locker_ops;
+	w.srv.locker = &locker;
+	w.srv.hooks = &hooks;
+	*state = &w;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	world_close(*state);
+	return 0;
+}
+
+/* Nobody listens but the ones in the list. */
+static void
+only(const char *list)
+{
+	enum tus_hook h;
+
+	for (h = 0; h < TUS_HOOK_MAX; h++)
+		play.unwanted[h] = strstr(list, tus_hook_name(h)) == NULL;
+}
+
+static const char *
+happened(struct world *w)
+{
+	char *log = arena_strdup(w->arena, play.log);
+
+	play.log[0] = '\0';
+	return log;
+}
+
+static struct reply
+post(struct world *w, const char *headers, const char *body)
+{
+	return world_ask(w,
+	    (struct ask){ .method = "POST",
+		.path = "/files",
+		.headers = arena_printf(
+		    w->arena, "%s%s", body == NULL ? "" : BODY_TYPE, headers),
+		.body = body });
+}
+
+static struct reply
+patch(struct world *w, const char *path, const char *headers, const char *body)
+{
+	return world_ask(w,
+	    (struct ask){ .method = "PATCH",
+		.path = path,
+		.headers = arena_printf(w->arena, BODY_TYPE "%s", headers),
+		.body = body });
+}
+
+static struct reply
+terminate(struct world *w, const char *path)
+{
+	return world_ask(w, (struct ask){ .method = "DELETE", .path = path });
+}
+
+static int
+head(struct world *w, const char *path)
+{
+	return world_ask(w, (struct ask){ .method = "HEAD", .path = path })
+	    .status;
+}
+
+static const char *
+location(const struct reply *r)
+{
+	assert_int_equal(r->status, 201);
+	return reply_header(r, "Location");
+}
+
+static void
+an_upload_tells_its_story_in_order(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 11", NULL);
+	const char *path = location(&r);
+
+	assert_string_equal(happened(w), "pre-create 0, note, post-create 0");
+	r = patch(w, path, "Upload-Offset: 0", "hello ");
+	assert_int_equal(r.status, 204);
+	assert_string_equal(happened(w), "lock, post-receive 6, release");
+	r = patch(w, path, "Upload-Offset: 6", "world");
+	assert_int_equal(r.status, 204);
+	assert_string_equal(happened(w),
+	    "lock, post-receive 11, pre-finish 11, note, post-finish 11, "
+	    "retire");
+	r = terminate(w, path);
+	assert_int_equal(r.status, 204);
+	assert_string_equal(happened(w),
+	    "lock, pre-terminate 11, note, retire, post-terminate 11");
+}
+
+static void
+whole_creation_is_marked_before_it_finishes(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 5", "hello");
+
+	assert_int_equal(r.status, 201);
+	assert_string_equal(happened(w),
+	    "pre-create 0, lock, post-receive 5, pre-finish 5, note, note, "
+	    "post-create 0, post-finish 5, retire");
+	r = post(w, "Upload-Length: 0", NULL);
+	assert_int_equal(r.status, 201);
+	assert_string_equal(happened(w),
+	    "pre-create 0, lock, pre-finish 0, note, note, post-create 0, "
+	    "post-finish 0, retire");
+}
+
+static const char *
+part(struct world *w, const char *body)
+{
+	struct reply r = post(w,
+	    arena_printf(w->arena, "Upload-Concat: partial\nUpload-Length: %zu",
+		strlen(body)),
+	    body);
+
+	return location(&r);
+}
+
+static void
+final_upload_is_marked_when_pre_finish_agreed(void **state)
+{
+	struct world *w = *state;
+	const char *refs = arena_printf(w->arena, "Upload-Concat: final;%s %s",
+	    part(w, "hello "), part(w, "world"));
+	struct reply r;
+
+	(void)happened(w);
+	r = post(w, refs, NULL);
+	assert_int_equal(r.status, 201);
+	assert_string_equal(happened(w),
+	    "pre-create 0, pre-finish 11, lock, note, note, post-create 0, "
+	    "post-finish 11, retire");
+	play.unwanted[TUS_PRE_FINISH] = true;
+	r = post(w, refs, NULL);
+	assert_int_equal(r.status, 201);
+	assert_string_equal(happened(w),
+	    "pre-create 0, lock, note, note, post-create 0, post-finish 11, "
+	    "retire");
+	play.unwanted[TUS_PRE_FINISH] = false;
+	play.fails[TUS_PRE_FINISH] = true;
+	r = post(w, refs, NULL);
+	assert_int_equal(r.status, 500);
+	assert_string_equal(happened(w), "pre-create 0, pre-finish 11");
+	assert_int_equal(
+	    head(w, arena_printf(w->arena, "/files/%s", play.seen.id)), 404);
+}
+
+static void
+pre_create_may_reject(void **state)
+{
+	struct world *w = *state;
+	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct pair why = { .key = "X-Why", .value = "size" };
+	struct reply r;
+
+	v->reject_upload = true;
+	r = post(w, "Upload-Length: 11", NULL);
+	assert_int_equal(r.status, 400);
+	assert_string_equal(r.code, "ERR_UPLOAD_REJECTED");
+	assert_string_equal(
+	    r.body, "ERR_UPLOAD_REJECTED: the upload was rejected\n");
+	v->reply = (struct tus_reply){ 422, "too large for you", &why };
+	r = post(w, "Upload-Length: 11", "hello");
+	assert_int_equal(r.status, 422);
+	assert_string_equal(r.body, "too large for you");
+	assert_string_equal(reply_header(&r, "X-Why"), "size");
+	assert_string_equal(happened(w), "pre-create 0, pre-create 0");
+}
+
+static void
+pre_create_that_fails_lets_nothing_be_made(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+
+	play.fails[TUS_PRE_CREATE] = true;
+	r = post(w, "Upload-Length: 5", "hello");
+	assert_int_equal(r.status, 500);
+	assert_string_equal(r.code, "ERR_INTERNAL_SERVER_ERROR");
+	assert_string_equal(r.res->err.text, "the hook failed");
+	assert_string_equal(happened(w), "pre-create 0");
+}
+
+static void
+pre_create_may_choose_id_and_metadata(void **state)
+{
+	struct world *w = *state;
+	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct pair second = { NULL, "public", "", 0 };
+	struct pair first = { &second, "filename", "a\0b.txt", 7 };
+	struct reply r;
+
+	v->id = "my-own_id";
+	v->has_metadata = true;
+	v->metadata = &first;
+	r = post(w, "Upload-Length: 11\nUpload-Metadata: a YQ==", NULL);
+	assert_string_equal(location(&r), "/files/my-own_id");
+	assert_string_equal(
+	    happened(w), "pre-create 0, lock, note, release, post-create 0");
+	assert_string_equal(play.seen.id, "my-own_id");
+	assert_string_equal(play.seen.metadata->key, "filename");
+	r = world_ask(
+	    w, (struct ask){ .method = "HEAD", .path = "/files/my-own_id" });
+	assert_string_equal(reply_header(&r, "Upload-Metadata"),
+	    "filename YQBiLnR4dA==,public");
+	v->id = "other";
+	v->metadata = NULL;
+	r = post(w, "Upload-Length: 11\nUpload-Metadata: a YQ==", NULL);
+	r = world_ask(
+	    w, (struct ask){ .method = "HEAD", .path = location(&r) });
+	assert_null(reply_header(&r, "Upload-Metadata"));
+}
+
+static void
+impossible_changes_are_refused(void **state)
+{
+	struct world *w = *state;
+	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct pair bad = { NULL, "a,b", "x", 1 };
+	const struct tus_verdict verdicts[] = {
+		{ .id = "../etc" },
+		{ .id = "" },
+		{ .storage_path = "/srv/elsewhere" },
+		{ .has_metadata = true, .metadata = &bad },
+	};
+	size_t i;
+
+	for (i = 0; i < NITEMS(verdicts); i++) {
+		*v = verdicts[i];
+		assert_int_equal(post(w, "Upload-Length: 1", NULL).status, 500);
+		assert_string_equal(happened(w), "pre-create 0");
+	}
+}
+
+static void
+id_that_is_taken_is_refused_and_its_lock_left_alone(void **state)
+{
+	struct world *w = *state;
+	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct reply r;
+
+	v->id = "taken";
+	r = post(w, "Upload-Length: 11", NULL);
+	(void)location(&r);
+	(void)happened(w);
+	assert_int_equal(post(w, "Upload-Length: 11", NULL).status, 500);
+	assert_string_equal(happened(w), "pre-create 0, lock, release");
+	play.lock_is_taken = true;
+	assert_int_equal(post(w, "Upload-Length: 11", NULL).status, 423);
+	assert_int_equal(head(w, "/files/taken"), 423);
+	play.lock_is_taken = false;
+	assert_int_equal(world_offset(w, "/files/taken"), 0);
+}
+
+static void
+hooks_may_word_the_response(void **state)
+{
+	struct world *w = *state;
+	struct pair link = { NULL, "Location", "/elsewhere", 10 };
+	struct pair length = { &link, "Content-Length", "5", 1 };
+	struct pair split = { &length, "X-Evil", "a\r\nb", 4 };
+	struct pair type = { NULL, "content-type", "application/json", 16 };
+	struct reply r;
+	const char *path;
+
+	play.verdicts[TUS_PRE_CREATE].reply =
+	    (struct tus_reply){ 202, "made", &split };
+	r = post(w, "Upload-Length: 2", NULL);
+	assert_int_equal(r.status, 202);
+	assert_string_equal(r.body, "made");
+	assert_string_equal(reply_header(&r, "Location"), "/elsewhere");
+	assert_null(reply_header(&r, "Content-Length"));
+	assert_null(reply_header(&r, "X-Evil"));
+	assert_non_null(reply_header(&r, "Content-Type"));
+	path = arena_printf(w->arena, "/files/%s", play.seen.id);
+	r = patch(w, path, "Upload-Offset: 0", "a");
+	assert_int_equal(r.status, 204);
+	play.verdicts[TUS_PRE_FINISH].reply =
+	    (struct tus_reply){ 200, "{}", &type };
+	r = patch(w, path, "Upload-Offset: 1", "b");
+	assert_int_equal(r.status, 200);
+	assert_string_equal(r.body, "{}");
+	assert_string_equal(
+	    reply_header(&r, "Content-Type"), "application/json");
+	assert_string_equal(reply_header(&r, "Upload-Offset"), "2");
+}
+
+static void
+words_for_success_are_not_said_on_failure(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+
+	play.verdicts[TUS_PRE_CREATE].reply =
+	    (struct tus_reply){ 202, "made", NULL };
+	r = world_ask(w,
+	    (struct ask){ .method = "POST",
+		.path = "/files",
+		.headers = BODY_TYPE "Upload-Length: 5\n"
+				     "Upload-Checksum: sha1 AAAA",
+		.body = "hello" });
+	assert_int_equal(r.status, 460);
+	assert_string_equal(happened(w), "pre-create 0, lock, retire");
+}
+
+static void
+finish_that_fails_gives_the_last_byte_back(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 5", NULL);
+	const char *path = location(&r);
+
+	only("pre-finish post-finish");
+	(void)happened(w);
+	play.fails[TUS_PRE_FINISH] = true;
+	r = patch(w, path, "Upload-Offset: 0", "hello");
+	assert_int_equal(r.status, 500);
+	assert_string_equal(r.res->err.text, "the hook failed");
+	assert_string_equal(happened(w), "lock, pre-finish 5, release");
+	assert_int_equal(world_offset(w, path), 4);
+	play.fails[TUS_PRE_FINISH] = false;
+	(void)happened(w);
+	r = patch(w, path, "Upload-Offset: 4", "o");
+	assert_int_equal(r.status, 204);
+	assert_string_equal(
+	    happened(w), "lock, pre-finish 5, note, post-finish 5, retire");
+	assert_int_equal(world_offset(w, path), 5);
+}
+
+static void
+finish_that_is_answered_with_an_error_did_not_happen(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 5", NULL);
+	const char *path = location(&r);
+
+	play.verdicts[TUS_PRE_FINISH].reply =
+	    (struct tus_reply){ 422, "a virus", NULL };
+	r = patch(w, path, "Upload-Offset: 0", "hello");
+	assert_int_equal(r.status, 422);
+	assert_string_equal(r.body, "a virus");
+	assert_int_equal(world_offset(w, path), 4);
+	(void)happened(w);
+	assert_int_equal(post(w, "Upload-Length: 0", NULL).status, 422);
+	assert_string_equal(
+	    happened(w), "pre-create 0, lock, pre-finish 0, retire");
+	assert_int_equal(
+	    head(w, arena_printf(w->arena, "/files/%s", play.seen.id)), 404);
+}
+
+static void
+upload_that_is_not_told_of_keeps_its_mark(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 5", NULL);
+	const char *path = location(&r);
+
+	only("post-finish");
+	(void)happened(w);
+	play.fails[TUS_POST_FINISH] = true;
+	r = patch(w, path, "Upload-Offset: 0", "hello");
+	assert_int_equal(r.status, 204);
+	assert_string_equal(happened(w), "lock, note, post-finish 5, release");
+	assert_true(play.lock_exists);
+	assert_int_equal(world_offset(w, path), 5);
+	assert_string_equal(happened(w), "");
+}
+
+static void
+post_receive_may_stop_an_upload(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 11", NULL);
+	const char *path = location(&r);
+
+	(void)happened(w);
+	play.verdicts[TUS_POST_RECEIVE].stop_upload = true;
+	r = patch(w, path, "Upload-Offset: 0", "hello");
+	assert_int_equal(r.status, 400);
+	assert_string_equal(r.code, "ERR_UPLOAD_STOPPED");
+	assert_string_equal(happened(w),
+	    "lock, post-receive 5, note, retire, post-terminate 5");
+	assert_int_equal(head(w, path), 404);
+	play.verdicts[TUS_POST_RECEIVE].reply =
+	    (struct tus_reply){ 403, "enough", NULL };
+	r = post(w, "Upload-Length: 5", "hello");
+	assert_int_equal(r.status, 403);
+	assert_string_equal(r.body, "enough");
+	assert_string_equal(happened(w),
+	    "pre-create 0, lock, post-receive 5, note, note, retire, "
+	    "post-create 0, post-terminate 5");
+}
+
+/* The clock of the test stands still but for this locker: each look at the
+ * time lets a second pass. */
+static int64_t
+fast_clock(void)
+{
+	return ++world_time * 1000;
+}
+
+static void
+progress_is_reported_while_bytes_come(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 9", NULL);
+	const char *path = location(&r);
+
+	only("post-receive");
+	(void)happened(w);
+	w->slice = 3;
+	w->srv.now_ms = fast_clock;
+	r = patch(w, path, "Upload-Offset: 0", "hello wo");
+	assert_int_equal(r.status, 204);
+	assert_string_equal(happened(w),
+	    "lock, post-receive 3, post-receive 6, post-receive 8, release");
+	hooks.progress = 0;
+	r = patch(w, path, "Upload-Offset: 8", "r");
+	hooks.progress = 1000;
+	assert_string_equal(happened(w), "lock, post-receive 9, retire");
+}
+
+static void
+early_end_is_reported_too(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 9", NULL);
+	const char *path = location(&r);
+
+	(void)happened(w);
+	r = world_ask(w,
+	    (struct ask){ .method = "PATCH",
+		.path = path,
+		.headers = BODY_TYPE "Upload-Offset: 0\nContent-Length: 9",
+		.body = "hello",
+		.end = TUS_END_CLIENT_GONE });
+	assert_int_equal(r.status, 400);
+	assert_string_equal(happened(w), "lock, post-receive 5, release");
+	r = patch(w, path, "Upload-Offset: 5", "");
+	assert_int_equal(r.status, 204);
+	assert_string_equal(happened(w), "lock, release");
+}
+
+static void
+pre_terminate_may_reject(void **state)
+{
+	struct world *w = *state;
+	struct reply r = post(w, "Upload-Length: 9", NULL);
+	const char *path = location(&r);
+
+	(void)happened(w);
+	play.verdicts[TUS_PRE_TERMINATE].reject_termination = true;
+	r = terminate(w, path);
+	assert_int_equal(r.status, 400);
+	assert_string_equal(r.code, "ERR_UPLOAD_TERMINATION_REJECTED");
+	assert_string_equal(happened(w), "lock, pre-terminate 0, release");
+	play.verdicts[TUS_PRE_TERMINATE].reject_termination = false;
+	play.fails[TUS_PRE_TERMINATE] = true;
+	assert_int_equal(terminate(w, path).status, 500);
+	assert_int_equal(world_offset(w, path), 0);
+}
+
+static void
+nobody_is_called_who_does_not_listen(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+
+	only("");
+	r = post(w, "Upload-Length: 5", "hello");
+	assert_int_equal(terminate(w, location(&r)).status, 204);
+	assert_string_equal(happened(w), "lock, retire");
+}
+
+int
+main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(an_upload_tells_its_story_in_order),
+		T(whole_creation_is_marked_before_it_finishes),
+		T(final_upload_is_marked_when_pre_finish_agreed),
+		T(pre_create_may_reject),
+		T(pre_create_that_fails_lets_nothing_be_made),
+		T(pre_create_may_choose_id_and_metadata),
+		T(impossible_changes_are_refused),
+		T(id_that_is_taken_is_refused_and_its_lock_left_alone),
+		T(hooks_may_word_the_response),
+		T(words_for_success_are_not_said_on_failure),
+		T(finish_that_fails_gives_the_last_byte_back),
+		T(finish_that_is_answered_with_an_error_did_not_happen),
+		T(upload_that_is_not_told_of_keeps_its_mark),
+		T(post_receive_may_stop_an_upload),
+		T(progress_is_reported_while_bytes_come),
+		T(early_end_is_reported_too),
+		T(pre_terminate_may_reject),
+		T(nobody_is_called_who_does_not_listen),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,273 @@
+/*
+ * hooks.c - where the core asks and tells others.
+ *
+ * Asking may take as long as hooks.timeout says, so it happens only where no
+ * lock but that of the upload itself is held.
+ */
+#include "config.h"
+
+#include <openssl/evp.h>
+
+#include <string.h>
+
+#include "tus/call.h"
+
+static const char *const names[TUS_HOOK_MAX] = {
+	[TUS_PRE_CREATE] = "pre-create",
+	[TUS_POST_CREATE] = "post-create",
+	[TUS_POST_RECEIVE] = "post-receive",
+	[TUS_PRE_FINISH] = "pre-finish",
+	[TUS_POST_FINISH] = "post-finish",
+	[TUS_PRE_TERMINATE] = "pre-terminate",
+	[TUS_POST_TERMINATE] = "post-terminate",
+};
+
+const char *
+tus_hook_name(enum tus_hook hook)
+{
+	return names[hook];
+}
+
+bool
+tus_wants(const struct tus_call *c, enum tus_hook hook)
+{
+	struct tus_hooks *hooks = c->srv->hooks;
+
+	return hooks != NULL && hooks->ops->wants(hooks, hook);
+}
+
+static bool
+ask(struct tus_call *c, enum tus_hook hook, const struct file_info *info,
+    struct tus_verdict *v)
+{
+	struct tus_hooks *hooks = c->srv->hooks;
+	const struct tus_event event = { hook, info, c->req };
+
+	memset(v, 0, sizeof(*v));
+	return !tus_wants(c, hook) ||
+	    hooks->ops->ask(hooks, &event, c->arena, v, &c->res.err) == ERR_OK;
+}
+
+static bool
+fail(struct tus_call *c)
+{
+	(void)tus_fail(c);
+	return false;
+}
+
+/* "key base64,key" as a client would have sent it. */
+static const char *
+encode_metadata(struct arena *a, const struct pair *p)
+{
+	const char *text = NULL;
+	unsigned char *value;
+
+	for (; p != NULL; p = p->next) {
+		value = arena_alloc(a, p->value_len / 3 * 4 + 5);
+		(void)EVP_EncodeBlock(
+		    value, (const unsigned char *)p->value, (int)p->value_len);
+		text = arena_printf(a, "%s%s%s%s%s", text == NULL ? "" : text,
+		    text == NULL ? "" : ",", p->key, *value == '\0' ? "" : " ",
+		    (const char *)value);
+	}
+	return text;
+}
+
+static bool
+is_key(const char *s)
+{
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++)
+		if (*s <= ' ' || *s >= 0x7f || *s == ',')
+			return false;
+	return true;
+}
+
+/* Metadata that a hook made must be such as a client could have sent. */
+static bool
+change_metadata(struct tus_call *c, const struct pair *metadata)
+{
+	const struct pair *p = metadata;
+
+	while (p != NULL && is_key(p->key))
+		p = p->next;
+	if (p != NULL) {
+		(void)err_set(&c->res.err, ERR_INVALID,
+		    "pre-create: ChangeFileInfo.MetaData has a key that is "
+		    "empty, or not printable ASCII, or has a comma");
+		return fail(c);
+	}
+	c->create.metadata = metadata;
+	c->create.metadata_raw = encode_metadata(c->arena, metadata);
+	return true;
+}
+
+static bool
+change_upload(struct tus_call *c, const struct tus_verdict *v)
+{
+	struct err *e = &c->res.err;
+
+	if (v->storage_path != NULL) {
+		(void)err_set(e, ERR_INVALID,
+		    "pre-create: ChangeFileInfo.Storage.Path: store %s keeps "
+		    "uploads in its own directory only; move them when they "
+		    "are finished",
+		    c->srv->store->name);
+		return fail(c);
+	}
+	if (v->id != NULL && !id_is_valid(v->id)) {
+		(void)err_set(e, ERR_INVALID,
+		    "pre-create: ChangeFileInfo.ID: an id is 1 to %d of the "
+		    "characters A-Z a-z 0-9 _ -",
+		    TUS_ID_MAX);
+		return fail(c);
+	}
+	c->create.id = v->id;
+	return !v->has_metadata || change_metadata(c, v->metadata);
+}
+
+bool
+tus_pre_create(struct tus_call *c)
+{
+	struct tus_verdict v;
+
+	if (!ask(c, TUS_PRE_CREATE, &c->create, &v))
+		return fail(c);
+	if (v.reject_upload) {
+		(void)tus_reject(c, TUS_REJECTED, &v.reply);
+		return false;
+	}
+	c->reply = v.reply;
+	return change_upload(c, &v);
+}
+
+/*
+ * Nobody may see a whole upload that was refused.  A creation is undone, and
+ * an upload without a byte to give back cannot be anything but whole.
+ */
+static bool
+take_back(struct tus_call *c)
+{
+	const struct store_finisher *finisher = c->srv->store->finisher;
+
+	if (c->method == TUS_POST || c->up->info.size == 0 || finisher == NULL)
+		tus_uncreate(c);
+	else if (finisher->refuse(c->up, &c->res.err) != ERR_OK)
+		return fail(c);
+	return true;
+}
+
+bool
+tus_pre_finish(struct tus_call *c)
+{
+	struct tus_verdict v;
+	struct err why;
+
+	if (!ask(c, TUS_PRE_FINISH, &c->up->info, &v)) {
+		why = c->res.err;
+		if (!take_back(c))
+			return false;
+		c->res.err = why;
+		return fail(c);
+	}
+	/* The client is told that it failed, so it must not have finished. */
+	if (v.reply.status >= 400) {
+		if (take_back(c))
+			(void)tus_reject(c, TUS_REJECTED, &v.reply);
+		return false;
+	}
+	tus_merge(c, &v.reply);
+	return true;
+}
+
+bool
+tus_pre_terminate(struct tus_call *c)
+{
+	struct tus_verdict v;
+
+	if (!ask(c, TUS_PRE_TERMINATE, &c->up->info, &v))
+		return fail(c);
+	if (v.reject_termination) {
+		(void)tus_reject(c, TUS_TERMINATION_REJECTED, &v.reply);
+		return false;
+	}
+	c->reply = v.reply;
+	return true;
+}
+
+bool
+tus_report(struct tus_call *c)
+{
+	struct tus_verdict v;
+	int64_t offset = c->up->info.offset;
+	bool created = c->res.outcome.created;
+
+	if (c->received == 0 || offset == c->reported ||
+	    !tus_wants(c, TUS_POST_RECEIVE))
+		return true;
+	c->reported = offset;
+	/* Its failures are told to nobody but the log. */
+	(void)ask(c, TUS_POST_RECEIVE, &c->up->info, &v);
+	c->reported_at = c->srv->now_ms();
+	if (!v.stop_upload)
+		return true;
+	c->gone = c->up->info;
+	tus_uncreate(c);
+	c->res.outcome.created = created;
+	c->res.outcome.terminated = c->srv->store->terminater != NULL;
+	(void)tus_reject(c, TUS_STOPPED, &v.reply);
+	return false;
+}
+
+bool
+tus_report_progress(struct tus_call *c)
+{
+	int64_t every = c->srv->hooks != NULL ? c->srv->hooks->progress : 0;
+
+	if (!c->is_writing || every == 0 ||
+	    c->srv->now_ms() - c->reported_at < every)
+		return true;
+	return tus_report(c);
+}
+
+static void
+note(struct tus_call *c, enum tus_hook hook, const struct file_info *info)
+{
+	struct tus_hooks *hooks = c->srv->hooks;
+	const struct tus_event event = { hook, info, c->req };
+
+	if (tus_wants(c, hook))
+		c->notices[hook] = hooks->ops->note(hooks, &event, c->arena);
+}
+
+void
+tus_note(struct tus_call *c)
+{
+	const struct tus_outcome *o = &c->res.outcome;
+
+	if (o->created)
+		note(c, TUS_POST_CREATE, &c->created);
+	if (o->finished)
+		note(c, TUS_POST_FINISH, &c->up->info);
+	if (o->terminated)
+		note(c, TUS_POST_TERMINATE, &c->gone);
+}
+
+/* The lock stays behind as a mark where post-finish did not succeed. */
+void
+tus_tell(struct tus_call *c)
+{
+	struct tus_hooks *hooks = c->srv->hooks;
+	enum tus_hook hook;
+	bool told;
+
+	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
+		if (c->notices[hook] == NULL)
+			continue;
+		told = hooks->ops->tell(hooks, c->notices[hook]);
+		c->notices[hook] = NULL;
+		if (hook == TUS_POST_FINISH)
+			c->retire = told;
+	}
+}

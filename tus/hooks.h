@@ -1,0 +1,115 @@
+/*
+ * hooks.h - whom the core tells what happens, and whom it asks first.
+ *
+ * The events and their names are tusd's.  How somebody is told, with a program
+ * or over HTTP, is not the core's concern: it only calls these functions.
+ *
+ * A pre-hook is asked before something happens and may refuse it, and so is
+ * post-receive, which may stop an upload.  The other post-hooks are told after
+ * the response was sent: what is to be told is noted before, so that a crash
+ * in between, or somebody who does not answer, loses nothing.
+ */
+#ifndef TUS_HOOKS_H
+#define TUS_HOOKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "store/store.h"
+
+enum tus_hook {
+	TUS_PRE_CREATE,
+	TUS_POST_CREATE,
+	TUS_POST_RECEIVE,
+	TUS_PRE_FINISH,
+	TUS_POST_FINISH,
+	TUS_PRE_TERMINATE,
+	TUS_POST_TERMINATE,
+	TUS_HOOK_MAX
+};
+
+/* "pre-create" and so on. */
+const char *tus_hook_name(enum tus_hook);
+
+struct tus_request;
+
+/* What happened, to which upload, in which request; req is NULL where there
+ * is none, as in a sweep. */
+struct tus_event {
+	enum tus_hook hook;
+	const struct file_info *info;
+	const struct tus_request *req;
+};
+
+/* What to tell the client instead of, or besides, our own words. */
+struct tus_reply {
+	/* 0 if it says nothing about it, else 200 to 599. */
+	int status;
+	/* NULL if it says nothing about it. */
+	const char *body;
+	/* Names are tokens. */
+	const struct pair *headers;
+};
+
+/* An answer; all zero is "go on". */
+struct tus_verdict {
+	struct tus_reply reply;
+
+	bool reject_upload;
+	bool reject_termination;
+	bool stop_upload;
+
+	/* For pre-create: what shall be different; NULL is nothing.  Without
+	 * metadata at all, has_metadata says that this is meant. */
+	const char *id;
+	const struct pair *metadata;
+	bool has_metadata;
+	const char *storage_path;
+};
+
+struct tus_hooks;
+
+/* Something to be told; belongs to who made it, until it is told. */
+struct tus_notice;
+
+struct tus_hooks_ops {
+	/* Does anybody listen?  Cheap (about 1 us). */
+	bool (*wants)(struct tus_hooks *, enum tus_hook);
+
+	/*
+	 * Ask, and wait for the answer, whose strings come from the arena.
+	 * An error means that the hook failed: nothing may go on.  That of
+	 * post-receive is logged instead, and the answer is then "go on".
+	 */
+	MUST_CHECK enum err_code (*ask)(struct tus_hooks *,
+	    const struct tus_event *, struct arena *, struct tus_verdict *,
+	    struct err *);
+
+	/*
+	 * Before the response: write down what is to be told.  Where that is
+	 * not possible it is logged, and the notice lives in memory only.
+	 * post-finish needs no writing: the lock of the upload is the mark
+	 * that it is still to be told (see store/, FINISH).
+	 */
+	struct tus_notice *(*note)(
+	    struct tus_hooks *, const struct tus_event *, struct arena *);
+
+	/* After the response: tell it, once, and let go of it.  False if it
+	 * was not taken; that is logged, and it stays written down. */
+	bool (*tell)(struct tus_hooks *, struct tus_notice *);
+
+	void (*shutdown)(struct tus_hooks *);
+};
+
+/* Those who listen.  An implementation embeds this and adds its own. */
+struct tus_hooks {
+	const struct tus_hooks_ops *ops;
+
+	/* Milliseconds between two post-receive of one request; 0: only one,
+	 * when the body is over. */
+	int64_t progress;
+};
+
+#endif
