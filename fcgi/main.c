@@ -30,8 +30,6 @@ struct options {
 	const char *address;
 	struct settings_source source;
 	bool check, verbose;
-	/* Called as NAME.fcgi: in somebody's web space. */
-	bool is_cgi_style;
 };
 
 static const char usage_text[] =
@@ -120,38 +118,42 @@ parse_options(int argc, char **argv, struct options *o)
 	return EXIT_USAGE;
 }
 
-/* "DIR/NAME.fcgi" and ".conf" make "DIR/NAME.conf". */
+/* The folder that the program was called from, absolute if that can be. */
 static char *
-beside_program(const char *program, const char *name)
+folder_of(struct arena *a, const char *program)
 {
-	size_t stem = strlen(program) - strlen(".fcgi");
 	const char *slash = strrchr(program, '/');
-	size_t size = strlen(program) + strlen(name) + 3;
-	char *path = must_alloc(size);
+	char *dir = slash == NULL ?
+	    arena_strdup(a, ".") :
+	    arena_memdup(a, program, (size_t)(slash - program) + 1);
+	char *real = realpath(dir, NULL);
 
-	if (*name == '.')
-		(void)snprintf(path, size, "%.*s%s", (int)stem, program, name);
-	else if (slash != NULL)
-		(void)snprintf(path, size, "%.*s/%s", (int)(slash - program),
-		    program, name);
-	else
-		(void)snprintf(path, size, "./%s", name);
-	return path;
+	if (real == NULL)
+		return dir;
+	dir = arena_strdup(a, real);
+	free(real);
+	return dir;
 }
 
 /* What nobody said on the command line. */
 static void
-find_defaults(const char *program, struct options *o)
+find_defaults(const char *program, struct arena *a, struct options *o)
 {
 	static const char system[] = SYSCONFDIR "/tusfcgi.conf";
-	size_t len = strlen(program);
+	static const char suffix[] = ".fcgi";
+	const char *slash = strrchr(program, '/');
+	const char *name = slash != NULL ? slash + 1 : program;
 	const char *env = getenv("TUSFCGI_CONF");
-	const char *beside = NULL;
+	const char *folder, *beside = NULL;
+	size_t stem = strlen(name);
 
-	o->is_cgi_style = len > 5 && strcmp(program + len - 5, ".fcgi") == 0;
-	if (o->is_cgi_style) {
-		beside = beside_program(program, ".conf");
-		o->source.default_store = beside_program(program, "uploads");
+	if (stem > strlen(suffix) &&
+	    strcmp(name + stem - strlen(suffix), suffix) == 0) {
+		stem -= strlen(suffix);
+		folder = folder_of(a, program);
+		beside =
+		    arena_printf(a, "%s/%.*s.conf", folder, (int)stem, name);
+		o->source.default_store = arena_printf(a, "%s/uploads", folder);
 		if (o->source.workers == 0 && listen_is_inherited())
 			o->source.workers = 1;
 	}
@@ -281,6 +283,7 @@ main(int argc, char **argv)
 {
 	struct options o = { .address = NULL };
 	struct settings s;
+	struct arena *a;
 	struct err e;
 	int status;
 
@@ -290,10 +293,14 @@ main(int argc, char **argv)
 		return status;
 	if (o.verbose)
 		log_verbose();
-	find_defaults(argv[0], &o);
-	if (settings_load(&s, &o.source, &e) != ERR_OK)
-		return complain(&e);
-	status = o.check ? check(&s, &o) : run(&s, &o);
-	settings_free(&s);
+	a = arena_new();
+	find_defaults(argv[0], a, &o);
+	if (settings_load(&s, &o.source, &e) == ERR_OK) {
+		status = o.check ? check(&s, &o) : run(&s, &o);
+		settings_free(&s);
+	} else {
+		status = complain(&e);
+	}
+	arena_free(a);
 	return status;
 }

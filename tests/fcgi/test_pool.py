@@ -1,0 +1,426 @@
+"""The master and its workers: growth, loss, replacement, the end."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from lib import rig
+
+from .conftest import is_alive
+
+LARGE = 1 << 20
+
+
+def start_uploads(one, n):
+    """n uploads, each with ten bytes and no more to come for now."""
+    paths = [one.client.create(100) for _ in range(n)]
+    streams = []
+    for path in paths:
+        stream = one.client.open_patch(path, 0, 100)
+        stream.send(b"x" * 10)
+        streams.append(stream)
+    return paths, streams
+
+
+def close_all(streams):
+    for stream in streams:
+        stream.close()
+
+
+# --- Size. ---
+
+def test_the_pool_grows_with_the_uploads_and_shrinks_again(app):
+    one = app(config={"pool": {"min_spare": 2, "max_workers": 40,
+                               "idle": "1s"}})
+    rig.wait_for(lambda: len(one.workers()) == 2, "two spare workers")
+    paths, streams = start_uploads(one, 20)
+    for path in paths:
+        one.wait_for_bytes(path, 10)
+    assert 22 <= len(one.workers()) <= 40
+    close_all(streams)
+    rig.wait_for(lambda: len(one.workers()) == 2, "the others to go")
+    assert "killed" not in one.log()
+
+
+def test_a_fixed_pool_keeps_its_size(app):
+    one = app(args=["-w", "3"], config={"pool": {"idle": "1s"}})
+    rig.wait_for(lambda: len(one.workers()) == 3, "three workers")
+    before = sorted(one.workers())
+    time.sleep(1.5)
+    assert sorted(one.workers()) == before
+
+
+def test_one_worker_is_the_process_itself(app):
+    one = app(args=["-w", "1"])
+    assert one.workers() == []
+    assert one.client.request("OPTIONS", "/files").status == 200
+
+
+def test_a_worker_leaves_after_max_requests(app):
+    one = app(args=["-w", "2"], config={"pool": {"max_requests": 5}})
+    rig.wait_for(lambda: len(one.workers()) == 2, "two workers")
+    before = set(one.workers())
+    for _ in range(20):
+        assert one.client.request("OPTIONS", "/files").status == 200
+    rig.wait_for(lambda: len(one.workers()) == 2 and
+                 not before & set(one.workers()), "two others")
+    assert "error" not in one.log()
+
+
+def test_a_full_pool_says_so_and_head_still_answers(app):
+    """503 + Retry-After for a body; the reserve serves all else"""
+    one = app(config={"pool": {"min_spare": 1, "max_workers": 6,
+                               "reserve": 2},
+                      "timeouts": {"drain": "1s"}})
+    paths, streams = start_uploads(one, 4)
+    for path in paths:
+        one.wait_for_bytes(path, 10)
+    other = one.client.create(1 << 30)
+    began = time.monotonic()
+    with one.client.open_patch(other, 0, 1 << 30) as stream:
+        stream.send(b"x" * 100)
+        answer = stream.read()
+    assert answer.status == 503 and answer.headers["retry-after"] == "1"
+    assert answer.body.startswith(b"ERR_TOO_BUSY")
+    assert one.client.offset(other) == 0
+    assert time.monotonic() - began < 1
+    # What is small and here already needs no place.
+    assert one.client.patch(other, 0, b"y" * 4000).status == 204
+    close_all(streams)
+
+    def is_taken():
+        return one.client.patch(other, 4000, b"z" * 100000).status == 204
+
+    rig.wait_for(is_taken, "a place")
+    assert one.client.offset(other) == 104000
+
+
+def test_places_of_killed_workers_are_free_again(app):
+    one = app(config={"pool": {"min_spare": 1, "max_workers": 4,
+                               "reserve": 2}})
+    for _ in range(4):
+        paths, streams = start_uploads(one, 2)
+        for path in paths:
+            one.wait_for_bytes(path, 10)
+        for pid in one.workers():
+            os.kill(pid, signal.SIGKILL)
+        close_all(streams)
+        rig.wait_for(lambda: one.client.request("OPTIONS",
+                                                "/files").status == 200,
+                     "another worker")
+
+
+# --- Loss. ---
+
+def receiver_of(one, path):
+    """The worker that has the data file of an upload open."""
+    name = path.rsplit("/", 1)[1]
+    for pid in one.workers():
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            except FileNotFoundError:
+                continue
+            if target.endswith("/" + name):
+                return pid
+    return None
+
+
+def test_a_worker_killed_in_the_middle_of_a_body_loses_only_that(app):
+    """PATCH-17, LOCK-05"""
+    one = app()
+    body = os.urandom(3 * LARGE)
+    path = one.client.create(len(body))
+    with one.client.open_patch(path, 0, len(body)) as stream:
+        stream.send(body[:2 * LARGE])
+        one.wait_for_bytes(path, 2 * LARGE)
+        pid = receiver_of(one, path)
+        os.kill(pid, signal.SIGKILL)
+        assert not stream.finish().ended
+    offset = one.client.offset(path)
+    assert 0 <= offset <= 2 * LARGE
+    answer = one.client.patch(path, offset, body[offset:])
+    assert answer.status == 204
+    assert one.client.request("GET", path).body == body
+    rig.wait_for(lambda: len(one.workers()) >= 4, "another worker")
+    assert "killed by signal 9" in one.log()
+
+
+def test_no_worker_outlives_a_killed_master(app):
+    one = app()
+    paths, streams = start_uploads(one, 3)
+    for path in paths:
+        one.wait_for_bytes(path, 10)
+    workers = one.workers()
+    assert len(workers) >= 4
+    one.stop_app(signal.SIGKILL)
+    rig.wait_for(lambda: not any(map(is_alive, workers)), "the workers", 2)
+    one.start_app()
+    for path in paths:
+        assert one.client.offset(path) == 10
+    close_all(streams)
+
+
+def test_workers_that_die_at_once_are_not_forked_without_end(app):
+    one = app(args=["-w", "2"])
+    rig.wait_for(lambda: len(one.workers()) == 2, "two workers")
+    one.uploads.rename(one.dir / "elsewhere")
+    for pid in one.workers():
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(2)
+    deaths = one.log().count("left with status 1")
+    assert 1 <= deaths <= 16
+    (one.dir / "elsewhere").rename(one.uploads)
+    rig.wait_for(lambda: len(one.workers()) == 2 and
+                 one.client.request("OPTIONS", "/files").status == 200,
+                 "two workers that live")
+
+
+# --- The end. ---
+
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_keeps_the_bytes_of_those_who_are_busy(app, args, sig):
+    """COMMON-11"""
+    one = app(args=args)
+    paths, streams = start_uploads(one, 1 if args else 3)
+    for path in paths:
+        one.wait_for_bytes(path, 10)
+    for stream in streams:
+        stream.send(b"y" * 5)
+    began = time.monotonic()
+    assert one.stop_app(sig) == 0
+    assert time.monotonic() - began < 3
+    for stream in streams:
+        answer = stream.read()
+        assert answer.status == 503
+        assert answer.body.startswith(b"ERR_SERVER_SHUTDOWN")
+    one.start_app()
+    for path in paths:
+        assert one.client.offset(path) == 15
+        assert one.client.patch(path, 15, b"z" * 85).status == 204
+    close_all(streams)
+
+
+def test_a_stop_does_not_wait_for_one_who_hangs(app):
+    one = app(config={"timeouts": {"shutdown": "1s"}})
+    rig.wait_for(lambda: len(one.workers()) == 4, "four workers")
+    hanging = one.workers()[0]
+    os.kill(hanging, signal.SIGSTOP)
+    began = time.monotonic()
+    assert one.stop_app() == 0
+    assert 0.9 < time.monotonic() - began < 4
+    assert not is_alive(hanging)
+
+
+def test_an_idle_pool_stops_at_once(app):
+    one = app()
+    began = time.monotonic()
+    assert one.stop_app() == 0
+    assert time.monotonic() - began < 1
+
+
+# --- SIGHUP. ---
+
+def reload(one, config):
+    one.configure(config)
+    one.app.send_signal(signal.SIGHUP)
+
+
+def max_size(one):
+    return one.client.request("OPTIONS", "/files").headers.get("tus-max-size")
+
+
+def test_a_reload_changes_the_configuration_and_drops_no_upload(app):
+    one = app()
+    rig.wait_for(lambda: len(one.workers()) == 4, "four workers")
+    path = one.client.create(LARGE)
+    with one.client.open_patch(path, 0, LARGE) as stream:
+        stream.send(b"x" * 1000)
+        one.wait_for_bytes(path, 1000)
+        before = set(one.workers())
+        reload(one, {"max_size": "2M"})
+        rig.wait_for(lambda: len(before & set(one.workers())) == 1 and
+                     len(one.workers()) >= 5, "all idle ones to be replaced")
+        assert max_size(one) == str(2 << 20)
+        stream.send(b"x" * (LARGE - 1000))
+        assert stream.finish().status == 204
+    rig.wait_for(lambda: not before & set(one.workers()), "the last one")
+    assert one.client.offset(path) == LARGE
+
+
+def test_requests_do_not_notice_a_reload(app):
+    one = app()
+    statuses = []
+    is_over = threading.Event()
+
+    def ask():
+        while not is_over.is_set():
+            statuses.append(one.client.request("OPTIONS", "/files").status)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for n in range(1, 5):
+        reload(one, {"max_size": f"{n}M"})
+        rig.wait_for(lambda: max_size(one) == str(n << 20), "the new size")
+        time.sleep(0.3)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert len(statuses) > 100 and set(statuses) == {200}
+
+
+def test_a_bad_configuration_is_refused_and_the_old_one_stays(app):
+    one = app(config={"max_size": "1M"})
+    rig.wait_for(lambda: len(one.workers()) == 4, "four workers")
+    before = sorted(one.workers())
+    one.config_path.write_text("max_sice = 5;")
+    one.app.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: "configuration refused" in one.log(), "a refusal")
+    assert "tusfcgi.conf:1" in one.log()
+    assert max_size(one) == str(1 << 20)
+    assert sorted(one.workers()) == before
+
+
+def test_a_single_process_reloads_too(app):
+    one = app(args=["-w", "1"], config={"max_size": "1M"})
+    reload(one, {"max_size": "2M"})
+    rig.wait_for(lambda: max_size(one) == str(2 << 20), "the new size")
+    one.config_path.write_text("max_sice = 5;")
+    one.app.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: "configuration refused" in one.log(), "a refusal")
+    assert max_size(one) == str(2 << 20)
+
+
+def test_a_reload_opens_the_log_file_again(app):
+    config = {"log": {"target": ""}}
+    one = app()
+    log = one.dir / "requests.log"
+    config["log"]["target"] = str(log)
+    reload(one, config)
+    rig.wait_for(log.exists, "the log file")
+    log.rename(one.dir / "requests.log.1")
+    one.app.send_signal(signal.SIGHUP)
+    rig.wait_for(log.exists, "another log file")
+
+    def is_written():
+        one.client.request("OPTIONS", "/files")
+        return "method=OPTIONS" in log.read_text()
+
+    rig.wait_for(is_written, "requests in the new file")
+
+
+# --- Patience. ---
+
+def test_a_stalled_upload_gives_way_to_a_head(app):
+    """LOCK-01, LOCK-03"""
+    one = app()
+    path = one.client.create(100)
+    with one.client.open_patch(path, 0, 100) as stream:
+        stream.send(b"x" * 10)
+        one.wait_for_bytes(path, 10)
+        began = time.monotonic()
+        assert one.client.offset(path) == 10
+        assert time.monotonic() - began < 1
+        answer = stream.read()
+        assert answer.status == 423
+    assert one.client.patch(path, 10, b"y" * 90).status == 204
+
+
+def test_a_stalled_upload_gives_way_to_a_patch(app):
+    """LOCK-02"""
+    one = app()
+    path = one.client.create(100)
+    with one.client.open_patch(path, 0, 100) as stream:
+        stream.send(b"x" * 10)
+        one.wait_for_bytes(path, 10)
+        began = time.monotonic()
+        assert one.client.patch(path, 10, b"y" * 90).status == 204
+        assert time.monotonic() - began < 1
+        assert stream.read().status == 423
+
+
+def test_a_busy_lock_is_423_after_the_timeout(app):
+    """LOCK-04"""
+    one = app(config={"lock": {"timeout": "1s"}})
+    path = one.client.create(100)
+    with one.client.open_patch(path, 0, 100) as stream:
+        stream.send(b"x" * 10)
+        one.wait_for_bytes(path, 10)
+        os.kill(receiver_of(one, path), signal.SIGSTOP)
+        began = time.monotonic()
+        answer = one.client.patch(path, 10, b"y")
+        assert answer.status == 423 and answer.headers["retry-after"] == "1"
+        assert 0.9 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
+def test_silence_ends_a_body_and_keeps_it(app, args):
+    """PATCH-18"""
+    one = app(args=args, config={"timeouts": {"read": "1s"}})
+    path = one.client.create(100)
+    with one.client.open_patch(path, 0, 100) as stream:
+        stream.send(b"x" * 10)
+        began = time.monotonic()
+        answer = stream.read()
+        assert 0.9 < time.monotonic() - began < 2.5
+        assert answer.ended and answer.status >= 400
+    assert one.client.offset(path) == 10
+
+
+def test_a_body_below_the_least_rate_ends(app):
+    one = app(config={"timeouts": {"read": "1s", "min_rate": 1000}})
+    slow, fast = one.client.create(100), one.client.create(LARGE)
+    with one.client.open_patch(slow, 0, 100) as a, \
+            one.client.open_patch(fast, 0, LARGE) as b:
+        for _ in range(15):
+            a.send(b"x")
+            b.send(b"x" * 400)
+            time.sleep(0.1)
+        assert a.read().status >= 400
+        b.send(b"x" * (LARGE - 15 * 400))
+        assert b.finish().status == 204
+
+
+def test_a_waiter_who_hangs_up_leaves_the_holder_alone(app):
+    """A HEAD whose client has gone must not end the upload for nothing."""
+    one = app(config={"lock": {"timeout": "30s"}})
+    path = one.client.create(100)
+    with one.client.open_patch(path, 0, 100) as stream:
+        stream.send(b"x" * 10)
+        one.wait_for_bytes(path, 10)
+        pid = receiver_of(one, path)
+        os.kill(pid, signal.SIGSTOP)
+        with one.client.open_patch(path, 10, 5) as waiter:
+            time.sleep(0.3)
+            waiter.close()
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGCONT)
+        stream.send(b"x" * 90)
+        assert stream.finish().status == 204
+
+
+# --- Load. ---
+
+def test_slow_uploads_do_not_delay_a_head(app):
+    """300 clients that send a byte now and then; HEAD within 50 ms"""
+    one = app(config={"pool": {"max_workers": 320}, "log": {"level": "warn"}})
+    paths, streams = start_uploads(one, 300)
+    for path in paths:
+        one.wait_for_bytes(path, 10)
+    other = one.client.create(5)
+    times = []
+    for i in range(100):
+        for stream in streams[i::100]:
+            stream.send(b"y")
+        began = time.monotonic()
+        assert one.client.head(other).status == 200
+        times.append(time.monotonic() - began)
+    assert sorted(times)[97] < 0.05, sorted(times)[-5:]
+    for path, i in zip(paths, range(300)):
+        one.wait_for_bytes(path, 11)
+    close_all(streams)
