@@ -348,6 +348,71 @@ free_space_is_what_the_system_says(void **state)
 	assert_true(space > expected / 2 && space / 2 < expected + 1);
 }
 
+/* --- Walking. --- */
+
+/* The names that a walk gives, as bits: 1 for "0", 2 for "1", and so on. */
+static unsigned
+walk(void)
+{
+	unsigned seen = 0;
+	DIR *cursor = NULL;
+	const char *name;
+
+	for (;;) {
+		assert_int_equal(
+		    fs_walk_next(dir, &cursor, &name, &err), ERR_OK);
+		if (name == NULL)
+			break;
+		assert_int_equal(strlen(name), 1);
+		assert_int_equal(seen & 1U << (name[0] - '0'), 0);
+		seen |= 1U << (name[0] - '0');
+	}
+	assert_null(cursor);
+	return seen;
+}
+
+static void
+a_walk_gives_every_name_once_and_can_be_repeated(void **state)
+{
+	(void)state;
+	assert_int_equal(walk(), 0);
+	temp_write("0", "");
+	temp_write("1", "");
+	assert_int_equal(mkdir("2", 0700), 0);
+	assert_int_equal(walk(), 7);
+	assert_int_equal(unlink("1"), 0);
+	assert_int_equal(walk(), 5);
+}
+
+static void
+two_walks_do_not_disturb_each_other(void **state)
+{
+	DIR *cursor = NULL;
+	const char *name;
+
+	(void)state;
+	temp_write("0", "");
+	temp_write("1", "");
+	assert_int_equal(fs_walk_next(dir, &cursor, &name, &err), ERR_OK);
+	assert_non_null(name);
+	assert_int_equal(walk(), 3);
+	assert_int_equal(fs_walk_next(dir, &cursor, &name, &err), ERR_OK);
+	assert_non_null(name);
+	assert_int_equal(fs_walk_next(dir, &cursor, &name, &err), ERR_OK);
+	assert_null(name);
+}
+
+static void
+a_walk_through_no_directory_is_a_system_error(void **state)
+{
+	DIR *cursor = NULL;
+	const char *name;
+
+	(void)state;
+	assert_int_equal(fs_walk_next(-1, &cursor, &name, &err), ERR_SYSTEM);
+	assert_null(cursor);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -369,6 +434,9 @@ main(void)
 		TEST(a_rename_replaces),
 		TEST(removing_what_is_not_there_is_success),
 		TEST(free_space_is_what_the_system_says),
+		TEST(a_walk_gives_every_name_once_and_can_be_repeated),
+		TEST(two_walks_do_not_disturb_each_other),
+		TEST(a_walk_through_no_directory_is_a_system_error),
 	};
 
 	return cmocka_run_group_tests_name("fs", tests, NULL, NULL);
