@@ -200,10 +200,10 @@ copy_word(struct conf_source *s, struct input *in)
 	if (is_digit(*in->at) && n < sizeof(word)) {
 		memcpy(word, in->at, n);
 		word[n] = '\0';
-		errno = 0;
+		/* Beyond 64 bits it is ULLONG_MAX. */
 		value = strtoull(
 		    word, &end, word[1] == 'x' || word[1] == 'X' ? 16 : 10);
-		if (*end != '.' && (errno == ERANGE || value > INT64_MAX))
+		if (*end != '.' && value > INT64_MAX)
 			return refuse(s, in, "this number is too large");
 		copy(s, in, n);
 		if (*end == '\0' && value > INT_MAX)

@@ -33,6 +33,7 @@ static void
 milliseconds_only_grow_and_at_the_right_pace(void **state)
 {
 	const struct timespec pause = { 0, 20000000 };
+	struct timespec ts;
 	int64_t start = clock_ms(), last = start, now;
 	int i;
 
@@ -46,6 +47,8 @@ milliseconds_only_grow_and_at_the_right_pace(void **state)
 	assert_int_equal(nanosleep(&pause, NULL), 0);
 	now = clock_ms();
 	assert_in_range(now - start, 19, 5000);
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &ts), 0);
+	assert_in_range(ts.tv_sec - now / 1000, 0, 5);
 }
 
 static void
