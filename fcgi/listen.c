@@ -13,14 +13,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netdb.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "fcgi/become.h"
 #include "fcgi/listen.h"
 
 #define SYSTEMD_FIRST_FD 3
@@ -135,31 +134,6 @@ remove_stale(const struct sockaddr_un *sun, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_code
-find_owner(const struct conf *conf, uid_t *uid, gid_t *gid, struct err *e)
-{
-	const char *user = conf_str(conf, "pool.user");
-	const char *group = conf_str(conf, "pool.group");
-	struct passwd *pw;
-	struct group *gr;
-
-	*uid = (uid_t)-1;
-	*gid = (gid_t)-1;
-	if (*user != '\0') {
-		if ((pw = getpwnam(user)) == NULL)
-			return err_set(
-			    e, ERR_INVALID, "pool.user: no user \"%s\"", user);
-		*uid = pw->pw_uid;
-	}
-	if (*group != '\0') {
-		if ((gr = getgrnam(group)) == NULL)
-			return err_set(e, ERR_INVALID,
-			    "pool.group: no group \"%s\"", group);
-		*gid = gr->gr_gid;
-	}
-	return ERR_OK;
-}
-
 /* Nobody can connect before owner and mode are right: bind with mode 0. */
 static enum err_code
 bind_path(struct listener *l, const struct sockaddr_un *sun,
@@ -173,8 +147,10 @@ bind_path(struct listener *l, const struct sockaddr_un *sun,
 	gid_t gid;
 	int rc;
 
-	if (find_owner(conf, &uid, &gid, e) != ERR_OK)
+	if (become_find(conf, &uid, &gid, e) != ERR_OK)
 		return e->code;
+	if (geteuid() != 0)
+		uid = (uid_t)-1;
 	mask = umask(0777);
 	rc = bind(l->fd, (const struct sockaddr *)sun, sizeof(*sun));
 	(void)umask(mask);
@@ -267,6 +243,14 @@ resolve(const char *address, struct addrinfo **found, struct err *e)
 	return ERR_OK;
 }
 
+static bool
+is_port(const char *text)
+{
+	long n = strtol(text, NULL, 10);
+
+	return text[strspn(text, "0123456789")] == '\0' && n > 0 && n < 65536;
+}
+
 static enum err_code
 listen_on_port(const char *address, const struct conf *conf, struct listener *l,
     struct err *e)
@@ -274,6 +258,9 @@ listen_on_port(const char *address, const struct conf *conf, struct listener *l,
 	struct addrinfo *found;
 	int on = 1, rc;
 
+	if (!is_port(strrchr(address, ':') + 1))
+		return err_set(e, ERR_INVALID,
+		    "\"%s\": the port is a number from 1 to 65535", address);
 	if (resolve(address, &found, e) != ERR_OK)
 		return e->code;
 	l->fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);

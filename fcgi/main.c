@@ -3,6 +3,8 @@
  */
 #include "config.h"
 
+#include <sys/stat.h>
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fcgi/become.h"
 #include "fcgi/board.h"
 #include "fcgi/listen.h"
 #include "fcgi/notify.h"
@@ -203,7 +206,8 @@ check(struct settings *s, const struct options *o)
 {
 	struct err e;
 
-	if (try_store(s, &e) != ERR_OK)
+	if (become_pool_user(s->conf, &e) != ERR_OK ||
+	    try_store(s, &e) != ERR_OK)
 		return complain(&e);
 	printf("configuration %s\n",
 	    o->source.file != NULL ? o->source.file : "built-in defaults");
@@ -259,6 +263,7 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	return end == WORKER_LEFT ? EXIT_STOPPED : EXIT_BROKEN;
 }
 
+/* The socket first: its directory may be one that only root may write to. */
 static int
 run(struct settings *s, const struct options *o)
 {
@@ -266,11 +271,14 @@ run(struct settings *s, const struct options *o)
 	struct err e;
 	int status;
 
-	if (log_open(s->conf, &e) != ERR_OK || try_store(s, &e) != ERR_OK)
-		return complain(&e);
-	settings_close_store(s);
 	if (listen_open(o->address, s->conf, &l, &e) != ERR_OK)
 		return complain(&e);
+	if (become_pool_user(s->conf, &e) != ERR_OK ||
+	    log_open(s->conf, &e) != ERR_OK || try_store(s, &e) != ERR_OK) {
+		listen_close(&l);
+		return complain(&e);
+	}
+	settings_close_store(s);
 	status = s->fixed && s->max_workers == 1 ?
 	    serve_alone(s, &o->source, &l) :
 	    pool_run(s, &o->source, &l);
@@ -287,6 +295,8 @@ main(int argc, char **argv)
 	struct err e;
 	int status;
 
+	/* The group may do what the user may, and nobody else anything. */
+	(void)umask(007);
 	fill_standard_descriptors();
 	status = parse_options(argc, argv, &o);
 	if (status != -1)

@@ -43,8 +43,7 @@ enum {
 	/* How many are replaced at a time after SIGHUP. */
 	REPLACE_STEP = 8,
 
-	/* One who dies younger than this has a reason that lasts. */
-	YOUNG = 1000,
+	/* After a start that failed, doubled for each more. */
 	BACKOFF_MIN = 100,
 	BACKOFF_MAX = 5000
 };
@@ -53,7 +52,6 @@ struct child {
 	/* 0: the slot is free. */
 	pid_t pid;
 	unsigned generation;
-	int64_t born;
 	/* SIGUSR1 was sent. */
 	bool is_leaving;
 };
@@ -78,7 +76,11 @@ struct pool {
 
 	/* How many to fork next time, and not before when. */
 	int step;
-	int64_t next_growth, backoff, backoff_until;
+	int64_t next_growth;
+
+	/* After a failed start: how long to wait, and until when. */
+	int backoff;
+	int64_t backoff_until;
 
 	/* Since when more than min_spare are idle, and the fewest since. */
 	int64_t surplus_since;
@@ -98,6 +100,18 @@ on_signal(int sig)
 		got_hup = 1;
 	else if (sig != SIGCHLD)
 		got_term = 1;
+}
+
+static enum worker_state
+state_of(const struct pool *p, size_t slot)
+{
+	return (enum worker_state)atomic_load(&p->board->slots[slot].state);
+}
+
+static int
+least(int a, int b)
+{
+	return a < b ? a : b;
 }
 
 /* Blocked at once; ppoll() alone lets them through. */
@@ -186,9 +200,7 @@ fork_worker(struct pool *p)
 		return false;
 	}
 	c = &p->children[slot];
-	*c = (struct child){
-		.pid = pid, .generation = p->generation, .born = clock_ms()
-	};
+	*c = (struct child){ .pid = pid, .generation = p->generation };
 	if (p->used <= slot)
 		p->used = slot + 1;
 	p->live++;
@@ -205,32 +217,29 @@ fork_workers(struct pool *p, int n)
 			return;
 }
 
-/* Wait longer and longer while workers die as soon as they are born. */
+/*
+ * Wait longer and longer while workers cannot start, or give up.  One who was
+ * killed at work did so for a reason that may have gone with the request.
+ */
 static void
-note_death(struct pool *p, const struct child *c, int status)
+note_death(struct pool *p, size_t slot, int status)
 {
-	int64_t now = clock_ms();
-	bool is_young = now - c->born < YOUNG;
+	long pid = (long)p->children[slot].pid;
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		p->backoff = 0;
-		return;
-	}
 	if (WIFSIGNALED(status) && !p->is_stopping)
-		log_error("worker %ld was killed by signal %d (%s)",
-		    (long)c->pid, WTERMSIG(status),
-		    strsignal(WTERMSIG(status)));
-	else if (WIFEXITED(status))
-		log_error("worker %ld left with status %d", (long)c->pid,
-		    WEXITSTATUS(status));
-	if (!is_young) {
+		log_error("worker %ld was killed by signal %d (%s)", pid,
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		log_error(
+		    "worker %ld left with status %d", pid, WEXITSTATUS(status));
+	if (state_of(p, slot) != WORKER_STARTING &&
+	    !(WIFEXITED(status) && WEXITSTATUS(status) != 0)) {
 		p->backoff = 0;
 		return;
 	}
-	p->backoff = p->backoff == 0 ? BACKOFF_MIN : p->backoff * 2;
-	if (p->backoff > BACKOFF_MAX)
-		p->backoff = BACKOFF_MAX;
-	p->backoff_until = now + p->backoff;
+	p->backoff =
+	    p->backoff == 0 ? BACKOFF_MIN : least(p->backoff * 2, BACKOFF_MAX);
+	p->backoff_until = clock_ms() + p->backoff;
 }
 
 static void
@@ -246,7 +255,7 @@ bury(struct pool *p)
 				break;
 		if (i == p->used)
 			continue;
-		note_death(p, &p->children[i], status);
+		note_death(p, i, status);
 		board_wipe(p->board, i);
 		p->children[i].pid = 0;
 		p->live--;
@@ -269,12 +278,6 @@ dismiss(struct pool *p, size_t slot)
 {
 	(void)kill(p->children[slot].pid, SIGUSR1);
 	p->children[slot].is_leaving = true;
-}
-
-static enum worker_state
-state_of(const struct pool *p, size_t slot)
-{
-	return (enum worker_state)atomic_load(&p->board->slots[slot].state);
 }
 
 /* Of those who stay: how many are idle or soon will be; and set the hint. */
@@ -300,12 +303,6 @@ static int
 room(const struct pool *p)
 {
 	return p->settings->max_workers - p->live;
-}
-
-static int
-least(int a, int b)
-{
-	return a < b ? a : b;
 }
 
 /* Fork in doubling steps while fewer than min_spare are idle. */

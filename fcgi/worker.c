@@ -118,25 +118,39 @@ log_request(const struct job *job, const struct tus_response *res,
 		log_event(level, "request", fields, NITEMS(fields));
 }
 
+/* What is left of the body, unless there is no end of it. */
+static void
+drain(struct job *job)
+{
+	if (body_drain(&job->fcgi, job->settings))
+		return;
+	/* Else libfcgi reads on as long as something comes. */
+	(void)shutdown(job->fcgi.ipcFd, SHUT_RD);
+	job->fcgi.keepConnection = 0;
+}
+
 /*
- * The answer goes out as a whole, with the end of the request, before the
- * rest of the body is read: then most front ends stop sending it.
+ * The answer goes out with the end of the request, before the rest of the body
+ * is read: then most front ends stop sending it.  But where the connection is
+ * kept, what follows the end of the request is the next one.
  */
 static void
 answer(struct job *job, struct tus_call *call, bool has_body)
 {
 	struct err e = { .code = ERR_OK };
+	bool is_last = job->fcgi.keepConnection == 0;
 
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, &e);
 	log_request(job, tus_response(call), &e);
 	tus_close(call);
+	if (has_body && !is_last) {
+		(void)FCGX_FFlush(job->fcgi.out);
+		drain(job);
+	}
 	(void)FCGX_FClose(job->fcgi.err);
 	(void)FCGX_FClose(job->fcgi.out);
-	if (has_body && !body_drain(&job->fcgi, job->settings)) {
-		/* Else libfcgi reads on as long as something comes. */
-		(void)shutdown(job->fcgi.ipcFd, SHUT_RD);
-		job->fcgi.keepConnection = 0;
-	}
+	if (has_body && is_last)
+		drain(job);
 }
 
 static bool

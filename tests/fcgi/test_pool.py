@@ -168,11 +168,13 @@ def test_workers_that_die_at_once_are_not_forked_without_end(app):
     one = app(args=["-w", "2"])
     rig.wait_for(lambda: len(one.workers()) == 2, "two workers")
     one.uploads.rename(one.dir / "elsewhere")
+    one.uploads.write_text("no directory")
     for pid in one.workers():
         os.kill(pid, signal.SIGKILL)
     time.sleep(2)
     deaths = one.log().count("left with status 1")
     assert 1 <= deaths <= 16
+    one.uploads.unlink()
     (one.dir / "elsewhere").rename(one.uploads)
     rig.wait_for(lambda: len(one.workers()) == 2 and
                  one.client.request("OPTIONS", "/files").status == 200,
@@ -351,9 +353,11 @@ def test_a_busy_lock_is_423_after_the_timeout(app):
     with one.client.open_patch(path, 0, 100) as stream:
         stream.send(b"x" * 10)
         one.wait_for_bytes(path, 10)
-        os.kill(receiver_of(one, path), signal.SIGSTOP)
+        pid = receiver_of(one, path)
+        os.kill(pid, signal.SIGSTOP)
         began = time.monotonic()
         answer = one.client.patch(path, 10, b"y")
+        os.kill(pid, signal.SIGCONT)
         assert answer.status == 423 and answer.headers["retry-after"] == "1"
         assert 0.9 < time.monotonic() - began < 2
 

@@ -1,11 +1,14 @@
 """The command line, the socket, and what is said when it does not work."""
 
+import grp
 import os
+import pwd
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -139,14 +142,23 @@ def test_the_socket_has_the_mode_that_was_asked_for(app):
     assert stat.S_IMODE(os.stat(one.socket).st_mode) == 0o640
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give it away")
-def test_the_socket_belongs_to_whom_it_was_given(app):
-    one = app(config={"pool": {"user": "nobody", "group": "daemon"}})
-    st = os.stat(one.socket)
-    import grp
-    import pwd
-    assert st.st_uid == pwd.getpwnam("nobody").pw_uid
-    assert st.st_gid == grp.getgrnam("daemon").gr_gid
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
+def test_root_becomes_another_and_gives_the_socket_away(app):
+    user, group = pwd.getpwnam("nobody"), grp.getgrnam("daemon")
+    with tempfile.TemporaryDirectory(prefix="tusfcgi-") as folder:
+        os.chmod(folder, 0o755)
+        os.mkdir(f"{folder}/up")
+        os.chown(f"{folder}/up", user.pw_uid, group.gr_gid)
+        one = app(config={"store": {"path": f"{folder}/up"},
+                          "pool": {"user": "nobody", "group": "daemon"}})
+        st = os.stat(one.socket)
+        assert (st.st_uid, st.st_gid) == (user.pw_uid, group.gr_gid)
+        one.client.create(10)
+        rig.wait_for(one.workers, "workers")
+        for pid in [one.app.pid] + one.workers():
+            st = os.stat(f"/proc/{pid}/task")
+            assert (st.st_uid, st.st_gid) == (user.pw_uid, group.gr_gid)
+        one.stop_app()
 
 
 def test_an_unknown_owner_of_the_socket_is_refused(place):

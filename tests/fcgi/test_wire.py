@@ -65,8 +65,9 @@ def test_records_of_any_size_make_one_body(one, piece, padding):
     data = fastcgi.begin() + fastcgi.params(fastcgi.variables(
         "PATCH", path, one.client.patch_headers(0), len(body)),
         piece=piece, padding=padding)
-    for i in range(0, len(body), piece):
-        data += record(fastcgi.STDIN, body[i:i + piece], padding=padding)
+    data += b"".join(
+        record(fastcgi.STDIN, body[i:i + piece], padding=padding)
+        for i in range(0, len(body), piece))
     answer = one.client.raw(data + record(fastcgi.STDIN), end=False)
     assert answer.status == 204
     assert one.client.request("GET", path).body == body

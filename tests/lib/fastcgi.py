@@ -123,7 +123,10 @@ class Stream:
 
     def finish(self):
         """The end of the body; then the answer."""
-        self.socket.sendall(record(STDIN))
+        try:
+            self.socket.sendall(record(STDIN))
+        except (BrokenPipeError, ConnectionResetError):
+            pass
         return self.read()
 
     def read(self):

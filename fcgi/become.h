@@ -1,0 +1,20 @@
+/*
+ * become.h - work as another user than root.
+ */
+#ifndef FCGI_BECOME_H
+#define FCGI_BECOME_H
+
+#include <sys/types.h>
+
+#include "base/conf.h"
+#include "base/err.h"
+
+/* Who pool.user and pool.group are; -1 where nothing is set.  ERR_INVALID if
+ * there is no such user or group. */
+MUST_CHECK enum err_code become_find(
+    const struct conf *, uid_t *, gid_t *, struct err *);
+
+/* Started as root: become them, for good.  Else there is nothing to do. */
+MUST_CHECK enum err_code become_pool_user(const struct conf *, struct err *);
+
+#endif
