@@ -343,7 +343,7 @@ has_item(const struct conf *c, const char *key, const char *text)
 	return false;
 }
 
-/* The message begins with the place where the second key was set. */
+/* The message begins with the place where the key was set. */
 static enum err_code
 refuse_pair(const struct conf *c, const char *key, const char *why,
     const char *other, struct err *e)
@@ -356,6 +356,7 @@ enum err_code
 conf_check(const struct conf *c, struct err *e)
 {
 	int64_t workers = conf_int(c, "pool.max_workers");
+	int64_t after = conf_ms(c, "expiration.after");
 
 	if (conf_int(c, "pool.min_spare") > workers)
 		return refuse_pair(c, "pool.min_spare", "cannot be more than",
@@ -363,6 +364,10 @@ conf_check(const struct conf *c, struct err *e)
 	if (conf_int(c, "pool.reserve") >= workers)
 		return refuse_pair(c, "pool.reserve", "must be less than",
 		    "pool.max_workers", e);
+	/* Expiry is written down in seconds; less than one would be never. */
+	if (after > 0 && after < 1000)
+		return refuse_pair(
+		    c, "expiration.after", "must be 0 or at least", "1s", e);
 	if (conf_bool(c, "cors.credentials") &&
 	    has_item(c, "cors.origins", "*"))
 		return refuse_pair(c, "cors.credentials",

@@ -106,10 +106,11 @@ put_time(struct line *l)
 
 /* --- Text. --- */
 
+/* Within quotes a quote is escaped; a message has none around it. */
 static bool
-put_text_byte(struct line *l, char c)
+put_text_byte(struct line *l, char c, bool quoted)
 {
-	if (c == '\\' || c == '"')
+	if (c == '\\' || (c == '"' && quoted))
 		return put_format(l, "\\%c", c);
 	if (c < ' ' || c > '~')
 		return put_format(l, "\\x%02x", (unsigned char)c);
@@ -117,12 +118,12 @@ put_text_byte(struct line *l, char c)
 }
 
 static void
-put_text(struct line *l, const char *text)
+put_text(struct line *l, const char *text, bool quoted)
 {
 	size_t n;
 
 	for (n = 0; text[n] != '\0'; n++)
-		if (n == LOG_VALUE_MAX || !put_text_byte(l, text[n])) {
+		if (n == LOG_VALUE_MAX || !put_text_byte(l, text[n], quoted)) {
 			put_last(l, "...");
 			return;
 		}
@@ -136,7 +137,7 @@ begin_text(struct line *l, enum log_level level, const char *msg)
 		(void)put_format(
 		    l, " %s [%ld] ", level_name[level], (long)getpid());
 	}
-	put_text(l, msg);
+	put_text(l, msg, false);
 }
 
 static void
@@ -152,7 +153,7 @@ field_text(struct line *l, const struct log_field *f)
 	quoted = *f->text == '\0' || strpbrk(f->text, " \"=\\") != NULL;
 	if (quoted)
 		(void)put_string(l, "\"");
-	put_text(l, f->text);
+	put_text(l, f->text, quoted);
 	if (quoted)
 		put_last(l, "\"");
 }

@@ -410,6 +410,8 @@ static const struct refusal refusals[] = {
 	{ "cors: { origins = ( \"https://a.b\", \"*\" );\n"
 	  "credentials = true; };",
 	    "t.conf:2: cors.credentials = true needs exact origins" },
+	{ "expiration: { after = \"999ms\"; };",
+	    "t.conf:1: expiration.after must be 0 or at least 1s" },
 	{ "download: { sendfile = \"x-accel\"; };",
 	    "t.conf:1: download.sendfile = \"x-accel\" needs" },
 };
@@ -535,10 +537,10 @@ durations_are_kept_in_milliseconds(void **state)
 		{ "0", 0 },
 		{ "0.0", 0 },
 		{ "30", 30000 },
-		{ "0.25", 250 },
+		{ "1.25", 1250 },
 		{ "1e3", 1000000 },
 		{ "\"30\"", 30000 },
-		{ "\"250ms\"", 250 },
+		{ "\"1250ms\"", 1250 },
 		{ "\"30s\"", 30000 },
 		{ "\"1.5s\"", 1500 },
 		{ "\"5m\"", 300000 },

@@ -104,6 +104,8 @@ a_text_line_has_time_level_pid_and_message(void **state)
 	(void)snprintf(pattern, sizeof(pattern),
 	    TEXT_HEAD "info \\[%ld\\] hello 5\n$", (long)getpid());
 	must_match(take_log(), pattern);
+	log_info("unknown key \"a\\b\"");
+	assert_string_equal(take_message(), "unknown key \"a\\\\b\"\n");
 	log_error("x");
 	must_match(take_log(), TEXT_HEAD "error \\[");
 	log_warn("x");
