@@ -19,7 +19,7 @@
 struct raw {
 	struct tus_request *req;
 	const char *request_uri, *script_name, *path_info;
-	const char *https, *request_scheme;
+	const char *https, *request_scheme, *remote_addr, *remote_port;
 	const char *tus_base_path, *tus_max_size, *tus_owner;
 };
 
@@ -49,7 +49,10 @@ static const struct param {
 	{ "HTTP_UPLOAD_METADATA", REQ(upload_metadata) },
 	{ "HTTP_UPLOAD_OFFSET", REQ(upload_offset) },
 	{ "HTTP_X_HTTP_METHOD_OVERRIDE", REQ(method_override) },
+	{ "HTTP_X_REQUEST_ID", REQ(request_id) },
 	{ "PATH_INFO", RAW(path_info) },
+	{ "REMOTE_ADDR", RAW(remote_addr) },
+	{ "REMOTE_PORT", RAW(remote_port) },
 	{ "REQUEST_METHOD", REQ(method) },
 	{ "REQUEST_SCHEME", RAW(request_scheme) },
 	{ "REQUEST_URI", RAW(request_uri) },
@@ -239,6 +242,74 @@ is_on(const char *https)
 	return https != NULL && *https != '\0' && strcasecmp(https, "off") != 0;
 }
 
+/* "UPLOAD_OFFSET=" becomes "Upload-Offset". */
+static char *
+header_name(struct arena *a, const char *param, size_t len)
+{
+	char *name = arena_memdup(a, param, len);
+	bool is_first = true;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		char ch = name[i];
+
+		if (ch == '_')
+			name[i] = '-';
+		else if (!is_first && ch >= 'A' && ch <= 'Z')
+			name[i] = (char)(ch - 'A' + 'a');
+		is_first = ch == '_';
+	}
+	return name;
+}
+
+/* The headers of the client, by their usual names, in the order they came. */
+static const struct pair *
+headers_of(char *const *params, struct arena *a)
+{
+	static const char prefix[] = "HTTP_", content[] = "CONTENT_";
+	const struct pair *first = NULL;
+	const struct pair **end = &first;
+
+	for (; params != NULL && *params != NULL; params++) {
+		const char *name = *params, *value = strchr(name, '=');
+		struct pair *p;
+
+		if (value == NULL || value[1] == '\0')
+			continue;
+		if (strncmp(name, prefix, strlen(prefix)) == 0)
+			name += strlen(prefix);
+		else if (strncmp(name, content, strlen(content)) != 0)
+			continue;
+		/* nginx passes these two in both ways. */
+		if (name != *params &&
+		    strncmp(name, content, strlen(content)) == 0)
+			continue;
+		p = arena_alloc(a, sizeof(*p));
+		p->key = header_name(a, name, (size_t)(value - name));
+		p->value = value + 1;
+		p->value_len = strlen(p->value);
+		*end = p;
+		end = (const struct pair **)&p->next;
+	}
+	return first;
+}
+
+/* What only hooks want to know. */
+static void
+describe(struct raw *raw, char *const *params, struct arena *a)
+{
+	struct tus_request *req = raw->req;
+	const char *addr = raw->remote_addr, *port = raw->remote_port;
+
+	req->uri = raw->request_uri;
+	req->headers = headers_of(params, a);
+	if (addr == NULL || *addr == '\0')
+		return;
+	req->remote =
+	    arena_printf(a, strchr(addr, ':') != NULL ? "[%s]:%s" : "%s:%s",
+		addr, port != NULL && *port != '\0' ? port : "0");
+}
+
 bool
 request_read(char *const *params, const struct settings *s, struct arena *a,
     struct tus_request *req, const char **why)
@@ -254,6 +325,8 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 	req->scheme = raw.request_scheme;
 	if (is_on(raw.https))
 		req->scheme = "https";
+	if (s->server.hooks != NULL)
+		describe(&raw, params, a);
 	*why = NULL;
 	if (req->method == NULL || *req->method == '\0')
 		*why = "the front end passed no REQUEST_METHOD";

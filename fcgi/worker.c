@@ -95,8 +95,8 @@ receive(struct job *job, struct tus_call *call)
 }
 
 static void
-log_request(const struct job *job, const struct tus_response *res,
-    const struct err *sending)
+log_request(const struct job *job, const struct tus_request *req,
+    const struct tus_response *res, const struct err *sending)
 {
 	const struct tus_outcome *o = &res->outcome;
 	const struct err *err = sending->code != ERR_OK ? sending : &res->err;
@@ -112,6 +112,8 @@ log_request(const struct job *job, const struct tus_response *res,
 		{ "bytes", NULL, o->received },
 		{ "ms", NULL, clock_ms() - job->began },
 		{ has_err ? "err" : NULL, err->text, 0 },
+		{ req->request_id != NULL ? "request_id" : NULL,
+		    req->request_id, 0 },
 	};
 
 	if (log_wants(level))
@@ -129,20 +131,27 @@ drain(struct job *job)
 	job->fcgi.keepConnection = 0;
 }
 
+static bool
+announces_body(const struct tus_request *req)
+{
+	return req->content_length == NULL ||
+	    strcmp(req->content_length, "0") != 0;
+}
+
 /*
  * The answer goes out with the end of the request, before the rest of the body
  * is read: then most front ends stop sending it.  But where the connection is
  * kept, what follows the end of the request is the next one.
  */
 static void
-answer(struct job *job, struct tus_call *call, bool has_body)
+answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 {
 	struct err e = { .code = ERR_OK };
+	bool has_body = announces_body(req);
 	bool is_last = job->fcgi.keepConnection == 0;
 
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, &e);
-	log_request(job, tus_response(call), &e);
-	tus_close(call);
+	log_request(job, req, tus_response(call), &e);
 	if (has_body && !is_last) {
 		(void)FCGX_FFlush(job->fcgi.out);
 		drain(job);
@@ -151,13 +160,6 @@ answer(struct job *job, struct tus_call *call, bool has_body)
 	(void)FCGX_FClose(job->fcgi.out);
 	if (has_body && is_last)
 		drain(job);
-}
-
-static bool
-announces_body(const struct tus_request *req)
-{
-	return req->content_length == NULL ||
-	    strcmp(req->content_length, "0") != 0;
 }
 
 static void
@@ -178,7 +180,8 @@ handle(struct job *job)
 	os_read_begin(job->fcgi.ipcFd);
 	if (begin(job, call) == TUS_RECEIVE)
 		receive(job, call);
-	answer(job, call, announces_body(&req));
+	answer(job, &req, call);
+	tus_close(call);
 	if (!os_read_end())
 		job->fcgi.keepConnection = 0;
 }
