@@ -9,6 +9,7 @@
 
 #include <sys/mman.h>
 
+#include <fcgios.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -256,7 +257,6 @@ body_receive_at_once(
 		finish(&b);
 		return;
 	}
-	FCGX_ClearError(fcgi->in);
 	tus_turn_away(call);
 }
 
@@ -274,19 +274,34 @@ wait_on_drain(void *arg, int64_t silence)
 	    !stop_is_wanted();
 }
 
+/*
+ * Read something and throw it away.  Where our own watch ended a read, libfcgi
+ * believes the stream to be over and may have lost its place in a header: then
+ * past it.
+ */
+static ssize_t
+skip(FCGX_Request *fcgi)
+{
+	static char waste[SMALL_BODY];
+	const unsigned char *p;
+
+	if (FCGX_GetError(fcgi->in) == 0)
+		return (ssize_t)next_window(fcgi, &p);
+	return OS_Read(fcgi->ipcFd, waste, sizeof(waste));
+}
+
 bool
 body_drain(FCGX_Request *fcgi, const struct settings *s)
 {
 	struct drain d = { clock_ms() + s->drain_timeout };
 	struct os_read_watch watch = { wait_on_drain, &d };
-	const unsigned char *p;
 	int64_t drained = 0;
-	size_t len;
+	ssize_t len;
 
 	os_read_watch(&watch);
 	do {
-		len = next_window(fcgi, &p);
-		drained += (int64_t)len;
+		len = skip(fcgi);
+		drained += len;
 	} while (len > 0 && drained < DRAIN_MAX && clock_ms() < d.until);
 	os_read_watch(NULL);
 	return len == 0 && FCGX_GetError(fcgi->in) == 0;

@@ -158,8 +158,12 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 	}
 	(void)FCGX_FClose(job->fcgi.err);
 	(void)FCGX_FClose(job->fcgi.out);
-	if (has_body && is_last)
+	if (has_body && is_last) {
+		/* nginx passes an early answer on when it sees the end of our
+		 * side, not before. */
+		(void)shutdown(job->fcgi.ipcFd, SHUT_WR);
 		drain(job);
+	}
 }
 
 static void
