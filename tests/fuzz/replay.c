@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Generous: the machine may be busy, and sanitizers are slow. */
@@ -24,7 +25,7 @@
 /* Of larger seeds only some beginnings are tried. */
 #define MAX_CUTS ((size_t)300)
 
-static void
+static NORETURN void
 stop(const char *what, const char *name)
 {
 	(void)fprintf(stderr, "%s: %s\n", name, what);
