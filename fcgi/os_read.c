@@ -78,6 +78,12 @@ os_read_leave(void)
 {
 }
 
+bool
+os_read_may_keep(void)
+{
+	return true;
+}
+
 const char *
 os_read_describe(void)
 {

@@ -45,6 +45,10 @@ bool os_read_end(void);
 void os_read_enter(int fd, bool is_dry);
 void os_read_leave(void);
 
+/* Is the watch asked between two requests, too?  Else a connection that the
+ * front end keeps would hold us for ever. */
+bool os_read_may_keep(void);
+
 /* "large reads" or what there is instead, for tusfcgi -V. */
 const char *os_read_describe(void);
 

@@ -122,6 +122,12 @@ os_read_leave(void)
 	is_waiting = 0;
 }
 
+bool
+os_read_may_keep(void)
+{
+	return false;
+}
+
 const char *
 os_read_describe(void)
 {

@@ -38,6 +38,9 @@ enum {
 	TICK_GROWING = 50,
 	TICK_STOPPING = 200,
 
+	/* So long without growth, and the next begins with one worker. */
+	GROWTH_ENDS = 500,
+
 	/* The most workers that are forked in one tick. */
 	STEP_MAX = 64,
 	/* How many are replaced at a time after SIGHUP. */
@@ -315,7 +318,9 @@ grow(struct pool *p, int spare, int64_t now)
 	if (p->settings->fixed)
 		lack = room(p);
 	if (lack <= 0) {
-		p->step = 1;
+		/* Those who were just forked are not busy yet. */
+		if (now >= p->next_growth + GROWTH_ENDS)
+			p->step = 1;
 		return;
 	}
 	if (now < p->next_growth)

@@ -101,7 +101,9 @@ log_request(const struct job *job, const struct tus_request *req,
 	const struct tus_outcome *o = &res->outcome;
 	const struct err *err = sending->code != ERR_OK ? sending : &res->err;
 	bool is_bad = sending->code != ERR_OK || res->status >= 500;
-	bool has_err = is_bad && err->code != ERR_OK;
+	/* These two are found on the way and are no reason for a 5xx. */
+	bool has_err = is_bad && err->code != ERR_OK &&
+	    err->code != ERR_NOT_FOUND && err->code != ERR_LOCKED;
 	enum log_level level = has_err ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO;
 	const struct log_field fields[] = {
 		{ "method", o->method != NULL ? o->method : "-", 0 },
@@ -173,6 +175,8 @@ handle(struct job *job)
 	struct tus_call *call;
 	const char *why;
 
+	if (!os_read_may_keep())
+		job->fcgi.keepConnection = 0;
 	if (!request_read(
 		job->fcgi.envp, job->settings, job->arena, &req, &why)) {
 		log_warn("request refused: %s", why);
