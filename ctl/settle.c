@@ -91,6 +91,7 @@ static int
 do_round(struct ctl *c, int argc, char **argv, struct round *r)
 {
 	static const struct option options[] = { { 0 } };
+	struct err e;
 
 	if (getopt_long(argc, argv, "", options, NULL) != -1)
 		return CTL_USAGE;
@@ -99,6 +100,8 @@ do_round(struct ctl *c, int argc, char **argv, struct round *r)
 	if (!ctl_can_keep(c))
 		return CTL_FAILED;
 	ctl_each(c, "uploads", do_one, r);
+	if (c->store->keeper->settle_all(c->store, &e) != ERR_OK)
+		ctl_warn(c, "%s", e.text);
 	(void)printf("%lld unfinished uploads %s, %lld in use, %lld damaged\n",
 	    (long long)r->uploads, r->done, (long long)r->in_use,
 	    (long long)r->damaged);

@@ -292,8 +292,13 @@ struct store_keeper {
 	/*
 	 * For a claimed upload: make info.offset survive what comes next, be
 	 * it a reboot or another server, whatever the durability mode says.
+	 * Complete with settle_all() only.
 	 */
 	MUST_CHECK enum err_code (*settle)(struct upload *, struct err *);
+
+	/* After the last settle(): what all uploads have in common. */
+	MUST_CHECK enum err_code (*settle_all)(
+	    struct data_store *, struct err *);
 
 	/*
 	 * Under the lock and instead of claim(): every byte that is there

@@ -60,6 +60,20 @@ def past(seconds):
     return int(time.time()) - seconds
 
 
+# The leak checker cannot work in a traced process.
+NO_LEAKS = dict(os.environ, ASAN_OPTIONS="detect_leaks=0")
+
+
+def any_process_has_open(path):
+    for fd in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(fd) == str(path):
+                return True
+        except OSError:
+            pass
+    return False
+
+
 # --- list and show ---------------------------------------------------------
 
 def four_states(store):
@@ -243,19 +257,38 @@ def test_sweep_dry_run_changes_nothing(tool, store):
     assert store.names() == before and not (store.path / ".sweep").exists()
 
 
-def test_sweep_skips_what_is_in_use_and_asks_nobody(tool, store):
+def test_sweep_skips_what_is_in_use(tool, store):
     id = store.make(b"hello", size=11, expires=past(60))
-    with store.locked(id) as fd:
-        wanted = []
-        watcher = threading.Thread(target=lambda: [
-            wanted.append(uploads.is_wanted(fd)) for _ in range(2000)])
-        watcher.start()
-        out = tool.run("sweep")
-        watcher.join()
-        assert not any(wanted)
-    assert "1 in use" in out and store.data(id) == b"hello"
+    with store.locked(id):
+        assert "1 in use" in tool.run("sweep")
+        assert store.data(id) == b"hello"
     tool.run("sweep")
     assert store.names() == []
+
+
+def test_sweep_asks_nobody_to_let_go(tool, store):
+    """With all places for those who wait taken, asking would fail."""
+    id = store.make(b"hello", size=11, expires=past(60))
+    with store.locked(id), store.waiters(id):
+        assert "1 in use" in tool.run("sweep")
+
+
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+def test_sweep_looks_again_under_the_lock(tool, store):
+    """A request renews the expiry between our look and our lock."""
+    id = store.make(b"hello", size=11, expires=past(60))
+    store.file(id + ".lock")
+    slow = [rig.have("strace"), "-qq", "-o", "/dev/null", "-e",
+            "trace=flock", "-e", "inject=flock:delay_enter=700000"]
+    sweep = subprocess.Popen(slow + [rig.program("tusctl"), "-c", tool.conf,
+                                     "sweep"], stdout=subprocess.PIPE,
+                             text=True, env=NO_LEAKS)
+    lock = store.path / (id + ".lock")
+    rig.wait_for(lambda: any_process_has_open(lock), "the sweep to lock")
+    store.make(b"hello", size=11, id=id, expires=past(-DAY))
+    out, _ = sweep.communicate(timeout=30)
+    assert sweep.returncode == 0 and "0 expired" in out
+    assert store.data(id) == b"hello"
 
 
 def test_sweep_finishes_what_only_lacks_the_finish(tool, store):
@@ -326,6 +359,17 @@ def test_sweep_does_not_touch_a_creation_at_work(tool, store):
     assert store.names() == [data.name]
 
 
+def test_sweep_does_not_touch_the_side_file_of_a_locked_upload(tool, store):
+    """It is being adopted, or created under an id announced early."""
+    id = uploads.new_id()
+    store.file(id + ".info.new", b"{}", age=2 * HOUR)
+    with store.locked(id):
+        assert "0 in use" not in tool.run("sweep")
+        assert id + ".info.new" in store.names()
+    tool.run("sweep")
+    assert store.names() == []
+
+
 def test_sweep_reports_strangers_and_leaves_them(tool, store):
     names = ["README", "notes.txt", "a.info", "my-own-id", ".hidden"]
     for name in names:
@@ -375,6 +419,16 @@ def test_sweep_removes_nothing_after_a_clock_jump(tool, store, drift):
     store.make(b"hello", size=11, expires=past(60))
     tool.run("sweep")
     assert store.names() == []
+
+
+@pytest.mark.parametrize("drift, interval, is_sane", [
+    (50, 100, True), (300, 100, False), (300, 2 * HOUR, True),
+    (2 * HOUR, 30 * DAY, False), (HOUR // 2, 30 * DAY, True),
+])
+def test_a_jump_is_an_hour_or_a_tenth(tool, store, drift, interval, is_sane):
+    for sign in (1, -1):
+        note(store, past(interval) - sign * drift, running() - interval)
+        tool.run("sweep", status=0 if is_sane else 1)
 
 
 def test_sweep_trusts_a_clock_that_was_put_right_again(tool, store):
@@ -498,6 +552,18 @@ def test_settled_uploads_lose_nothing_in_a_reboot(tool, store):
     assert store.head(id)["Offset"] == 5
     assert survives_a_reboot(tool, store, id) == 5
     assert survives_a_reboot(tool, store, deferred) == 5
+
+
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+def test_settle_flushes_the_directory_once_at_the_end(tool, store, tmp_path):
+    for _ in range(3):
+        store.make(b"hello", size=11, offset=0)
+    trace = tmp_path / "trace"
+    subprocess.run([rig.have("strace"), "-qq", "-y", "-o", trace, "-e",
+                    "trace=fsync,fdatasync", rig.program("tusctl"), "-c",
+                    tool.conf, "settle"], check=True, env=NO_LEAKS)
+    calls = [line.split("(")[0] for line in trace.read_text().splitlines()]
+    assert calls == ["fdatasync"] * 6 + ["fsync"]
 
 
 def test_unsettled_uploads_go_back_to_the_watermark(tool, store):

@@ -130,9 +130,25 @@ class Store:
         finally:
             os.close(fd)
 
+    @contextlib.contextmanager
+    def waiters(self, id):
+        """Take all places for those who wait for the lock."""
+        fd = os.open(self.path / (id + ".lock"), os.O_RDWR)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, range_lock(
+            fcntl.F_WRLCK, WANT + 1, 4))
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+
+def range_lock(kind, start, length):
+    """A struct flock."""
+    return struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+
 
 def is_wanted(fd):
     """Does somebody wait for the lock that fd holds?"""
-    ask = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, WANT, 1, 0)
-    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, ask)
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK,
+                         range_lock(fcntl.F_WRLCK, WANT, 1))
     return struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK
