@@ -1,0 +1,38 @@
+"""What the kernel knows about the program under test (Linux)."""
+
+import os
+import re
+from pathlib import Path
+
+
+def children(pid):
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:
+        return []
+    return [int(p) for p in text.split()]
+
+
+def holder(path):
+    """The pid that holds the flock of a file; None if nobody does."""
+    try:
+        inode = os.stat(path).st_ino
+    except FileNotFoundError:
+        return None
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if "->" not in fields and fields[1] == "FLOCK" and \
+                fields[5].rsplit(":", 1)[1] == str(inode):
+            return int(fields[4])
+    return None
+
+
+def descriptors(pid):
+    """How many are open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def memory(pid):
+    """Resident bytes."""
+    text = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) * 1024

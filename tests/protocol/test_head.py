@@ -1,0 +1,116 @@
+"""HEAD: how far an upload has got."""
+
+import pytest
+
+ids = pytest.mark.ids
+
+UNKNOWN = "/files/" + "0" * 32
+
+
+@ids("HEAD-01", "HEAD-02", "HEAD-04", "HEAD-11")
+def test_the_offset_at_the_start_in_the_middle_and_at_the_end(tus):
+    url = tus.create(5)
+    for offset, data in ((0, b"ab"), (2, b"cde"), (5, b"")):
+        reply = tus.head(url)
+        assert reply.status == 200
+        assert reply["Upload-Offset"] == str(offset)
+        assert reply["Upload-Length"] == "5"
+        assert reply["Cache-Control"] == "no-store"
+        assert reply["Content-Length"] in (None, "0")
+        assert "Content-Disposition" not in reply
+        assert tus.patch(url, offset, data).status == 204
+
+
+@ids("HEAD-03", "HEAD-09")
+def test_the_length_only_if_it_is_known(tus):
+    reply = tus.head(tus.create(5))
+    assert reply["Upload-Length"] == "5"
+    assert "Upload-Defer-Length" not in reply
+    reply = tus.head(tus.create(headers={"Upload-Defer-Length": "1"}))
+    assert "Upload-Length" not in reply
+    assert reply["Upload-Defer-Length"] == "1"
+
+
+@ids("HEAD-05")
+def test_unknown_is_404(tus):
+    with tus.nothing_created():
+        reply = tus.head(UNKNOWN)
+    assert reply.status == 404
+    assert "Upload-Offset" not in reply
+
+
+@ids("HEAD-06")
+def test_terminated_is_404(tus):
+    url = tus.create(5)
+    assert tus.delete(url).status == 204
+    reply = tus.head(url)
+    assert reply.status == 404
+    assert "Upload-Offset" not in reply
+
+
+@ids("HEAD-08")
+@pytest.mark.parametrize("value", [
+    None, "a", "filename d29ybGQ=,is_confidential", "b YQ==, a YQ==",
+    "a ,b Yg==", "a YQ==,"])
+def test_metadata_is_returned_as_it_was_sent(tus, value):
+    url = tus.create(5, {"Upload-Metadata": value})
+    assert tus.head(url)["Upload-Metadata"] == value
+
+
+@ids("HEAD-10")
+def test_concat_is_returned_as_it_was_sent(tus):
+    assert "Upload-Concat" not in tus.head(tus.create(5))
+    part = tus.partial(b"ab")
+    assert tus.head(part)["Upload-Concat"] == "partial"
+    value = f"final;{part}   http://example.org{part}/"
+    final = tus.create(headers={"Upload-Concat": value})
+    assert tus.head(final)["Upload-Concat"] == value
+
+
+@ids("HEAD-12")
+def test_a_patch_at_the_offset_of_head_is_taken(tus):
+    url = tus.create(1000)
+    data = bytes(range(100)) * 10
+    while (offset := tus.offset(url)) < 1000:
+        assert offset == tus.size(url)
+        assert tus.patch(url, offset, data[offset:offset + 137]).status == 204
+    assert tus.data(url) == data
+
+
+@ids("HEAD-13")
+def test_a_thousand_heads_change_nothing(serve):
+    tus = serve({"expiration": {"after": "1h"}})
+    url = tus.create(10)
+    tus.patch(url, 0, b"abc")
+    stats = [(tus.path(url, s).stat().st_mtime_ns, tus.path(url, s).stat().
+              st_ctime_ns) for s in ("", ".info")]
+    expires = tus.head(url)["Upload-Expires"]
+    with tus.unchanged(url):
+        for _ in range(1000):
+            assert tus.head(url).status == 200
+    assert tus.head(url)["Upload-Expires"] == expires
+    assert stats == [(tus.path(url, s).stat().st_mtime_ns, tus.path(
+        url, s).stat().st_ctime_ns) for s in ("", ".info")]
+
+
+@ids("HEAD-14")
+def test_missing_data_is_never_offset_0(tus):
+    url = tus.create(10)
+    tus.patch(url, 0, b"abc")
+    tus.path(url).unlink()
+    for reply in (tus.head(url), tus.patch(url, 0, b"x"), tus.get(url)):
+        assert reply.status == 404
+        assert "Upload-Offset" not in reply
+    assert not tus.path(url).exists()
+
+
+@ids("HEAD-15")
+@pytest.mark.parametrize("damage", [b"{", b"null", b"[]", b"x" * 300])
+def test_a_damaged_record_is_500(tus, damage):
+    url = tus.create(10)
+    tus.path(url, ".info").write_bytes(damage)
+    reply = tus.head(url)
+    assert reply.status == 500
+    assert "Upload-Offset" not in reply
+    assert tus.delete(url).status == 204
+    assert tus.head(url).status == 404
