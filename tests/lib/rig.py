@@ -32,7 +32,8 @@ PATIENCE = 20.0
 
 def program(name="tusfcgi"):
     """The path of a program of ours."""
-    return os.environ.get(name.upper(), str(TREE / "build" / name))
+    path = os.environ.get(name.upper(), str(TREE / "build" / name))
+    return os.path.abspath(path)
 
 
 def have(command):
