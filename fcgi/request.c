@@ -294,6 +294,15 @@ headers_of(char *const *params, struct arena *a)
 	return first;
 }
 
+static char *
+new_id(struct arena *a)
+{
+	char *id = arena_alloc(a, ID_MAX + 1);
+
+	id_new(id);
+	return id;
+}
+
 /* What only hooks want to know. */
 static void
 describe(struct raw *raw, char *const *params, struct arena *a)
@@ -303,6 +312,8 @@ describe(struct raw *raw, char *const *params, struct arena *a)
 
 	req->uri = raw->request_uri;
 	req->headers = headers_of(params, a);
+	if (req->request_id == NULL)
+		req->request_id = new_id(a);
 	if (addr == NULL || *addr == '\0')
 		return;
 	req->remote =
@@ -315,10 +326,11 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
     struct tus_request *req, const char **why)
 {
 	struct raw raw = { .req = req };
+	char *const *p;
 
 	memset(req, 0, sizeof(*req));
-	for (; params != NULL && *params != NULL; params++)
-		sort_param(&raw, *params, s->owner_param);
+	for (p = params; p != NULL && *p != NULL; p++)
+		sort_param(&raw, *p, s->owner_param);
 	if (raw.tus_owner != NULL && *raw.tus_owner != '\0')
 		req->owner = raw.tus_owner;
 	req->max_size = parse_limit(raw.tus_max_size);

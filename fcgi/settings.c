@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "fcgi/settings.h"
+#include "hook/hook.h"
 #include "lock/lock.h"
 #include "store/store.h"
 
@@ -238,6 +239,8 @@ settings_open_store(struct settings *s, struct err *e)
 	rc = store_open(s->conf, &s->server.store, e);
 	if (rc == ERR_OK)
 		rc = locker_open(s->conf, &s->server.locker, e);
+	if (rc == ERR_OK)
+		rc = hook_open(s->conf, &s->server.hooks, e);
 	if (rc != ERR_OK)
 		settings_close_store(s);
 	return rc;
@@ -248,10 +251,13 @@ settings_close_store(struct settings *s)
 {
 	struct tus_server *srv = &s->server;
 
+	if (srv->hooks != NULL)
+		srv->hooks->ops->shutdown(srv->hooks);
 	if (srv->locker != NULL)
 		srv->locker->ops->shutdown(srv->locker);
 	if (srv->store != NULL)
 		srv->store->core->shutdown(srv->store);
+	srv->hooks = NULL;
 	srv->locker = NULL;
 	srv->store = NULL;
 }

@@ -168,30 +168,31 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 	}
 }
 
-static void
+/* The call, to be closed when the connection is given back; NULL if none. */
+static struct tus_call *
 handle(struct job *job)
 {
-	struct tus_request req;
+	struct tus_request *req = arena_alloc(job->arena, sizeof(*req));
 	struct tus_call *call;
 	const char *why;
 
 	if (!os_read_may_keep())
 		job->fcgi.keepConnection = 0;
 	if (!request_read(
-		job->fcgi.envp, job->settings, job->arena, &req, &why)) {
+		job->fcgi.envp, job->settings, job->arena, req, &why)) {
 		log_warn("request refused: %s", why);
 		reply_text(&job->fcgi, 400, "text/plain; charset=utf-8",
 		    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n");
-		return;
+		return NULL;
 	}
-	call = tus_call_new(&job->settings->server, &req, job->arena);
+	call = tus_call_new(&job->settings->server, req, job->arena);
 	os_read_begin(job->fcgi.ipcFd);
 	if (begin(job, call) == TUS_RECEIVE)
 		receive(job, call);
-	answer(job, &req, call);
-	tus_close(call);
-	if (!os_read_end())
+	answer(job, req, call);
+	if (!os_read_end() || tus_has_to_tell(call))
 		job->fcgi.keepConnection = 0;
+	return call;
 }
 
 /* One request, or none if a signal came first.  False: accept() is broken. */
@@ -200,6 +201,7 @@ serve_one(struct job *job)
 {
 	struct os_read_watch watch = { wait_on_params, job };
 	const struct worker *w = job->worker;
+	struct tus_call *call;
 	int rc;
 
 	board_set(w->board, w->slot, WORKER_IDLE);
@@ -216,9 +218,11 @@ serve_one(struct job *job)
 	}
 	board_set(w->board, w->slot, WORKER_BUSY);
 	job->began = clock_ms();
-	handle(job);
+	call = handle(job);
 	FCGX_Finish_r(&job->fcgi);
 	job->is_kept = job->fcgi.ipcFd >= 0;
+	if (call != NULL)
+		tus_close(call);
 	job->served++;
 	arena_reset(job->arena);
 	return true;

@@ -254,6 +254,17 @@ tus_note(struct tus_call *c)
 		note(c, TUS_POST_TERMINATE, &c->gone);
 }
 
+bool
+tus_has_to_tell(const struct tus_call *c)
+{
+	enum tus_hook hook;
+
+	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+		if (c->notices[hook] != NULL)
+			return true;
+	return false;
+}
+
 /* The lock stays behind as a mark where post-finish did not succeed. */
 void
 tus_tell(struct tus_call *c)

@@ -258,9 +258,11 @@ ssize_t tus_content(struct tus_call *, void *, size_t, struct err *);
 
 /*
  * Let go of all that is still open, wherever the call has got to.  After the
- * response was sent to its end: this is when post-hooks are told, which may
- * take as long as they want.
+ * response was sent to its end, and the connection given back if
+ * tus_has_to_tell(): this is when post-hooks are told, which may take as long
+ * as they want.  The request is not needed any more.
  */
+bool tus_has_to_tell(const struct tus_call *);
 void tus_close(struct tus_call *);
 
 /*

@@ -1,0 +1,300 @@
+/*
+ * hook.c - what the core calls, between tus/hooks.h and the ways to deliver.
+ */
+#include "config.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "hook/parts.h"
+
+/* Belongs to an arena, what is in the message does not.  fd: -1 if it is
+ * written down nowhere. */
+struct tus_notice {
+	struct hook_message m;
+	int fd;
+};
+
+static struct hook *
+hook_of(struct tus_hooks *hooks)
+{
+	return OUTER(hooks, struct hook, hooks);
+}
+
+bool
+hook_take_answer(struct hook *h, const void *buf, size_t len)
+{
+	if (!h->is_asked)
+		return true;
+	if (len > HOOK_ANSWER_MAX - h->answer_len) {
+		h->answer_is_too_long = true;
+		return false;
+	}
+	memcpy(h->answer + h->answer_len, buf, len);
+	h->answer_len += len;
+	return true;
+}
+
+enum err_code
+hook_send(struct hook *h, const struct hook_message *m, struct err *e)
+{
+	int64_t began = clock_ms();
+	const struct log_field fields[] = {
+		{ "hook", m->type, 0 },
+		{ *m->id != '\0' ? "id" : NULL, m->id, 0 },
+		{ "event", m->event_id, 0 },
+		{ m->request_id != NULL ? "request" : NULL, m->request_id, 0 },
+	};
+	enum err_code rc;
+
+	h->is_asked = m->is_asked;
+	h->answer_len = 0;
+	h->answer_is_too_long = false;
+	log_event(LOG_LEVEL_DEBUG, "hook begins", fields, NITEMS(fields));
+	rc = h->way->send(h, m, e);
+	log_debug("hook %s took %" PRId64 " ms", m->type, clock_ms() - began);
+	return rc;
+}
+
+static bool
+wants(struct tus_hooks *hooks, enum tus_hook hook)
+{
+	struct hook *h = hook_of(hooks);
+
+	return h->is_enabled[hook] && h->way->wants(h, hook);
+}
+
+/* One finish per upload: its event is the same whenever it is told. */
+static void
+event_id(const struct tus_event *event, char id[HOOK_EVENT_ID_MAX + 1])
+{
+	if (event->hook == TUS_POST_FINISH)
+		(void)snprintf(id, HOOK_EVENT_ID_MAX + 1, "%s-%" PRId64,
+		    event->info->id, event->info->created);
+	else
+		hook_spool_new_id(id);
+}
+
+static enum err_code
+make_message(const struct tus_event *event, struct arena *a,
+    struct hook_message *m, struct err *e)
+{
+	char id[HOOK_EVENT_ID_MAX + 1];
+	enum err_code rc;
+
+	event_id(event, id);
+	rc = hook_message_make(m, hook_json_event(event, a), id, e);
+	if (rc == ERR_OK && event->req != NULL)
+		m->request_id = event->req->request_id;
+	return rc;
+}
+
+static enum err_code
+ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
+    struct tus_verdict *v, struct err *e)
+{
+	struct hook *h = hook_of(hooks);
+	struct hook_message m;
+	struct err inner;
+	enum err_code rc;
+
+	if ((rc = make_message(event, a, &m, e)) != ERR_OK)
+		return rc;
+	m.is_asked = true;
+	rc = hook_send(h, &m, e);
+	if (rc == ERR_OK &&
+	    hook_json_answer(h->answer, h->answer_len, a, v, &inner) != ERR_OK)
+		rc = err_set(
+		    e, ERR_SYSTEM, "hook %s: %.150s", m.type, inner.text);
+	hook_message_free(&m);
+	if (rc == ERR_OK || event->hook != TUS_POST_RECEIVE)
+		return rc;
+	log_warn("%s, upload %s", e->text, event->info->id);
+	memset(v, 0, sizeof(*v));
+	return ERR_OK;
+}
+
+static struct tus_notice *
+note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
+{
+	struct tus_notice *n = arena_alloc(a, sizeof(*n));
+	struct hook *h = hook_of(hooks);
+	struct err e;
+
+	n->fd = -1;
+	if (make_message(event, a, &n->m, &e) != ERR_OK) {
+		log_error("%s", e.text);
+		return NULL;
+	}
+	/* The request may be gone when it is told. */
+	n->m.request_id = arena_strdup(a, n->m.request_id);
+	if (event->hook == TUS_POST_FINISH ||
+	    hook_spool_put(h, &n->m, &n->fd, &e) == ERR_OK)
+		return n;
+	log_warn("%s: event %s of %s is lost if it is not taken now", e.text,
+	    n->m.type, n->m.id);
+	n->fd = -1;
+	return n;
+}
+
+static bool
+tell(struct tus_hooks *hooks, struct tus_notice *n)
+{
+	struct hook *h = hook_of(hooks);
+	struct err e;
+	bool is_told = hook_send(h, &n->m, &e) == ERR_OK;
+
+	if (!is_told)
+		log_warn("%s, upload %s", e.text, n->m.id);
+	if (n->fd != -1 && is_told)
+		hook_spool_drop(h, n->m.event_id, n->fd);
+	else if (n->fd != -1)
+		(void)close(n->fd);
+	hook_message_free(&n->m);
+	return is_told;
+}
+
+static void
+close_all(struct tus_hooks *hooks)
+{
+	struct hook *h = hook_of(hooks);
+
+	if (h->way != NULL)
+		h->way->shutdown(h);
+	if (h->spool != -1)
+		(void)close(h->spool);
+	if (h->dirfd != -1)
+		(void)close(h->dirfd);
+	free(h);
+}
+
+static const struct tus_hooks_ops ops = {
+	.wants = wants,
+	.ask = ask,
+	.note = note,
+	.tell = tell,
+	.shutdown = close_all,
+};
+
+/* --- Opening. --- */
+
+static void
+enable(struct hook *h)
+{
+	const char *name;
+	enum tus_hook hook;
+	size_t i;
+
+	for (i = 0; (name = conf_item(h->conf, "hooks.events", i)) != NULL; i++)
+		for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+			if (strcmp(name, tus_hook_name(hook)) == 0)
+				h->is_enabled[hook] = true;
+}
+
+/* A hook may close its end before it has read everything; and who ignores the
+ * end of children is not told how it was. */
+static void
+set_signals(void)
+{
+	struct sigaction sa;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	if (sigaction(SIGCHLD, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN)
+		(void)signal(SIGCHLD, SIG_DFL);
+}
+
+static enum err_code
+open_way(struct hook *h, struct err *e)
+{
+	struct err inner;
+
+	if (*h->dir == '\0') {
+		h->way = &hook_http;
+		/* Counted; what it loads is shared by all forked later. */
+		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+			return err_set(e, ERR_SYSTEM, "libcurl does not start");
+		return ERR_OK;
+	}
+	if (fs_open_dir(h->dir, &h->dirfd, &inner) != ERR_OK)
+		return err_set(e, inner.code, "hooks.dir: %.150s", inner.text);
+	h->way = &hook_exec;
+	return ERR_OK;
+}
+
+enum err_code
+hook_open(const struct conf *conf, struct tus_hooks **hooks, struct err *e)
+{
+	const char *dir = conf_str(conf, "hooks.dir");
+	const char *url = conf_str(conf, "hooks.url");
+	enum err_code rc;
+	struct hook *h;
+
+	*hooks = NULL;
+	if (*dir == '\0' && *url == '\0')
+		return ERR_OK;
+	if (*dir != '\0' && *url != '\0')
+		return err_set(e, ERR_INVALID,
+		    "hooks.dir and hooks.url: only one of them can be set");
+	h = must_alloc(sizeof(*h));
+	memset(h, 0, sizeof(*h));
+	h->hooks.ops = &ops;
+	h->hooks.progress = conf_ms(conf, "hooks.progress");
+	h->conf = conf;
+	h->timeout = conf_ms(conf, "hooks.timeout");
+	h->dir = dir;
+	h->dirfd = h->spool = -1;
+	enable(h);
+	set_signals();
+	rc = open_way(h, e);
+	if (rc == ERR_OK &&
+	    (h->is_enabled[TUS_POST_CREATE] ||
+		h->is_enabled[TUS_POST_TERMINATE]))
+		rc = hook_spool_open(h, e);
+	if (rc == ERR_OK)
+		*hooks = &h->hooks;
+	else
+		close_all(&h->hooks);
+	return rc;
+}
+
+/* --- For the sweep. --- */
+
+enum err_code
+hook_may_finish(struct tus_hooks *hooks, const struct file_info *info,
+    struct arena *a, struct err *e)
+{
+	const struct tus_event event = { TUS_PRE_FINISH, info, NULL };
+	struct tus_verdict v;
+	enum err_code rc;
+
+	if (hooks == NULL || !wants(hooks, TUS_PRE_FINISH))
+		return ERR_OK;
+	if ((rc = ask(hooks, &event, a, &v, e)) != ERR_OK)
+		return rc;
+	if (v.reply.status >= 400)
+		return err_set(e, ERR_CONFLICT, "hook pre-finish refuses: %d",
+		    v.reply.status);
+	return ERR_OK;
+}
+
+bool
+hook_tell_finished(
+    struct tus_hooks *hooks, const struct file_info *info, struct arena *a)
+{
+	const struct tus_event event = { TUS_POST_FINISH, info, NULL };
+	struct tus_notice *n;
+
+	if (hooks == NULL || !wants(hooks, TUS_POST_FINISH))
+		return true;
+	n = note(hooks, &event, a);
+	return n != NULL && tell(hooks, n);
+}

@@ -1,0 +1,60 @@
+/*
+ * hook.h - tell others what happens to uploads, in tusd's words.
+ *
+ * Every event is one JSON object of tusd v2.  With hooks.dir it goes to the
+ * standard input of the program DIR/EVENT, with hooks.url it is POSTed there.
+ * The answer, if any, is one JSON object of tusd v2, too.
+ *
+ * Delivery is at least once.  An event has an id, TUS_EVENT_ID in the
+ * environment or X-Tus-Event-Id among the headers, that stays the same when
+ * it is delivered again.  post-create and post-terminate wait in a spool, a
+ * directory ".hooks" beside the lock files, from before the response until
+ * they were taken; that a post-finish waits is seen from the lock file beside
+ * a finished upload.  The sweep delivers what was left behind.
+ */
+#ifndef HOOK_HOOK_H
+#define HOOK_HOOK_H
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/err.h"
+#include "tus/hooks.h"
+
+/*
+ * Follow hooks.* of the configuration, which must outlive it; *hooks is NULL
+ * if neither hooks.dir nor hooks.url is set.  Ignores SIGPIPE.  What is to be
+ * shared between processes is loaded here, so open it once before the fork,
+ * and again in each process after it.
+ */
+MUST_CHECK enum err_code hook_open(
+    const struct conf *, struct tus_hooks **hooks, struct err *);
+
+/* What became of the events in the spool. */
+struct hook_tally {
+	int64_t told;
+	int64_t failed;
+	/* Not tried: after too many failures in a row, or not ours to read. */
+	int64_t left;
+};
+
+/*
+ * Deliver what is in the spool and nobody else is busy with, oldest first.
+ * With dry_run only count, in left.
+ */
+MUST_CHECK enum err_code hook_deliver(
+    struct tus_hooks *, bool dry_run, struct hook_tally *, struct err *);
+
+/*
+ * For the sweep, which holds the lock of the upload; hooks may be NULL.
+ * may_finish: pre-finish, before the store's finish(); not ERR_OK: do not.
+ * tell_finished: post-finish; true if it was taken, or nobody wants it, so
+ * that the lock can be retired.
+ */
+MUST_CHECK enum err_code hook_may_finish(
+    struct tus_hooks *, const struct file_info *, struct arena *, struct err *);
+bool hook_tell_finished(
+    struct tus_hooks *, const struct file_info *, struct arena *);
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * http.c - a hook is a URL that events are POSTed to.
+ *
+ * No proxy, no redirect, no password from a file: the event goes where the
+ * configuration says and nowhere else.  A connection that fails and a 5xx are
+ * tried again, as long as hooks.timeout allows.
+ */
+#include "config.h"
+
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "hook/parts.h"
+
+struct hook_client {
+	CURL *curl;
+	char error[CURL_ERROR_SIZE];
+};
+
+static bool
+http_wants(struct hook *h, enum tus_hook hook)
+{
+	(void)h;
+	(void)hook;
+	return true;
+}
+
+/* --- Headers. --- */
+
+static void
+add_header(struct curl_slist **list, const char *line)
+{
+	struct curl_slist *longer = curl_slist_append(*list, line);
+
+	if (longer == NULL)
+		out_of_memory();
+	*list = longer;
+}
+
+/* Lower-case hexadecimal, as the other senders of such headers do. */
+static void
+add_signature(struct curl_slist **list, struct arena *a, const char *secret,
+    const struct hook_message *m)
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned i, len = 0;
+	const char *line = "X-Hook-Signature: sha256=";
+
+	if (*secret == '\0')
+		return;
+	if (HMAC(EVP_sha256(), secret, (int)strlen(secret),
+		(const unsigned char *)m->text, m->len, mac, &len) == NULL)
+		out_of_memory();
+	for (i = 0; i < len; i++)
+		line = arena_printf(a, "%s%02x", line, mac[i]);
+	add_header(list, line);
+}
+
+/* These say how this request is sent, not what the client's said. */
+static bool
+is_ours_alone(const char *name)
+{
+	static const char *const names[] = { "Host", "Content-Type",
+		"Content-Length", "Transfer-Encoding", "Connection", "Expect",
+		"TE", "Trailer", "Upgrade", "Accept-Encoding" };
+	size_t i;
+
+	for (i = 0; i < NITEMS(names); i++)
+		if (strcasecmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_printable(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' ? *s != '\t' : *s == 0x7f)
+			return false;
+	return true;
+}
+
+static void
+add_values(struct curl_slist **list, struct arena *a, const char *name,
+    const json_t *values)
+{
+	const char *value;
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(values, i, v)
+	{
+		value = json_string_value(v);
+		if (value == NULL || !is_printable(value))
+			continue;
+		/* libcurl's way to send a header without a value. */
+		add_header(list,
+		    *value == '\0' ? arena_printf(a, "%s;", name) :
+				     arena_printf(a, "%s: %s", name, value));
+	}
+}
+
+static void
+add_forwarded(struct curl_slist **list, struct arena *a, struct hook *h,
+    const struct hook_message *m)
+{
+	const char *name, *key;
+	json_t *headers = NULL, *values;
+	size_t i;
+
+	(void)json_unpack(m->json, "{s:{s:{s:o}}}", "Event", "HTTPRequest",
+	    "Header", &headers);
+	for (i = 0;
+	     (name = conf_item(h->conf, "hooks.forward_headers", i)) != NULL;
+	     i++)
+		json_object_foreach(
+		    headers, key, values) if (strcasecmp(key, name) == 0 &&
+		    !is_ours_alone(name)) add_values(list, a, name, values);
+}
+
+static struct curl_slist *
+make_headers(struct hook *h, const struct hook_message *m)
+{
+	struct curl_slist *list = NULL;
+	struct arena *a = arena_new();
+
+	add_header(&list, "Content-Type: application/json");
+	add_header(&list, "Expect:");
+	add_header(&list, arena_printf(a, "X-Tus-Event-Id: %s", m->event_id));
+	if (m->request_id != NULL && is_printable(m->request_id))
+		add_header(
+		    &list, arena_printf(a, "X-Request-Id: %s", m->request_id));
+	add_signature(&list, a, conf_str(h->conf, "hooks.secret"), m);
+	add_forwarded(&list, a, h, m);
+	arena_free(a);
+	return list;
+}
+
+/* --- The request. --- */
+
+static size_t
+take(char *buf, size_t size, size_t n, void *arg)
+{
+	return hook_take_answer(arg, buf, size * n) ? size * n : 0;
+}
+
+static struct hook_client *
+client(struct hook *h)
+{
+	struct hook_client *c = h->client;
+
+	if (c != NULL)
+		return c;
+	c = must_alloc(sizeof(*c));
+	c->curl = curl_easy_init();
+	if (c->curl == NULL)
+		out_of_memory();
+	h->client = c;
+	return c;
+}
+
+static void
+set_up(struct hook *h, const struct hook_message *m, struct hook_client *c,
+    int64_t timeout)
+{
+	CURL *curl = c->curl;
+
+	/* Forgets the options and keeps the connection. */
+	curl_easy_reset(curl);
+	c->error[0] = '\0';
+	(void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error);
+	(void)curl_easy_setopt(
+	    curl, CURLOPT_URL, conf_str(h->conf, "hooks.url"));
+	(void)curl_easy_setopt(
+	    curl, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
+	(void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS, m->text);
+	(void)curl_easy_setopt(
+	    curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)m->len);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+	(void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, h);
+	(void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout);
+	(void)curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	(void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+}
+
+/* Once.  again: another try may help. */
+static enum err_code
+post(struct hook *h, const struct hook_message *m, int64_t timeout, bool *again,
+    struct err *e)
+{
+	struct hook_client *c = client(h);
+	struct curl_slist *headers = make_headers(h, m);
+	long status = 0;
+	CURLcode code;
+
+	set_up(h, m, c, timeout);
+	(void)curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+	code = curl_easy_perform(c->curl);
+	(void)curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+	(void)curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+	curl_slist_free_all(headers);
+	*again = !h->answer_is_too_long && (code != CURLE_OK || status >= 500);
+	if (h->answer_is_too_long)
+		return err_set(e, ERR_SYSTEM,
+		    "hook %s: the answer is longer than %d bytes", m->type,
+		    HOOK_ANSWER_MAX);
+	if (code != CURLE_OK)
+		return err_set(e, ERR_SYSTEM, "hook %s: %s", m->type,
+		    c->error[0] != '\0' ? c->error : curl_easy_strerror(code));
+	if (status < 200 || status > 299)
+		return err_set(
+		    e, ERR_SYSTEM, "hook %s: HTTP status %ld", m->type, status);
+	return ERR_OK;
+}
+
+static void
+sleep_ms(int64_t ms)
+{
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
+
+	while (nanosleep(&left, &left) == -1)
+		continue;
+}
+
+static enum err_code
+http_send(struct hook *h, const struct hook_message *m, struct err *e)
+{
+	int64_t until = clock_ms() + h->timeout;
+	int64_t backoff = conf_ms(h->conf, "hooks.backoff");
+	int64_t tries = 1 + conf_int(h->conf, "hooks.retries");
+	enum err_code rc;
+	bool again;
+
+	for (;;) {
+		h->answer_len = 0;
+		rc = post(h, m, until - clock_ms(), &again, e);
+		if (rc == ERR_OK || !again || --tries == 0 ||
+		    clock_ms() + backoff >= until)
+			return rc;
+		sleep_ms(backoff);
+		backoff *= 2;
+	}
+}
+
+static void
+http_shutdown(struct hook *h)
+{
+	if (h->client == NULL)
+		return;
+	curl_easy_cleanup(h->client->curl);
+	free(h->client);
+	h->client = NULL;
+}
+
+const struct hook_way hook_http = {
+	.wants = http_wants,
+	.send = http_send,
+	.shutdown = http_shutdown,
+};

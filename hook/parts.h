@@ -1,0 +1,113 @@
+/*
+ * parts.h - what the files of hook/ share; private to it.
+ */
+#ifndef HOOK_PARTS_H
+#define HOOK_PARTS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hook/hook.h"
+#include "tus/tus.h"
+
+/* An answer is never longer. */
+#define HOOK_ANSWER_MAX 65536
+
+/* "1700000000123456789-" and 32 digits, or an upload's id and a time. */
+#define HOOK_EVENT_ID_MAX (TUS_ID_MAX + 24)
+
+/* An event on its way.  json and text belong to it: hook_message_free(). */
+struct hook_message {
+	char event_id[HOOK_EVENT_ID_MAX + 1];
+	json_t *json;
+	char *text;
+	size_t len;
+
+	/* NULL where nobody knows it any more. */
+	const char *request_id;
+
+	/* Does anybody read what comes back? */
+	bool is_asked;
+
+	/* From json: the event's name and what the upload is. */
+	const char *type;
+	const char *id;
+	int64_t size, offset;
+};
+
+struct hook;
+
+/* How an event gets there: a program or HTTP. */
+struct hook_way {
+	/* Is there somebody for this event? */
+	bool (*wants)(struct hook *, enum tus_hook);
+
+	/* Deliver it, within hooks.timeout; what came back is in h->answer. */
+	MUST_CHECK enum err_code (*send)(
+	    struct hook *, const struct hook_message *, struct err *);
+
+	void (*shutdown)(struct hook *);
+};
+
+extern const struct hook_way hook_exec;
+extern const struct hook_way hook_http;
+
+struct hook {
+	struct tus_hooks hooks;
+	const struct conf *conf;
+	const struct hook_way *way;
+	bool is_enabled[TUS_HOOK_MAX];
+
+	/* Milliseconds. */
+	int64_t timeout;
+
+	/* hook_exec: the programs. */
+	const char *dir;
+	int dirfd;
+
+	/* hook_http: made when it is first needed. */
+	struct hook_client *client;
+
+	/* The spool; -1 if no event needs it. */
+	int spool;
+	bool is_durable;
+
+	/* The answer to what is being sent; is_asked as in its message. */
+	bool is_asked;
+	size_t answer_len;
+	bool answer_is_too_long;
+	char answer[HOOK_ANSWER_MAX + 1];
+};
+
+/* hook.c: take in a piece of the answer, or ignore it if nobody asked.  False:
+ * there is no room for it. */
+bool hook_take_answer(struct hook *, const void *, size_t);
+MUST_CHECK enum err_code hook_send(
+    struct hook *, const struct hook_message *, struct err *);
+
+/* json.c */
+json_t *hook_json_event(const struct tus_event *, struct arena *);
+MUST_CHECK enum err_code hook_json_answer(
+    const char *, size_t, struct arena *, struct tus_verdict *, struct err *);
+
+/*
+ * A message around an object, which it takes over.
+ * ERR_CORRUPT if it is no event.
+ */
+MUST_CHECK enum err_code hook_message_make(
+    struct hook_message *, json_t *, const char *event_id, struct err *);
+void hook_message_free(struct hook_message *);
+
+/*
+ * spool.c.  put: *fd holds the event until drop() or close(), and nobody else
+ * delivers it meanwhile.
+ */
+MUST_CHECK enum err_code hook_spool_open(struct hook *, struct err *);
+void hook_spool_new_id(char id[HOOK_EVENT_ID_MAX + 1]);
+MUST_CHECK enum err_code hook_spool_put(
+    struct hook *, const struct hook_message *, int *fd, struct err *);
+void hook_spool_drop(struct hook *, const char *event_id, int fd);
+
+#endif

@@ -1,0 +1,612 @@
+"""Hooks that are programs, written for tusd v2, behind nginx."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lib import clients, rig
+
+if not rig.have("nginx"):
+    pytest.skip("no nginx", allow_module_level=True)
+
+BODY = {"Content-Type": "application/offset+octet-stream"}
+PYTHON = "#!/usr/bin/python3\n"
+
+# What any hook written for tusd does: read the object, look, answer.
+RECORD = PYTHON + """
+import json, os, sys
+event = json.load(sys.stdin)
+with open(os.environ["HOME"] + "/events", "a") as log:
+    log.write(json.dumps({"json": event, "env": dict(os.environ),
+                          "cwd": os.getcwd()}) + "\\n")
+"""
+
+
+class Hooks:
+    """A directory of programs, and what they were told."""
+
+    names = ("pre-create", "post-create", "post-receive", "pre-finish",
+             "post-finish", "pre-terminate", "post-terminate")
+
+    def __init__(self, home):
+        self.home = home
+        self.dir = home / "hooks"
+        self.dir.mkdir(mode=0o755)
+
+    def write(self, name, text):
+        path = self.dir / name
+        new = self.home / (name + ".new")
+        new.write_text(text)
+        new.chmod(0o755)
+        new.rename(path)
+
+    def record(self, *names, then=""):
+        for name in names or self.names:
+            self.write(name, RECORD + then)
+
+    def answer(self, name, answer):
+        self.write(name, RECORD + f"json.dump({answer!r}, sys.stdout)\n")
+
+    def remove(self, name):
+        (self.dir / name).unlink()
+
+    @property
+    def events(self):
+        path = self.home / "events"
+        text = path.read_text() if path.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def told(self, name=None):
+        """The objects of one event, or the names of all."""
+        if name is None:
+            return [e["json"]["Type"] for e in self.events]
+        return [e["json"] for e in self.events if e["json"]["Type"] == name]
+
+    def wait_for(self, name, count=1):
+        rig.wait_for(lambda: len(self.told(name)) >= count, name)
+        return self.told(name)
+
+
+@pytest.fixture
+def hooks(tmp_path):
+    return Hooks(tmp_path)
+
+
+@pytest.fixture
+def start(server, hooks):
+    def start(config=None, **options):
+        given = {"hooks": {"dir": str(hooks.dir)}}
+        return server(config=rig.merge(given, config or {}),
+                      env={"HOME": str(hooks.home), "SECRET": "x"}, **options)
+    return start
+
+
+def post(one, size=None, body=b"", **headers):
+    if size is not None:
+        headers["Upload-Length"] = str(size)
+    headers = {k.replace("_", "-"): v for k, v in headers.items()}
+    headers = {**headers, **(BODY if body else {})}
+    return clients.request("POST", one.url, headers, body)
+
+
+def create(one, size=None, body=b"", **headers):
+    status, answer, text = post(one, size, body, **headers)
+    assert status == 201, (status, text)
+    return one.origin + answer["Location"]
+
+
+def patch(url, offset, body):
+    return clients.request("PATCH", url, {**BODY, "Upload-Offset":
+                                          str(offset)}, body)
+
+
+def delete(url):
+    return clients.request("DELETE", url)[0]
+
+
+def id_of(url):
+    return url.rpartition("/")[2]
+
+
+def lock(one, url):
+    return one.uploads / (id_of(url) + ".lock")
+
+
+def spool(one):
+    return list((one.uploads / ".hooks").glob("*"))
+
+
+def sweep(one, hooks, *options):
+    run = subprocess.run(
+        [rig.program("tusctl"), "-c", one.config_path, "sweep", *options],
+        env={**os.environ, "HOME": str(hooks.home)}, capture_output=True,
+        text=True, timeout=60, check=False)
+    assert not rig.SANITIZER.search(run.stderr), run.stderr
+    assert run.returncode in (0, 1), run.stderr
+    return run.stdout + run.stderr
+
+
+def test_each_event_is_told_once_in_tusds_words(start, hooks):
+    hooks.record()
+    one = start()
+    url = create(one, 11, Upload_Metadata="filename d29ybGQudHh0,empty",
+                 Cookie="a=b")
+    assert patch(url, 0, b"hello ")[0] == 204
+    assert patch(url, 6, b"world")[0] == 204
+    hooks.wait_for("post-finish")
+    assert delete(url) == 204
+    hooks.wait_for("post-terminate")
+    told = hooks.told()
+    # post-create is told while the client goes on.
+    assert told.index("pre-create") < told.index("post-create")
+    told.remove("post-create")
+    assert told == ["pre-create", "post-receive", "post-receive",
+                    "pre-finish", "post-finish", "pre-terminate",
+                    "post-terminate"]
+    upload = {"ID": id_of(url), "Size": 11, "SizeIsDeferred": False,
+              "Offset": 0, "MetaData": {"filename": "world.txt", "empty": ""},
+              "IsPartial": False, "IsFinal": False, "PartialUploads": None,
+              "Storage": {"Type": "filestore",
+                          "Path": str(one.uploads / id_of(url)),
+                          "InfoPath": str(one.uploads / id_of(url)) +
+                          ".info"}}
+    first = hooks.told("pre-create")[0]["Event"]
+    assert first["Upload"] == {**upload, "ID": "", "Storage": None}
+    assert hooks.told("post-create")[0]["Event"]["Upload"] == upload
+    assert [e["Event"]["Upload"]["Offset"]
+            for e in hooks.told("post-receive")] == [6, 11]
+    for name in ("pre-finish", "post-finish", "post-terminate"):
+        assert hooks.told(name)[0]["Event"]["Upload"] == {**upload,
+                                                          "Offset": 11}
+    assert list(first["HTTPRequest"]) == ["Method", "URI", "RemoteAddr",
+                                          "Header"]
+    assert first["HTTPRequest"]["Method"] == "POST"
+    assert first["HTTPRequest"]["URI"] == "/files/"
+    assert re.fullmatch(r"127\.0\.0\.1:\d+",
+                        first["HTTPRequest"]["RemoteAddr"])
+    header = first["HTTPRequest"]["Header"]
+    assert header["Cookie"] == ["a=b"]
+    assert header["Upload-Length"] == ["11"]
+    assert header["Host"] == [f"127.0.0.1:{one.port}"]
+    rig.wait_for(lambda: not spool(one), "an empty spool")
+    assert not lock(one, url).exists()
+
+
+def test_the_environment_is_small_and_says_what_it_is_about(start, hooks):
+    hooks.record("post-finish")
+    one = start()
+    url = create(one, 5, b"hello")
+    hooks.wait_for("post-finish")
+    event = hooks.events[0]
+    env = event["env"]
+    assert (env["TUS_ID"], env["TUS_SIZE"], env["TUS_OFFSET"]) == (
+        id_of(url), "5", "5")
+    assert env["TUS_EVENT_ID"].startswith(id_of(url))
+    assert "SECRET" not in env
+    assert env["PATH"] == os.environ["PATH"]
+    assert env["TUS_REQUEST_ID"] in one.log()
+    assert event["cwd"] == str(hooks.dir)
+
+
+@pytest.mark.skipif(not rig.have("jq"), reason="no jq")
+def test_a_shell_script_with_jq_moves_the_file(start, hooks):
+    hooks.write("post-finish", """#!/bin/sh -eu
+        event=$(cat)
+        path=$(echo "$event" | jq -r .Event.Upload.Storage.Path)
+        name=$(echo "$event" | jq -r .Event.Upload.MetaData.filename)
+        mv "$path" "$HOME/$name"
+        echo this is no JSON
+        """)
+    one = start()
+    create(one, 5, b"hello", Upload_Metadata="filename d29ybGQudHh0")
+    moved = hooks.home / "world.txt"
+    rig.wait_for(moved.exists, "the file")
+    assert moved.read_bytes() == b"hello"
+
+
+def test_no_program_is_no_error(start, hooks):
+    one = start()
+    url = create(one, 5, b"hello")
+    assert delete(url) == 204
+    assert "warn" not in one.log()
+
+
+def test_programs_may_come_and_go_while_it_runs(start, hooks):
+    one = start()
+    create(one, 5)
+    hooks.record("pre-create")
+    create(one, 5)
+    hooks.remove("pre-create")
+    create(one, 5)
+    assert hooks.told() == ["pre-create"]
+
+
+def test_only_the_events_of_the_configuration_are_told(start, hooks):
+    hooks.record()
+    one = start({"hooks": {"events": ["post-create"]}})
+    create(one, 5, b"hello")
+    hooks.wait_for("post-create")
+    assert hooks.told() == ["post-create"]
+
+
+def test_pre_create_may_reject(start, hooks):
+    hooks.answer("pre-create", {
+        "RejectUpload": True,
+        "HTTPResponse": {"StatusCode": 403, "Body": '{"why": "no"}',
+                         "Header": {"Content-Type": "application/json"}}})
+    one = start()
+    status, headers, body = post(one, 11, b"hello")
+    assert (status, body) == (403, b'{"why": "no"}')
+    assert headers["Content-Type"] == "application/json"
+    assert not list(one.uploads.glob("*.info"))
+    hooks.answer("pre-create", {"RejectUpload": True})
+    status, _, body = post(one, 11)
+    assert (status, body.split(b":")[0]) == (400, b"ERR_UPLOAD_REJECTED")
+
+
+def test_pre_create_may_choose_id_and_metadata(start, hooks):
+    hooks.answer("pre-create", {"ChangeFileInfo": {
+        "ID": "invoice-7", "MetaData": {"filename": "é.pdf"}}})
+    one = start()
+    url = create(one, 5, Upload_Metadata="filename d29ybGQudHh0")
+    assert id_of(url) == "invoice-7"
+    said = clients.request("HEAD", url)[1]["Upload-Metadata"]
+    assert said == "filename w6kucGRm"
+    assert post(one, 5)[0] == 500
+    assert "invoice-7" in one.log()
+    assert clients.offset(url) == 0
+
+
+@pytest.mark.parametrize("changes", [
+    {"ID": "../x"}, {"ID": "a/b"}, {"ID": "a.info"}, {"ID": "x" * 65},
+    {"MetaData": {"a b": "c"}}, {"Storage": {"Path": "/tmp/elsewhere"}}])
+def test_impossible_changes_are_refused(start, hooks, changes):
+    hooks.answer("pre-create", {"ChangeFileInfo": changes})
+    one = start()
+    assert post(one, 5)[0] == 500
+    assert "ChangeFileInfo" in one.log()
+    assert not list(one.uploads.glob("*.info"))
+
+
+@pytest.mark.parametrize("script,said", [
+    ("#!/bin/sh\nexit 3\n", "exit status 3"),
+    ("#!/bin/sh\nkill -9 $$\n", "killed by signal 9"),
+    ("#!/bin/sh\necho no JSON\n", "not JSON"),
+    ("#!/bin/sh\necho '[]'\n", "not an object"),
+    ("#!/bin/sh\necho '{\"RejectUpload\": 1}'\n", "RejectUpload"),
+    ("#!/bin/sh\nhead -c 100000 /dev/zero\n", "longer than"),
+    ("#!/no/such/shell\n", "cannot run"),
+])
+def test_a_pre_hook_that_fails_is_answered_500(start, hooks, script, said):
+    hooks.write("pre-create", script)
+    one = start()
+    status, _, body = post(one, 5)
+    assert status == 500
+    assert body.split(b":")[0] == b"ERR_INTERNAL_SERVER_ERROR"
+    assert said in one.log()
+    assert not list(one.uploads.glob("*.info"))
+
+
+def test_a_program_that_is_not_executable_is_a_failure(start, hooks):
+    hooks.write("pre-create", "#!/bin/sh\n")
+    (hooks.dir / "pre-create").chmod(0o644)
+    one = start()
+    assert post(one, 5)[0] == 500
+    assert "cannot run" in one.log()
+
+
+def test_time_is_up_for_the_whole_group(start, hooks):
+    hooks.write("pre-create", "#!/bin/sh\n"
+                "sleep 60 & echo $! > $HOME/pid\nwait\n")
+    one = start({"hooks": {"timeout": "300ms"}})
+    assert post(one, 5)[0] == 500
+    assert "killed" in one.log()
+    pid = (hooks.home / "pid").read_text().strip()
+    rig.wait_for(lambda: not is_running(pid), "the sleep to be killed")
+
+
+def is_running(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().split()[2] != "Z"
+
+
+def test_what_it_leaves_in_the_background_delays_nobody(start, hooks):
+    hooks.write("pre-create", "#!/bin/sh\n"
+                "sleep 30 & echo $! > $HOME/pid\n")
+    one = start()
+    began = time.monotonic()
+    assert post(one, 5)[0] == 201
+    assert time.monotonic() - began < 5
+    pid = (hooks.home / "pid").read_text().strip()
+    assert is_running(pid)
+    os.kill(int(pid), signal.SIGKILL)
+
+
+def test_nothing_of_ours_is_open_in_it(start, hooks):
+    hooks.write("pre-create", PYTHON + """
+import os
+fds = [f for f in os.listdir("/proc/self/fd")
+       if int(f) > 2 and os.path.exists("/proc/self/fd/" + f)]
+open(os.environ["HOME"] + "/fds", "w").write(repr(fds))
+""")
+    one = start()
+    create(one, 5)
+    assert (hooks.home / "fds").read_text() == "[]"
+
+
+def test_no_signal_is_blocked_or_ignored_in_it(start, hooks):
+    hooks.write("pre-create", "#!/bin/sh\n"
+                "grep -E '^Sig(Blk|Ign)' /proc/self/status > $HOME/sig\n")
+    one = start()
+    create(one, 5)
+    values = re.findall(r"Sig\w+:\s+(\w+)", (hooks.home / "sig").read_text())
+    assert [int(v, 16) for v in values] == [0, 0]
+
+
+def test_a_program_that_reads_nothing_of_much(start, hooks):
+    """Its pipe is full or broken before all is written."""
+    hooks.write("pre-create", "#!/bin/sh\necho '{}'\n")
+    one = start({"max_metadata": 7000})
+    big = "filename " + "QUFB" * 1500
+    for _ in range(3):
+        create(one, 5, Upload_Metadata=big)
+
+
+def test_what_it_says_is_in_the_log(start, hooks):
+    hooks.write("pre-create", "#!/bin/sh\necho one >&2; echo two >&2\n")
+    one = start()
+    create(one, 5)
+    assert "says: one" in one.log() and "says: two" in one.log()
+
+
+def test_post_receive_may_stop_an_upload(start, hooks):
+    hooks.record("post-terminate")
+    hooks.answer("post-receive", {"StopUpload": True})
+    one = start()
+    url = create(one, 11)
+    status, _, body = patch(url, 0, b"hello")
+    assert (status, body.split(b":")[0]) == (400, b"ERR_UPLOAD_STOPPED")
+    assert clients.request("HEAD", url)[0] == 404
+    hooks.wait_for("post-terminate")
+    assert not lock(one, url).exists()
+
+
+def test_post_receive_that_fails_stops_nothing(start, hooks):
+    hooks.write("post-receive", "#!/bin/sh\nexit 1\n")
+    one = start()
+    url = create(one, 5)
+    assert patch(url, 0, b"hello")[0] == 204
+    assert "hook post-receive: exit status 1" in one.log()
+
+
+def test_progress_is_told_while_bytes_come(start, hooks):
+    hooks.record("post-receive")
+    one = start({"hooks": {"progress": "200ms"}})
+    url = create(one, 8)
+
+    def slowly():
+        for _ in range(8):
+            time.sleep(0.25)
+            yield b"x"
+
+    import http.client
+    connection = http.client.HTTPConnection("127.0.0.1", one.port, timeout=30)
+    connection.request("PATCH", "/files/" + id_of(url), body=slowly(),
+                       headers={**clients.TUS, **BODY, "Upload-Offset": "0",
+                                "Content-Length": "8"})
+    assert connection.getresponse().status == 204
+    offsets = [e["Event"]["Upload"]["Offset"]
+               for e in hooks.wait_for("post-receive")]
+    assert len(offsets) >= 3
+    assert offsets == sorted(set(offsets)) and offsets[-1] == 8
+
+
+def test_a_finish_that_is_refused_can_be_repeated(start, hooks):
+    hooks.record("pre-finish", then="sys.exit(1)\n")
+    hooks.record("post-finish")
+    one = start()
+    url = create(one, 11)
+    assert patch(url, 0, b"hello world")[0] == 500
+    assert clients.offset(url) == 10
+    assert clients.request("GET", url)[0] == 404
+    assert not hooks.told("post-finish")
+    hooks.answer("pre-finish", {"HTTPResponse": {
+        "StatusCode": 200, "Body": "{}",
+        "Header": {"Content-Type": "application/json"}}})
+    status, headers, body = patch(url, 10, b"d")
+    assert (status, body) == (200, b"{}")
+    assert headers["Content-Type"] == "application/json"
+    assert clients.request("GET", url)[2] == b"hello world"
+    hooks.wait_for("post-finish")
+
+
+def test_a_finish_that_is_answered_with_an_error(start, hooks):
+    hooks.answer("pre-finish", {"HTTPResponse": {
+        "StatusCode": 422, "Body": "a virus"}})
+    one = start()
+    url = create(one, 5)
+    status, _, body = patch(url, 0, b"hello")
+    assert (status, body) == (422, b"a virus")
+    assert clients.offset(url) == 4
+    assert post(one, 0)[0] == 422
+    assert post(one, 5, b"hello")[0] == 422
+    assert len(list(one.uploads.glob("*.info"))) == 1
+
+
+def test_a_final_upload_tells_what_it_is_made_of(start, hooks):
+    one = start()
+    parts = [create(one, 5, b"hello", Upload_Concat="partial"),
+             create(one, 5, b"world", Upload_Concat="partial")]
+    hooks.record()
+    status, headers, _ = clients.request("POST", one.url, {
+        "Upload-Concat": "final;" + " ".join(parts)}, b"")
+    assert status == 201
+    hooks.wait_for("post-finish")
+    assert hooks.told() == ["pre-create", "pre-finish", "post-create",
+                            "post-finish"]
+    upload = hooks.told("post-finish")[0]["Event"]["Upload"]
+    assert upload["IsFinal"] and upload["Size"] == upload["Offset"] == 10
+    assert upload["PartialUploads"] == [id_of(p) for p in parts]
+    rig.wait_for(lambda: not lock(one, headers["Location"]).exists(),
+                 "the mark to go")
+
+
+def test_a_final_upload_that_is_refused_is_not_there(start, hooks):
+    one = start()
+    part = create(one, 5, b"hello", Upload_Concat="partial")
+    hooks.record("pre-finish", then="sys.exit(1)\n")
+    assert clients.request("POST", one.url, {
+        "Upload-Concat": "final;" + part}, b"")[0] == 500
+    made = hooks.told("pre-finish")[0]["Event"]["Upload"]["ID"]
+    assert clients.request("HEAD", one.url + made)[0] == 404
+    assert not list(one.uploads.glob(made + "*"))
+
+
+def test_pre_terminate_may_reject(start, hooks):
+    hooks.answer("pre-terminate", {"RejectTermination": True})
+    one = start()
+    url = create(one, 5)
+    status, _, body = clients.request("DELETE", url)
+    assert status == 400
+    assert body.split(b":")[0] == b"ERR_UPLOAD_TERMINATION_REJECTED"
+    assert clients.offset(url) == 0
+    hooks.remove("pre-terminate")
+    assert delete(url) == 204
+
+
+def test_nobody_waits_for_a_post_hook(start, hooks):
+    hooks.write("post-finish", "#!/bin/sh\nsleep 3\ntouch $HOME/done\n")
+    hooks.write("post-create", "#!/bin/sh\nsleep 3\n")
+    one = start()
+    began = time.monotonic()
+    url = create(one, 5)
+    assert patch(url, 0, b"hello")[0] == 204
+    assert clients.offset(url) == 5
+    assert clients.request("GET", url)[2] == b"hello"
+    assert time.monotonic() - began < 2
+    assert not (hooks.home / "done").exists()
+    assert lock(one, url).exists()
+    rig.wait_for((hooks.home / "done").exists, "the hook")
+    rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
+
+
+def test_a_finish_that_was_not_told_is_told_by_the_sweep(start, hooks):
+    hooks.write("post-finish", "#!/bin/sh\nexit 1\n")
+    one = start()
+    url = create(one, 5, b"hello")
+    rig.wait_for(lambda: "post-finish: exit status 1" in one.log(), "failure")
+    assert lock(one, url).exists()
+    sweep(one, hooks)
+    assert lock(one, url).exists(), "it failed once more"
+    hooks.record("post-finish")
+    sweep(one, hooks, "--dry-run")
+    assert not hooks.told() and lock(one, url).exists()
+    sweep(one, hooks)
+    sweep(one, hooks)
+    told = hooks.told("post-finish")
+    assert [e["Event"]["Upload"]["ID"] for e in told] == [id_of(url)]
+    assert not lock(one, url).exists()
+
+
+def test_a_finish_that_a_crash_interrupted_is_told_by_the_sweep(start, hooks):
+    """Killed while the hook runs: the hook dies, too, and runs again."""
+    hooks.record("post-finish", then="""
+import time
+open(os.environ["HOME"] + "/started", "w").close()
+time.sleep(30)
+open(os.environ["HOME"] + "/survived", "w").close()
+""")
+    one = start()
+    url = create(one, 5)
+    assert patch(url, 0, b"hello")[0] == 204
+    rig.wait_for((hooks.home / "started").exists, "the hook to start")
+    one.stop_app(signal.SIGKILL)
+    first = hooks.events[0]["env"]["TUS_EVENT_ID"]
+    assert lock(one, url).exists()
+    hooks.record("post-finish")
+    rig.wait_for(lambda: sweep(one, hooks) and len(hooks.told()) == 2,
+                 "the sweep to tell it")
+    sweep(one, hooks)
+    assert len(hooks.told()) == 2
+    assert hooks.events[1]["env"]["TUS_EVENT_ID"] == first
+    assert not lock(one, url).exists()
+    assert not (hooks.home / "survived").exists()
+
+
+@pytest.mark.parametrize("name", ["post-create", "post-terminate"])
+def test_what_was_not_taken_waits_for_the_sweep(start, hooks, name):
+    hooks.write(name, "#!/bin/sh\nexit 1\n")
+    one = start()
+    url = create(one, 5)
+    assert delete(url) == 204
+    rig.wait_for(lambda: f"{name}: exit status 1" in one.log(), "failure")
+    waiting = [p for p in spool(one)]
+    assert [p.suffix for p in waiting] == [".json"]
+    assert waiting[0].stat().st_mode & 0o077 == 0
+    hooks.record(name)
+    sweep(one, hooks, "--dry-run")
+    assert not hooks.told()
+    sweep(one, hooks)
+    sweep(one, hooks)
+    assert hooks.told() == [name]
+    assert hooks.events[0]["env"]["TUS_EVENT_ID"] == waiting[0].stem
+    assert hooks.events[0]["env"]["TUS_ID"] == id_of(url)
+    assert not spool(one)
+
+
+def test_the_sweep_leaves_alone_what_is_being_told(start, hooks):
+    hooks.record("post-create", then="""
+import time
+while not os.path.exists(os.environ["HOME"] + "/go"):
+    time.sleep(0.02)
+""")
+    one = start()
+    create(one, 5)
+    hooks.wait_for("post-create")
+    sweep(one, hooks)
+    assert len(hooks.told()) == 1
+    (hooks.home / "go").touch()
+    rig.wait_for(lambda: not spool(one), "an empty spool")
+    assert hooks.told() == ["post-create"]
+
+
+def test_a_crash_before_the_finish_is_made_good(start, hooks):
+    """All bytes are there, nobody finished: pre-finish is asked again."""
+    hooks.record("pre-finish", then="""
+import time
+time.sleep(0.1 if os.path.exists(os.environ["HOME"] + "/killed") else 30)
+""")
+    hooks.record("post-finish")
+    one = start({"hooks": {"events": ["pre-finish", "post-finish"]}})
+    url = create(one, 5)
+    client = subprocess.Popen(
+        ["curl", "-s", "-X", "PATCH", "-H", "Tus-Resumable: 1.0.0", "-H",
+         "Upload-Offset: 0", "-H", "Content-Type: " + BODY["Content-Type"],
+         "--data-binary", "hello", url], stdout=subprocess.DEVNULL)
+    hooks.wait_for("pre-finish")
+    one.stop_app(signal.SIGKILL)
+    client.wait()
+    (hooks.home / "killed").touch()
+    one.start_app()
+    assert clients.offset(url) == 4
+    assert patch(url, 4, b"o")[0] == 204
+    hooks.wait_for("post-finish")
+    assert hooks.told() == ["pre-finish", "pre-finish", "post-finish"]
+
+
+def test_a_directory_that_is_not_there_is_refused_at_start(tmp_path):
+    conf = tmp_path / "tusfcgi.conf"
+    (tmp_path / "uploads").mkdir()
+    conf.write_text(rig.libconfig({
+        "store": {"path": str(tmp_path / "uploads")},
+        "hooks": {"dir": str(tmp_path / "nowhere")}}))
+    run = subprocess.run([rig.program(), "-t", "-c", conf],
+                         capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "hooks.dir" in run.stderr
