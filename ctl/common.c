@@ -180,6 +180,14 @@ ctl_let_go(struct ctl *c, struct ctl_held *h)
 	ctl_unlock(h->lock, h->is_over);
 }
 
+/* They have a say in whether an upload may finish: see the sweep. */
+static bool
+has_hooks(const struct ctl *c)
+{
+	return *conf_str(c->conf, "hooks.dir") != '\0' ||
+	    *conf_str(c->conf, "hooks.url") != '\0';
+}
+
 enum err_code
 ctl_repair(struct ctl *c, struct ctl_held *h, struct err *e)
 {
@@ -189,7 +197,7 @@ ctl_repair(struct ctl *c, struct ctl_held *h, struct err *e)
 	rc = c->store->core->claim(h->up, e);
 	h->is_over = rc == ERR_NOT_FOUND;
 	if (rc != ERR_OK || finisher == NULL || upload_is_finished(h->up) ||
-	    !upload_is_whole(h->up))
+	    !upload_is_whole(h->up) || has_hooks(c))
 		return rc;
 	rc = finisher->finish(h->up, e);
 	h->is_over = rc == ERR_OK;

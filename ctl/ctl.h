@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
+#include "hook/hook.h"
 #include "lock/lock.h"
 #include "store/store.h"
 
@@ -31,6 +32,9 @@ struct ctl {
 	/* NULL for a command that does not ask for them. */
 	struct data_store *store;
 	struct locker *locker;
+
+	/* For the sweep; NULL if nobody is told of anything. */
+	struct tus_hooks *hooks;
 
 	/* Forgotten after every upload of ctl_each(). */
 	struct arena *arena;
@@ -92,8 +96,9 @@ MUST_CHECK enum err_code ctl_hold(struct ctl *, const char *id, int64_t wait_ms,
 void ctl_let_go(struct ctl *, struct ctl_held *);
 
 /*
- * Claim what is held, and finish it if only that is missing.  Sets is_over if
- * it does.
+ * Claim what is held, and finish it if only that is missing and there are no
+ * hooks to be asked and told; these are left to the sweep, or to the next
+ * request.  Sets is_over if it does.
  */
 MUST_CHECK enum err_code ctl_repair(
     struct ctl *, struct ctl_held *, struct err *);

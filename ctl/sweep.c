@@ -32,6 +32,7 @@ struct sweep {
 	int64_t older_than;
 
 	int64_t expired, finished, leftovers, locks;
+	struct hook_tally events;
 	int64_t in_use, damaged, strangers;
 };
 
@@ -69,6 +70,34 @@ fate_of(struct ctl *c, const struct sweep *s, struct upload *up)
 	return KEEP;
 }
 
+/*
+ * As the request would have done that brought the last byte.  A hook that
+ * fails is asked again by the next sweep; one that refuses has decided.
+ */
+static enum err_code
+finish(struct ctl *c, struct ctl_held *h, struct err *e)
+{
+	const struct store_finisher *finisher = c->store->finisher;
+	enum err_code rc;
+	struct err inner;
+
+	rc = hook_may_finish(c->hooks, &h->up->info, c->arena, e);
+	if (rc == ERR_CONFLICT && h->up->info.size > 0 &&
+	    finisher->refuse(h->up, &inner) != ERR_OK)
+		*e = inner;
+	return rc == ERR_OK ? finisher->finish(h->up, e) : rc;
+}
+
+/* The lock of a finished upload is the mark that this is yet to be done. */
+static enum err_code
+tell_finished(struct ctl *c, struct ctl_held *h, struct err *e)
+{
+	if (hook_tell_finished(c->hooks, &h->up->info, c->arena))
+		return ERR_OK;
+	return err_set(e, ERR_UNAVAILABLE,
+	    "post-finish was not taken; the next sweep will try again");
+}
+
 static enum err_code
 carry_out(struct ctl *c, struct ctl_held *h, enum fate fate, struct err *e)
 {
@@ -81,12 +110,14 @@ carry_out(struct ctl *c, struct ctl_held *h, enum fate fate, struct err *e)
 		rc = c->store->terminater->terminate(h->up, e);
 		break;
 	case FINISH:
-		rc = c->store->finisher->finish(h->up, e);
+		rc = finish(c, h, e);
 		break;
 	case CONFIRM:
 		rc = c->store->core->confirm(h->up, e);
 		break;
 	}
+	if (rc == ERR_OK && (fate == FINISH || fate == CONFIRM))
+		rc = tell_finished(c, h, e);
 	h->is_over = fate != KEEP && rc == ERR_OK;
 	return rc;
 }
@@ -312,6 +343,25 @@ sweep_locks(struct ctl *c, struct sweep *s)
 	}
 }
 
+/* --- Events that were not taken. --- */
+
+static void
+sweep_events(struct ctl *c, struct sweep *s)
+{
+	struct hook_tally *t = &s->events;
+	struct err e;
+
+	if (c->hooks == NULL)
+		return;
+	if (hook_deliver(c->hooks, s->dry_run, t, &e) != ERR_OK)
+		ctl_warn(c, "%s", e.text);
+	if (t->failed > 0)
+		ctl_warn(c,
+		    "%lld events were not taken, %lld not tried: the next "
+		    "sweep will try again",
+		    (long long)t->failed, (long long)t->left);
+}
+
 /* --- The command. --- */
 
 /*
@@ -370,6 +420,10 @@ sum_up(const struct sweep *s)
 	    s->dry_run ? "would be: " : "", (long long)s->expired,
 	    (long long)s->leftovers, (long long)s->locks,
 	    (long long)s->finished, (long long)s->in_use);
+	if (s->events.told > 0 || (s->dry_run && s->events.left > 0))
+		(void)printf("%s%lld events told to hooks\n",
+		    s->dry_run ? "would be: " : "",
+		    (long long)(s->dry_run ? s->events.left : s->events.told));
 	if (s->damaged > 0)
 		ctl_note("%lld damaged uploads left alone, see tusctl check",
 		    (long long)s->damaged);
@@ -405,6 +459,7 @@ ctl_sweep(struct ctl *c, int argc, char **argv)
 	ctl_each(c, "uploads", look_at_upload, &s);
 	sweep_leftovers(c, &s);
 	sweep_locks(c, &s);
+	sweep_events(c, &s);
 	sum_up(&s);
 	return ctl_status(c);
 }

@@ -21,22 +21,25 @@ static const struct command {
 	const char *name;
 	/* The command works on the store, not only on the configuration. */
 	bool wants_store;
+	/* It may find out that others have yet to be told of something. */
+	bool wants_hooks;
 	ctl_run *run;
 	const char *arguments;
 	const char *purpose;
 } commands[] = {
-	{ "list", true, ctl_list,
+	{ "list", true, false, ctl_list,
 	    "[--unfinished|--finished|--expired] [--json]", "ls for uploads" },
-	{ "show", true, ctl_show, "ID [--json]",
+	{ "show", true, false, ctl_show, "ID [--json]",
 	    "everything known about one, and who has it locked" },
-	{ "rm", true, ctl_rm, "ID...", "terminate uploads" },
-	{ "sweep", true, ctl_sweep, "[--dry-run] [--older-than 7d] [--force]",
+	{ "rm", true, false, ctl_rm, "ID...", "terminate uploads" },
+	{ "sweep", true, true, ctl_sweep,
+	    "[--dry-run] [--older-than 7d] [--force]",
 	    "remove expired uploads and leftovers" },
-	{ "check", true, ctl_check, "[--repair]",
+	{ "check", true, false, ctl_check, "[--repair]",
 	    "read every record, compare sizes, report damage" },
-	{ "settle", true, ctl_settle, "",
+	{ "settle", true, false, ctl_settle, "",
 	    "make the progress of every unfinished upload durable" },
-	{ "adopt", true, ctl_adopt, "",
+	{ "adopt", true, false, ctl_adopt, "",
 	    "take over a directory that tusd has written to" },
 };
 
@@ -79,7 +82,7 @@ read_conf(struct conf *conf, const char *file, struct err *e)
 }
 
 static int
-open_store(struct ctl *c, struct err *e)
+open_store(struct ctl *c, const struct command *command, struct err *e)
 {
 	enum err_code rc;
 
@@ -90,6 +93,8 @@ open_store(struct ctl *c, struct err *e)
 		rc = store_open(c->conf, &c->store, e);
 	if (rc == ERR_OK)
 		rc = locker_open(c->conf, &c->locker, e);
+	if (rc == ERR_OK && command->wants_hooks)
+		rc = hook_open(c->conf, &c->hooks, e);
 	if (rc == ERR_OK)
 		return CTL_OK;
 	return rc == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
@@ -98,6 +103,8 @@ open_store(struct ctl *c, struct err *e)
 static void
 close_store(struct ctl *c)
 {
+	if (c->hooks != NULL)
+		c->hooks->ops->shutdown(c->hooks);
 	if (c->locker != NULL)
 		c->locker->ops->shutdown(c->locker);
 	if (c->store != NULL)
@@ -115,7 +122,8 @@ run_command(struct ctl *c, const struct command *command, int argc, char **argv)
 	(void)snprintf(name, sizeof(name), "tusctl %s", command->name);
 	argv[0] = name;
 	optind = 0;
-	if (command->wants_store && (status = open_store(c, &e)) != CTL_OK)
+	if (command->wants_store &&
+	    (status = open_store(c, command, &e)) != CTL_OK)
 		ctl_note("%s", e.text);
 	if (status == CTL_OK)
 		status = command->run(c, argc, argv);
