@@ -86,8 +86,8 @@ open_store(struct ctl *c, const struct command *command, struct err *e)
 {
 	enum err_code rc;
 
-	/* As in the pool: the group may do what the user may. */
-	(void)umask(007);
+	/* As in the pool: the modes of the configuration decide. */
+	(void)umask(002);
 	rc = become_pool_user(c->conf, e);
 	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);

@@ -295,8 +295,8 @@ main(int argc, char **argv)
 	struct err e;
 	int status;
 
-	/* The group may do what the user may, and nobody else anything. */
-	(void)umask(007);
+	/* Who may read is for the modes of the configuration to say. */
+	(void)umask(002);
 	fill_standard_descriptors();
 	status = parse_options(argc, argv, &o);
 	if (status != -1)

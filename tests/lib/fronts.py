@@ -20,6 +20,7 @@ APACHE_MODULES = [
     Path(p) for p in ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules",
                       "/usr/libexec/apache2")]
 WEB_USERS = ("www-data", "apache", "nobody")
+OPTIONAL = ("xsendfile", "http2")
 SANITIZER_OPTIONS = ("ASAN_OPTIONS", "UBSAN_OPTIONS")
 
 
@@ -40,6 +41,11 @@ class Lighttpd:
     base = "/files"
     runs_app = False
     public = False
+    # A body reaches the program while it arrives; also one of unknown
+    # length; the longest that gets through, if there is such a thing.
+    streams = True
+    chunked = False
+    longest = None
 
     def start(self, server):
         home = server.dir / "lighttpd"
@@ -115,8 +121,12 @@ class Apache:
     runs_app = False
     # As root it becomes somebody else, who must be able to get there.
     public = True
-    modules = ("mpm_event", "authn_core", "authz_core", "alias", "env", "dir",
-               "mime", "reqtimeout", "http2")
+    streams = False
+    chunked = True
+    longest = None
+    modules = ("mpm_event", "authn_core", "authn_file", "auth_basic",
+               "authz_core", "authz_user", "alias", "env", "dir", "mime",
+               "reqtimeout", "http2")
 
     def start(self, server):
         home = server.dir / "apache"
@@ -204,6 +214,7 @@ class Apache:
 class ApacheProxy(Apache):
     """mod_proxy_fcgi: streams."""
 
+    streams = True
     modules = Apache.modules + ("proxy", "proxy_fcgi", "xsendfile")
 
     def prepare(self, server, home):
@@ -277,6 +288,7 @@ class Htaccess(Apache):
     modules = Apache.modules + ("fcgid", "rewrite")
     runs_app = True
     base = "/up/files"
+    longest = 131072
 
     def prepare(self, server, home):
         space = home / "www" / "up"
@@ -293,6 +305,20 @@ class Htaccess(Apache):
 
     def extra_main(self, server, home):
         return fcgid_settings(server, home)
+
+
+def missing(name):
+    """Why this front end cannot run here; None if it can."""
+    kind = rig.FRONT_ENDS[name]
+    if not (rig.have(kind.program) or
+            kind.program == "apache2" and rig.have("httpd")):
+        return f"no {kind.program}"
+    for module in getattr(kind, "modules", ()):
+        if module in OPTIONAL:
+            continue
+        if not any((f / f"mod_{module}.so").exists() for f in APACHE_MODULES):
+            return f"no mod_{module}"
+    return None
 
 
 rig.FRONT_ENDS.update({

@@ -134,6 +134,11 @@ class Nginx:
     base = "/files"
     runs_app = False
     public = False
+    # A body reaches the program while it arrives; also one of unknown
+    # length; the longest that gets through, if there is such a thing.
+    streams = True
+    chunked = True
+    longest = None
 
     def start(self, server):
         home = server.dir / "nginx"
