@@ -166,7 +166,6 @@ ctl_hold(struct ctl *c, const char *id, int64_t wait_ms, struct ctl_held *h,
 	rc = c->store->core->get_upload(c->store, id, c->arena, &h->up, e);
 	if (rc != ERR_OK && rc != ERR_CORRUPT)
 		return rc;
-	h->is_damaged = rc == ERR_CORRUPT;
 	rc = ctl_lock(c, id, wait_ms, &h->lock, e);
 	if (rc != ERR_OK)
 		c->store->core->close(h->up);
@@ -177,7 +176,10 @@ void
 ctl_let_go(struct ctl *c, struct ctl_held *h)
 {
 	c->store->core->close(h->up);
-	ctl_unlock(h->lock, h->is_over);
+	if (h->is_marked)
+		h->lock->locker->ops->release(h->lock);
+	else
+		ctl_unlock(h->lock, h->is_over);
 }
 
 /* They have a say in whether an upload may finish: see the sweep. */

@@ -84,10 +84,10 @@ void ctl_unlock(struct lock *, bool retire);
 struct ctl_held {
 	struct upload *up;
 	struct lock *lock;
-	/* The record makes no sense; the upload can be terminated. */
-	bool is_damaged;
 	/* Set it if nobody will lock the upload again. */
 	bool is_over;
+	/* Set it if the lock is to stay as a mark: a finish to be told. */
+	bool is_marked;
 };
 
 /* ERR_NOT_FOUND if there is no such upload: nothing is locked then. */

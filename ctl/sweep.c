@@ -94,6 +94,7 @@ tell_finished(struct ctl *c, struct ctl_held *h, struct err *e)
 {
 	if (hook_tell_finished(c->hooks, &h->up->info, c->arena))
 		return ERR_OK;
+	h->is_marked = true;
 	return err_set(e, ERR_UNAVAILABLE,
 	    "post-finish was not taken; the next sweep will try again");
 }

@@ -69,14 +69,37 @@ exists(struct file_store *fs, const char *id, const char *suffix, bool *is,
 	return *is || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", id);
 }
 
+/* A sweep has to look into every record: one byte tells of nearly all. */
+static bool
+begins_with_text(struct file_store *fs, const char *id)
+{
+	struct file_name name;
+	char first = '\0';
+	size_t got;
+	struct err e;
+	int fd;
+
+	if (file_name(id, FILE_INFO, &name, &e) != ERR_OK ||
+	    fs_open_at(fs->dirfd, name.text, O_RDONLY, &fd, NULL, &e) != ERR_OK)
+		return false;
+	if (fs_pread(fd, &first, 1, 0, &got, &e) != ERR_OK)
+		first = '\0';
+	(void)close(fd);
+	return first != '\0';
+}
+
 /* A creation that a power loss left without content. */
 static bool
 is_blank_record(struct file_store *fs, const char *id, struct arena *a)
 {
-	struct file_upload *u = file_new_handle(fs, id, a);
+	struct file_upload *u;
 	struct err e;
-	bool is_blank = file_load(u, &e) == ERR_NOT_FOUND && u->info_fd != -1;
+	bool is_blank;
 
+	if (begins_with_text(fs, id))
+		return false;
+	u = file_new_handle(fs, id, a);
+	is_blank = file_load(u, &e) == ERR_NOT_FOUND && u->info_fd != -1;
 	file_close(&u->base);
 	return is_blank;
 }

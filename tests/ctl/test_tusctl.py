@@ -303,6 +303,25 @@ def test_sweep_finishes_what_only_lacks_the_finish(tool, store):
     assert store.data(id) == b"hello"
 
 
+def test_sweep_does_not_forget_whom_it_could_not_tell(tool, store, tmp_path):
+    """Also if the lock, which is the mark for it, was made by the sweep."""
+    hook = tmp_path / "hooks" / "post-finish"
+    hook.parent.mkdir()
+    told = tmp_path / "told"
+    tool.configure('hooks: { dir = "%s"; };' % hook.parent)
+    id = store.make(b"hello", size=5, finished=0, age=2 * HOUR)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    tool.run("sweep", status=1)
+    assert store.head(id)["Finished"] != 0
+    assert id + ".lock" in store.names()
+    hook.write_text("#!/bin/sh\necho $TUS_ID >> %s\n" % told)
+    tool.run("sweep")
+    tool.run("sweep")
+    assert told.read_text() == id + "\n"
+    assert id + ".lock" not in store.names()
+
+
 def test_sweep_removes_locks_that_nobody_needs(tool, store):
     finished = store.make(b"hello", size=5)
     unfinished = store.make(b"hello", size=11)
