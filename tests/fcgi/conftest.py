@@ -1,64 +1,8 @@
-"""tusfcgi without a web server: the tests are the web server."""
-
-import socket
-from pathlib import Path
+"""Fixtures of the tests without a web server; see lib/app.py."""
 
 import pytest
 
-from lib import fastcgi, rig
-
-
-class App(rig.Server):
-    """One tusfcgi, and a client that talks FastCGI to it."""
-
-    def __init__(self, folder, port=None, **options):
-        """port: listens there, if the arguments say so."""
-        super().__init__(folder, "nginx", **options)
-        self.address = ("127.0.0.1", port) if port else str(self.socket)
-        self.client = fastcgi.Client(self.address)
-
-    def start_app(self):
-        self.app = rig.spawn(
-            [rig.program(), "-c", str(self.config_path)] + self.args,
-            self.log_path, cwd=self.dir, env=self.env)
-        family = socket.AF_UNIX if isinstance(self.address, str) \
-            else socket.AF_INET
-
-        def is_ready():
-            if self.app.poll() is not None:
-                raise RuntimeError(f"tusfcgi left: {self.log()}")
-            return rig.accepts(family, self.address)
-
-        rig.wait_for(is_ready, "tusfcgi to listen")
-
-    def workers(self):
-        """The pids of the workers there are."""
-        return children(self.app.pid)
-
-    def data_size(self, path):
-        """How many bytes of an upload are on the disk."""
-        name = path.rsplit("/", 1)[1]
-        return sum(p.stat().st_size for p in self.uploads.rglob(name))
-
-    def wait_for_bytes(self, path, n):
-        rig.wait_for(lambda: self.data_size(path) >= n,
-                     f"{n} bytes of {path} on the disk")
-
-
-def children(pid):
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except FileNotFoundError:
-        return []
-    return [int(child) for child in text.split()]
-
-
-def is_alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+from lib.app import App, children, is_alive  # noqa: F401
 
 
 @pytest.fixture

@@ -1,0 +1,53 @@
+"""What attackers, co-tenants and bad days do to a running tusfcgi.
+
+How long the long tests run: TUSFCGI_TORTURE (seconds), TUSFCGI_MODEL
+(operations), TUSFCGI_SOAK (requests), TUSFCGI_MUTATE (seconds); TUSFCGI_SEED
+repeats a run of those that draw lots.
+"""
+
+import os
+import random
+import subprocess
+
+import pytest
+
+from lib import rig
+from lib.app import App
+
+
+def number(name, default):
+    return int(os.environ.get("TUSFCGI_" + name, default))
+
+
+def tusctl(server, *args):
+    """Runs tusctl on the store of a server; its output."""
+    done = subprocess.run(
+        [rig.program("tusctl"), "-c", str(server.config_path), *args],
+        capture_output=True, text=True, timeout=60)
+    return done
+
+
+@pytest.fixture
+def lots(request):
+    """A seeded generator; the seed is printed, so that it can be repeated."""
+    seed = number("SEED", random.SystemRandom().randrange(1 << 32))
+    print(f"TUSFCGI_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+def app(tmp_path):
+    """A factory: app(config={...}, args=["-w", "4"]) -> App, running."""
+    started = []
+
+    def start(**options):
+        one = App(tmp_path, **options)
+        started.append(one)
+        one.start_app()
+        return one
+
+    yield start
+    for one in reversed(started):
+        one.stop()
+    for one in started:
+        one.check_logs()

@@ -1,0 +1,237 @@
+"""Many clients, and a worker killed -9 every second.
+
+Every offset that was acknowledged is kept, every finished upload is
+byte-exact, whoever dies meanwhile.  TUSFCGI_TORTURE says for how many seconds
+(15), with TUSFCGI_CLIENTS clients (40).
+"""
+
+import base64
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import threading
+import time
+
+from .conftest import number
+from .crowd import (Bytes, Tally, ask, patch_headers, patiently, send_some)
+
+SECONDS = number("TORTURE", 15)
+CLIENTS = number("CLIENTS", 40)
+PROCESSES = 4
+LARGEST = 3 << 20
+
+
+class Uploader:
+    """One client: uploads one file after the other."""
+
+    def __init__(self, apps, name, seed, tally, until):
+        self.apps = apps
+        self.name = name
+        self.lots = random.Random(f"{seed}/{name}")
+        self.tally = tally
+        self.until = until
+        self.acknowledged = self.tried = 0
+        self.path = None
+
+    @property
+    def client(self):
+        return self.lots.choice(self.apps).client
+
+    def ask(self, *args, **options):
+        # What was begun may be finished: nobody is killed at the end.
+        return patiently(self.client, self.tally, *args,
+                         until=self.until + 30, **options)
+
+    def run(self):
+        n = 0
+        try:
+            while time.monotonic() < self.until:
+                self.upload(f"{self.name}/{n}")
+                n += 1
+        except Exception as problem:  # noqa: BLE001 (a thread must not hide)
+            self.wrong(f"{type(problem).__name__}: {problem}")
+
+    def wrong(self, text):
+        self.tally.violation(f"{self.name} {self.path}: {text}")
+
+    def upload(self, name):
+        self.content = Bytes(name)
+        self.size = self.lots.choice(
+            [0, 1, 4096, self.lots.randrange(1, LARGEST)])
+        self.acknowledged = self.tried = 0
+        self.path = None
+        answer = self.ask("POST", "/files",
+                          {"Upload-Length": str(self.size)})
+        if answer is None:
+            return
+        if answer.status != 201:
+            self.wrong(f"POST: {answer}")
+            return
+        self.path = answer.headers["location"]
+        self.tally.add("uploads")
+        while self.acknowledged < self.size:
+            if not self.step():
+                return
+        self.check()
+        if self.lots.random() < 0.5:
+            self.delete()
+
+    def step(self):
+        """One PATCH, however it ends; then what is acknowledged."""
+        at = self.acknowledged
+        n = min(self.size - at, self.lots.choice(
+            [1, 4095, 4096, 65536, 262144, 1 << 20]))
+        data = self.content(at, n)
+        how = self.lots.random()
+        self.tried = max(self.tried, at + n)
+        if how < 0.15:
+            send_some(self.client, self.path, at, data,
+                      self.lots.randrange(n + 1))
+            return self.look()
+        extra = {}
+        if how < 0.3:
+            good = how < 0.25
+            digest = hashlib.sha1(data if good else data + b"x").digest()
+            extra["Upload-Checksum"] = "sha1 " + base64.b64encode(
+                digest).decode()
+        answer = ask(self.client, "PATCH", self.path, patch_headers(at, extra),
+                     data)
+        if answer is not None and answer.status == 204:
+            self.acknowledge(int(answer.headers["upload-offset"]), at + n)
+            return True
+        if answer is not None and answer.status not in (409, 423, 460, 503):
+            self.wrong(f"PATCH at {at}: {answer}")
+            return False
+        if answer is None:
+            self.tally.add("lost answers")
+        return self.look()
+
+    def look(self):
+        answer = self.ask("HEAD", self.path)
+        if answer is None:
+            return False
+        if answer.status != 200:
+            self.wrong(f"HEAD: {answer}")
+            return False
+        self.acknowledge(int(answer.headers["upload-offset"]), None)
+        return True
+
+    def acknowledge(self, offset, expected):
+        if expected is not None and offset != expected:
+            self.wrong(f"204 says {offset}, not {expected}")
+        if offset < self.acknowledged:
+            self.wrong(f"{self.acknowledged} shrank to {offset}")
+        if offset > self.tried:
+            self.wrong(f"{offset} of {self.tried} that were sent")
+        self.tally.add("acknowledged bytes",
+                       max(0, offset - self.acknowledged))
+        self.acknowledged = offset
+
+    def check(self):
+        answer = self.ask("GET", self.path)
+        if answer is None:
+            return
+        if answer.status != 200:
+            self.wrong(f"GET: {answer}")
+        elif len(answer.body) != self.size:
+            # Cut off by a kill: the length says so.
+            again = self.ask("GET", self.path)
+            if again is not None and len(again.body) != int(
+                    again.headers["content-length"]):
+                self.tally.add("downloads cut off")
+        elif hashlib.sha256(answer.body).hexdigest() != \
+                self.content.sha256(self.size):
+            self.wrong("wrong bytes")
+        else:
+            self.tally.add("files byte-exact")
+
+    def delete(self):
+        answer = self.ask("DELETE", self.path)
+        if answer is None:
+            return
+        if answer.status not in (204, 404):
+            self.wrong(f"DELETE: {answer}")
+            return
+        answer = self.ask("HEAD", self.path)
+        if answer is not None and answer.status != 404:
+            self.wrong(f"deleted, but HEAD: {answer}")
+
+
+def holders(apps):
+    """Workers that hold the lock of an upload, in the middle of a PATCH."""
+    found = []
+    for worker in (w for app in apps for w in app.workers()):
+        try:
+            names = [os.readlink(f.path)
+                     for f in os.scandir(f"/proc/{worker}/fd")]
+        except OSError:
+            continue
+        if any(name.endswith(".lock") for name in names):
+            found.append(worker)
+    return found
+
+
+def kill_every_second(apps, until, lots, result):
+    """Busy workers most of the time, or there would be little to lose."""
+    kills = busy = 0
+    while time.monotonic() < until:
+        time.sleep(1)
+        found = holders(apps) if lots.random() < 0.9 else []
+        busy += bool(found)
+        found = found or [w for app in apps for w in app.workers()]
+        try:
+            os.kill(lots.choice(found), signal.SIGKILL)
+            kills += 1
+        except (ProcessLookupError, IndexError):
+            pass
+    result.put(({"kills": kills, "of them in a PATCH": busy}, []))
+
+
+def run_clients(apps, names, seed, until, result):
+    tally = Tally()
+    threads = [threading.Thread(
+        target=Uploader(apps, name, seed, tally, until).run, daemon=True)
+        for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(until + 60 - time.monotonic())
+    for name in names[:sum(t.is_alive() for t in threads)]:
+        tally.violation(f"{name} or another one hangs")
+    result.put((tally.counts, tally.violations))
+
+
+def two_pools(app):
+    """On one directory, with different promises."""
+    first = app(config={"pool": {"max_workers": 64}})
+    second = app(config={"pool": {"max_workers": 64},
+                         "store": {"path": str(first.uploads),
+                                   "durability": "full"}})
+    return [first, second]
+
+
+def test_what_was_acknowledged_survives_a_kill_every_second(app, lots):
+    """INV-01, INV-02, INV-10"""
+    pools = two_pools(app)
+    fork = multiprocessing.get_context("fork")
+    result, seed = fork.Queue(), lots.random()
+    until = time.monotonic() + SECONDS
+    names = [f"client {i}" for i in range(CLIENTS)]
+    jobs = [fork.Process(target=run_clients, args=(
+        pools, names[i::PROCESSES], seed, until, result))
+        for i in range(PROCESSES)]
+    jobs.append(fork.Process(target=kill_every_second, args=(
+        pools, until, lots, result)))
+    for job in jobs:
+        job.start()
+    tally = Tally()
+    for _ in jobs:
+        counts, violations = result.get(timeout=SECONDS + 120)
+        tally.violations += violations
+        for what, n in counts.items():
+            tally.add(what, n)
+    print(f"torture: {SECONDS} s, {CLIENTS} clients, {tally.line()}")
+    assert tally.violations == []
+    assert tally["files byte-exact"] > 0 and tally["of them in a PATCH"] > 0
