@@ -73,6 +73,10 @@ struct file_upload {
 	/* It was changed since it was last flushed, by us. */
 	bool unflushed;
 
+	/* A flush failed: the disk may hold a later head than the one that we
+	 * put back, with a higher watermark. */
+	bool in_doubt;
+
 	/* -1 while not open; data is opened by claim(). */
 	int info_fd;
 	int data_fd;

@@ -142,6 +142,7 @@ file_set_durably(
 		return rc;
 	if ((rc = file_flush_info(u, e)) == ERR_OK)
 		return ERR_OK;
+	u->in_doubt = true;
 	before.hold = -1;
 	(void)!file_set(u, &before, &ignored);
 	return rc;
@@ -167,9 +168,11 @@ file_flush_info(struct file_upload *u, struct err *e)
 {
 	enum err_code rc = fs_sync_data(u->info_fd, "the record", e);
 
-	if (rc == ERR_OK)
-		u->unflushed = false;
-	return rc;
+	if (rc != ERR_OK)
+		return rc;
+	u->unflushed = false;
+	u->in_doubt = false;
+	return ERR_OK;
 }
 
 enum err_code

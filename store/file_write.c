@@ -54,8 +54,8 @@ roll_back(struct file_upload *u, int64_t to, struct err *e)
 	struct info_head head = u->head;
 	enum err_code rc = ERR_OK;
 
-	if (head.offset > to) {
-		head.offset = to;
+	if (head.offset > to || u->in_doubt) {
+		head.offset = head.offset < to ? head.offset : to;
 		rc = file_has_watermark(u) ? file_set_durably(u, &head, e) :
 					     file_set(u, &head, e);
 	}
@@ -75,8 +75,11 @@ flush_or_roll_back(struct file_upload *u, struct err *e)
 	enum err_code rc = file_flush_data(u, e);
 	struct err ignored;
 
-	if (rc != ERR_OK && file_has_watermark(u))
-		(void)!roll_back(u, u->head.offset, &ignored);
+	if (rc == ERR_OK || !file_has_watermark(u))
+		return rc;
+	/* Perhaps not the first that failed; nobody else has told us. */
+	u->in_doubt = true;
+	(void)!roll_back(u, u->head.offset, &ignored);
 	return rc;
 }
 
