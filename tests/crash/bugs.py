@@ -1,0 +1,288 @@
+"""Bugs that the harnesses must catch, each as a change to the store's text.
+
+A bug that no longer applies fails like one that is not caught: whoever changes
+the store then says anew what the bug looks like.
+"""
+
+OPEN = "store/file_open.c"
+NEW = "store/file_new.c"
+RECORD = "store/file_record.c"
+WRITE = "store/file_write.c"
+
+SET = """	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
+"""
+CHECKPOINT = """	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+		return rc;
+	head.offset = u->data_size;
+	return file_set_durably(u, &head, e);
+"""
+FLUSH_DATA = """	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+		return rc;
+	return file_flush_dir(u->store, e);
+"""
+ROLL_BACK = """		rc = file_has_watermark(u) ? file_set_durably(u, &head, e) :
+					     file_set(u, &head, e);
+"""
+NEW_BOOT = """	if ((rc = cut(u, head.offset, e)) != ERR_OK)
+		return rc;
+	head.offset = u->head.offset;
+	head.hold = -1;
+	memcpy(head.boot, u->store->boot, sizeof(head.boot));
+	return file_set(u, &head, e);
+"""
+HOLD = """	head.hold = u->start;
+	if ((rc = file_set(u, &head, e)) != ERR_OK)
+		return rc;
+	return append_waiting(u, e);
+"""
+PUT_BACK = """	before.hold = -1;
+	(void)!file_set(u, &before, &ignored);
+	return rc;
+"""
+
+
+class Bug:
+    def __init__(self, name, harnesses, *changes, modes=None):
+        self.name = name
+        self.harnesses = harnesses
+        self.changes = changes
+        self.modes = modes
+
+
+BUGS = [
+    Bug("record-rewritten-in-place", "K", (RECORD, SET, """
+	char all[4096];
+	size_t got;
+
+	if ((rc = fs_pread(u->info_fd, all, 4096, 0, &got, e)) != ERR_OK ||
+	    (rc = fs_truncate(u->info_fd, 0, "info", e)) != ERR_OK)
+		return rc;
+	memcpy(all, buf, sizeof(buf));
+	rc = fs_pwrite(u->info_fd, all, got, 0, NULL, e);
+""")),
+    Bug("head-written-in-pieces", "KA", (RECORD, SET, """
+	rc = fs_pwrite(u->info_fd, buf, 60, 0, NULL, e);
+	if (rc == ERR_OK)
+		rc = fs_pwrite(u->info_fd, buf + 60, 159, 60, NULL, e);
+""")),
+    Bug("record-named-before-it-is-written", "K", (RECORD, """
+	rc = write_record(u, fd, durably, e);
+	if (rc == ERR_OK)
+		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+""", """
+	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+	if (rc == ERR_OK)
+		rc = write_record(u, fd, durably, e);
+""")),
+    Bug("concat-names-the-record-first", "K", (NEW, """
+	rc = begin(u, info, e);
+	if (rc == ERR_OK)
+		rc = append_parts(u, e);
+""", """
+	rc = begin(u, info, e);
+	u->head.offset = u->head.size;
+	u->head.finished = clock_now();
+	if (rc == ERR_OK)
+		rc = file_publish(u, durably, e);
+	if (rc == ERR_OK)
+		rc = append_parts(u, e);
+""")),
+    Bug("concat-without-flush", "AP", (NEW, """
+	if (rc == ERR_OK && durably)
+		rc = file_flush_data(u, e);
+""", "")),
+    Bug("finish-without-data-flush", "AP", (WRITE, FLUSH_DATA, """
+	(void)rc;
+	return file_flush_dir(u->store, e);
+""")),
+    Bug("finish-without-directory-flush", "AP", (WRITE, FLUSH_DATA, """
+	(void)rc;
+	return flush_or_roll_back(u, e);
+""")),
+    Bug("finish-without-record-flush", "AP", (WRITE, """
+	return u->store->durability == DURABILITY_NONE ?
+	    file_set(u, &head, e) :
+	    file_set_durably(u, &head, e);
+""", """
+	return file_set(u, &head, e);
+""")),
+    Bug("checkpoint-without-data-flush", "AP", (WRITE, CHECKPOINT, """
+	(void)flush_or_roll_back;
+	(void)rc;
+	head.offset = u->data_size;
+	return file_set_durably(u, &head, e);
+"""), modes=["full"]),
+    Bug("checkpoint-without-record-flush", "A", (WRITE, CHECKPOINT, """
+	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+		return rc;
+	head.offset = u->data_size;
+	return file_set(u, &head, e);
+"""), modes=["full"]),
+    Bug("watermark-before-flush", "A", (WRITE, CHECKPOINT, """
+	head.offset = u->data_size;
+	if ((rc = file_set_durably(u, &head, e)) != ERR_OK)
+		return rc;
+	return flush_or_roll_back(u, e);
+""")),
+    Bug("declaration-raises-the-watermark", "A", (WRITE, """
+	head.size = u->base.info.size_deferred ? 0 : u->base.info.size;
+""", """
+	head.size = u->base.info.size_deferred ? 0 : u->base.info.size;
+	head.offset = u->data_size;
+""")),
+    Bug("no-watermark", "A", (OPEN, """
+	if ((rc = cut(u, head.offset, e)) != ERR_OK)
+		return rc;
+""", """
+	(void)rc;
+"""), (OPEN, """
+	if (file_has_watermark(u) && !is_of_this_boot(u))
+		n = smaller(n, h->offset);
+""", "")),
+    Bug("watermark-lowered-without-flush", "AP", (WRITE, ROLL_BACK, """
+		rc = file_set(u, &head, e);
+""")),
+    Bug("doubt-forgotten", "A", (WRITE, """
+	if (head.offset > to || u->in_doubt) {
+""", """
+	if (head.offset > to) {
+""")),
+    Bug("missing-bytes-not-written-down", "A", (OPEN, """
+	head.offset = u->data_size;
+	return file_set_durably(u, &head, e);
+""", """
+	u->head.offset = u->data_size;
+	return ERR_OK;
+""")),
+    Bug("head-put-back-with-its-hold", "A", (RECORD, PUT_BACK, """
+	(void)!file_set(u, &before, &ignored);
+	return rc;
+""")),
+    Bug("head-not-put-back", "A", (RECORD, PUT_BACK, """
+	(void)before;
+	(void)ignored;
+	return rc;
+""")),
+    Bug("failed-flush-believed", "A", (WRITE, """
+	(void)!roll_back(u, u->head.offset, &ignored);
+	return rc;
+""", """
+	(void)ignored;
+	return rc;
+""")),
+    Bug("data-rolled-back-after-the-end", "A", (WRITE, """
+	rc = finish(u, e);
+	file_see(u);
+""", """
+	struct err ignored;
+
+	rc = finish(u, e);
+	if (rc != ERR_OK)
+		(void)!fs_truncate(
+		    u->data_fd, u->head.offset, "data", &ignored);
+	file_see(u);
+""")),
+    Bug("boot-entered-before-the-cut", "K", (OPEN, NEW_BOOT, """
+	int64_t to = head.offset;
+
+	head.offset = u->head.offset;
+	head.hold = -1;
+	memcpy(head.boot, u->store->boot, sizeof(head.boot));
+	if ((rc = file_set(u, &head, e)) != ERR_OK)
+		return rc;
+	return cut(u, to, e);
+""")),
+    Bug("hold-not-set", "K", (WRITE, HOLD, """
+	(void)head;
+	(void)rc;
+	u->on_probation = false;
+	return append_waiting(u, e);
+""")),
+    Bug("hold-set-after-the-bytes", "K", (WRITE, HOLD, """
+	head.hold = u->start;
+	if ((rc = append_waiting(u, e)) != ERR_OK)
+		return rc;
+	return file_set(u, &head, e);
+""")),
+    Bug("hold-not-lifted", "K", (OPEN, """
+	if (head.hold == -1)
+		return ERR_OK;
+""", """
+	return ERR_OK;
+""")),
+    Bug("hold-ignored-without-watermark", "K", (OPEN, """
+	if (!u->foreign && (rc = lift_hold(u, e)) != ERR_OK)
+""", """
+	if (file_has_watermark(u) && (rc = lift_hold(u, e)) != ERR_OK)
+"""), modes=["none"]),
+    Bug("checkpoint-inside-a-hold", "KA", (WRITE, """
+	    file_has_watermark(u) && u->head.hold == -1 &&
+""", """
+	    file_has_watermark(u) &&
+""")),
+    Bug("adopted-without-flush", "A", (RECORD, """
+	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
+		return rc;
+""", "")),
+    Bug("deletion-not-flushed", "AP", (NEW, """
+	if (rc == ERR_OK && u->store->durability == DURABILITY_FULL)
+		rc = file_flush_dir(u->store, e);
+""", "")),
+    Bug("creation-not-flushed", "AP", (NEW, """
+		rc = file_publish(u, fs->durability == DURABILITY_FULL, e);
+""", """
+		rc = file_publish(u, false, e);
+""")),
+    Bug("adoption-not-flushed", "A", (RECORD, """
+	rc = file_publish(u, durably, e);
+""", """
+	rc = file_publish(u, false, e);
+""")),
+    Bug("failed-cut-ignored", "E", (WRITE, """
+	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
+	if (rc == ERR_OK)
+		u->data_size = to;
+	return rc;
+""", """
+	(void)!fs_truncate(u->data_fd, to, u->base.info.id, e);
+	u->data_size = to;
+	return ERR_OK;
+""")),
+    Bug("failed-write-ignored", "E", (WRITE, """
+	u->data_size += (int64_t)done;
+	u->base.info.offset = u->data_size;
+	return rc;
+""", """
+	(void)rc;
+	u->data_size += (int64_t)len;
+	u->base.info.offset = u->data_size;
+	return ERR_OK;
+""")),
+    Bug("failed-flush-ignored", "E", (RECORD, """
+	return fs_sync_data(u->data_fd, u->base.info.id, e);
+""", """
+	(void)!fs_sync_data(u->data_fd, u->base.info.id, e);
+	return ERR_OK;
+""")),
+    Bug("failed-rename-ignored", "E", (RECORD, """
+		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+""", """
+		(void)!fs_rename_at(fs->dirfd, from.text, to.text, e);
+""")),
+    Bug("failed-creation-left-behind", "E", (RECORD, """
+		(void)!fs_unlink_at(fs->dirfd, from.text, &ignored);
+""", """
+		(void)ignored;
+""")),
+    Bug("descriptor-leaked-on-error", "E", (RECORD, """
+		(void)close(fd);
+		(void)!fs""", """
+		(void)!fs""")),
+]
+
+
+def find(name):
+    for bug in BUGS:
+        if bug.name == name:
+            return bug
+    raise SystemExit(f"no such bug: {name}")

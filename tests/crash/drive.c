@@ -1,0 +1,641 @@
+/*
+ * drive.c - a fixed workload on the directory store, for the crash harnesses.
+ *
+ *	store-drive prepare DIR MODE	what is there before: an upload of tusd
+ *	store-drive run DIR MODE	the workload
+ *	store-drive recover DIR MODE	open and repair every upload, then sweep
+ *	store-drive resume DIR MODE	complete every upload
+ *	store-drive settle DIR MODE	as before handing the directory over
+ *
+ * One process, the real store, no locks.  What is about to be done is written
+ * to standard output first ("TRY"), and what was done afterwards ("ACK"), each
+ * with one write(2): what the log acknowledges must be true of the directory
+ * for ever.  STORE_BOOT stands for the kernel's boot id.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/file.h"
+
+/* Small, so that little data passes every limit. */
+#define CHECKPOINT_EVERY 8192
+#define WAITING_ROOM	 4096
+#define SLICE		 1500
+#define MAX_SIZE	 20000
+
+/* Uploads by number; the size they will have in the end. */
+enum {
+	PLAIN = 1,
+	DEFERRED,
+	CHECKED,
+	WITH_BODY,
+	PART_A,
+	PART_B,
+	FINAL,
+	EMPTY,
+	DECLARED_WRONGLY,
+	OVERFLOWING,
+	EXPIRING,
+	REFUSED,
+	FOREIGN,
+	UPLOADS
+};
+
+static const int64_t total[UPLOADS] = {
+	[PLAIN] = 20000,
+	[DEFERRED] = 9000,
+	[CHECKED] = 16000,
+	[WITH_BODY] = 12000,
+	[PART_A] = 3000,
+	[PART_B] = 5000,
+	[FINAL] = 11000,
+	[EMPTY] = 0,
+	[DECLARED_WRONGLY] = 7000,
+	[OVERFLOWING] = 12000,
+	[EXPIRING] = 2000,
+	[REFUSED] = 6000,
+	[FOREIGN] = 12000,
+};
+
+/* What becomes of a chunk. */
+enum fate {
+	KEPT,
+	TAKEN_BACK,
+	ABANDONED
+};
+
+struct chunk {
+	int64_t len;
+	enum fate fate;
+	bool on_probation;
+
+	/* Declare the length before the chunk, or in it. */
+	bool declare_before, declare_within;
+};
+
+static struct data_store *ds;
+static struct arena *arena;
+static struct err err;
+static int failures;
+
+static void
+say(const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+	va_end(ap);
+	if (n > (int)sizeof(line) - 2)
+		n = (int)sizeof(line) - 2;
+	line[n++] = '\n';
+	if (write(STDOUT_FILENO, line, (size_t)n) != n)
+		_exit(3);
+}
+
+static bool
+good(enum err_code rc, const char *op, const char *id)
+{
+	if (rc == ERR_OK)
+		return true;
+	say("ERR %s %s %d %s", op, id, (int)rc, err.text);
+	failures++;
+	return false;
+}
+
+static const char *
+id_of(int number)
+{
+	return arena_printf(arena, "%032x", number);
+}
+
+static int
+number_of(const char *id)
+{
+	return (int)strtol(id, NULL, 16);
+}
+
+/* The right bytes are 1 to 127, refused ones have the highest bit set. */
+static void
+fill(char *buf, int number, int64_t from, size_t len, bool is_right)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		int64_t at = from + (int64_t)i;
+		int64_t c = 1 + (at * 7 + at / 127 + number * 31) % 127;
+
+		buf[i] = (char)(is_right ? c : c | 0x80);
+	}
+}
+
+static void
+finish(struct upload *up, const char *id)
+{
+	if (good(ds->finisher->finish(up, &err), "finish", id))
+		say("ACK finish %s %lld", id, (long long)up->info.size);
+}
+
+static struct upload *
+open_claimed(const char *id)
+{
+	struct upload *up = NULL;
+	enum err_code rc = ds->core->get_upload(ds, id, arena, &up, &err);
+
+	/* A record whose bytes are gone is no upload, and no error. */
+	if (rc == ERR_NOT_FOUND)
+		return NULL;
+	if (!good(rc, "look", id)) {
+		if (up != NULL)
+			ds->core->close(up);
+		return NULL;
+	}
+	if (good(ds->core->claim(up, &err), "claim", id))
+		return up;
+	ds->core->close(up);
+	return NULL;
+}
+
+static bool
+declare(struct upload *up, int number)
+{
+	const char *id = up->info.id;
+
+	if (!up->info.size_deferred)
+		return true;
+	return good(
+	    ds->length_declarer->declare_length(up, total[number], &err),
+	    "declare", id);
+}
+
+static bool
+write_slices(struct upload *up, int number, int64_t len, bool is_right)
+{
+	char buf[SLICE];
+	int64_t left, n;
+
+	for (left = len; left > 0; left -= n) {
+		n = left < SLICE ? left : SLICE;
+		fill(buf, number, up->info.offset, (size_t)n, is_right);
+		if (!good(ds->core->write(up, buf, (size_t)n, &err), "write",
+			up->info.id))
+			return false;
+	}
+	return true;
+}
+
+/* The end of a request whose bytes are in order. */
+static void
+keep(struct upload *up, const char *id)
+{
+	if (!good(ds->core->write_end(up, true, &err), "end", id))
+		return;
+	if (upload_is_whole(up)) {
+		finish(up, id);
+		return;
+	}
+	say("ACK patch %s %lld %d", id, (long long)up->info.offset,
+	    (int)up->info.size_deferred);
+}
+
+static void
+send_chunk(struct upload *up, int number, const struct chunk *c)
+{
+	const char *id = up->info.id;
+	int64_t start = up->info.offset;
+	bool ok;
+
+	if (c->fate == KEPT)
+		say("TRY patch %s %lld %d", id, (long long)(start + c->len),
+		    (int)(c->declare_before || c->declare_within));
+	else if (c->on_probation)
+		say("TRY refuse %s %lld", id, (long long)start);
+	else
+		say("TRY overflow %s %lld %lld", id, (long long)start,
+		    (long long)(start + c->len));
+	if (c->declare_before && !declare(up, number))
+		return;
+	if (!good(
+		ds->core->write_begin(up, c->on_probation, &err), "begin", id))
+		return;
+	ok = (!c->declare_within || declare(up, number)) &&
+	    write_slices(up, number, c->len, c->fate == KEPT);
+	if (c->fate == ABANDONED)
+		return;
+	if (ok && c->fate == KEPT) {
+		keep(up, id);
+		return;
+	}
+	ok = c->fate == KEPT && !c->on_probation && !c->declare_within;
+	if (good(ds->core->write_end(up, ok, &err), "end", id))
+		say("ACK refuse %s %lld %d", id, (long long)up->info.offset,
+		    (int)up->info.size_deferred);
+}
+
+static void
+patch(int number, const struct chunk *c)
+{
+	struct upload *up = open_claimed(id_of(number));
+
+	if (up == NULL)
+		return;
+	/* Earlier failures may have left another offset, or a whole upload. */
+	if (upload_is_whole(up) && !upload_is_finished(up))
+		finish(up, up->info.id);
+	else if (up->info.offset + c->len <= total[number] &&
+	    !upload_is_finished(up))
+		send_chunk(up, number, c);
+	ds->core->close(up);
+}
+
+static struct upload *
+create(int number, bool is_deferred, int64_t expires)
+{
+	const char *id = id_of(number);
+	struct pair name = { NULL, "filename", "world.txt", 9 };
+	struct file_info info = { .id = id,
+		.size = total[number],
+		.size_deferred = is_deferred,
+		.metadata = &name,
+		.metadata_raw = "filename d29ybGQudHh0",
+		.is_partial = number == PART_A || number == PART_B,
+		.created = clock_now(),
+		.expires = expires };
+	struct upload *up = NULL;
+
+	say("TRY create %s %lld %d %lld", id, (long long)total[number],
+	    (int)is_deferred, (long long)expires);
+	if (!good(ds->core->new_upload(ds, &info, arena, &up, &err), "create",
+		id))
+		return NULL;
+	return up;
+}
+
+static void
+create_only(int number, bool is_deferred, int64_t expires)
+{
+	struct upload *up = create(number, is_deferred, expires);
+
+	if (up == NULL)
+		return;
+	say("ACK create %s 0 %d", up->info.id, (int)is_deferred);
+	if (upload_is_whole(up))
+		finish(up, up->info.id);
+	ds->core->close(up);
+}
+
+static void
+create_with_body(int number, int64_t len)
+{
+	struct upload *up = create(number, false, 0);
+	struct chunk c = { .len = len };
+
+	if (up == NULL)
+		return;
+	send_chunk(up, number, &c);
+	ds->core->close(up);
+}
+
+static void
+concat(int number, int a, int b, int c)
+{
+	const char *id = id_of(number);
+	const char *parts[] = { id_of(a), id_of(b), id_of(c), NULL };
+	struct file_info info = { .id = id,
+		.size = total[number],
+		.is_final = true,
+		.parts = parts,
+		.concat_raw = "final;a b c",
+		.created = clock_now() };
+	struct upload *up;
+
+	say("TRY concat %s %lld %d %d %d", id, (long long)total[number], a, b,
+	    c);
+	if (!good(ds->concater->concat(ds, &info, arena, &up, &err), "concat",
+		id))
+		return;
+	say("ACK finish %s %lld", id, (long long)total[number]);
+	ds->core->close(up);
+}
+
+static void
+remove_upload(int number)
+{
+	struct upload *up = open_claimed(id_of(number));
+
+	if (up == NULL)
+		return;
+	say("TRY delete %s", up->info.id);
+	if (good(ds->terminater->terminate(up, &err), "delete", up->info.id))
+		say("ACK delete %s", up->info.id);
+	ds->core->close(up);
+}
+
+/* HEAD: what it says is a promise. */
+static void
+head(int number)
+{
+	const char *id = id_of(number);
+	struct upload *up;
+
+	if (!good(ds->core->get_upload(ds, id, arena, &up, &err), "look", id))
+		return;
+	if (!up->settled &&
+	    (!good(ds->core->claim(up, &err), "claim", id) ||
+		!good(ds->core->confirm(up, &err), "confirm", id))) {
+		ds->core->close(up);
+		return;
+	}
+	say("ACK patch %s %lld %d", id, (long long)up->info.offset,
+	    (int)up->info.size_deferred);
+	ds->core->close(up);
+}
+
+/* The last byte is there, and somebody says no. */
+static void
+refuse_finish(int number)
+{
+	struct upload *up = open_claimed(id_of(number));
+	const char *id = id_of(number);
+
+	if (up == NULL)
+		return;
+	say("TRY patch %s %lld 0", id, (long long)total[number]);
+	if (good(ds->core->write_begin(up, false, &err), "begin", id) &&
+	    write_slices(up, number, total[number] - up->info.offset, true) &&
+	    good(ds->core->write_end(up, true, &err), "end", id) &&
+	    good(ds->finisher->refuse(up, &err), "refuse", id))
+		say("ACK refuse %s %lld 0", id, (long long)up->info.offset);
+	ds->core->close(up);
+}
+
+#define CHUNK(...) (&(struct chunk){ __VA_ARGS__ })
+
+static void
+run(void)
+{
+	create_only(PLAIN, false, 0);
+	patch(PLAIN, CHUNK(.len = 5000));
+	patch(PLAIN, CHUNK(.len = 9000));
+	head(PLAIN);
+
+	create_only(DEFERRED, true, 0);
+	patch(DEFERRED, CHUNK(.len = 3000));
+	patch(DEFERRED, CHUNK(.len = 3000, .declare_before = true));
+	patch(DEFERRED, CHUNK(.len = 3000));
+
+	create_only(CHECKED, false, 0);
+	patch(CHECKED, CHUNK(.len = 6000, .on_probation = true));
+	patch(CHECKED,
+	    CHUNK(.len = 9500, .on_probation = true, .fate = TAKEN_BACK));
+	head(CHECKED);
+	patch(CHECKED,
+	    CHUNK(.len = 6000, .on_probation = true, .fate = ABANDONED));
+	patch(CHECKED, CHUNK(.len = 3000, .on_probation = true));
+	patch(CHECKED,
+	    CHUNK(.len = 2000, .on_probation = true, .fate = TAKEN_BACK));
+	patch(CHECKED, CHUNK(.len = 7000, .on_probation = true));
+
+	create_with_body(WITH_BODY, 5000);
+	patch(WITH_BODY,
+	    CHUNK(.len = 6000, .on_probation = true, .fate = ABANDONED));
+
+	create_with_body(PART_A, 3000);
+	create_with_body(PART_B, 5000);
+	concat(FINAL, PART_A, PART_B, PART_A);
+	create_only(EMPTY, false, 0);
+
+	create_only(DECLARED_WRONGLY, true, 0);
+	patch(DECLARED_WRONGLY,
+	    CHUNK(.len = 7000, .on_probation = true, .declare_within = true,
+		.fate = TAKEN_BACK));
+	patch(DECLARED_WRONGLY, CHUNK(.len = 2000));
+	patch(DECLARED_WRONGLY,
+	    CHUNK(.len = 5000, .on_probation = true, .declare_within = true));
+
+	create_only(OVERFLOWING, false, 0);
+	patch(OVERFLOWING, CHUNK(.len = 2000));
+	patch(OVERFLOWING, CHUNK(.len = 9999, .fate = TAKEN_BACK));
+	head(OVERFLOWING);
+	patch(OVERFLOWING, CHUNK(.len = 4000));
+
+	create_only(EXPIRING, false, 1);
+	create_with_body(REFUSED, 2000);
+	refuse_finish(REFUSED);
+	head(REFUSED);
+	patch(REFUSED, CHUNK(.len = 1));
+
+	patch(FOREIGN, CHUNK(.len = 3000));
+	patch(FOREIGN, CHUNK(.len = 3000, .declare_before = true));
+	patch(FOREIGN, CHUNK(.len = 3000));
+
+	remove_upload(WITH_BODY);
+	remove_upload(FINAL);
+	remove_upload(EMPTY);
+	patch(PLAIN, CHUNK(.len = 6000));
+}
+
+/* --- afterwards ---------------------------------------------------------- */
+
+/* All ids, collected first: what follows changes the directory. */
+static size_t
+collect(const char *ids[], size_t max)
+{
+	void *cursor = NULL;
+	const char *id;
+	size_t n = 0;
+
+	while (good(ds->expirer->walk_next(ds, &cursor, arena, &id, &err),
+		   "walk", "-") &&
+	    id != NULL && n < max)
+		ids[n++] = id;
+	return n;
+}
+
+static void
+report(const struct upload *up)
+{
+	say("STATE %s %lld %lld %d %d", up->info.id, (long long)up->info.offset,
+	    (long long)up->info.size, (int)up->info.size_deferred,
+	    (int)upload_is_finished(up));
+}
+
+static void
+recover_one(const char *id)
+{
+	struct upload *up = open_claimed(id);
+	bool is_expired;
+
+	if (up == NULL)
+		return;
+	if (upload_is_whole(up) && !upload_is_finished(up))
+		(void)good(ds->finisher->finish(up, &err), "finish", id);
+	is_expired = up->info.expires != 0 && up->info.expires < clock_now() &&
+	    !upload_is_finished(up);
+	if (is_expired)
+		(void)good(ds->terminater->terminate(up, &err), "expire", id);
+	else if (good(ds->core->confirm(up, &err), "confirm", id))
+		report(up);
+	ds->core->close(up);
+}
+
+static void
+sweep(void)
+{
+	void *cursor = NULL;
+	struct store_leftover l;
+
+	while (good(ds->keeper->leftover_next(ds, &cursor, arena, &l, &err),
+		   "sweep", "-") &&
+	    l.name != NULL)
+		if (l.removable)
+			(void)good(ds->keeper->leftover_remove(ds, &l, &err),
+			    "remove", l.name);
+}
+
+static void
+recover(void)
+{
+	const char *ids[2 * UPLOADS];
+	size_t i, n = collect(ids, NITEMS(ids));
+
+	for (i = 0; i < n; i++)
+		recover_one(ids[i]);
+	sweep();
+}
+
+static void
+resume_one(const char *id)
+{
+	struct upload *up = open_claimed(id);
+	int number = number_of(id);
+	struct chunk c = { .declare_within = true };
+
+	if (up == NULL)
+		return;
+	if (!upload_is_finished(up)) {
+		c.len = total[number] - up->info.offset;
+		send_chunk(up, number, &c);
+	}
+	report(up);
+	ds->core->close(up);
+}
+
+static void
+resume(void)
+{
+	const char *ids[2 * UPLOADS];
+	size_t i, n = collect(ids, NITEMS(ids));
+
+	for (i = 0; i < n; i++)
+		resume_one(ids[i]);
+}
+
+static void
+settle(void)
+{
+	const char *ids[2 * UPLOADS];
+	size_t i, n = collect(ids, NITEMS(ids));
+	struct upload *up;
+
+	for (i = 0; i < n; i++) {
+		if ((up = open_claimed(ids[i])) == NULL)
+			continue;
+		if (!upload_is_finished(up))
+			(void)good(
+			    ds->keeper->settle(up, &err), "settle", ids[i]);
+		ds->core->close(up);
+	}
+}
+
+static void
+write_file(const char *dir, const char *name, const char *buf, size_t len)
+{
+	const char *path = arena_printf(arena, "%s/%s", dir, name);
+	FILE *f = fopen(path, "w");
+
+	if (f == NULL || fwrite(buf, 1, len, f) != len || fclose(f) != 0)
+		exit(3);
+}
+
+/* What tusd leaves behind: half of a deferred upload. */
+static void
+prepare(const char *dir)
+{
+	const char *id = id_of(FOREIGN);
+	const char *info = arena_printf(arena,
+	    "{\"ID\":\"%s\",\"Size\":0,\"SizeIsDeferred\":true,\"Offset\":0,"
+	    "\"MetaData\":{\"filename\":\"world.txt\"},\"IsPartial\":false,"
+	    "\"IsFinal\":false,\"PartialUploads\":null,\"Storage\":{"
+	    "\"InfoPath\":\"%s/%s.info\",\"Path\":\"%s/%s\","
+	    "\"Type\":\"filestore\"}}",
+	    id, dir, id, dir, id);
+	char bytes[3000];
+
+	fill(bytes, FOREIGN, 0, sizeof(bytes), true);
+	write_file(dir, id, bytes, sizeof(bytes));
+	write_file(dir, arena_printf(arena, "%s.info", id), info, strlen(info));
+	say("TRY create %s %lld 1 0", id, (long long)total[FOREIGN]);
+	say("ACK create %s 3000 1", id);
+}
+
+static bool
+open_store(const char *dir, const char *mode)
+{
+	struct conf *conf = conf_new();
+	const char *boot = getenv("STORE_BOOT");
+	struct file_store *fs;
+
+	if (conf_set(conf, "store.path", dir, &err) != ERR_OK ||
+	    conf_set(conf, "store.durability", mode, &err) != ERR_OK ||
+	    conf_set(conf, "store.min_free", "0", &err) != ERR_OK ||
+	    store_open(conf, &ds, &err) != ERR_OK) {
+		fprintf(stderr, "store-drive: %s\n", err.text);
+		return false;
+	}
+	fs = file_store_of(ds);
+	fs->checkpoint_every = CHECKPOINT_EVERY;
+	fs->waiting_room = WAITING_ROOM;
+	if (boot != NULL)
+		(void)snprintf(fs->boot, sizeof(fs->boot), "%s", boot);
+	conf_free(conf);
+	return true;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 4) {
+		fprintf(stderr,
+		    "usage: store-drive prepare|run|recover|"
+		    "resume|settle DIR MODE\n");
+		return 2;
+	}
+	(void)umask(007);
+	arena = arena_new();
+	if (!open_store(argv[2], argv[3]))
+		return 3;
+	say("BEGIN");
+	if (strcmp(argv[1], "prepare") == 0)
+		prepare(argv[2]);
+	else if (strcmp(argv[1], "run") == 0)
+		run();
+	else if (strcmp(argv[1], "recover") == 0)
+		recover();
+	else if (strcmp(argv[1], "resume") == 0)
+		resume();
+	else if (strcmp(argv[1], "settle") == 0)
+		settle();
+	say("END");
+	ds->core->shutdown(ds);
+	return failures > 0;
+}

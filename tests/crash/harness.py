@@ -1,0 +1,165 @@
+"""What the harnesses share: a scratch place, the driver, the points."""
+
+import concurrent.futures
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+
+import check
+
+# At most two: others work here, too.
+WORKERS = min(2, os.cpu_count() or 1)
+
+MODES = ("none", "data", "full")
+BOOT = "b0000000-0000-4000-8000-000000000001"
+NEXT_BOOT = "b0000000-0000-4000-8000-000000000002"
+
+# The calls that change something outside the process, the log included: being
+# killed before any other call is being killed before the next of these.
+CHANGING = ("openat", "pwrite64", "copy_file_range", "ftruncate", "fdatasync",
+            "fsync", "renameat", "renameat2", "unlinkat", "write")
+ALL_CALLS = CHANGING + ("flock", "fcntl", "newfstatat", "fstat", "pread64",
+                        "close", "read", "getdents64")
+
+
+class Point:
+    """One place at which a run goes wrong."""
+
+    def __init__(self, mode, call, when, inject):
+        self.mode, self.call, self.when, self.inject = (
+            mode, call, when, inject)
+
+    def __str__(self):
+        return f"{self.mode}:{self.call}:{self.when}:{self.inject}"
+
+    @staticmethod
+    def parse(text):
+        return Point(*text.split(":", 3))
+
+
+class Place:
+    """A folder for one point, gone when it was good."""
+
+    def __init__(self, base, template=None):
+        self.folder = tempfile.mkdtemp(dir=base)
+        self.store = os.path.join(self.folder, "store")
+        if template:
+            shutil.copytree(template, self.store)
+        else:
+            os.mkdir(self.store)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Driver:
+    """Run store-drive, with strace where something is to go wrong."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def command(self, what, folder, mode):
+        return [self.program, what, folder, mode]
+
+    def run(self, what, folder, mode, boot=BOOT, strace=()):
+        """The log, whatever became of the process."""
+        done = subprocess.run(
+            [*strace, *self.command(what, folder, mode)],
+            env={**os.environ, "STORE_BOOT": boot}, timeout=60,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+        return done.stdout.decode("utf-8", "replace")
+
+    def inject(self, what, folder, point, boot=BOOT):
+        strace = ["strace", "-qq", "-o", "/dev/null", "-e",
+                  "trace=" + point.call, "-e",
+                  f"inject={point.call}:{point.inject}:when={point.when}"]
+        return self.run(what, folder, point.mode, boot, strace)
+
+    def trace(self, what, folder, mode, boot=BOOT, calls=ALL_CALLS, raw=()):
+        """The log, and the calls from the first on the store, as text."""
+        path = folder.rstrip("/") + ".trace"
+        known = ",".join("?" + call for call in calls)
+        log = self.run(what, folder, mode, boot, [
+            "strace", "-qq", *raw, "-o", path, "-e", "trace=" + known])
+        with open(path, encoding="utf-8", errors="replace") as f:
+            lines = f.read().splitlines()
+        os.unlink(path)
+        return log, lines
+
+    def points(self, what, folder, mode, calls, boot=BOOT):
+        """(call, n): the n-th of these calls that is the store's own."""
+        _, lines = self.trace(what, folder, mode, boot)
+        count, begun, points = {}, False, []
+        for line in lines:
+            call = line.split("(", 1)[0]
+            count[call] = count.get(call, 0) + 1
+            if begun and call in calls:
+                points.append((call, count[call]))
+            begun = begun or '"BEGIN' in line
+        return points
+
+
+def have_strace():
+    try:
+        done = subprocess.run(
+            ["strace", "-qq", "-o", "/dev/null", "true"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            check=False)
+    except FileNotFoundError:
+        return "strace is not installed"
+    return None if done.returncode == 0 else "no right to trace a process"
+
+
+def template(driver, base):
+    """A directory as it is before the workload, and the log of that."""
+    place = Place(base)
+    log = driver.run("prepare", place.store, "data")
+    return place, log
+
+
+def verify(driver, folder, mode, log, level, boot=BOOT):
+    """Repair for real, complete for real, check after each."""
+    wants = check.read_log(log)
+    found = list(check.check_raw(folder, level))
+    text = driver.run("recover", folder, mode, boot)
+    found += check.check_states(folder, wants, text, level)
+    text = driver.run("resume", folder, mode, boot)
+    found += check.check_resumed(folder, wants, text)
+    return found
+
+
+class Result:
+    def __init__(self, name):
+        self.name = name
+        self.points = 0
+        self.violations = []
+
+    def add(self, point, found):
+        self.points += 1
+        if found:
+            self.violations.append((str(point), found))
+
+
+def run_points(result, points, judge, first_only=False):
+    """judge(point) gives a list of violations; two at a time.  Points may
+    be made while others are judged, and no more than are needed."""
+
+    def guarded(point):
+        try:
+            return point, judge(point)
+        except subprocess.TimeoutExpired:
+            return point, ["it hangs"]
+
+    points = iter(points)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        while True:
+            some = list(itertools.islice(points, 4 * WORKERS))
+            for point, found in pool.map(guarded, some):
+                result.add(point, found)
+            if not some or (first_only and result.violations):
+                return result

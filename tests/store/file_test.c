@@ -1,0 +1,1083 @@
+/*
+ * file_test.c - the directory store: what is on disk, what may be on disk.
+ */
+#include "config.h"
+
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+#include "tests/store/contract.h"
+
+#define ID	   "0d7e18102c1a1896f45a1fc9a11d1815"
+#define OTHER_ID   "00000000000000000000000000000002"
+#define BOOT	   "3f0c6a52-8a1e-4d0b-9c57-2f6b1c0d7e94"
+#define OTHER_BOOT "00000000-0000-0000-0000-000000000000"
+
+static const struct variant none = { "none", "file", "none", false };
+static const struct variant data = { "data", "file", "data", false };
+static const struct variant full = { "full", "file", "full", false };
+
+static struct place place;
+
+static struct file_store *
+files(void)
+{
+	return file_store_of(place.ds);
+}
+
+static void
+open_with(const struct variant *v)
+{
+	memset(&place, 0, sizeof(place));
+	place_open(&place, v);
+	memcpy(files()->boot, BOOT, sizeof(files()->boot));
+}
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	open_with(&data);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	place_close(&place);
+	return 0;
+}
+
+#define ok(call)       expect(call, ERR_OK, #call, __LINE__)
+#define is(want, call) expect(call, want, #call, __LINE__)
+
+static void
+expect(enum err_code got, enum err_code want, const char *call, int line)
+{
+	if (got != want)
+		fail_msg("line %d: %s: %d, not %d: %s", line, call, (int)got,
+		    (int)want, got == ERR_OK ? "" : place.e.text);
+}
+
+static const char *
+path_of(const char *name)
+{
+	return arena_printf(place.a, "%s/%s", place.dir, name);
+}
+
+static void
+put_file(const char *name, const void *buf, size_t len)
+{
+	FILE *f = fopen(path_of(name), "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(buf, 1, len, f), len);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
+put_text(const char *name, const char *text)
+{
+	put_file(name, text, strlen(text));
+}
+
+static const char *
+get_text(const char *name)
+{
+	char *buf = arena_alloc(place.a, 100000);
+	FILE *f = fopen(path_of(name), "r");
+
+	assert_non_null(f);
+	buf[fread(buf, 1, 99999, f)] = '\0';
+	(void)fclose(f);
+	return buf;
+}
+
+static bool
+is_file(const char *name)
+{
+	struct stat st;
+
+	return lstat(path_of(name), &st) == 0;
+}
+
+static struct upload *
+make(const char *id, int64_t size)
+{
+	struct file_info info = { .id = id,
+		.size = size < 0 ? 0 : size,
+		.size_deferred = size < 0,
+		.created = 1795377600 };
+	struct upload *up = NULL;
+
+	ok(place.ds->core->new_upload(place.ds, &info, place.a, &up, &place.e));
+	return up;
+}
+
+static struct upload *
+look(const char *id)
+{
+	struct upload *up = NULL;
+
+	ok(place.ds->core->get_upload(place.ds, id, place.a, &up, &place.e));
+	return up;
+}
+
+static struct upload *
+claim(const char *id)
+{
+	struct upload *up = look(id);
+
+	ok(place.ds->core->claim(up, &place.e));
+	return up;
+}
+
+static void
+drop(struct upload *up)
+{
+	place.ds->core->close(up);
+}
+
+static void
+append(struct upload *up, const char *text)
+{
+	ok(place.ds->core->write_begin(up, false, &place.e));
+	ok(place.ds->core->write(up, text, strlen(text), &place.e));
+	ok(place.ds->core->write_end(up, true, &place.e));
+}
+
+/* --- the layout ---------------------------------------------------------- */
+
+static void
+the_record_is_as_documented_to_the_byte(void **state)
+{
+	struct pair name = { NULL, "filename", "world.txt", 9 };
+	struct file_info info = { .id = ID,
+		.size = 11,
+		.metadata = &name,
+		.metadata_raw = "filename d29ybGQudHh0",
+		.created = 1795377600,
+		.expires = 1795982400 };
+	struct upload *up;
+	struct stat st;
+
+	(void)state;
+	ok(place.ds->core->new_upload(place.ds, &info, place.a, &up, &place.e));
+	drop(up);
+	assert_string_equal(get_text(ID ".info"),
+	    arena_printf(place.a,
+		"{\"Offset\":                   0,\"Size\":"
+		"                  11,\"SizeIsDeferred\":false,\"Finished\":"
+		"                   0,\"Hold\":                  -1,"
+		"\"Expires\":          1795982400,\"Boot\":\"" BOOT "\","
+		"\"ID\":\"" ID "\",\"MetaData\":{\"filename\":\"world.txt\"},"
+		"\"MetadataRaw\":\"filename d29ybGQudHh0\","
+		"\"IsPartial\":false,\"IsFinal\":false,"
+		"\"PartialUploads\":null,\"Owner\":\"\","
+		"\"Created\":1795377600,\"Storage\":{\"Type\":\"filestore\","
+		"\"Path\":\"%s/" ID "\",\"InfoPath\":\"%s/" ID ".info\"}}",
+		place.dir, place.dir));
+	assert_int_equal(stat(path_of(ID), &st), 0);
+	assert_int_equal(st.st_size, 0);
+	assert_int_equal(st.st_mode & 0777, 0660);
+	assert_false(is_file(ID ".info.new"));
+}
+
+static void
+nothing_behind_the_head_ever_changes(void **state)
+{
+	struct upload *up = make(ID, -1);
+	const char *before = get_text(ID ".info"), *after;
+
+	(void)state;
+	append(up, "hello");
+	ok(place.ds->length_declarer->declare_length(up, 11, &place.e));
+	ok(place.ds->expirer->set_expiry(up, 1999999999, &place.e));
+	append(up, " world");
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	after = get_text(ID ".info");
+	assert_string_equal(before + INFO_HEAD, after + INFO_HEAD);
+	assert_non_null(strstr(after,
+	    "\"Offset\":                  11,"
+	    "\"Size\":                  11,"
+	    "\"SizeIsDeferred\":false,"));
+	assert_string_equal(get_text(ID), "hello world");
+}
+
+static void
+records_that_are_too_long_are_refused(void **state)
+{
+	char *raw = arena_alloc(place.a, 70000);
+	struct file_info info = { .id = ID, .size = 1, .metadata_raw = raw };
+	struct upload *up;
+
+	(void)state;
+	memset(raw, 'a', 69999);
+	is(ERR_INVALID,
+	    place.ds->core->new_upload(
+		place.ds, &info, place.a, &up, &place.e));
+	assert_false(is_file(ID));
+	assert_false(is_file(ID ".info"));
+	assert_false(is_file(ID ".info.new"));
+}
+
+static char *
+random_string(size_t max, size_t *len)
+{
+	size_t i, n = (size_t)rand() % max;
+	char *s = arena_alloc(place.a, n + 1);
+
+	for (i = 0; i < n; i++)
+		s[i] = (char)(rand() % 4 == 0 ? rand() % 256 : 'a');
+	*len = n;
+	return s;
+}
+
+static char *
+random_text(void)
+{
+	size_t i, len;
+	char *s = random_string(60, &len);
+
+	for (i = 0; i < len; i++)
+		if (s[i] == '\0')
+			s[i] = '\xc3';
+	return s;
+}
+
+static void
+a_record_says_again_what_it_was_told(void **state)
+{
+	struct pair value = { NULL, "key", NULL, 0 };
+	struct info_record in = { .head = { .hold = -1 } }, out;
+	const char *text;
+	size_t len;
+	int i;
+
+	(void)state;
+	srand(1);
+	memcpy(in.head.boot, BOOT, sizeof(in.head.boot));
+	for (i = 0; i < 2000; i++) {
+		value.value = random_string(40, &value.value_len);
+		in.info = (struct file_info){ .id = ID,
+			.metadata = &value,
+			.metadata_raw = random_text(),
+			.concat_raw = random_text(),
+			.owner = arena_printf(place.a, "o%s", random_text()) };
+		in.head.size = rand();
+		in.head.offset = in.head.size / 2;
+		in.head.expires = i % 2 == 0 ? INT64_MAX : 0;
+		ok(info_format(&in, place.a, &text, &len, &place.e));
+		ok(info_parse(arena_memdup(place.a, text, len), len, ID,
+		    place.a, &out, &place.e));
+		assert_false(out.foreign);
+		assert_true(file_same_head(&in.head, &out.head));
+		assert_string_equal(
+		    out.info.metadata_raw, in.info.metadata_raw);
+		assert_string_equal(out.info.concat_raw, in.info.concat_raw);
+		assert_string_equal(out.info.owner, in.info.owner);
+		assert_int_equal(out.info.metadata->value_len, value.value_len);
+		assert_memory_equal(
+		    out.info.metadata->value, value.value, value.value_len);
+	}
+}
+
+/* --- what is damaged -------------------------------------------------------
+ */
+
+static const char *
+nested(int depth)
+{
+	char *s = arena_alloc(place.a, (size_t)depth * 2 + 1);
+
+	memset(s, '[', (size_t)depth);
+	memset(s + depth, ']', (size_t)depth);
+	return s;
+}
+
+static void
+damaged_records_are_said_to_be_and_can_be_removed(void **state)
+{
+	const char *good,
+	    *const bad[] = {
+		    "null",
+		    "[]",
+		    "{}",
+		    "7",
+		    "{\"ID\":\"" ID "\"}",
+		    "{\"ID\":\"" ID "\",\"Size\":-1}",
+		    "{\"ID\":\"" ID "\",\"Size\":1e400}",
+		    "{\"ID\":\"" ID "\",\"Size\":1.5}",
+		    "{\"ID\":\"" ID "\",\"Size\":\"5\"}",
+		    "{\"ID\":\"" ID "\",\"Size\":99999999999999999999}",
+		    "{\"ID\":\"" OTHER_ID "\",\"Size\":5}",
+		    "{\"ID\":\"" ID "\",\"Size\":5,\"Size\":6}",
+		    "{\"ID\":\"" ID "\",\"Size\":5,\"MetaData\":[]}",
+		    "{\"ID\":\"" ID "\",\"Size\":5,\"MetaData\":{\"a\":1}}",
+		    "{\"ID\":\"" ID "\",\"Size\":5,\"IsFinal\":\"no\"}",
+		    "{\"ID\":\"" ID "\",\"Size\":5,\"PartialUploads\":[1]}",
+		    "{\"ID\":\"" ID "\",\"Size\":5,\"Owner\":\"\\ud800\"}",
+		    "{\"ID\":\"" ID "\",\"Size\":5,\"Owner\":\"a\\u0000b\"}",
+		    "\xff\xfe",
+		    nested(10000),
+		    nested(40000),
+	    };
+	struct upload *up;
+	size_t i;
+
+	(void)state;
+	drop(make(ID, 5));
+	good = get_text(ID ".info");
+	for (i = 0; i < NITEMS(bad) + 3; i++) {
+		if (i < NITEMS(bad))
+			put_text(ID ".info", bad[i]);
+		else if (i == NITEMS(bad))
+			put_file(ID ".info", good, 300);
+		else if (i == NITEMS(bad) + 1)
+			put_file(ID ".info", good + 1, strlen(good) - 1);
+		else
+			put_text(ID ".info",
+			    arena_printf(place.a,
+				"{\"Offset\":%20d,\"Size\":%s", 6,
+				strstr(good, "\"Size\":") + 7));
+		up = NULL;
+		if (place.ds->core->get_upload(
+			place.ds, ID, place.a, &up, &place.e) != ERR_CORRUPT)
+			fail_msg("not damaged: %zu", i);
+		assert_non_null(up);
+		assert_string_equal(up->info.id, ID);
+		is(ERR_CORRUPT, place.ds->core->claim(up, &place.e));
+		is(ERR_CORRUPT, place.ds->keeper->check(up, &place.e));
+		ok(place.ds->terminater->terminate(up, &place.e));
+		drop(up);
+		assert_false(is_file(ID));
+		assert_false(is_file(ID ".info"));
+		put_text(ID, "");
+	}
+}
+
+static void
+a_megabyte_of_record_is_damaged(void **state)
+{
+	char *text = arena_alloc(place.a, 1 << 20);
+	struct upload *up = NULL;
+
+	(void)state;
+	memset(text, ' ', 1 << 20);
+	text[0] = '{';
+	put_file(ID ".info", text, 1 << 20);
+	put_text(ID, "");
+	is(ERR_CORRUPT,
+	    place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
+	drop(up);
+}
+
+static void
+half_an_upload_is_none(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	drop(make(ID, 5));
+	put_file(ID ".info", "", 0);
+	is(ERR_NOT_FOUND,
+	    place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
+	put_file(ID ".info", "\0\0\0\0\0", 5);
+	is(ERR_NOT_FOUND,
+	    place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
+	assert_int_equal(unlink(path_of(ID ".info")), 0);
+	is(ERR_NOT_FOUND,
+	    place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
+	drop(make(OTHER_ID, 5));
+	assert_int_equal(unlink(path_of(OTHER_ID)), 0);
+	is(ERR_NOT_FOUND,
+	    place.ds->core->get_upload(
+		place.ds, OTHER_ID, place.a, &up, &place.e));
+}
+
+/* --- what others may have put there -------------------------------------- */
+
+static bool
+plant_link(const char *path)
+{
+	return symlink(path_of("target"), path) == 0;
+}
+
+static bool
+plant_hard_link(const char *path)
+{
+	return link(path_of("target"), path) == 0;
+}
+
+static bool
+plant_fifo(const char *path)
+{
+	return mkfifo(path, 0666) == 0;
+}
+
+static bool
+plant_directory(const char *path)
+{
+	return mkdir(path, 0777) == 0;
+}
+
+/* Needs privileges; without them there is nobody who could plant it. */
+static bool
+plant_device(const char *path)
+{
+	return mknod(path, S_IFCHR | 0666, makedev(1, 5)) == 0;
+}
+
+static bool
+plant_socket(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	bool is_bound;
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	is_bound = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+	(void)close(fd);
+	return is_bound;
+}
+
+static void
+odd_things_are_not_followed(void **state)
+{
+	static bool (*const plant[])(const char *) = { plant_link,
+		plant_hard_link, plant_fifo, plant_directory, plant_device,
+		plant_socket };
+	static const char *const names[] = { ID, ID ".info" };
+	struct upload *up;
+	const char *target, *path;
+	enum err_code rc;
+	size_t i, n;
+
+	(void)state;
+	drop(make(ID, 5));
+	target = get_text(ID ".info");
+	for (n = 0; n < NITEMS(names); n++) {
+		for (i = 0; i < NITEMS(plant); i++) {
+			put_text("target", target);
+			put_text(ID ".info", target);
+			put_text(ID, "");
+			path = path_of(names[n]);
+			assert_int_equal(unlink(path), 0);
+			if (!plant[i](path))
+				continue;
+			/* An endless wait is what this test is about. */
+			(void)alarm(5);
+			rc = place.ds->core->get_upload(
+			    place.ds, ID, place.a, &up, &place.e);
+			if (rc != ERR_CORRUPT)
+				fail_msg("%s, %zu: %d", names[n], i, (int)rc);
+			assert_int_not_equal(
+			    place.ds->core->claim(up, &place.e), ERR_OK);
+			drop(up);
+			(void)alarm(0);
+			assert_string_equal(get_text("target"), target);
+			if (unlink(path) == -1)
+				assert_int_equal(rmdir(path), 0);
+		}
+	}
+}
+
+static void
+nothing_is_created_through_what_is_there(void **state)
+{
+	struct file_info info = { .id = ID, .size = 5 };
+	struct upload *up;
+
+	(void)state;
+	put_text("target", "x");
+	assert_true(plant_link(path_of(ID)));
+	is(ERR_EXISTS,
+	    place.ds->core->new_upload(
+		place.ds, &info, place.a, &up, &place.e));
+	assert_int_equal(unlink(path_of(ID)), 0);
+	assert_true(plant_link(path_of(ID ".info.new")));
+	drop(make(ID, 5));
+	assert_string_equal(get_text("target"), "x");
+	assert_true(is_file(ID ".info"));
+}
+
+static void
+a_store_that_everybody_may_write_to_is_refused(void **state)
+{
+	struct data_store *ds;
+
+	(void)state;
+	assert_int_equal(chmod(place.dir, 0777), 0);
+	is(ERR_INVALID, store_open(place.conf, &ds, &place.e));
+	assert_int_equal(chmod(place.dir, 0770), 0);
+}
+
+static void
+no_name_but_an_id_reaches_the_directory(void **state)
+{
+	static const char *const bad[] = { "", ".", "..", "../x", "a/b",
+		"a.info", ".hidden", "\xc3\xa4" };
+	struct upload *up;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(bad); i++) {
+		struct file_info info = { .id = bad[i], .size = 5 };
+
+		is(ERR_INVALID,
+		    place.ds->core->new_upload(
+			place.ds, &info, place.a, &up, &place.e));
+		assert_int_not_equal(place.ds->core->get_upload(place.ds,
+					 bad[i], place.a, &up, &place.e),
+		    ERR_OK);
+	}
+}
+
+/* --- repair ----------------------------------------------------------------
+ */
+
+static void
+forge(const char *id, struct info_head head)
+{
+	char buf[INFO_HEAD];
+	int fd = open(path_of(arena_printf(place.a, "%s.info", id)), O_RDWR);
+
+	assert_int_not_equal(fd, -1);
+	info_write_head(buf, &head);
+	assert_int_equal(pwrite(fd, buf, sizeof(buf), 0), sizeof(buf));
+	(void)close(fd);
+}
+
+static struct info_head
+head_of(const char *id)
+{
+	const char *text = get_text(arena_printf(place.a, "%s.info", id));
+	struct info_head head;
+
+	assert_true(info_read_head(text, strlen(text), &head));
+	return head;
+}
+
+static void
+after_another_boot_only_what_was_flushed_counts(void **state)
+{
+	struct info_head head;
+	struct upload *up = make(ID, 11);
+
+	(void)state;
+	append(up, "hello wo");
+	drop(up);
+	head = head_of(ID);
+	head.offset = 5;
+	memcpy(head.boot, OTHER_BOOT, sizeof(head.boot));
+	forge(ID, head);
+	up = look(ID);
+	assert_false(up->settled);
+	drop(up);
+	up = claim(ID);
+	assert_int_equal(up->info.offset, 5);
+	assert_string_equal(get_text(ID), "hello");
+	head = head_of(ID);
+	assert_string_equal(head.boot, BOOT);
+	append(up, " world");
+	drop(up);
+	assert_string_equal(get_text(ID), "hello world");
+}
+
+static void
+a_finish_without_its_bytes_is_undone(void **state)
+{
+	struct upload *up = make(ID, 5);
+
+	(void)state;
+	append(up, "hello");
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	assert_int_equal(truncate(path_of(ID), 3), 0);
+	up = look(ID);
+	assert_false(upload_is_finished(up));
+	assert_false(up->settled);
+	ok(place.ds->core->claim(up, &place.e));
+	assert_false(upload_is_finished(up));
+	assert_int_equal(up->info.offset, 3);
+	assert_int_equal(head_of(ID).finished, 0);
+	append(up, "LO");
+	drop(up);
+	up = look(ID);
+	assert_false(upload_is_finished(up));
+	drop(up);
+}
+
+static void
+more_bytes_than_announced_are_damage(void **state)
+{
+	struct upload *up = make(ID, 5);
+
+	(void)state;
+	append(up, "hel");
+	drop(up);
+	put_text(ID, "hello world");
+	up = look(ID);
+	assert_false(up->settled);
+	is(ERR_CORRUPT, place.ds->core->claim(up, &place.e));
+	is(ERR_CORRUPT, place.ds->keeper->check(up, &place.e));
+	drop(up);
+}
+
+static void
+an_offset_that_is_not_safe_is_not_settled(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	up = make(ID, 11);
+	append(up, "hello");
+	drop(up);
+	up = look(ID);
+	assert_true(up->settled);
+	drop(up);
+	place.ds->core->shutdown(place.ds);
+	ok(conf_set(place.conf, "store.durability", "full", &place.e));
+	ok(store_open(place.conf, &place.ds, &place.e));
+	memcpy(files()->boot, BOOT, sizeof(files()->boot));
+	up = look(ID);
+	assert_false(up->settled);
+	ok(place.ds->core->claim(up, &place.e));
+	assert_false(up->settled);
+	ok(place.ds->core->confirm(up, &place.e));
+	assert_true(up->settled);
+	assert_int_equal(head_of(ID).offset, 5);
+	drop(up);
+}
+
+static void
+what_was_settled_survives_a_reboot(void **state)
+{
+	static const struct variant *const variants[] = { &none, &data, &full };
+	struct upload *up;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(variants); i++) {
+		place_close(&place);
+		open_with(variants[i]);
+		up = make(ID, 11);
+		append(up, "hello");
+		ok(place.ds->keeper->settle(up, &place.e));
+		drop(up);
+		memcpy(files()->boot, OTHER_BOOT, sizeof(files()->boot));
+		up = claim(ID);
+		assert_int_equal(up->info.offset, 5);
+		drop(up);
+	}
+}
+
+/* tusd appends without moving our watermark, over a reboot. */
+static void
+what_is_adopted_counts_to_the_last_byte(void **state)
+{
+	struct upload *up = make(ID, 11);
+	FILE *f;
+
+	(void)state;
+	append(up, "hello");
+	drop(up);
+	f = fopen(path_of(ID), "a");
+	assert_non_null(f);
+	assert_int_equal(fwrite(" wo", 1, 3, f), 3);
+	(void)fclose(f);
+	memcpy(files()->boot, OTHER_BOOT, sizeof(files()->boot));
+	up = look(ID);
+	ok(place.ds->keeper->adopt(up, &place.e));
+	assert_int_equal(up->info.offset, 8);
+	drop(up);
+	up = claim(ID);
+	assert_int_equal(up->info.offset, 8);
+	append(up, "rld");
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	assert_string_equal(get_text(ID), "hello world");
+}
+
+/* --- tusd ------------------------------------------------------------------
+ */
+
+/* As tusd 2 writes them: encoding/json, keys in the order of its struct. */
+static void
+put_tusd(const char *id, const char *size, const char *more, const char *bytes)
+{
+	put_text(arena_printf(place.a, "%s.info", id),
+	    arena_printf(place.a,
+		"{\"ID\":\"%s\",%s,\"Offset\":0,\"MetaData\":{\"filename\":"
+		"\"w\\u00f6rld.txt\",\"empty\":\"\",\"bad,key\":\"x\"},%s,"
+		"\"Storage\":{\"InfoPath\":\"/x/%s.info\",\"Path\":\"/x/%s\","
+		"\"Type\":\"filestore\"}}",
+		id, size, more, id, id));
+	put_text(id, bytes);
+}
+
+#define ORDINARY "\"IsPartial\":false,\"IsFinal\":false,\"PartialUploads\":null"
+
+static void
+an_upload_of_tusd_is_resumed_in_place(void **state)
+{
+	struct upload *up, *other;
+
+	(void)state;
+	put_tusd(ID, "\"Size\":11,\"SizeIsDeferred\":false", ORDINARY, "hello");
+	up = look(ID);
+	assert_int_equal(up->info.size, 11);
+	assert_int_equal(up->info.offset, 5);
+	assert_true(up->settled);
+	assert_string_equal(
+	    up->info.metadata_raw, "filename d8O2cmxkLnR4dA==,empty");
+	assert_string_equal(up->info.metadata->value, "w\xc3\xb6rld.txt");
+	assert_int_not_equal(up->info.created, 0);
+	other = look(ID);
+	ok(place.ds->core->claim(up, &place.e));
+	append(up, " wo");
+	assert_int_equal(head_of(ID).size, 11);
+	assert_string_equal(head_of(ID).boot, BOOT);
+	drop(up);
+	/* Whoever had the old record open finds the new one. */
+	ok(place.ds->core->claim(other, &place.e));
+	assert_int_equal(other->info.offset, 8);
+	append(other, "rld");
+	ok(place.ds->finisher->finish(other, &place.e));
+	drop(other);
+	up = look(ID);
+	assert_true(upload_is_finished(up));
+	assert_string_equal(
+	    up->info.metadata_raw, "filename d8O2cmxkLnR4dA==,empty");
+	drop(up);
+	assert_string_equal(get_text(ID), "hello world");
+	assert_false(is_file(ID ".info.new"));
+}
+
+static void
+a_finished_upload_of_tusd_is_finished(void **state)
+{
+	const char *before;
+	struct upload *up;
+
+	(void)state;
+	put_tusd(ID, "\"Size\":5,\"SizeIsDeferred\":false", ORDINARY, "hello");
+	before = get_text(ID ".info");
+	up = look(ID);
+	assert_true(upload_is_finished(up));
+	assert_true(up->settled);
+	ok(place.ds->core->confirm(up, &place.e));
+	ok(place.ds->core->claim(up, &place.e));
+	assert_true(upload_is_finished(up));
+	drop(up);
+	assert_string_equal(get_text(ID ".info"), before);
+}
+
+static void
+a_deferred_upload_of_tusd_learns_its_length(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	put_tusd(ID, "\"Size\":0,\"SizeIsDeferred\":true", ORDINARY, "hello");
+	up = claim(ID);
+	assert_true(up->info.size_deferred);
+	assert_int_equal(up->info.offset, 5);
+	ok(place.ds->length_declarer->declare_length(up, 5, &place.e));
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	up = look(ID);
+	assert_true(upload_is_finished(up));
+	drop(up);
+}
+
+static void
+parts_and_finals_of_tusd_are_known_as_such(void **state)
+{
+	static const char *const parts[] = { OTHER_ID, OTHER_ID, NULL };
+	struct file_info info = {
+		.id = "final", .size = 10, .is_final = true, .parts = parts
+	};
+	struct upload *up;
+
+	(void)state;
+	put_tusd(OTHER_ID, "\"Size\":5,\"SizeIsDeferred\":false",
+	    "\"IsPartial\":true,\"IsFinal\":false,\"PartialUploads\":null",
+	    "hello");
+	put_tusd(ID, "\"Size\":5,\"SizeIsDeferred\":false",
+	    "\"IsPartial\":false,\"IsFinal\":true,\"PartialUploads\":"
+	    "[\"" OTHER_ID "\"]",
+	    "hello");
+	up = look(ID);
+	assert_true(up->info.is_final);
+	assert_string_equal(up->info.parts[0], OTHER_ID);
+	drop(up);
+	up = look(OTHER_ID);
+	assert_true(up->info.is_partial);
+	drop(up);
+	ok(place.ds->concater->concat(place.ds, &info, place.a, &up, &place.e));
+	drop(up);
+	assert_string_equal(get_text("final"), "hellohello");
+}
+
+/* What tusd leaves of our record when it declares a length. */
+static void
+a_record_that_lost_its_head_is_foreign(void **state)
+{
+	struct upload *up = make(ID, 11);
+	const char *text;
+
+	(void)state;
+	append(up, "hello");
+	drop(up);
+	text = get_text(ID ".info");
+	put_text(ID ".info", arena_printf(place.a, " %s", text));
+	up = claim(ID);
+	assert_int_equal(up->info.offset, 5);
+	append(up, " world");
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	assert_int_equal(head_of(ID).offset, 11);
+}
+
+/* --- room ------------------------------------------------------------------
+ */
+
+static void
+offsets_beyond_4_gib_are_exact(void **state)
+{
+	const int64_t far = ((int64_t)5 << 30) + 1;
+	struct upload *up = make(ID, far + 5);
+	struct stream *s;
+	char buf[8];
+
+	(void)state;
+	drop(up);
+	assert_int_equal(truncate(path_of(ID), far), 0);
+	up = claim(ID);
+	assert_int_equal(up->info.offset, far);
+	append(up, "hello");
+	ok(place.ds->finisher->finish(up, &place.e));
+	assert_int_equal(head_of(ID).offset, far + 5);
+	ok(place.ds->reader->open(up, far, place.a, &s, &place.e));
+	assert_int_equal(place.ds->reader->read(s, buf, 8, &place.e), 5);
+	assert_memory_equal(buf, "hello", 5);
+	place.ds->reader->close(s);
+	drop(up);
+}
+
+static void
+what_must_stay_free_stays_free(void **state)
+{
+	struct file_info info = { .id = OTHER_ID, .size = 5 };
+	struct upload *up = make(ID, 5);
+
+	(void)state;
+	files()->min_free = INT64_MAX / 2;
+	is(ERR_NO_SPACE, place.ds->core->write_begin(up, false, &place.e));
+	drop(up);
+	is(ERR_NO_SPACE,
+	    place.ds->core->new_upload(
+		place.ds, &info, place.a, &up, &place.e));
+	assert_false(is_file(OTHER_ID));
+	up = claim(ID);
+	ok(place.ds->terminater->terminate(up, &place.e));
+	drop(up);
+}
+
+/* A file that may not grow: what fitted counts, and the rest can follow. */
+static void
+a_full_disk_keeps_what_fitted(void **state)
+{
+	struct file_info info = { .id = ID, .size = 20000 };
+	char buf[20000];
+	struct upload *up;
+
+	(void)state;
+	if (access("/dev/full", F_OK) == -1)
+		skip();
+	memset(buf, 'x', sizeof(buf));
+	ok(place.ds->core->new_upload(place.ds, &info, place.a, &up, &place.e));
+	ok(place.ds->core->write_begin(up, false, &place.e));
+	ok(place.ds->core->write(up, buf, 6000, &place.e));
+	(void)close(file_upload_of(up)->data_fd);
+	file_upload_of(up)->data_fd = open("/dev/full", O_RDWR);
+	is(ERR_NO_SPACE, place.ds->core->write(up, buf, 6000, &place.e));
+	assert_int_equal(up->info.offset, 6000);
+	ok(place.ds->core->write_end(up, true, &place.e));
+	drop(up);
+	up = claim(ID);
+	assert_int_equal(up->info.offset, 6000);
+	drop(up);
+}
+
+/* --- order -----------------------------------------------------------------
+ */
+
+struct found {
+	const char *name;
+	bool removable;
+};
+
+static size_t
+leftovers(struct store_leftover list[], size_t max)
+{
+	void *cursor = NULL;
+	size_t n = 0;
+
+	for (; n < max; n++) {
+		ok(place.ds->keeper->leftover_next(
+		    place.ds, &cursor, place.a, &list[n], &place.e));
+		if (list[n].name == NULL)
+			break;
+	}
+	return n;
+}
+
+static void
+leftovers_are_told_from_uploads_and_strangers(void **state)
+{
+	static const struct found want[] = {
+		{ OTHER_ID, true },
+		{ "00000000000000000000000000000003.info", true },
+		{ "00000000000000000000000000000004.info.new", true },
+		{ "00000000000000000000000000000005.info", true },
+		{ "00000000000000000000000000000006.stop", true },
+		{ "README", false },
+		{ "notes.txt", false },
+		{ ".hidden", false },
+	};
+	struct store_leftover list[20];
+	struct upload *up;
+	size_t i, j, n;
+
+	(void)state;
+	drop(make(ID, 5));
+	put_text(ID ".lock", "");
+	ok(place.ds->keeper->write_note(place.ds, "a note", &place.e));
+	for (i = 0; i < NITEMS(want); i++)
+		put_text(want[i].name, "x");
+	put_text("00000000000000000000000000000005", "x");
+	put_file("00000000000000000000000000000005.info", "", 0);
+	n = leftovers(list, NITEMS(list));
+	assert_int_equal(n, NITEMS(want));
+	for (i = 0; i < n; i++) {
+		for (j = 0; j < NITEMS(want); j++)
+			if (strcmp(want[j].name, list[i].name) == 0)
+				break;
+		if (j == NITEMS(want))
+			fail_msg("%s is no leftover", list[i].name);
+		assert_int_equal(list[i].removable, want[j].removable);
+		is(list[i].removable ? ERR_OK : ERR_CONFLICT,
+		    place.ds->keeper->leftover_remove(
+			place.ds, &list[i], &place.e));
+		assert_int_equal(is_file(list[i].name), !list[i].removable);
+	}
+	up = look(ID);
+	drop(up);
+}
+
+static void
+an_upload_in_the_making_is_not_swept(void **state)
+{
+	struct store_leftover l = { .name = ID, .id = ID, .removable = true };
+	struct upload *up = make(ID, 5);
+
+	(void)state;
+	assert_int_equal(unlink(path_of(ID ".info")), 0);
+	is(ERR_LOCKED,
+	    place.ds->keeper->leftover_remove(place.ds, &l, &place.e));
+	assert_true(is_file(ID));
+	drop(up);
+	ok(place.ds->keeper->leftover_remove(place.ds, &l, &place.e));
+	assert_false(is_file(ID));
+}
+
+static void
+a_leftover_that_became_an_upload_is_not_removed(void **state)
+{
+	struct store_leftover l = { .name = ID, .id = ID, .removable = true };
+
+	(void)state;
+	drop(make(ID, 5));
+	is(ERR_CONFLICT,
+	    place.ds->keeper->leftover_remove(place.ds, &l, &place.e));
+	assert_true(is_file(ID));
+}
+
+static void
+a_note_is_kept(void **state)
+{
+	char buf[32];
+
+	(void)state;
+	ok(place.ds->keeper->read_note(place.ds, buf, 32, &place.e));
+	assert_string_equal(buf, "");
+	ok(place.ds->keeper->write_note(place.ds, "first", &place.e));
+	ok(place.ds->keeper->write_note(place.ds, "second", &place.e));
+	ok(place.ds->keeper->read_note(place.ds, buf, 32, &place.e));
+	assert_string_equal(buf, "second");
+	ok(place.ds->keeper->read_note(place.ds, buf, 4, &place.e));
+	assert_string_equal(buf, "sec");
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(the_record_is_as_documented_to_the_byte),
+		TEST(nothing_behind_the_head_ever_changes),
+		TEST(records_that_are_too_long_are_refused),
+		TEST(a_record_says_again_what_it_was_told),
+		TEST(damaged_records_are_said_to_be_and_can_be_removed),
+		TEST(a_megabyte_of_record_is_damaged),
+		TEST(half_an_upload_is_none),
+		TEST(odd_things_are_not_followed),
+		TEST(nothing_is_created_through_what_is_there),
+		TEST(a_store_that_everybody_may_write_to_is_refused),
+		TEST(no_name_but_an_id_reaches_the_directory),
+		TEST(after_another_boot_only_what_was_flushed_counts),
+		TEST(a_finish_without_its_bytes_is_undone),
+		TEST(more_bytes_than_announced_are_damage),
+		TEST(an_offset_that_is_not_safe_is_not_settled),
+		TEST(what_was_settled_survives_a_reboot),
+		TEST(what_is_adopted_counts_to_the_last_byte),
+		TEST(an_upload_of_tusd_is_resumed_in_place),
+		TEST(a_finished_upload_of_tusd_is_finished),
+		TEST(a_deferred_upload_of_tusd_learns_its_length),
+		TEST(parts_and_finals_of_tusd_are_known_as_such),
+		TEST(a_record_that_lost_its_head_is_foreign),
+		TEST(offsets_beyond_4_gib_are_exact),
+		TEST(what_must_stay_free_stays_free),
+		TEST(a_full_disk_keeps_what_fitted),
+		TEST(leftovers_are_told_from_uploads_and_strangers),
+		TEST(an_upload_in_the_making_is_not_swept),
+		TEST(a_leftover_that_became_an_upload_is_not_removed),
+		TEST(a_note_is_kept),
+	};
+
+	(void)umask(007);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
