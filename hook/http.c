@@ -193,6 +193,10 @@ set_up(struct hook *h, const struct hook_message *m, struct hook_client *c,
 	(void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
 	(void)curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+	/* As curl(1) and OpenSSL have it; libcurl alone does not look. */
+	if (getenv("SSL_CERT_FILE") != NULL)
+		(void)curl_easy_setopt(
+		    curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
 }
 
 /* Once.  again: another try may help. */
