@@ -245,7 +245,7 @@ static int
 serve_alone(struct settings *s, const struct settings_source *source,
     const struct listener *l)
 {
-	struct worker w = { s, l->fd, board_new(), 0 };
+	struct worker w = { s, l->fd, board_new(), 0, true };
 	enum worker_end end;
 	struct err e;
 

@@ -159,7 +159,8 @@ die_with_master(const struct pool *p)
 static int
 run_worker(struct pool *p, size_t slot)
 {
-	struct worker w = { p->settings, p->listener->fd, p->board, slot };
+	struct worker w = { p->settings, p->listener->fd, p->board, slot,
+		false };
 	struct err e;
 
 	die_with_master(p);

@@ -18,6 +18,7 @@
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/stop.h"
+#include "fcgi/tell.h"
 #include "fcgi/worker.h"
 
 /* How often a busy lock is tried. */
@@ -222,7 +223,7 @@ serve_one(struct job *job)
 	FCGX_Finish_r(&job->fcgi);
 	job->is_kept = job->fcgi.ipcFd >= 0;
 	if (call != NULL)
-		tus_close(call);
+		tell_and_close(call, w->is_alone, w->listen_fd);
 	job->served++;
 	arena_reset(job->arena);
 	return true;

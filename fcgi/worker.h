@@ -23,6 +23,8 @@ struct worker {
 	int listen_fd;
 	struct board *board;
 	size_t slot;
+	/* There is no pool. */
+	bool is_alone;
 };
 
 /* Once in each process, before the first worker_run(). */

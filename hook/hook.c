@@ -146,6 +146,15 @@ note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
 	return n;
 }
 
+static void
+forget(struct tus_hooks *hooks, struct tus_notice *n)
+{
+	(void)hooks;
+	if (n->fd != -1)
+		(void)close(n->fd);
+	hook_message_free(&n->m);
+}
+
 static bool
 tell(struct tus_hooks *hooks, struct tus_notice *n)
 {
@@ -182,6 +191,7 @@ static const struct tus_hooks_ops ops = {
 	.ask = ask,
 	.note = note,
 	.tell = tell,
+	.forget = forget,
 	.shutdown = close_all,
 };
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,6 +24,8 @@
 
 struct hook_client {
 	CURL *curl;
+	/* Its connection is not for children. */
+	pid_t owner;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -158,12 +161,13 @@ client(struct hook *h)
 {
 	struct hook_client *c = h->client;
 
-	if (c != NULL)
+	if (c != NULL && c->owner == getpid())
 		return c;
 	c = must_alloc(sizeof(*c));
 	c->curl = curl_easy_init();
 	if (c->curl == NULL)
 		out_of_memory();
+	c->owner = getpid();
 	h->client = c;
 	return c;
 }

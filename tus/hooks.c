@@ -265,6 +265,22 @@ tus_has_to_tell(const struct tus_call *c)
 	return false;
 }
 
+/* The child retires the lock; ours is but a copy. */
+void
+tus_forget(struct tus_call *c)
+{
+	struct tus_hooks *hooks = c->srv->hooks;
+	enum tus_hook hook;
+
+	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
+		if (c->notices[hook] != NULL)
+			hooks->ops->forget(hooks, c->notices[hook]);
+		c->notices[hook] = NULL;
+	}
+	c->retire = false;
+	tus_close(c);
+}
+
 /* The lock stays behind as a mark where post-finish did not succeed. */
 void
 tus_tell(struct tus_call *c)

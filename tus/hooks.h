@@ -100,6 +100,10 @@ struct tus_hooks_ops {
 	 * was not taken; that is logged, and it stays written down. */
 	bool (*tell)(struct tus_hooks *, struct tus_notice *);
 
+	/* Let go of it without telling: a child process has a copy of it, and
+	 * of this, and tells it. */
+	void (*forget)(struct tus_hooks *, struct tus_notice *);
+
 	void (*shutdown)(struct tus_hooks *);
 };
 

@@ -265,6 +265,9 @@ ssize_t tus_content(struct tus_call *, void *, size_t, struct err *);
 bool tus_has_to_tell(const struct tus_call *);
 void tus_close(struct tus_call *);
 
+/* As tus_close(), in a process whose child calls that. */
+void tus_forget(struct tus_call *);
+
 /*
  * What this server offers, for tusfcgi -t and the log: the value of
  * Tus-Extension, "" if there is none.

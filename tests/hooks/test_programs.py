@@ -496,6 +496,24 @@ def test_nobody_waits_for_a_post_hook(start, hooks):
     rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
 
 
+def test_nobody_waits_for_a_post_hook_where_one_process_is_all(start, hooks):
+    hooks.write("post-finish", "#!/bin/sh\nsleep 3\ntouch $HOME/done\n")
+    hooks.record("post-create")
+    one = start(args=["-w", "1"])
+    began = time.monotonic()
+    url = create(one, 5, b"hello")
+    assert clients.offset(url) == 5
+    other = create(one, 5)
+    assert patch(other, 0, b"hell")[0] == 204
+    assert time.monotonic() - began < 2
+    assert lock(one, url).exists() and not (hooks.home / "done").exists()
+    assert "1 in use" in sweep(one, hooks)
+    rig.wait_for((hooks.home / "done").exists, "the hook")
+    rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
+    assert len(hooks.told("post-create")) == 2
+    assert not spool(one)
+
+
 def test_a_finish_that_was_not_told_is_told_by_the_sweep(start, hooks):
     hooks.write("post-finish", "#!/bin/sh\nexit 1\n")
     one = start()

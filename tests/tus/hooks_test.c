@@ -91,12 +91,20 @@ tell(struct tus_hooks *hooks, struct tus_notice *n)
 }
 
 static void
+forget(struct tus_hooks *h, struct tus_notice *n)
+{
+	(void)h;
+	(void)n;
+	log_word("forget", -1);
+}
+
+static void
 shutdown_hooks(struct tus_hooks *hooks)
 {
 	(void)hooks;
 }
 
-static const struct tus_hooks_ops hook_ops = { wants, ask, note, tell,
+static const struct tus_hooks_ops hook_ops = { wants, ask, note, tell, forget,
 	shutdown_hooks };
 static struct tus_hooks hooks = { &hook_ops, 1000 };
 
