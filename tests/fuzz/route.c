@@ -1,0 +1,92 @@
+/*
+ * route.c - any method, override and path: only the exact path of an upload
+ * ever leads to it.  The input is three lines.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/server.h"
+
+#define ID "00000000000000000000000000000001"
+
+static const uint8_t *input;
+static size_t left;
+
+static const char *
+next_line(void)
+{
+	const uint8_t *end = left > 0 ? memchr(input, '\n', left) : NULL;
+	size_t n = end != NULL ? (size_t)(end - input) : left;
+	const char *line =
+	    arena_memdup(arena, left > 0 ? (const void *)input : "", n);
+
+	n += end != NULL;
+	input += n;
+	left -= n;
+	return line;
+}
+
+static int
+status_of(const char *method, const char *path)
+{
+	const struct tus_request req = { .method = method,
+		.base = "/files",
+		.path = path,
+		.tus_resumable = TUS_VERSION,
+		.max_size = -1 };
+	const struct body none = { "", 0, 1, TUS_END_COMPLETE };
+
+	return server_ask(&req, &none).status;
+}
+
+static void
+create(void)
+{
+	const struct tus_request req = { .method = "POST",
+		.base = "/files",
+		.path = "/",
+		.tus_resumable = TUS_VERSION,
+		.content_type = "application/offset+octet-stream",
+		.content_length = "3",
+		.upload_length = "3",
+		.max_size = -1 };
+	const struct body body = { "abc", 3, 3, TUS_END_COMPLETE };
+
+	if (server_ask(&req, &body).status != 201)
+		fuzz_bug("no upload");
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+	const struct body body = { "abc", 3, 3, TUS_END_COMPLETE };
+	struct tus_request req = { .base = "/files",
+		.tus_resumable = TUS_VERSION,
+		.content_type = "application/offset+octet-stream",
+		.upload_offset = "3",
+		.upload_length = "5",
+		.max_size = -1 };
+	struct answer a;
+
+	input = bytes;
+	left = len;
+	server_open();
+	create();
+	req.method = next_line();
+	req.method_override = next_line();
+	req.path = next_line();
+	a = server_ask(&req, &body);
+	if (strcmp(req.path, "/" ID) == 0)
+		return 0;
+	if (answer_header(&a, "Upload-Offset") != NULL && a.status != 201)
+		fuzz_bug("%s leads to an upload", req.path);
+	if (status_of("HEAD", "/" ID) != 200 || status_of("GET", "/" ID) != 200)
+		fuzz_bug("%s %s %s harms another upload", req.method,
+		    req.method_override, req.path);
+	if (a.status == 201 && strcmp(req.path, "") != 0 &&
+	    strcmp(req.path, "/") != 0)
+		fuzz_bug("%s is the collection", req.path);
+	return 0;
+}

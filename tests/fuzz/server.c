@@ -1,0 +1,272 @@
+/*
+ * server.c - send a request to the core and look at what comes back.
+ */
+#include "config.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/server.h"
+
+struct play play;
+struct tus_server server;
+struct arena *arena;
+
+static unsigned int ids;
+
+static void
+next_id(char id[TUS_ID_MAX + 1])
+{
+	(void)snprintf(id, TUS_ID_MAX + 1, "%032x", ++ids);
+}
+
+static int64_t
+now(void)
+{
+	return play.now;
+}
+
+/* Every look at the clock takes a while: locks are soon old enough. */
+static int64_t
+now_ms(void)
+{
+	static int64_t ms;
+
+	return ms += 100;
+}
+
+static enum err_code
+acquire(struct locker *locker, const char *id, enum lock_how how,
+    struct arena *a, struct lock **lock, struct err *e)
+{
+	(void)id;
+	(void)how;
+	if (play.busy > 0) {
+		play.busy--;
+		play.asking = 1;
+		return err_set(e, ERR_LOCKED, "busy");
+	}
+	if (play.busy < 0)
+		return err_set(e, ERR_UNAVAILABLE, "too many");
+	play.asking = 0;
+	play.held++;
+	*lock = arena_alloc(a, sizeof(**lock));
+	(*lock)->locker = locker;
+	return ERR_OK;
+}
+
+static void
+stop_asking(struct locker *locker, const char *id)
+{
+	(void)locker;
+	(void)id;
+	play.asking = 0;
+}
+
+static bool
+is_known(struct locker *locker, const char *id)
+{
+	(void)locker;
+	(void)id;
+	return play.wanted;
+}
+
+static void
+release(struct lock *lock)
+{
+	(void)lock;
+	play.held--;
+}
+
+static bool
+is_wanted(struct lock *lock)
+{
+	(void)lock;
+	return play.wanted;
+}
+
+static const struct locker_ops locker_ops = {
+	.acquire = acquire,
+	.stop_asking = stop_asking,
+	.is_known = is_known,
+	.release = release,
+	.retire = release,
+	.wanted = is_wanted,
+};
+static struct locker locker = { "play", &locker_ops };
+
+void
+server_open(void)
+{
+	static struct conf *conf;
+	struct err e;
+
+	if (conf == NULL) {
+		conf = conf_new();
+		arena = arena_new();
+		if (conf_set(conf, "store.type", "memory", &e) != ERR_OK)
+			fuzz_bug("%s", e.text);
+	}
+	if (server.store != NULL)
+		server.store->core->shutdown(server.store);
+	arena_reset(arena);
+	ids = 0;
+	play = (struct play){ .now = 1700000000 };
+	server = (struct tus_server){
+		.locker = &locker,
+		.max_metadata = 4096,
+		.expire_sliding = true,
+		.allow_download = true,
+		.allow_terminate = true,
+		.allow_concat = true,
+		.allow_defer = true,
+		.allow_checksum = true,
+		.allow_terminate_finished = true,
+		.now = now,
+		.now_ms = now_ms,
+		.new_id = next_id,
+	};
+	if (store_open(conf, &server.store, &e) != ERR_OK)
+		fuzz_bug("%s", e.text);
+}
+
+/* What a client may ever see; 5xx only where we are going down. */
+static void
+check_status(int status, const struct body *body)
+{
+	static const int known[] = { 200, 201, 204, 206, 304, 400, 403, 404,
+		405, 409, 410, 412, 413, 415, 416, 423, 431, 460 };
+	size_t i;
+
+	for (i = 0; i < NITEMS(known); i++)
+		if (known[i] == status)
+			return;
+	if (status != 503 || body == NULL || body->end != TUS_END_SHUTDOWN)
+		fuzz_bug("status %d", status);
+}
+
+static void
+check_header(const struct pair *p)
+{
+	const struct pair *q;
+	const char *s;
+
+	for (s = p->value; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
+			fuzz_bug("%s has byte %#x", p->key, (unsigned)*s);
+	for (q = p->next; q != NULL; q = q->next)
+		if (strcasecmp(p->key, q->key) == 0)
+			fuzz_bug("%s twice", p->key);
+}
+
+static void
+check_answer(const struct tus_response *r, const struct body *body)
+{
+	const struct pair *p;
+
+	check_status(r->status, body);
+	for (p = r->headers; p != NULL; p = p->next)
+		check_header(p);
+	if (r->bodiless && r->text != NULL)
+		fuzz_bug("a body where there is none");
+	if (r->status >= 400 && r->outcome.code == NULL)
+		fuzz_bug("%d without a code", r->status);
+}
+
+static size_t
+hand_over(struct tus_call *call, const struct body *body)
+{
+	size_t at = 0, n;
+
+	while (at < body->len) {
+		n = body->len - at < body->slice ? body->len - at : body->slice;
+		at += n;
+		if (tus_receive(call, body->bytes + at - n, n) == TUS_DONE)
+			return at;
+		if (tus_tick(call) == TUS_DONE)
+			return at;
+	}
+	tus_end(call, body->end);
+	return at;
+}
+
+static void
+read_content(struct tus_call *call, struct answer *a, int64_t length)
+{
+	struct err e;
+	ssize_t n;
+
+	a->body = arena_alloc(arena, (size_t)length + 64);
+	while ((n = tus_content(call, a->body + a->len, 33, &e)) > 0)
+		if ((a->len += (size_t)n) > (size_t)length)
+			fuzz_bug("more content than announced");
+	if (n < 0 || a->len != (size_t)length)
+		fuzz_bug("%zu of %lld bytes", a->len, (long long)length);
+}
+
+struct answer
+server_ask(const struct tus_request *req, const struct body *body)
+{
+	struct tus_call *call = tus_call_new(&server, req, arena);
+	const struct tus_response *r;
+	struct answer a = { 0 };
+	enum tus_step step;
+	int tries = 0;
+
+	while ((step = tus_begin(call)) == TUS_BUSY)
+		if (++tries == 3) {
+			tus_give_up(call);
+			step = TUS_DONE;
+			break;
+		}
+	if (step == TUS_RECEIVE)
+		a.taken = hand_over(call, body);
+	r = tus_response(call);
+	if (r == NULL)
+		fuzz_bug("no response");
+	check_answer(r, body);
+	a.status = r->status;
+	a.headers = r->headers;
+	if (r->content != NULL)
+		read_content(call, &a, r->content->length);
+	tus_close(call);
+	if (play.held != 0 || play.asking != 0)
+		fuzz_bug("%d locks held, %d asked for", play.held, play.asking);
+	return a;
+}
+
+const char *
+answer_header(const struct answer *a, const char *name)
+{
+	const struct pair *p;
+
+	for (p = a->headers; p != NULL; p = p->next)
+		if (strcasecmp(p->key, name) == 0)
+			return p->value;
+	return NULL;
+}
+
+const char *
+to_base64(const void *bytes, size_t len)
+{
+	static const char digits[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *out = arena_alloc(arena, (len + 2) / 3 * 4 + 1);
+	const uint8_t *p = bytes;
+	size_t i, n = 0;
+
+	for (i = 0; i < len; i += 3) {
+		uint32_t bits = (uint32_t)p[i] << 16;
+
+		if (i + 1 < len)
+			bits |= (uint32_t)p[i + 1] << 8;
+		if (i + 2 < len)
+			bits |= p[i + 2];
+		out[n++] = digits[bits >> 18];
+		out[n++] = digits[bits >> 12 & 63];
+		out[n++] = i + 1 < len ? digits[bits >> 6 & 63] : '=';
+		out[n++] = i + 2 < len ? digits[bits & 63] : '=';
+	}
+	return out;
+}
