@@ -13,7 +13,7 @@ NAMES = os.environ.get(
 
 def pytest_configure(config):
     for line in (
-            "only(name, ...): about these front ends",
+            "only_front(name, ...): about these front ends",
             "but(name, ...): about all front ends but these",
             "having(property, ...): about front ends with streams, chunked...",
             "lacking(property, ...): about front ends without"):
@@ -27,7 +27,7 @@ def concerns(item, name):
     def arguments(marker):
         return [a for m in item.iter_markers(marker) for a in m.args]
 
-    only = arguments("only")
+    only = arguments("only_front")
     return ((not only or name in only) and name not in arguments("but") and
             all(getattr(kind, p) for p in arguments("having")) and
             not any(getattr(kind, p) for p in arguments("lacking")))

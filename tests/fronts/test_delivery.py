@@ -370,7 +370,7 @@ def test_no_worker_outlives_the_web_server(front, own):
 
 # --- Shared hosting ---------------------------------------------------------
 
-@pytest.mark.only("htaccess")
+@pytest.mark.only_front("htaccess")
 @pytest.mark.parametrize("name", ["tus.conf", "uploads/", "uploads/{id}",
                                   "uploads/{id}.info"])
 def test_nothing_but_uploads_has_a_url(front, name):
@@ -379,7 +379,7 @@ def test_nothing_but_uploads_has_a_url(front, name):
     assert clients.request("GET", url)[0] == 403
 
 
-@pytest.mark.only("htaccess")
+@pytest.mark.only_front("htaccess")
 def test_the_limit_of_the_host_bites_at_128_kib(front):
     url = create(front, MIB)
     status, _, _ = clients.request("PATCH", url, PATCH, bytes(131073))

@@ -239,11 +239,11 @@ class Transport:
 TRANSPORTS = {
     "fastcgi": Transport(FcgiExchange, True, True),
     "nginx": Transport(HttpExchange, True, True),
-    "nginx-tcp": Transport(HttpExchange, True, True),
     "lighttpd": Transport(HttpExchange, True, False),
-    "apache": Transport(HttpExchange, True, True),
+    "lighttpd-spawn": Transport(HttpExchange, True, False),
     "apache-proxy": Transport(HttpExchange, True, True),
     "apache-fcgid": Transport(HttpExchange, False, True),
+    "htaccess": Transport(HttpExchange, False, True),
 }
 
 
