@@ -317,7 +317,7 @@ class Tus:
         self.server = server
         self.name = transport
         self.transport = TRANSPORTS[transport]
-        self.base = "/files"
+        self.base = getattr(server, "base", "/files")
         # Anybody's request from now on goes out with these.
         self.headers = {"Tus-Resumable": VERSION}
         self.params = {}
