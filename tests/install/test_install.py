@@ -1,0 +1,73 @@
+"""make install puts everything where it belongs; make uninstall takes all."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib import rig
+
+BUILD = Path(rig.program()).parent
+
+EXPECTED = [
+    "sbin/tusctl", "sbin/tusfcgi",
+    "share/man/man5/tusfcgi.conf.5", "share/man/man8/tusctl.8"]
+EXAMPLES = [
+    "tusfcgi.conf", "nginx/tusfcgi.conf", "lighttpd/tusfcgi.conf",
+    "lighttpd/tusfcgi-spawn.conf", "apache/tusfcgi-proxy.conf",
+    "apache/tusfcgi-fcgid.conf", "apache/htaccess/.htaccess",
+    "apache/htaccess/tus.conf", "apache/htaccess/uploads/.htaccess",
+    "page/install", "page/index.html"]
+
+
+def make(*argv):
+    if not (BUILD / "Makefile").exists():
+        pytest.skip(f"no Makefile in {BUILD}")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    run = subprocess.run(["make", "-s", "-C", str(BUILD), *argv], env=env,
+                         capture_output=True, text=True, timeout=300,
+                         check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*")
+                  if not p.is_dir())
+
+
+def prefix():
+    text = (BUILD / "Makefile").read_text()
+    line = next(l for l in text.splitlines() if l.startswith("prefix = "))
+    return line.partition("= ")[2].lstrip("/")
+
+
+def test_everything_is_installed_and_nothing_stays(tmp_path):
+    make("install", f"DESTDIR={tmp_path}")
+    root = tmp_path / prefix()
+    wanted = EXPECTED + [f"share/doc/tusfcgi/examples/{n}" for n in EXAMPLES]
+    there = files(root)
+    assert [n for n in wanted if n not in there] == []
+    assert os.access(root / "sbin/tusfcgi", os.X_OK)
+    assert os.access(root / "share/doc/tusfcgi/examples/page/install", os.X_OK)
+    make("uninstall", f"DESTDIR={tmp_path}")
+    assert files(tmp_path) == []
+    assert not (root / "share/doc/tusfcgi").exists()
+
+
+def test_the_units_name_programs_that_are_installed():
+    units = ["tusfcgi.service", "tusfcgi.socket", "tusctl-sweep.service",
+             "tusctl-sweep.timer", "tusfcgi.sysusers", "tusfcgi.tmpfiles"]
+    names = [f"etc/systemd/{n}" for n in units]
+    make(*names)
+    text = {n: (BUILD / n).read_text() for n in names}
+    assert not [n for n, t in text.items() if "@sbindir@" in t or
+                "@rundir@" in t or "@WEB_GROUP@" in t]
+    assert f"/{prefix()}/sbin/tusfcgi\n" in text["etc/systemd/tusfcgi.service"]
+    assert f"/{prefix()}/sbin/tusctl sweep" in \
+        text["etc/systemd/tusctl-sweep.service"]
+    listen = "/run/tusfcgi/tusfcgi.sock"
+    assert f"ListenStream={listen}" in text["etc/systemd/tusfcgi.socket"]
+    for snippet in ("nginx/tusfcgi.conf", "lighttpd/tusfcgi.conf",
+                    "apache/tusfcgi-proxy.conf"):
+        assert listen in (rig.TREE / "etc" / snippet).read_text(), snippet
