@@ -40,6 +40,8 @@ board_set(struct board *b, size_t slot, enum worker_state state)
 	int old = atomic_exchange(&b->slots[slot].state, (int)state);
 	int idle;
 
+	if (slot >= atomic_load(&b->used))
+		atomic_store(&b->used, slot + 1);
 	if (state == WORKER_IDLE && old != WORKER_IDLE)
 		(void)atomic_fetch_add(&b->idle, 1);
 	if (state != WORKER_IDLE && old == WORKER_IDLE) {
@@ -94,9 +96,9 @@ board_wipe(struct board *b, size_t slot)
 }
 
 void
-board_count(const struct board *b, size_t n, int count[WORKER_STATE_MAX])
+board_count(const struct board *b, int count[WORKER_STATE_MAX])
 {
-	size_t i;
+	size_t i, n = atomic_load(&b->used);
 
 	memset(count, 0, WORKER_STATE_MAX * sizeof(*count));
 	for (i = 0; i < n; i++)

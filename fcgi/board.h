@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fcgi/metrics.h"
+
 /* The most processes there can be at a time, old and new ones together. */
 #define BOARD_SLOTS 8192
 
@@ -53,6 +55,11 @@ struct board {
 	 * who died, does no harm. */
 	_Alignas(64) _Atomic uint64_t receiving[BOARD_SLOTS / 64];
 
+	/* No slot from here on was ever used. */
+	_Alignas(64) _Atomic size_t used;
+
+	_Alignas(64) struct metrics metrics;
+
 	struct board_slot slots[BOARD_SLOTS];
 };
 
@@ -69,7 +76,7 @@ void board_unclaim(struct board *, size_t slot);
 /* The master, for one who is no more. */
 void board_wipe(struct board *, size_t slot);
 
-/* How many are in each state, of the first n slots. */
-void board_count(const struct board *, size_t n, int count[WORKER_STATE_MAX]);
+/* How many are in each state. */
+void board_count(const struct board *, int count[WORKER_STATE_MAX]);
 
 #endif

@@ -438,7 +438,7 @@ tell_status(struct pool *p)
 	int count[WORKER_STATE_MAX];
 	char status[sizeof(p->status)];
 
-	board_count(p->board, p->used, count);
+	board_count(p->board, count);
 	(void)snprintf(status, sizeof(status),
 	    "%d workers: %d idle, %d busy, %d receiving", p->live,
 	    count[WORKER_IDLE], count[WORKER_BUSY], count[WORKER_RECEIVING]);

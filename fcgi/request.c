@@ -310,7 +310,6 @@ describe(struct raw *raw, char *const *params, struct arena *a)
 	struct tus_request *req = raw->req;
 	const char *addr = raw->remote_addr, *port = raw->remote_port;
 
-	req->uri = raw->request_uri;
 	req->headers = headers_of(params, a);
 	if (req->request_id == NULL)
 		req->request_id = new_id(a);
@@ -334,6 +333,7 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 	if (raw.tus_owner != NULL && *raw.tus_owner != '\0')
 		req->owner = raw.tus_owner;
 	req->max_size = parse_limit(raw.tus_max_size);
+	req->uri = raw.request_uri;
 	req->scheme = raw.request_scheme;
 	if (is_on(raw.https))
 		req->scheme = "https";

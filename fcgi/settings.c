@@ -179,6 +179,9 @@ set_all(struct settings *s, int workers, struct err *e)
 
 	s->base_path = without_slash(s->arena, conf_str(c, "base_path"));
 	s->owner_param = conf_str(c, "owner.param");
+	s->metrics_prefix = conf_str(c, "metrics.prefix");
+	if (conf_bool(c, "metrics.enabled"))
+		s->metrics_path = conf_str(c, "metrics.path");
 	s->lock_timeout = conf_ms(c, "lock.timeout");
 	s->read_timeout = conf_ms(c, "timeouts.read");
 	s->drain_timeout = conf_ms(c, "timeouts.drain");

@@ -40,6 +40,9 @@ struct settings {
 	enum sendfile_how sendfile;
 	const char *sendfile_root;
 
+	/* Where the metrics are to be had; NULL if they are not. */
+	const char *metrics_path, *metrics_prefix;
+
 	/* Milliseconds. */
 	int64_t lock_timeout, read_timeout, drain_timeout, shutdown_timeout;
 	/* Bytes a second a body must bring on average; 0 is any. */

@@ -154,6 +154,7 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 	bool is_last = job->fcgi.keepConnection == 0;
 
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, &e);
+	metrics_count(&job->worker->board->metrics, tus_response(call));
 	log_request(job, req, tus_response(call), &e);
 	if (has_body && !is_last) {
 		(void)FCGX_FFlush(job->fcgi.out);
@@ -167,6 +168,19 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 		(void)shutdown(job->fcgi.ipcFd, SHUT_WR);
 		drain(job);
 	}
+}
+
+static bool
+wants_metrics(const struct settings *s, const struct tus_request *req)
+{
+	size_t len;
+
+	if (s->metrics_path == NULL || req->uri == NULL)
+		return false;
+	len = strlen(s->metrics_path);
+	return strncmp(req->uri, s->metrics_path, len) == 0 &&
+	    (req->uri[len] == '\0' || req->uri[len] == '?') &&
+	    strcmp(req->method, "GET") == 0;
 }
 
 /* The call, to be closed when the connection is given back; NULL if none. */
@@ -184,6 +198,13 @@ handle(struct job *job)
 		log_warn("request refused: %s", why);
 		reply_text(&job->fcgi, 400, "text/plain; charset=utf-8",
 		    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n");
+		return NULL;
+	}
+	if (wants_metrics(job->settings, req)) {
+		reply_text(&job->fcgi, 200,
+		    "text/plain; version=0.0.4; charset=utf-8",
+		    metrics_text(job->worker->board,
+			job->settings->metrics_prefix, job->arena));
 		return NULL;
 	}
 	call = tus_call_new(&job->settings->server, req, job->arena);

@@ -1,0 +1,199 @@
+/*
+ * metrics.c - what Prometheus may know.
+ *
+ * The names are those of tusd where it has them, so that its dashboards work.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fcgi/board.h"
+#include "fcgi/metrics.h"
+
+enum entry_state {
+	ENTRY_FREE,
+	ENTRY_CLAIMED,
+	ENTRY_READY
+};
+
+static const char *const methods[METRICS_METHODS] = { "DELETE", "GET", "HEAD",
+	"OPTIONS", "PATCH", "POST", "other" };
+
+static const struct {
+	const char *name, *help;
+} counters[METRIC_MAX] = {
+	[METRIC_BYTES] = { "bytes_received",
+	    "Bytes of bodies that were received." },
+	[METRIC_CREATED] = { "uploads_created", "Uploads that were created." },
+	[METRIC_FINISHED] = { "uploads_finished",
+	    "Uploads that were finished." },
+	[METRIC_TERMINATED] = { "uploads_terminated",
+	    "Uploads that were terminated." },
+	[METRIC_LOCK_WAITS] = { "lock_waits_total",
+	    "Requests that waited for a lock." },
+	[METRIC_LOCK_TAKEOVERS] = { "lock_takeovers_total",
+	    "Uploads that gave way to another request." },
+};
+
+static const struct {
+	const char *name;
+	enum worker_state state;
+} states[] = {
+	{ "idle", WORKER_IDLE },
+	{ "busy", WORKER_BUSY },
+	{ "receiving", WORKER_RECEIVING },
+};
+
+static size_t
+method_index(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < METRICS_METHODS - 1; i++)
+		if (name != NULL && strcmp(methods[i], name) == 0)
+			break;
+	return i;
+}
+
+static void
+add(_Atomic uint64_t *counter, uint64_t n)
+{
+	(void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* Find the entry of this error or make one. */
+static void
+count_error(struct metrics *m, int status, const char *code)
+{
+	size_t i;
+
+	for (i = 0; i < METRICS_ERRORS; i++) {
+		int state = ENTRY_FREE;
+
+		if (atomic_compare_exchange_strong(
+			&m->errors[i].state, &state, ENTRY_CLAIMED)) {
+			m->errors[i].status = status;
+			(void)strncpy(
+			    m->errors[i].code, code, METRICS_CODE - 1);
+			atomic_store(&m->errors[i].state, ENTRY_READY);
+			state = ENTRY_READY;
+		}
+		if (state == ENTRY_READY && m->errors[i].status == status &&
+		    strncmp(m->errors[i].code, code, METRICS_CODE - 1) == 0) {
+			add(&m->errors[i].n, 1);
+			return;
+		}
+	}
+}
+
+void
+metrics_count(struct metrics *m, const struct tus_response *res)
+{
+	const struct tus_outcome *o = &res->outcome;
+
+	add(&m->requests[method_index(o->method)], 1);
+	if (o->received > 0)
+		add(&m->counters[METRIC_BYTES], (uint64_t)o->received);
+	add(&m->counters[METRIC_CREATED], o->created);
+	add(&m->counters[METRIC_FINISHED], o->finished);
+	add(&m->counters[METRIC_TERMINATED], o->terminated);
+	add(&m->counters[METRIC_LOCK_WAITS], o->waited);
+	add(&m->counters[METRIC_LOCK_TAKEOVERS], o->interrupted);
+	if (o->code != NULL)
+		count_error(m, res->status, o->code);
+}
+
+/* The text so far.  A line that does not fit is left out. */
+struct page {
+	const char *prefix;
+	char text[16384];
+	size_t len;
+};
+
+static void PRINTF_LIKE(2, 3) put(struct page *p, const char *fmt, ...)
+{
+	size_t room = sizeof(p->text) - p->len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(p->text + p->len, room, fmt, ap);
+	va_end(ap);
+	if (n > 0 && (size_t)n < room)
+		p->len += (size_t)n;
+}
+
+static void
+put_head(struct page *p, const char *name, const char *type, const char *help)
+{
+	put(p, "# HELP %s_%s %s\n# TYPE %s_%s %s\n", p->prefix, name, help,
+	    p->prefix, name, type);
+}
+
+static uint64_t
+get(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void
+put_requests(struct page *p, const struct metrics *m)
+{
+	size_t i;
+
+	put_head(p, "requests_total", "counter", "Requests by method.");
+	for (i = 0; i < METRICS_METHODS; i++)
+		put(p, "%s_requests_total{method=\"%s\"} %" PRIu64 "\n",
+		    p->prefix, methods[i], get(&m->requests[i]));
+	put_head(p, "errors_total", "counter", "Refusals by status and code.");
+	for (i = 0; i < METRICS_ERRORS; i++)
+		if (atomic_load(&m->errors[i].state) == ENTRY_READY)
+			put(p,
+			    "%s_errors_total{status=\"%d\",code=\"%s\"} "
+			    "%" PRIu64 "\n",
+			    p->prefix, m->errors[i].status, m->errors[i].code,
+			    get(&m->errors[i].n));
+}
+
+static void
+put_counters(struct page *p, const struct metrics *m)
+{
+	size_t i;
+
+	for (i = 0; i < METRIC_MAX; i++) {
+		put_head(p, counters[i].name, "counter", counters[i].help);
+		put(p, "%s_%s %" PRIu64 "\n", p->prefix, counters[i].name,
+		    get(&m->counters[i]));
+	}
+}
+
+static void
+put_workers(struct page *p, const struct board *b)
+{
+	int count[WORKER_STATE_MAX];
+	size_t i;
+
+	board_count(b, count);
+	put_head(p, "connections_open", "gauge", "Requests under way.");
+	put(p, "%s_connections_open %d\n", p->prefix,
+	    count[WORKER_BUSY] + count[WORKER_RECEIVING]);
+	put_head(p, "workers", "gauge", "Workers by what they do.");
+	for (i = 0; i < NITEMS(states); i++)
+		put(p, "%s_workers{state=\"%s\"} %d\n", p->prefix,
+		    states[i].name, count[states[i].state]);
+}
+
+const char *
+metrics_text(const struct board *b, const char *prefix, struct arena *a)
+{
+	struct page *p = arena_alloc(a, sizeof(*p));
+
+	p->prefix = prefix;
+	put_requests(p, &b->metrics);
+	put_counters(p, &b->metrics);
+	put_workers(p, b);
+	return p->text;
+}

@@ -1,0 +1,55 @@
+/*
+ * metrics.h - what Prometheus may know.
+ *
+ * The counters are shared by all processes of a pool and never go back, not
+ * even when a worker dies or is replaced.
+ */
+#ifndef FCGI_METRICS_H
+#define FCGI_METRICS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "tus/tus.h"
+
+/* How many different errors are told apart; the rest is not counted. */
+#define METRICS_ERRORS 64
+#define METRICS_CODE   40
+
+enum metrics_counter {
+	METRIC_BYTES,
+	METRIC_CREATED,
+	METRIC_FINISHED,
+	METRIC_TERMINATED,
+	METRIC_LOCK_WAITS,
+	METRIC_LOCK_TAKEOVERS,
+	METRIC_MAX
+};
+
+/* Order of metrics.c's table of methods; the last is any other. */
+#define METRICS_METHODS 7
+
+/* All zero at first. */
+struct metrics {
+	_Atomic uint64_t requests[METRICS_METHODS];
+	_Atomic uint64_t counters[METRIC_MAX];
+
+	/* An entry belongs to one kind of error once it is ready. */
+	struct {
+		_Atomic int state;
+		int status;
+		char code[METRICS_CODE];
+		_Atomic uint64_t n;
+	} errors[METRICS_ERRORS];
+};
+
+/* A request is over. */
+void metrics_count(struct metrics *, const struct tus_response *);
+
+struct board;
+
+/* All of it as Prometheus text; names begin with the prefix. */
+const char *metrics_text(
+    const struct board *, const char *prefix, struct arena *);
+
+#endif
