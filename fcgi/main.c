@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +264,20 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	return end == WORKER_LEFT ? EXIT_STOPPED : EXIT_BROKEN;
 }
 
+/* A signal that comes before we know what to do with it waits until then. */
+static void
+hold_signals(void)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+	sigset_t set;
+	size_t i;
+
+	(void)sigemptyset(&set);
+	for (i = 0; i < NITEMS(signals); i++)
+		(void)sigaddset(&set, signals[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 /* The socket first: its directory may be one that only root may write to. */
 static int
 run(struct settings *s, const struct options *o)
@@ -271,6 +286,7 @@ run(struct settings *s, const struct options *o)
 	struct err e;
 	int status;
 
+	hold_signals();
 	if (listen_open(o->address, s->conf, &l, &e) != ERR_OK)
 		return complain(&e);
 	if (become_pool_user(s->conf, &e) != ERR_OK ||
