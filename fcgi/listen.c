@@ -313,6 +313,10 @@ listen_open(const char *address, const struct conf *conf, struct listener *l,
 		    "nothing to listen on: give -s ADDRESS, set pool.listen "
 		    "in the configuration, or pass a listening socket "
 		    "(systemd, spawn-fcgi, mod_fcgid)");
+	/* Several wait for it, and one may be too late. */
+	if (rc == ERR_OK &&
+	    fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) == -1)
+		rc = err_sys(e, "make the socket non-blocking");
 	if (rc != ERR_OK)
 		listen_close(l);
 	return rc;

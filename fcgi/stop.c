@@ -3,6 +3,11 @@
  */
 #include "config.h"
 
+#ifdef HAVE_EPOLL_PWAIT
+#include <sys/epoll.h>
+#endif
+
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -13,13 +18,10 @@
 
 static volatile sig_atomic_t is_wanted, is_due, reload_is_wanted;
 static bool is_alone;
-static sigset_t held, outside;
 
-/*
- * libfcgi looks at nothing between our looking at the flags and its accept():
- * a signal that comes just there would be slept over.  So whoever is to leave
- * gets another one every second until he has.
- */
+/* The mask while a request is handled is held, and while we sleep, asleep. */
+static sigset_t held, asleep;
+
 static void
 on_signal(int sig)
 {
@@ -29,8 +31,6 @@ on_signal(int sig)
 		reload_is_wanted = 1;
 	if (sig == SIGUSR1)
 		is_due = 1;
-	if (is_wanted || is_due || reload_is_wanted)
-		(void)alarm(1);
 }
 
 static void catch (int sig, void (*handler)(int))
@@ -39,7 +39,6 @@ static void catch (int sig, void (*handler)(int))
 
 	memset(&sa, 0, sizeof(sa));
 	sa.sa_handler = handler;
-	/* Without SA_RESTART: accept() shall come back. */
 	(void)sigemptyset(&sa.sa_mask);
 	(void)sigaction(sig, &sa, NULL);
 }
@@ -47,8 +46,7 @@ static void catch (int sig, void (*handler)(int))
 void
 stop_install(bool alone)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP,
-		SIGALRM };
+	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP };
 	size_t i;
 
 	is_alone = alone;
@@ -56,10 +54,10 @@ stop_install(bool alone)
 	for (i = 0; i < NITEMS(signals); i++)
 		(void)sigaddset(&held, signals[i]);
 	(void)sigprocmask(SIG_BLOCK, &held, NULL);
-	(void)sigprocmask(SIG_BLOCK, NULL, &outside);
+	(void)sigprocmask(SIG_BLOCK, NULL, &asleep);
 	for (i = 0; i < NITEMS(signals); i++) {
 		catch (signals[i], on_signal);
-		(void)sigdelset(&outside, signals[i]);
+		(void)sigdelset(&asleep, signals[i]);
 	}
 	/* These are meant for the master: it tells us what to do. */
 	if (!alone) {
@@ -72,16 +70,39 @@ stop_install(bool alone)
 	catch (SIGXFSZ, SIG_IGN);
 }
 
-void
-stop_let_in(void)
+#if defined(HAVE_EPOLL_PWAIT) && defined(EPOLLEXCLUSIVE)
+static bool
+wait_for(int fd)
 {
-	(void)sigprocmask(SIG_SETMASK, &outside, NULL);
-}
+	static int epoll_fd = -1;
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
 
-void
-stop_hold(void)
+	if (epoll_fd == -1) {
+		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+		(void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+	}
+	return epoll_pwait(epoll_fd, &ev, 1, -1, &asleep) > 0;
+}
+#else
+static bool
+wait_for(int fd)
 {
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	return ppoll(&pfd, 1, NULL, &asleep) > 0;
+}
+#endif
+
+bool
+stop_or_wait_for(int listen_fd)
+{
+	/* Where there is always somebody who wants to connect, sleeping alone
+	 * would never let a signal in. */
+	(void)sigprocmask(SIG_SETMASK, &asleep, NULL);
 	(void)sigprocmask(SIG_BLOCK, &held, NULL);
+	if (is_wanted || is_due || reload_is_wanted)
+		return false;
+	return wait_for(listen_fd);
 }
 
 static bool
@@ -102,7 +123,7 @@ stop_is_wanted(void)
 bool
 stop_is_due(void)
 {
-	return is_wanted || is_due;
+	return is_due || is_pending(SIGUSR1) || stop_is_wanted();
 }
 
 bool

@@ -18,9 +18,11 @@
  */
 void stop_install(bool alone);
 
-/* Around accept(): let signals in, and hold them again. */
-void stop_let_in(void);
-void stop_hold(void);
+/*
+ * Sleep until somebody wants to connect to a listening socket, and of all who
+ * sleep there wake one rather than all.  False: a signal came instead.
+ */
+bool stop_or_wait_for(int listen_fd);
 
 /* Now: end even the request that is being handled. */
 bool stop_is_wanted(void);

@@ -49,7 +49,7 @@ wait_on_params(void *arg, int64_t silence)
 {
 	const struct job *job = arg;
 
-	if (stop_is_due() || stop_is_wanted())
+	if (stop_is_due())
 		return silence < STOPPING && !job->is_kept;
 	return silence <
 	    (job->is_kept ? KEPT_OPEN : job->settings->read_timeout);
@@ -227,12 +227,14 @@ serve_one(struct job *job)
 	int rc;
 
 	board_set(w->board, w->slot, WORKER_IDLE);
+	if (!job->is_kept && !stop_or_wait_for(w->listen_fd))
+		return true;
 	os_read_watch(&watch);
-	stop_let_in();
-	rc = stop_is_due() ? -EINTR : FCGX_Accept_r(&job->fcgi);
-	stop_hold();
+	rc = FCGX_Accept_r(&job->fcgi);
 	os_read_watch(NULL);
-	if (rc < 0 && (rc == -EINTR || stop_is_due()))
+	job->is_kept = false;
+	/* Somebody else was faster. */
+	if (rc == -EAGAIN || rc == -EINTR)
 		return true;
 	if (rc < 0) {
 		log_error("accept: %s", rc > -4096 ? strerror(-rc) : "failed");
@@ -267,8 +269,7 @@ worker_run(const struct worker *w)
 	struct job job = { .worker = w, .settings = s, .arena = arena_new() };
 	enum worker_end end = WORKER_LEFT;
 
-	if (FCGX_InitRequest(
-		&job.fcgi, w->listen_fd, FCGI_FAIL_ACCEPT_ON_INTR) != 0)
+	if (FCGX_InitRequest(&job.fcgi, w->listen_fd, 0) != 0)
 		return WORKER_FAILED;
 	while (end == WORKER_LEFT && !stop_is_due()) {
 		if (stop_reload_is_wanted())

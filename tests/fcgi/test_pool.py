@@ -39,7 +39,7 @@ def test_the_pool_grows_with_the_uploads_and_shrinks_again(app):
     paths, streams = start_uploads(one, 20)
     for path in paths:
         one.wait_for_bytes(path, 10)
-    assert 22 <= len(one.workers()) <= 40
+    rig.wait_for(lambda: 22 <= len(one.workers()) <= 40, "two more")
     close_all(streams)
     rig.wait_for(lambda: len(one.workers()) == 2, "the others to go")
     assert "killed" not in one.log()
@@ -105,11 +105,12 @@ def test_places_of_killed_workers_are_free_again(app):
         paths, streams = start_uploads(one, 2)
         for path in paths:
             one.wait_for_bytes(path, 10)
-        for pid in one.workers():
+        killed = set(one.workers())
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
         close_all(streams)
-        rig.wait_for(lambda: one.client.request("OPTIONS",
-                                                "/files").status == 200,
+        rig.wait_for(lambda: not killed & set(one.workers()) and
+                     one.client.request("OPTIONS", "/files").status == 200,
                      "another worker")
 
 
