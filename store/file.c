@@ -123,6 +123,7 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	struct file_store *fs = new_store(conf);
 	enum err_code rc = open_directory(fs, conf, e);
 
+	info_set_up();
 	if (rc == ERR_OK && !clock_boot_id(fs->boot))
 		rc = err_set(e, ERR_SYSTEM, "the kernel has no boot id");
 	if (rc != ERR_OK) {

@@ -123,7 +123,9 @@ judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
 		*what = "creation that died";
 	} else if (kind == KIND_DATA) {
 		rc = exists(fs, id, FILE_INFO, &there, e);
-		*what = there ? NULL : "bytes without a record";
+		*what = there && !is_blank_record(fs, id, a) ?
+		    NULL :
+		    "bytes without a record";
 	} else {
 		rc = exists(fs, id, FILE_DATA, &there, e);
 		*what = !there		       ? "record without bytes" :

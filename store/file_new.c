@@ -24,12 +24,9 @@
 static enum err_code
 lock_data(struct file_upload *u, struct err *e)
 {
-	int rc;
-
-	do
-		rc = flock(u->data_fd, LOCK_EX | LOCK_NB);
-	while (rc == -1 && errno == EINTR);
-	return rc == 0 ? ERR_OK : err_sys(e, "lock %s", u->base.info.id);
+	if (flock(u->data_fd, LOCK_EX | LOCK_NB) == -1)
+		return err_sys(e, "lock %s", u->base.info.id);
+	return ERR_OK;
 }
 
 static enum err_code

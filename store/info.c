@@ -35,6 +35,12 @@ enum {
 	",\"Hold\":%20" PRId64 ",\"Expires\":%20" PRId64 ",\"Boot\":\"%s\","
 
 void
+info_set_up(void)
+{
+	json_object_seed(0);
+}
+
+void
 info_write_head(char *buf, const struct info_head *h)
 {
 	char line[INFO_HEAD + 1];

@@ -54,6 +54,10 @@ struct info_record {
 	struct file_info info;
 };
 
+/* What would otherwise happen at the first record: the JSON library seeds its
+ * hash tables, for which it opens /dev/urandom. */
+void info_set_up(void);
+
 /* Exactly INFO_HEAD bytes, no NUL. */
 void info_write_head(char *buf, const struct info_head *);
 

@@ -588,6 +588,18 @@ prepare(const char *dir)
 	say("ACK create %s 3000 1", id);
 }
 
+/* How many descriptors are open beside the standard ones. */
+static int
+count_open(void)
+{
+	int fd, n = 0;
+
+	for (fd = 3; fd < 64; fd++)
+		if (fcntl(fd, F_GETFD) != -1)
+			n++;
+	return n;
+}
+
 static bool
 open_store(const char *dir, const char *mode)
 {
@@ -614,6 +626,8 @@ open_store(const char *dir, const char *mode)
 int
 main(int argc, char **argv)
 {
+	int opened;
+
 	if (argc != 4) {
 		fprintf(stderr,
 		    "usage: store-drive prepare|run|recover|"
@@ -624,6 +638,7 @@ main(int argc, char **argv)
 	arena = arena_new();
 	if (!open_store(argv[2], argv[3]))
 		return 3;
+	opened = count_open();
 	say("BEGIN");
 	if (strcmp(argv[1], "prepare") == 0)
 		prepare(argv[2]);
@@ -635,6 +650,7 @@ main(int argc, char **argv)
 		resume();
 	else if (strcmp(argv[1], "settle") == 0)
 		settle();
+	say("OPEN %d", count_open() - opened);
 	say("END");
 	ds->core->shutdown(ds);
 	return failures > 0;

@@ -963,6 +963,7 @@ leftovers_are_told_from_uploads_and_strangers(void **state)
 		{ "00000000000000000000000000000003.info", true },
 		{ "00000000000000000000000000000004.info.new", true },
 		{ "00000000000000000000000000000005.info", true },
+		{ "00000000000000000000000000000005", true },
 		{ "00000000000000000000000000000006.stop", true },
 		{ "README", false },
 		{ "notes.txt", false },
