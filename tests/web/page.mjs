@@ -187,7 +187,7 @@ const scenes = {
 
 	async keyboard() {
 		const page = await open();
-		await throttle(page, 1e6);
+		await throttle(page, 3e5);
 		await choose(page, ...job.files);
 		await waitState(page, 0, "sending");
 		const seen = [];

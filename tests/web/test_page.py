@@ -131,10 +131,11 @@ def test_a_refusal_is_explained(server, page, tmp_path, small):
     assert "not allow" in seen["text"] or "log in" in seen["text"]
 
 
-def test_by_keyboard(server, page, tmp_path, big, small):
-    seen = play("keyboard", server(page=page), tmp_path, big, small)["seen"]
+def test_by_keyboard(server, page, tmp_path, big):
+    other = clients.make_file(tmp_path / "other.flac", 12 * MB)
+    seen = play("keyboard", server(page=page), tmp_path, big, other)["seen"]
     for label in (f"Pause {big.name}", f"Cancel {big.name}",
-                  f"Pause {small.name}"):
+                  f"Pause {other.name}"):
         assert label in seen
 
 
