@@ -45,33 +45,35 @@ put_number(FCGX_Stream *out, const char *key, int64_t n)
 	put_header(out, key, text);
 }
 
-/* What follows the store's path in the path of a file. */
+/* What follows the store's directory in the path of a file; else NULL. */
 static const char *
 below_store(const struct settings *s, const char *path)
 {
-	const char *store = conf_str(s->conf, "store.path");
-	size_t len = strlen(store);
+	size_t len = strlen(s->store_dir);
 
-	if (strncmp(path, store, len) == 0)
-		path += len;
-	while (*path == '/')
-		path++;
-	return path;
+	if (len == 0 || strncmp(path, s->store_dir, len) != 0 ||
+	    path[len] != '/')
+		return NULL;
+	return path + len + 1;
 }
 
-/* Let the web server send the file; false if that is not to be. */
+/* Let the web server send the file; false if it has no way to it. */
 static bool
 offload(FCGX_Stream *out, const struct settings *s, const char *path,
     struct arena *a)
 {
+	const char *rest;
+
 	if (path == NULL || s->sendfile == SENDFILE_NONE)
 		return false;
-	if (s->sendfile == SENDFILE_X_SENDFILE)
+	if (s->sendfile == SENDFILE_X_SENDFILE) {
 		put_header(out, "X-Sendfile", path);
-	else
-		put_header(out, "X-Accel-Redirect",
-		    arena_printf(
-			a, "%s/%s", s->sendfile_root, below_store(s, path)));
+		return true;
+	}
+	if ((rest = below_store(s, path)) == NULL)
+		return false;
+	put_header(out, "X-Accel-Redirect",
+	    arena_printf(a, "%s/%s", s->sendfile_root, rest));
 	return true;
 }
 

@@ -4,7 +4,7 @@
 #include "config.h"
 
 #include <inttypes.h>
-#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -234,6 +234,17 @@ settings_free(struct settings *s)
 	memset(s, 0, sizeof(*s));
 }
 
+/* Behind symbolic links, as the store itself names its files. */
+static const char *
+real_path(struct arena *a, const char *path)
+{
+	char *real = realpath(path, NULL);
+	const char *copy = arena_strdup(a, real != NULL ? real : "");
+
+	free(real);
+	return copy;
+}
+
 enum err_code
 settings_open_store(struct settings *s, struct err *e)
 {
@@ -246,6 +257,9 @@ settings_open_store(struct settings *s, struct err *e)
 		rc = hook_open(s->conf, &s->server.hooks, e);
 	if (rc != ERR_OK)
 		settings_close_store(s);
+	else
+		s->store_dir =
+		    real_path(s->arena, conf_str(s->conf, "store.path"));
 	return rc;
 }
 

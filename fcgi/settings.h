@@ -40,6 +40,9 @@ struct settings {
 	enum sendfile_how sendfile;
 	const char *sendfile_root;
 
+	/* Where the store really is, once it is open; "" if nowhere. */
+	const char *store_dir;
+
 	/* Where the metrics are to be had; NULL if they are not. */
 	const char *metrics_path, *metrics_prefix;
 

@@ -269,6 +269,21 @@ def test_draining_is_bounded(app):
     assert one.client.offset(path) == 0
 
 
+def test_a_client_who_does_not_read_gives_the_process_back(app):
+    """GET-10"""
+    one = app(args=ALONE, config={"timeouts": {"read": "1s"}})
+    size = 20000000
+    path = one.client.create(size)
+    assert one.client.patch(path, 0, b"x" * size).status == 204
+    with one.client.open("GET", path, length=0) as stream:
+        stream.send_raw(record(fastcgi.STDIN))
+        began = time.monotonic()
+        assert one.client.offset(path) == size
+        assert 0.5 < time.monotonic() - began < 5
+        assert not stream.read().ended
+    assert one.client.request("GET", path).body == b"x" * size
+
+
 def test_a_connection_may_be_kept(one):
     """FCGI-04"""
     version = subprocess.run([rig.program(), "-V"], capture_output=True)

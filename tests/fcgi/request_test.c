@@ -1,0 +1,249 @@
+/*
+ * request_test.c - FastCGI parameters as the front ends send them.
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fcgi/request.h"
+
+#define PARAMS_MAX 8
+
+/* Any that is not NULL makes request_read() describe a request for hooks. */
+static struct tus_hooks somebody;
+
+struct place {
+	/* What the configuration says. */
+	const char *base_path;
+	const char *params[PARAMS_MAX];
+	/* What is expected. */
+	const char *base, *path;
+};
+
+static const struct place places[] = {
+	/* nginx, lighttpd, mod_fcgid below a ScriptAlias */
+	{ "", { "REQUEST_URI=/files/abc?x=/y", "PATH_INFO=/abc" }, "/files",
+	    "/abc" },
+	{ "", { "REQUEST_URI=/files", "PATH_INFO=" }, "/files", "" },
+	{ "", { "REQUEST_URI=/files/", "PATH_INFO=/" }, "/files", "/" },
+	/* .htaccess: the path of the script is not that of the request */
+	{ "",
+	    { "REQUEST_URI=/up/files/abc", "SCRIPT_NAME=/up/tus.fcgi",
+		"PATH_INFO=/abc" },
+	    "/up/files", "/abc" },
+	/* PATH_INFO is decoded, REQUEST_URI is not */
+	{ "", { "REQUEST_URI=/a%2Fb/files/%61bc", "PATH_INFO=/abc" },
+	    "/a%2Fb/files", "/%61bc" },
+	{ "", { "REQUEST_URI=/files/a%2fb", "PATH_INFO=/a/b" }, "/files",
+	    "/a%2fb" },
+	{ "", { "REQUEST_URI=/files/100%25", "PATH_INFO=/100%" }, "/files",
+	    "/100%25" },
+	/* mod_proxy_fcgi says nothing: then it must be configured */
+	{ "/files", { "REQUEST_URI=/files/abc", "SCRIPT_NAME=/files/abc" },
+	    "/files", "/abc" },
+	{ "/files/", { "REQUEST_URI=/files" }, "/files", "" },
+	{ "/files", { "REQUEST_URI=/filesystem" }, "/files", NULL },
+	{ "/files", { "REQUEST_URI=/other/files/abc" }, "/files", NULL },
+	{ "/files", { "REQUEST_URI=/files//abc" }, "/files", "//abc" },
+	/* the endpoint is the root */
+	{ "", { "REQUEST_URI=/abc", "PATH_INFO=/abc" }, "", "/abc" },
+	{ "/", { "REQUEST_URI=/abc" }, "", "/abc" },
+	/* absolute form */
+	{ "/files", { "REQUEST_URI=http://a.test/files/abc?x" }, "/files",
+	    "/abc" },
+	{ "/files", { "REQUEST_URI=/files/abc?u=http://a.test/" }, "/files",
+	    "/abc" },
+	/* the web server knows better than the configuration */
+	{ "/files", { "REQUEST_URI=/mine/abc", "TUS_BASE_PATH=/mine/" },
+	    "/mine", "/abc" },
+	{ "/files", { "REQUEST_URI=/files/abc", "TUS_BASE_PATH=" }, "/files",
+	    "/abc" },
+	/* no REQUEST_URI */
+	{ "/files", { "SCRIPT_NAME=/files", "PATH_INFO=/abc" }, "/files",
+	    "/abc" },
+	{ "/files", { "SCRIPT_NAME=/files/abc" }, "/files", "/abc" },
+};
+
+static bool
+read_params(const char *const *params, const struct settings *s,
+    struct arena *a, struct tus_request *req)
+{
+	char *list[PARAMS_MAX + 2] = { arena_strdup(a, "REQUEST_METHOD=GET") };
+	const char *why;
+	size_t i;
+
+	for (i = 0; i < PARAMS_MAX && params[i] != NULL; i++)
+		list[i + 1] = arena_strdup(a, params[i]);
+	return request_read(list, s, a, req, &why);
+}
+
+static void
+assert_text(const char *got, const char *wanted)
+{
+	if (wanted == NULL)
+		assert_null(got);
+	else
+		assert_string_equal(got, wanted);
+}
+
+static void
+the_endpoint_and_what_follows_it(void **state)
+{
+	struct arena *a = arena_new();
+	struct tus_request req;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(places); i++) {
+		struct settings s = { .base_path = places[i].base_path,
+			.owner_param = "" };
+
+		assert_true(read_params(places[i].params, &s, a, &req));
+		assert_text(req.base, places[i].base);
+		assert_text(req.path, places[i].path);
+	}
+	arena_free(a);
+}
+
+static void
+the_scheme_and_the_limit(void **state)
+{
+	static const struct {
+		const char *params[PARAMS_MAX];
+		const char *scheme;
+		int64_t max_size;
+	} rows[] = {
+		{ { "REQUEST_URI=/" }, NULL, -1 },
+		{ { "REQUEST_URI=/", "HTTPS=on" }, "https", -1 },
+		{ { "REQUEST_URI=/", "HTTPS=1", "REQUEST_SCHEME=http" },
+		    "https", -1 },
+		{ { "REQUEST_URI=/", "HTTPS=off", "REQUEST_SCHEME=http" },
+		    "http", -1 },
+		{ { "REQUEST_URI=/", "HTTPS=", "REQUEST_SCHEME=https" },
+		    "https", -1 },
+		{ { "REQUEST_URI=/", "TUS_MAX_SIZE=10" }, NULL, 10 },
+		{ { "REQUEST_URI=/", "TUS_MAX_SIZE=0" }, NULL, 0 },
+		{ { "REQUEST_URI=/", "TUS_MAX_SIZE=" }, NULL, -1 },
+		{ { "REQUEST_URI=/", "TUS_MAX_SIZE=-5" }, NULL, -1 },
+		{ { "REQUEST_URI=/", "TUS_MAX_SIZE=10M" }, NULL, -1 },
+		{ { "REQUEST_URI=/", "TUS_MAX_SIZE=99999999999999999999" },
+		    NULL, -1 },
+		/* A client cannot. */
+		{ { "REQUEST_URI=/", "HTTP_TUS_MAX_SIZE=10", "HTTP_HTTPS=on" },
+		    NULL, -1 },
+	};
+	struct settings s = { .base_path = "", .owner_param = "" };
+	struct arena *a = arena_new();
+	struct tus_request req;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		assert_true(read_params(rows[i].params, &s, a, &req));
+		assert_text(req.scheme, rows[i].scheme);
+		assert_int_equal(req.max_size, rows[i].max_size);
+	}
+	arena_free(a);
+}
+
+static void
+the_owner(void **state)
+{
+	static const struct {
+		const char *owner_param;
+		const char *params[PARAMS_MAX];
+		const char *owner;
+	} rows[] = {
+		{ "", { "REQUEST_URI=/", "REMOTE_USER=ann" }, NULL },
+		{ "REMOTE_USER", { "REQUEST_URI=/", "REMOTE_USER=ann" },
+		    "ann" },
+		{ "REMOTE_USER", { "REQUEST_URI=/", "REMOTE_USER=" }, NULL },
+		{ "REMOTE_USER", { "REQUEST_URI=/", "REMOTE_USERS=ann" },
+		    NULL },
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REMOTE_USER=ann", "TUS_OWNER=bob" },
+		    "bob" },
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REMOTE_USER=ann", "TUS_OWNER=" },
+		    "ann" },
+		{ "", { "REQUEST_URI=/", "HTTP_TUS_OWNER=eve" }, NULL },
+	};
+	struct arena *a = arena_new();
+	struct tus_request req;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		struct settings s = { .base_path = "",
+			.owner_param = rows[i].owner_param };
+
+		assert_true(read_params(rows[i].params, &s, a, &req));
+		assert_text(req.owner, rows[i].owner);
+	}
+	arena_free(a);
+}
+
+static void
+each_header_goes_where_it_belongs(void **state)
+{
+	static const char *const params[] = { "REQUEST_URI=/files",
+		"HTTP_UPLOAD_OFFSET=5", "HTTP_UPLOAD_OFFSET=6",
+		"HTTP_X_HTTP_METHOD_OVERRIDE=PATCH", "CONTENT_LENGTH=7", NULL };
+	struct settings s = { .base_path = "/files", .owner_param = "" };
+	struct arena *a = arena_new();
+	struct tus_request req;
+
+	(void)state;
+	assert_true(read_params(params, &s, a, &req));
+	assert_string_equal(req.method, "GET");
+	assert_string_equal(req.upload_offset, "5");
+	assert_string_equal(req.method_override, "PATCH");
+	assert_string_equal(req.content_length, "7");
+	assert_null(req.upload_length);
+	assert_null(req.headers);
+	arena_free(a);
+}
+
+static void
+hooks_see_the_headers_by_their_usual_names(void **state)
+{
+	static const char *const params[] = { "REQUEST_URI=/files?x",
+		"CONTENT_TYPE=a/b", "HTTP_CONTENT_TYPE=a/b",
+		"HTTP_X_REQUEST_ID=42", "HTTP_EMPTY=", "REMOTE_ADDR=::1",
+		"REMOTE_PORT=99", NULL };
+	struct settings s = { .base_path = "/files", .owner_param = "" };
+	struct arena *a = arena_new();
+	struct tus_request req;
+
+	(void)state;
+	s.server.hooks = &somebody;
+	assert_true(read_params(params, &s, a, &req));
+	assert_string_equal(req.uri, "/files?x");
+	assert_string_equal(req.remote, "[::1]:99");
+	assert_string_equal(req.request_id, "42");
+	assert_string_equal(req.headers->key, "Content-Type");
+	assert_string_equal(req.headers->value, "a/b");
+	assert_string_equal(req.headers->next->key, "X-Request-Id");
+	assert_null(req.headers->next->next);
+	arena_free(a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_endpoint_and_what_follows_it),
+		cmocka_unit_test(the_scheme_and_the_limit),
+		cmocka_unit_test(the_owner),
+		cmocka_unit_test(each_header_goes_where_it_belongs),
+		cmocka_unit_test(hooks_see_the_headers_by_their_usual_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
