@@ -49,7 +49,8 @@ struct ctl {
 /* argv[0] is "tusctl COMMAND", for getopt(). */
 typedef int ctl_run(struct ctl *, int argc, char **argv);
 
-ctl_run ctl_list, ctl_show, ctl_rm, ctl_sweep, ctl_check, ctl_settle, ctl_adopt;
+ctl_run ctl_list, ctl_show, ctl_rm, ctl_sweep, ctl_check, ctl_settle, ctl_adopt,
+    ctl_doctor;
 
 /* A line to stderr about something that went wrong; the program will exit
  * with CTL_FAILED.  ctl_note() is for what did not. */

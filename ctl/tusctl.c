@@ -41,6 +41,8 @@ static const struct command {
 	    "make the progress of every unfinished upload durable" },
 	{ "adopt", true, false, ctl_adopt, "",
 	    "take over a directory that tusd has written to" },
+	{ "doctor", false, false, ctl_doctor, "URL",
+	    "try what the web server does to uploads" },
 };
 
 static void

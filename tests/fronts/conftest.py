@@ -37,6 +37,7 @@ def pytest_collection_modifyitems(config, items):
     """What makes no sense is not asked; a skip is for what is missing."""
     here = os.path.dirname(__file__)
     out = [i for i in items if str(i.path).startswith(here) and
+           "front" in i.fixturenames and
            not concerns(i, i.callspec.params["front"])]
     config.hook.pytest_deselected(items=out)
     items[:] = [i for i in items if i not in out]

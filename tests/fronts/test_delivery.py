@@ -261,6 +261,13 @@ def test_downloads_are_handed_over_with_ranges(front, own, tmp_path):
     assert headers["Content-Range"] == f"bytes 1000000-1999999/{3 * MIB}"
 
 
+def test_a_download_says_how_long_it_is(front):
+    url = create(front, 1000)
+    assert clients.request("PATCH", url, PATCH, bytes(1000))[0] == 204
+    status, headers, _ = clients.request("GET", url)
+    assert (status, headers["Content-Length"]) == (200, "1000")
+
+
 # --- Who is who -------------------------------------------------------------
 
 def owner_config():

@@ -1,0 +1,110 @@
+/*
+ * advice.c - the web servers, and what each calls the same thing.
+ */
+#include "config.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "ctl/advice.h"
+
+static const struct {
+	/* In the Server header; the first that is there counts. */
+	const char *token;
+	enum front_end front_end;
+} tokens[] = {
+	{ "nginx", FRONT_NGINX },
+	{ "lighttpd", FRONT_LIGHTTPD },
+	{ "mod_fcgid", FRONT_APACHE_FCGID },
+	{ "Apache", FRONT_APACHE },
+};
+
+static const char *const names[FRONT_MAX] = {
+	[FRONT_UNKNOWN] = "the web server",
+	[FRONT_NGINX] = "nginx",
+	[FRONT_LIGHTTPD] = "lighttpd",
+	[FRONT_APACHE] = "Apache",
+	[FRONT_APACHE_FCGID] = "Apache with mod_fcgid",
+};
+
+#define FCGID_CANNOT                                                           \
+	"mod_fcgid cannot; use mod_proxy_fcgi (tusfcgi-proxy.conf), or have "  \
+	"clients send chunks"
+#define FCGID_SIZE                                                             \
+	"FcgidMaxRequestLen (server or virtual host) and LimitRequestBody 0; " \
+	"where that is not yours to set, a smaller chunkSize in the client"
+
+static const char *const advices[ADVICE_MAX][FRONT_MAX] = {
+	[ADVICE_STREAM] = { "turn off the buffering of requests",
+	    "fastcgi_request_buffering off;", "server.stream-request-body = 1",
+	    "mod_proxy_fcgi streams, unless proxy-sendcl is set; mod_fcgid "
+	    "cannot",
+	    FCGID_CANNOT },
+	[ADVICE_BODY_SIZE] = { "raise its limit for request bodies",
+	    "client_max_body_size 0;", "server.max-request-size = 0",
+	    "LimitRequestBody 0; with mod_fcgid FcgidMaxRequestLen too",
+	    FCGID_SIZE },
+	[ADVICE_UNKNOWN_LENGTH] = { "bodies without Content-Length are refused",
+	    "turn chunked_transfer_encoding on",
+	    "it cannot while it streams; server.stream-request-body = 0 can, "
+	    "but then nothing is kept of a broken connection",
+	    "no directive is known to forbid it", FCGID_SIZE },
+	[ADVICE_REQUEST_HEADER] = { "raise its limit for a request header",
+	    "large_client_header_buffers 4 32k; (in the default server)",
+	    "server.max-request-field-size = 32768",
+	    "LimitRequestFieldSize 16360 (in the first virtual host)",
+	    "LimitRequestFieldSize 32768 (in the first virtual host)" },
+	[ADVICE_REPLY_HEADER] = { "raise its limit for the header of an answer",
+	    "fastcgi_buffer_size 32k; fastcgi_buffers 8 32k;",
+	    "no directive is known; lower max_metadata in tusfcgi.conf",
+	    "no directive is known; lower max_metadata in tusfcgi.conf",
+	    "no directive is known; lower max_metadata in tusfcgi.conf" },
+	[ADVICE_OWN_ERRORS] = { "let it pass on the error answers of FastCGI "
+				"programs",
+	    "fastcgi_intercept_errors off;",
+	    "server.error-intercept = \"disable\"", "ProxyErrorOverride Off",
+	    "no ErrorDocument for this location" },
+	[ADVICE_SENDFILE] = { "download.sendfile = \"none\" in tusfcgi.conf",
+	    "download.sendfile = \"x-accel\" in tusfcgi.conf",
+	    "\"x-sendfile\" => \"enable\" and x-sendfile-docroot",
+	    "a2enmod xsendfile, XSendFile On, XSendFilePath; or "
+	    "download.sendfile = \"none\" in tusfcgi.conf",
+	    "a2enmod xsendfile, XSendFile On, XSendFilePath; or "
+	    "download.sendfile = \"none\" in tusfcgi.conf" },
+	[ADVICE_LENGTH] = { "Content-Length is taken away",
+	    "Content-Length is taken away", "Content-Length is taken away",
+	    "SetEnv ap_trust_cgilike_cl 1", "SetEnv ap_trust_cgilike_cl 1" },
+	[ADVICE_REACH] = { "is tusfcgi running, and may the web server open "
+			   "its socket?",
+	    "is tusfcgi running, and may nginx's user open the socket that "
+	    "fastcgi_pass names?",
+	    "is tusfcgi running, and may lighttpd's user open the socket that "
+	    "fastcgi.server names?",
+	    "is tusfcgi running, and may Apache's user open the socket that "
+	    "ProxyPass names?",
+	    "Apache's error log has what tusfcgi said when it was started" },
+};
+
+enum front_end
+front_end_of(const char *server)
+{
+	size_t i;
+
+	for (i = 0; server != NULL && i < sizeof(tokens) / sizeof(tokens[0]);
+	     i++)
+		if (strstr(server, tokens[i].token) != NULL)
+			return tokens[i].front_end;
+	return FRONT_UNKNOWN;
+}
+
+const char *
+front_end_name(enum front_end f)
+{
+	return names[f];
+}
+
+const char *
+advice_for(enum advice a, enum front_end f)
+{
+	return advices[a][f];
+}

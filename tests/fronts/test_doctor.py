@@ -1,0 +1,105 @@
+"""tusctl doctor: finds nothing to mend in a snippet but what the server
+cannot do, and names the directive where a server has its defaults."""
+
+import subprocess
+
+import pytest
+
+from lib import rig
+
+SPOOLED = "bodies are spooled"
+DEFAULTS = {
+    "nginx": ({
+        "fastcgi_request_buffering off;": "",
+        "client_max_body_size 0;": "",
+        "client_body_buffer_size 1m;": "",
+        "fastcgi_buffer_size 32k;": "",
+        "fastcgi_buffers 8 32k;": "",
+    }, ["fastcgi_request_buffering off", "client_max_body_size 0",
+        "fastcgi_buffer_size 32k"]),
+    "lighttpd": ({
+        "server.stream-request-body = 1": "",
+        "server.max-request-field-size = 32768": "",
+    }, ["server.stream-request-body = 1", "server.max-request-field-size"]),
+    "apache-proxy": ({
+        "LimitRequestFieldSize 16360": "LimitRequestFieldSize 32768",
+        "SetEnv ap_trust_cgilike_cl 1": "",
+    }, ["dropped silently", "LimitRequestFieldSize 16360",
+        "ap_trust_cgilike_cl"]),
+    "apache-fcgid": ({
+        "FcgidMaxRequestLen 1099511627776": "",
+    }, [SPOOLED, "mod_proxy_fcgi", "FcgidMaxRequestLen"]),
+}
+SHIPPED = {
+    "nginx": ([], ["large_client_header_buffers"]),
+    "lighttpd": ([], ["unknown length"]),
+    "lighttpd-spawn": ([], ["unknown length"]),
+    "apache-proxy": ([], []),
+    "apache-fcgid": ([SPOOLED], []),
+    "htaccess": ([SPOOLED, "131073 bytes"], ["LimitRequestFieldSize"]),
+}
+
+
+def doctor(one, url=None):
+    """(exit status, problems, notes, everything that was said)."""
+    run = subprocess.run(
+        [rig.program("tusctl"), "doctor", url or one.url], text=True,
+        capture_output=True, timeout=120, check=False)
+    assert not rig.SANITIZER.search(run.stderr), run.stderr
+    lines = run.stdout.splitlines()
+    return (run.returncode, [l for l in lines if l.startswith("PROBLEM")],
+            [l for l in lines if l.startswith("note")], run.stdout)
+
+
+def stored(one):
+    return [p.name for p in one.uploads.iterdir()
+            if not p.name.startswith(".")]
+
+
+def test_the_snippet_is_as_healthy_as_its_server_can_be(front):
+    before = stored(front)
+    status, problems, notes, text = doctor(front)
+    wanted, remarks = SHIPPED[front.name]
+    assert len(problems) == len(wanted), text
+    assert len(notes) == len(remarks), text
+    assert all(w in text for w in wanted + remarks), text
+    assert status == (1 if wanted else 0)
+    assert sorted(stored(front)) == sorted(before)
+
+
+@pytest.mark.but("lighttpd-spawn", "htaccess")
+def test_defaults_are_found_and_the_directive_is_named(front, own):
+    replace, wanted = DEFAULTS[front.name]
+    _, problems, notes, text = doctor(own(front.name, replace=replace))
+    assert problems or notes
+    assert all(w in text for w in wanted), text
+
+
+@pytest.mark.only_front("nginx")
+def test_what_is_no_upload_server_is_said_to_be_none(front):
+    status, problems, _, _ = doctor(front, front.origin + "/")
+    assert (status, len(problems)) == (1, 1)
+    assert "must be where uploads are created" in problems[0]
+
+
+@pytest.mark.only_front("nginx")
+def test_nobody_there(front):
+    status, problems, _, _ = doctor(
+        front, f"http://127.0.0.1:{rig.free_port()}/files/")
+    assert (status, len(problems)) == (1, 1)
+    assert "no answer" in problems[0]
+
+
+@pytest.mark.lacking("runs_app")
+def test_a_program_that_is_not_running(front, own):
+    one = own(front.name)
+    one.stop_app()
+    status, _, _, text = doctor(one)
+    assert status == 1
+    assert "is tusfcgi running" in text
+
+
+def test_wrong_usage():
+    run = subprocess.run([rig.program("tusctl"), "doctor"], text=True,
+                         capture_output=True, timeout=20, check=False)
+    assert run.returncode == 2
