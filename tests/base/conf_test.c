@@ -414,6 +414,15 @@ static const struct refusal refusals[] = {
 	    "t.conf:1: expiration.after must be 0 or at least 1s" },
 	{ "download: { sendfile = \"x-accel\"; };",
 	    "t.conf:1: download.sendfile = \"x-accel\" needs" },
+	/* Better refused than ignored. */
+	{ "sweep: { interval = \"1h\"; };",
+	    "t.conf:1: sweep.interval does nothing in this version" },
+	{ "quota: {\n uploads = 1; };",
+	    "t.conf:2: quota.uploads does nothing in this version" },
+	{ "quota: { bytes = \"1G\"; };",
+	    "t.conf:1: quota.bytes does nothing in this version" },
+	{ "finish: { move_to = \"/srv/in/{id}\"; };",
+	    "t.conf:1: finish.move_to does nothing in this version" },
 };
 
 static void
@@ -567,12 +576,12 @@ strings_lists_and_modes_come_as_written(void **state)
 	(void)state;
 	must_read("location = \"https://up.example.org/a\";\n"
 		  "cors: { origins = ( \"https://a.example\", \"null\" ); };\n"
-		  "hooks: { events = [ \"pre-finish\" ]; };\n"
+		  "hooks: { events = [ \"pre-finish\" ]; "
+		  "dir = \"/srv/in/\" \"hooks\"; };\n"
 		  "pool: { mode = \"666\"; };\n"
 		  "log: { target = \"./t.log\"; };\n"
 		  "download: { sendfile = \"x-accel\"; "
-		  "sendfile_root = \"/tus-store\"; };\n"
-		  "finish: { move_to = \"/srv/in/{id}-\" \"{filename}\"; };");
+		  "sendfile_root = \"/tus-store\"; };");
 	assert_string_equal(
 	    conf_str(conf, "location"), "https://up.example.org/a");
 	assert_string_equal(
@@ -582,8 +591,7 @@ strings_lists_and_modes_come_as_written(void **state)
 	assert_string_equal(conf_item(conf, "hooks.events", 0), "pre-finish");
 	assert_null(conf_item(conf, "hooks.events", 1));
 	assert_int_equal(conf_int(conf, "pool.mode"), 0666);
-	assert_string_equal(
-	    conf_str(conf, "finish.move_to"), "/srv/in/{id}-{filename}");
+	assert_string_equal(conf_str(conf, "hooks.dir"), "/srv/in/hooks");
 }
 
 /* A number that only looks like one must not grow a letter. */
@@ -596,8 +604,8 @@ strings_and_comments_are_left_alone(void **state)
 		  "/* 5000000000 \" \n @include \"nope\" */\n"
 		  "store: { path = \"/x/5000000000 # \\\" // /* \"; };\r\n"
 		  "hooks: { secret = \"a\n@include \\\"nope\\\"\"; };\n"
-		  "finish: { move_to = \"/\\\"5000000000\"; };");
-	assert_string_equal(conf_str(conf, "finish.move_to"), "/\"5000000000");
+		  "lock: { path = \"/\\\"5000000000\"; };");
+	assert_string_equal(conf_str(conf, "lock.path"), "/\"5000000000");
 	assert_string_equal(
 	    conf_str(conf, "store.path"), "/x/5000000000 # \" // /* ");
 	assert_string_equal(
