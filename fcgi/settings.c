@@ -122,6 +122,7 @@ set_server(struct settings *s)
 	srv->allow_checksum = conf_bool(c, "extensions.checksum");
 	srv->allow_terminate_finished =
 	    conf_bool(c, "extensions.termination_of_finished");
+	srv->concat_removes_parts = !conf_bool(c, "concatenation.keep_parts");
 	srv->cors.origins = list_of(s, "cors.origins");
 	srv->cors.credentials = conf_bool(c, "cors.credentials");
 	srv->cors.max_age = conf_int(c, "cors.max_age");

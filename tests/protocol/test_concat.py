@@ -49,6 +49,14 @@ def test_a_final_upload_is_its_parts(serve):
     assert tus.get(url).body == b"abcdefg"
 
 
+def test_parts_go_where_the_configuration_says_so(serve):
+    tus = serve({"concatenation": {"keep_parts": False}})
+    a, b = tus.partial(b"abc"), tus.partial(b"de")
+    url = concat(tus, a, b)["Location"]
+    assert tus.get(url).body == b"abcde"
+    assert [tus.head(part).status for part in (a, b)] == [404, 404]
+
+
 @ids("CONCAT-04", "CONCAT-05", "CONCAT-06")
 def test_order_and_repetition(tus):
     a, b = tus.partial(b"abc"), tus.partial(b"defg")
