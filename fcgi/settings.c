@@ -127,6 +127,7 @@ set_server(struct settings *s)
 	srv->cors.credentials = conf_bool(c, "cors.credentials");
 	srv->cors.max_age = conf_int(c, "cors.max_age");
 	srv->cors.extra_headers = list_of(s, "cors.extra_headers");
+	srv->has_owners = *conf_str(c, "owner.param") != '\0';
 	srv->owner_required = conf_bool(c, "owner.require");
 	srv->now = clock_now;
 	srv->now_ms = clock_ms;

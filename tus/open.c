@@ -22,9 +22,17 @@ is_visible(const struct tus_call *c)
 {
 	const char *mine = c->req->owner, *theirs = c->up->info.owner;
 
-	if (mine == NULL && !c->srv->owner_required)
-		return true;
-	return mine != NULL && theirs != NULL && strcmp(mine, theirs) == 0;
+	if (theirs == NULL)
+		return !c->srv->owner_required;
+	return mine != NULL && strcmp(mine, theirs) == 0;
+}
+
+/* A record that cannot be read does not say whose it is. */
+static bool
+may_have_owner(const struct tus_call *c)
+{
+	return c->srv->has_owners || c->srv->owner_required ||
+	    c->req->owner != NULL;
 }
 
 bool
@@ -42,8 +50,7 @@ tus_look(struct tus_call *c)
 		return false;
 	}
 	/* What is damaged can still be removed, by whom it may concern. */
-	if (rc == ERR_CORRUPT && c->method == TUS_DELETE &&
-	    !c->srv->owner_required)
+	if (rc == ERR_CORRUPT && c->method == TUS_DELETE && !may_have_owner(c))
 		return true;
 	if (rc != ERR_OK) {
 		(void)tus_fail(c);

@@ -187,8 +187,13 @@ struct tus_server {
 
 	struct tus_cors cors;
 
-	/* A request without an owner is refused. */
-	bool owner_required;
+	/*
+	 * An upload with an owner exists for that owner only, whatever is said
+	 * here.  One without is for everybody, unless an owner is required:
+	 * then requests without one are refused, and such uploads are for
+	 * nobody.  has_owners: some requests may have one, some not.
+	 */
+	bool has_owners, owner_required;
 
 	/* The outside world, so that a test can stand in for it. */
 	int64_t (*now)(void);

@@ -883,6 +883,33 @@ other_peoples_uploads_do_not_exist(void **state)
 	    403);
 }
 
+static int
+head_as(struct world *w, const char *path, const char *owner)
+{
+	return world_ask(
+	    w, (struct ask){ .method = "HEAD", .path = path, .headers = owner })
+	    .status;
+}
+
+static void
+an_owner_need_not_be_required(void **state)
+{
+	struct world *w = *state;
+	const char *annes, *anybodys;
+
+	annes = world_create(w, "Upload-Length: 1\nOwner: anne");
+	anybodys = world_create(w, "Upload-Length: 1");
+	assert_int_equal(head_as(w, annes, "Owner: anne"), 200);
+	assert_int_equal(head_as(w, annes, "Owner: bert"), 404);
+	assert_int_equal(head_as(w, annes, NULL), 404);
+	assert_int_equal(head_as(w, anybodys, "Owner: anne"), 200);
+	assert_int_equal(head_as(w, anybodys, NULL), 200);
+	w->srv.owner_required = true;
+	assert_int_equal(head_as(w, annes, "Owner: anne"), 200);
+	assert_int_equal(head_as(w, anybodys, "Owner: anne"), 404);
+	assert_int_equal(head_as(w, anybodys, NULL), 403);
+}
+
 static void
 method_override_counts_whatever_the_method_is(void **state)
 {
@@ -937,6 +964,7 @@ main(void)
 		T(only_listed_origins_get_in),
 		T(location_is_built_as_configured),
 		T(other_peoples_uploads_do_not_exist),
+		T(an_owner_need_not_be_required),
 		T(method_override_counts_whatever_the_method_is),
 	};
 	int failed = 0;
