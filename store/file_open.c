@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -15,6 +16,9 @@
 
 /* How often a record may be replaced while we look. */
 #define LOOKS 3
+
+/* The longest pause before another look at one that may be torn, in ms. */
+#define PAUSE_MAX 16
 
 struct file_upload *
 file_new_handle(struct file_store *fs, const char *id, struct arena *a)
@@ -162,6 +166,38 @@ is_replaced(struct file_upload *u, bool *replaced, struct err *e)
 }
 
 /*
+ * Without the lock we may see half of an old head and half of a new one, which
+ * need not make sense, or says that the upload expired long ago.  What stands
+ * still is whole.
+ */
+static bool
+is_torn(struct file_upload *u, enum err_code rc)
+{
+	struct info_head before = u->head;
+	struct err ignored;
+
+	if (rc != ERR_OK)
+		return rc == ERR_CORRUPT && u->info_fd != -1;
+	return !u->foreign && u->head.finished == 0 &&
+	    (file_load_head(u, &ignored) != ERR_OK ||
+		!file_same_head(&before, &u->head));
+}
+
+/* The writer may have been interrupted half way: give it time. */
+static enum err_code
+load_whole(struct file_upload *u, struct err *e)
+{
+	enum err_code rc = file_load(u, e);
+	long ms;
+
+	for (ms = 1; ms <= PAUSE_MAX && is_torn(u, rc); ms *= 2) {
+		(void)nanosleep(&(struct timespec){ 0, ms * 1000000 }, NULL);
+		rc = file_load(u, e);
+	}
+	return rc;
+}
+
+/*
  * Record and data, in this order.  A foreign record says that an upload is
  * finished only by its size: between our two looks somebody may have adopted
  * it and written.
@@ -174,7 +210,7 @@ look(struct file_upload *u, struct err *e)
 	int i;
 
 	for (i = 0; i < LOOKS && replaced; i++) {
-		if ((rc = file_load(u, e)) != ERR_OK ||
+		if ((rc = load_whole(u, e)) != ERR_OK ||
 		    (rc = stat_data(u, e)) != ERR_OK)
 			return rc;
 		if (!u->foreign)

@@ -371,8 +371,10 @@ static bool
 read_keys(
     struct arena *a, const json_t *root, const char *id, struct file_info *info)
 {
-	info->id = json_string_value(json_object_get(root, "ID"));
-	if (info->id == NULL || strcmp(info->id, id) != 0)
+	const json_t *own = json_object_get(root, "ID");
+
+	if (!json_is_string(own) || json_string_length(own) != strlen(id) ||
+	    strcmp(json_string_value(own), id) != 0)
 		return false;
 	info->id = arena_strdup(a, id);
 	if (!get_metadata(a, root, &info->metadata) ||

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from lib import rig
+from lib.app import is_alive
 from .conftest import number, tusctl
 from .crowd import Bytes, ask, patch_headers
 
@@ -222,12 +223,16 @@ class Model:
             return False
 
     def kill_all(self):
+        """Who is dying may still accept: wait until they are dead."""
+        killed = []
         for worker in self.app.workers():
             try:
                 os.kill(worker, signal.SIGKILL)
-                self.kills += 1
+                killed.append(worker)
             except ProcessLookupError:
                 pass
+        self.kills += len(killed)
+        rig.wait_for(lambda: not any(map(is_alive, killed)), "their death")
 
     def kill(self):
         self.drop(kill=True)
