@@ -286,8 +286,8 @@ only_events_are_messages(void **state)
 {
 	static const char *const others[] = { "{}", "[]",
 		"{\"Type\":\"x\",\"Event\":{}}",
-		"{\"Type\":\"x\",\"Event\":{\"Upload\":{\"ID\":\"a\",\"Size\":"
-		"\"1\",\"Offset\":0}}}" };
+		("{\"Type\":\"x\",\"Event\":{\"Upload\":{\"ID\":\"a\",\"Size\":"
+		 "\"1\",\"Offset\":0}}}") };
 	struct hook_message m;
 	struct err e;
 	size_t i;
