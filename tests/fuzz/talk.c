@@ -133,6 +133,17 @@ sent(const struct tus_request *r, const struct body *b)
 							       (int64_t)b->len;
 }
 
+/* What was taken was asked for rightly. */
+static void
+check_taken(const struct tus_request *r, const struct body *b)
+{
+	if (r->upload_checksum != NULL &&
+	    strcmp(r->upload_checksum, crc(b, (size_t)sent(r, b))) != 0)
+		fuzz_bug("taken with checksum %s", r->upload_checksum);
+	if (strcmp(r->tus_resumable, TUS_VERSION) != 0)
+		fuzz_bug("taken with version %s", r->tus_resumable);
+}
+
 /* --- The model ----------------------------------------------------------- */
 
 static bool
@@ -306,8 +317,7 @@ post(struct model *m)
 	a = server_ask(&r, &b);
 	if (a.status != 201)
 		return;
-	if (strcmp(r.tus_resumable, TUS_VERSION) != 0)
-		fuzz_bug("created with version %s", r.tus_resumable);
+	check_taken(&r, &b);
 	new.path = answer_header(&a, "Location") + strlen("/files");
 	new.touched = play.now;
 	new.is_partial =
@@ -351,6 +361,11 @@ patch(struct model *m)
 		if (a.status < 400)
 			fuzz_bug("%d for nothing", a.status);
 		return;
+	}
+	if (a.status == 204) {
+		check_taken(&r, &b);
+		if (strtoll(r.upload_offset, NULL, 10) != m->offset)
+			fuzz_bug("taken at offset %s", r.upload_offset);
 	}
 	max = may_keep(a.status, &r) ? sent(&r, &b) : 0;
 	if (a.status == 204 && (was_whole || m->is_final) && max > 0)
