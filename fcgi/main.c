@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "fcgi/become.h"
 #include "fcgi/board.h"
+#include "fcgi/hook_count.h"
 #include "fcgi/listen.h"
 #include "fcgi/notify.h"
 #include "fcgi/os_read.h"
@@ -219,7 +220,8 @@ check(struct settings *s, const struct options *o)
 
 /* A new configuration for a process without a master; the old if it is bad. */
 static void
-reload(struct settings *s, const struct settings_source *source)
+reload(struct settings *s, const struct settings_source *source,
+    struct metrics *metrics)
 {
 	struct settings next;
 	struct err e;
@@ -236,6 +238,7 @@ reload(struct settings *s, const struct settings_source *source)
 	} else {
 		settings_free(s);
 		*s = next;
+		s->server.hooks = hook_count(metrics, s->server.hooks);
 		log_info("configuration read");
 	}
 	notify_send("READY=1");
@@ -255,10 +258,11 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	worker_init(true);
 	if (settings_open_store(s, &e) != ERR_OK)
 		return complain(&e);
+	s->server.hooks = hook_count(&w.board->metrics, s->server.hooks);
 	log_info("listening on %s", l->name);
 	notify_send("READY=1");
 	while ((end = worker_run(&w)) == WORKER_RELOAD)
-		reload(s, source);
+		reload(s, source, &w.board->metrics);
 	notify_send("STOPPING=1");
 	settings_close_store(s);
 	return end == WORKER_LEFT ? EXIT_STOPPED : EXIT_BROKEN;

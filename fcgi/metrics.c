@@ -106,6 +106,13 @@ metrics_count(struct metrics *m, const struct tus_response *res)
 		count_error(m, res->status, o->code);
 }
 
+void
+metrics_count_hook(struct metrics *m, enum tus_hook hook, bool went_well)
+{
+	add(&m->hook_calls[hook], 1);
+	add(&m->hook_errors[hook], !went_well);
+}
+
 /* The text so far.  A line that does not fit is left out. */
 struct page {
 	const char *prefix;
@@ -171,6 +178,18 @@ put_counters(struct page *p, const struct metrics *m)
 }
 
 static void
+put_hooks(struct page *p, const char *name, const char *help,
+    const _Atomic uint64_t *counts)
+{
+	enum tus_hook hook;
+
+	put_head(p, name, "counter", help);
+	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+		put(p, "%s_%s{hooktype=\"%s\"} %" PRIu64 "\n", p->prefix, name,
+		    tus_hook_name(hook), get(&counts[hook]));
+}
+
+static void
 put_workers(struct page *p, const struct board *b)
 {
 	int count[WORKER_STATE_MAX];
@@ -194,6 +213,10 @@ metrics_text(const struct board *b, const char *prefix, struct arena *a)
 	p->prefix = prefix;
 	put_requests(p, &b->metrics);
 	put_counters(p, &b->metrics);
+	put_hooks(p, "hook_invocations_total", "Hooks that were asked or told.",
+	    b->metrics.hook_calls);
+	put_hooks(p, "hook_errors_total", "Hooks that failed.",
+	    b->metrics.hook_errors);
 	put_workers(p, b);
 	return p->text;
 }

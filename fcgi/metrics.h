@@ -33,6 +33,8 @@ enum metrics_counter {
 struct metrics {
 	_Atomic uint64_t requests[METRICS_METHODS];
 	_Atomic uint64_t counters[METRIC_MAX];
+	_Atomic uint64_t hook_calls[TUS_HOOK_MAX];
+	_Atomic uint64_t hook_errors[TUS_HOOK_MAX];
 
 	/* An entry belongs to one kind of error once it is ready. */
 	struct {
@@ -42,6 +44,9 @@ struct metrics {
 		_Atomic uint64_t n;
 	} errors[METRICS_ERRORS];
 };
+
+/* A hook was asked or told, and did what it should. */
+void metrics_count_hook(struct metrics *, enum tus_hook, bool went_well);
 
 /* A request is over. */
 void metrics_count(struct metrics *, const struct tus_response *);

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fcgi/board.h"
+#include "fcgi/hook_count.h"
 #include "fcgi/notify.h"
 #include "fcgi/pool.h"
 #include "fcgi/worker.h"
@@ -170,6 +171,8 @@ run_worker(struct pool *p, size_t slot)
 		log_error("worker cannot start: %s", e.text);
 		return 1;
 	}
+	p->settings->server.hooks =
+	    hook_count(&p->board->metrics, p->settings->server.hooks);
 	return worker_run(&w) == WORKER_LEFT ? 0 : 1;
 }
 

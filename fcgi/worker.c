@@ -21,6 +21,9 @@
 #include "fcgi/tell.h"
 #include "fcgi/worker.h"
 
+/* FCGI_RESPONDER of the FastCGI specification. */
+#define RESPONDER 1
+
 /* How often a busy lock is tried. */
 #define LOCK_STEP 10
 
@@ -193,6 +196,13 @@ handle(struct job *job)
 
 	if (!os_read_may_keep())
 		job->fcgi.keepConnection = 0;
+	if (job->fcgi.role != RESPONDER) {
+		/* To an authorizer any 200 would mean "let him in". */
+		log_warn("request refused: FastCGI role %d", job->fcgi.role);
+		reply_text(&job->fcgi, 500, "text/plain; charset=utf-8",
+		    "ERR_BAD_REQUEST: only a FastCGI responder is here\n");
+		return NULL;
+	}
 	if (!request_read(
 		job->fcgi.envp, job->settings, job->arena, req, &why)) {
 		log_warn("request refused: %s", why);

@@ -111,3 +111,32 @@ def test_the_text_is_what_prometheus_reads(app):
         match = re.fullmatch(
             r'([a-z_]+)(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9]+', line)
         assert match and match.group(1) in typed, line
+
+
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
+def test_hooks_are_counted(app, tmp_path, args):
+    hooks = tmp_path / "hooks"
+    hooks.mkdir(mode=0o755)
+    for name, status in (("pre-create", 0), ("post-finish", 0),
+                         ("pre-terminate", 1)):
+        (hooks / name).write_text(f"#!/bin/sh\nexit {status}\n")
+        (hooks / name).chmod(0o755)
+    one = app(args=args, config={"hooks": {"dir": str(hooks), "retries": 0},
+                                 **ENABLED})
+    for _ in range(3):
+        path = one.client.create(5)
+        assert one.client.patch(path, 0, b"12345").status == 204
+    assert one.client.request("DELETE", path).status == 500
+
+    def is_told():
+        m = metrics(one)
+        return m['tusd_hook_invocations_total{hooktype="post-finish"}'] == 3
+
+    rig.wait_for(is_told, "all post-finish hooks")
+    m = metrics(one)
+    assert m['tusd_hook_invocations_total{hooktype="pre-create"}'] == 3
+    assert m['tusd_hook_errors_total{hooktype="pre-create"}'] == 0
+    assert m['tusd_hook_errors_total{hooktype="post-finish"}'] == 0
+    assert m['tusd_hook_invocations_total{hooktype="pre-terminate"}'] == 1
+    assert m['tusd_hook_errors_total{hooktype="pre-terminate"}'] == 1
+    assert m['tusd_hook_invocations_total{hooktype="post-create"}'] == 0

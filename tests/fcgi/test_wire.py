@@ -104,6 +104,13 @@ def test_what_is_no_request_is_refused(one, missing):
     assert int(answer.headers["content-length"]) == len(answer.body)
 
 
+@pytest.mark.parametrize("role", [fastcgi.AUTHORIZER, fastcgi.FILTER])
+def test_other_roles_never_hear_yes(one, role):
+    data = fastcgi.begin(role=role) + fastcgi.params(
+        fastcgi.variables("OPTIONS", "/files")) + record(fastcgi.STDIN)
+    assert one.client.raw(data, end=False).status == 500
+
+
 def test_no_params_at_all_are_refused(one):
     answer = one.client.raw(
         fastcgi.begin() + record(fastcgi.PARAMS) + record(fastcgi.STDIN),

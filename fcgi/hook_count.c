@@ -1,0 +1,113 @@
+/*
+ * hook_count.c - count what hooks are asked and told, for the metrics.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "fcgi/hook_count.h"
+
+struct counting {
+	struct tus_hooks base;
+	struct tus_hooks *inner;
+	struct metrics *metrics;
+};
+
+/* What we hand out as a struct tus_notice. */
+struct counted {
+	enum tus_hook hook;
+	struct tus_notice *inner;
+};
+
+static struct counting *
+counting(struct tus_hooks *h)
+{
+	return OUTER(h, struct counting, base);
+}
+
+static bool
+count_wants(struct tus_hooks *h, enum tus_hook hook)
+{
+	struct tus_hooks *inner = counting(h)->inner;
+
+	return inner->ops->wants(inner, hook);
+}
+
+static enum err_code
+count_ask(struct tus_hooks *h, const struct tus_event *event, struct arena *a,
+    struct tus_verdict *verdict, struct err *e)
+{
+	struct counting *c = counting(h);
+	enum err_code rc = c->inner->ops->ask(c->inner, event, a, verdict, e);
+
+	metrics_count_hook(c->metrics, event->hook, rc == ERR_OK);
+	return rc;
+}
+
+static struct tus_notice *
+count_note(struct tus_hooks *h, const struct tus_event *event, struct arena *a)
+{
+	struct counting *c = counting(h);
+	struct tus_notice *inner = c->inner->ops->note(c->inner, event, a);
+	struct counted *n;
+
+	if (inner == NULL)
+		return NULL;
+	n = arena_alloc(a, sizeof(*n));
+	n->hook = event->hook;
+	n->inner = inner;
+	return (struct tus_notice *)(void *)n;
+}
+
+static bool
+count_tell(struct tus_hooks *h, struct tus_notice *notice)
+{
+	struct counting *c = counting(h);
+	const struct counted *n = (const struct counted *)(void *)notice;
+	bool is_taken = c->inner->ops->tell(c->inner, n->inner);
+
+	metrics_count_hook(c->metrics, n->hook, is_taken);
+	return is_taken;
+}
+
+static void
+count_forget(struct tus_hooks *h, struct tus_notice *notice)
+{
+	struct counting *c = counting(h);
+	const struct counted *n = (const struct counted *)(void *)notice;
+
+	c->inner->ops->forget(c->inner, n->inner);
+}
+
+static void
+count_shutdown(struct tus_hooks *h)
+{
+	struct counting *c = counting(h);
+
+	c->inner->ops->shutdown(c->inner);
+	free(c);
+}
+
+static const struct tus_hooks_ops ops = {
+	.wants = count_wants,
+	.ask = count_ask,
+	.note = count_note,
+	.tell = count_tell,
+	.forget = count_forget,
+	.shutdown = count_shutdown,
+};
+
+struct tus_hooks *
+hook_count(struct metrics *metrics, struct tus_hooks *inner)
+{
+	struct counting *c;
+
+	if (inner == NULL)
+		return NULL;
+	c = must_alloc(sizeof(*c));
+	c->base.ops = &ops;
+	c->base.progress = inner->progress;
+	c->inner = inner;
+	c->metrics = metrics;
+	return &c->base;
+}
