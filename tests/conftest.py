@@ -10,11 +10,15 @@ def server(tmp_path):
     """A factory: server(front_end="nginx", config={...}) -> rig.Server.
 
     Everything it started is stopped at the end of the test, and a report of
-    a sanitizer in a log fails the test.
+    a sanitizer in a log fails the test.  Where the web server is not
+    installed, the test is skipped.
     """
     started = []
 
     def start(front_end="nginx", **options):
+        wanted = rig.FRONT_ENDS[front_end].program
+        if not rig.have(wanted):
+            pytest.skip(f"no {wanted}")
         one = rig.Server(tmp_path, front_end, **options)
         started.append(one)
         one.start()
