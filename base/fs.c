@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,27 +16,59 @@
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
+static bool
+is_our_group(gid_t group)
+{
+	gid_t *list;
+	bool is_ours = group == getegid();
+	int i, n = getgroups(0, NULL);
+
+	if (is_ours || n <= 0)
+		return is_ours;
+	list = must_alloc((size_t)n * sizeof(*list));
+	n = getgroups(n, list);
+	for (i = 0; i < n && !is_ours; i++)
+		is_ours = list[i] == group;
+	free(list);
+	return is_ours;
+}
+
+/* Who owns a directory may put anything in it, and take it away. */
+static enum err_code
+check_owner(const char *path, const struct stat *st, struct err *e)
+{
+	if ((st->st_mode & S_IWOTH) != 0)
+		return err_set(e, ERR_INVALID,
+		    "%s: everybody may write to it; run: chmod o-w %s", path,
+		    path);
+	if (st->st_uid == geteuid() || st->st_uid == 0 ||
+	    ((st->st_mode & S_IWGRP) != 0 && is_our_group(st->st_gid)))
+		return ERR_OK;
+	return err_set(e, ERR_INVALID,
+	    "%s: belongs to user %ld and is not shared with user %ld through "
+	    "a group: work as its owner (pool.user), or see \"Two pools\" in "
+	    "tusfcgi(8)",
+	    path, (long)st->st_uid, (long)geteuid());
+}
+
 enum err_code
 fs_open_dir(const char *path, int *dirfd, struct err *e)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	enum err_code rc;
 
 	if (fd == -1)
 		return err_sys(e, "open directory %s", path);
-	if (fstat(fd, &st) == -1) {
-		(void)err_sys(e, "stat %s", path);
+	if (fstat(fd, &st) == -1)
+		rc = err_sys(e, "stat %s", path);
+	else
+		rc = check_owner(path, &st, e);
+	if (rc == ERR_OK)
+		*dirfd = fd;
+	else
 		(void)close(fd);
-		return e->code;
-	}
-	if ((st.st_mode & S_IWOTH) != 0) {
-		(void)close(fd);
-		return err_set(e, ERR_INVALID,
-		    "%s: everybody may write to it; run: chmod o-w %s", path,
-		    path);
-	}
-	*dirfd = fd;
-	return ERR_OK;
+	return rc;
 }
 
 static enum err_code

@@ -22,7 +22,8 @@
 
 /*
  * Open a directory that we mean to keep files in; close() the descriptor.
- * ERR_INVALID if everybody may write to it.
+ * ERR_INVALID if everybody may write to it, or if it belongs to somebody who
+ * is neither us nor root and does not share it with a group of ours.
  */
 MUST_CHECK enum err_code fs_open_dir(
     const char *path, int *dirfd, struct err *);

@@ -301,7 +301,9 @@ class Model:
         assert done.returncode == 0, done.stderr
 
     def restart(self):
+        workers = self.app.workers()
         self.app.stop_app(self.lots.choice([signal.SIGTERM, signal.SIGKILL]))
+        rig.wait_for(lambda: not any(map(is_alive, workers)), "their death")
         self.app.start_app()
 
     OPERATIONS = {create: 10, patch: 25, patch_badly: 8, drop: 6, kill: 3,

@@ -268,3 +268,21 @@ def test_a_directory_that_everybody_may_write_to_is_refused(app):
     assert status != 0 and "chmod o-w" in said
     locks.chmod(0o770)
     assert start_status(server)[0] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving away needs root")
+def test_a_directory_of_a_stranger_is_refused(app):
+    """But one that he shares with a group of ours is as good as ours."""
+    server = app(args=["-w", "1"])
+    shutil.chown(server.uploads, "nobody", "games")
+    server.uploads.chmod(0o2770)
+    status, said = start_status(server)
+    assert status != 0 and "belongs to user" in said
+    shutil.chown(server.uploads, "nobody", "root")
+    assert start_status(server)[0] == 0
+    server.uploads.chmod(0o750)
+    assert start_status(server)[0] != 0
+    server.configure({"pool": {"user": "nobody"}})
+    server.dir.chmod(0o755)
+    status, said = start_status(server)
+    assert status == 0 or "Permission denied" in said
