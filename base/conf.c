@@ -362,7 +362,7 @@ static const struct {
 	{ "sweep.interval", "let a timer or cron call \"tusctl sweep\"" },
 	{ "quota.uploads", "a pre-create hook can refuse uploads" },
 	{ "quota.bytes", "a pre-create hook can refuse uploads" },
-	{ "finish.move_to", "a post-finish hook can link or copy the file" },
+	{ "finish.move_to", "a post-finish hook can move the file" },
 };
 
 static enum err_code
