@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -181,16 +182,49 @@ fs_pread(
 	return ERR_OK;
 }
 
+/* Flushing is what an operator may have to wait for and cannot see. */
+static int64_t sync_ns;
+
+static int64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 enum err_code
 fs_sync_data(int fd, const char *name, struct err *e)
 {
-	return fdatasync(fd) == 0 ? ERR_OK : err_sys(e, "flush %s", name);
+	int64_t began = now_ns();
+	int rc = fdatasync(fd);
+
+	if (rc == -1)
+		return err_sys(e, "flush %s", name);
+	sync_ns += now_ns() - began;
+	return ERR_OK;
 }
 
 enum err_code
 fs_sync(int fd, const char *name, struct err *e)
 {
-	return fsync(fd) == 0 ? ERR_OK : err_sys(e, "flush %s", name);
+	int64_t began = now_ns();
+	int rc = fsync(fd);
+
+	if (rc == -1)
+		return err_sys(e, "flush %s", name);
+	sync_ns += now_ns() - began;
+	return ERR_OK;
+}
+
+int64_t
+fs_take_sync_ns(void)
+{
+	int64_t ns = sync_ns;
+
+	sync_ns = 0;
+	return ns;
 }
 
 enum err_code

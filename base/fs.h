@@ -52,6 +52,9 @@ MUST_CHECK enum err_code fs_pread(
 MUST_CHECK enum err_code fs_sync_data(int fd, const char *name, struct err *);
 MUST_CHECK enum err_code fs_sync(int fd, const char *name, struct err *);
 
+/* The nanoseconds that this took in this process since it was last asked. */
+int64_t fs_take_sync_ns(void);
+
 MUST_CHECK enum err_code fs_truncate(
     int fd, int64_t size, const char *name, struct err *);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fs.h"
 #include "fcgi/board.h"
 #include "fcgi/metrics.h"
 
@@ -102,6 +103,7 @@ metrics_count(struct metrics *m, const struct tus_response *res)
 	add(&m->counters[METRIC_TERMINATED], o->terminated);
 	add(&m->counters[METRIC_LOCK_WAITS], o->waited);
 	add(&m->counters[METRIC_LOCK_TAKEOVERS], o->interrupted);
+	add(&m->sync_ns, (uint64_t)fs_take_sync_ns());
 	if (o->code != NULL)
 		count_error(m, res->status, o->code);
 }
@@ -178,6 +180,18 @@ put_counters(struct page *p, const struct metrics *m)
 }
 
 static void
+put_sync_time(struct page *p, const struct metrics *m)
+{
+	static const uint64_t second = 1000000000;
+	uint64_t ns = get(&m->sync_ns);
+
+	put_head(p, "fsync_seconds_total", "counter",
+	    "Time that requests waited for the disk to flush.");
+	put(p, "%s_fsync_seconds_total %" PRIu64 ".%09" PRIu64 "\n", p->prefix,
+	    ns / second, ns % second);
+}
+
+static void
 put_hooks(struct page *p, const char *name, const char *help,
     const _Atomic uint64_t *counts)
 {
@@ -213,6 +227,7 @@ metrics_text(const struct board *b, const char *prefix, struct arena *a)
 	p->prefix = prefix;
 	put_requests(p, &b->metrics);
 	put_counters(p, &b->metrics);
+	put_sync_time(p, &b->metrics);
 	put_hooks(p, "hook_invocations_total", "Hooks that were asked or told.",
 	    b->metrics.hook_calls);
 	put_hooks(p, "hook_errors_total", "Hooks that failed.",

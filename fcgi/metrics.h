@@ -33,6 +33,7 @@ enum metrics_counter {
 struct metrics {
 	_Atomic uint64_t requests[METRICS_METHODS];
 	_Atomic uint64_t counters[METRIC_MAX];
+	_Atomic uint64_t sync_ns;
 	_Atomic uint64_t hook_calls[TUS_HOOK_MAX];
 	_Atomic uint64_t hook_errors[TUS_HOOK_MAX];
 

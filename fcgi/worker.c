@@ -173,8 +173,9 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 	}
 }
 
+/* Whatever the method: that path is no place for uploads. */
 static bool
-wants_metrics(const struct settings *s, const struct tus_request *req)
+is_for_metrics(const struct settings *s, const struct tus_request *req)
 {
 	size_t len;
 
@@ -182,8 +183,22 @@ wants_metrics(const struct settings *s, const struct tus_request *req)
 		return false;
 	len = strlen(s->metrics_path);
 	return strncmp(req->uri, s->metrics_path, len) == 0 &&
-	    (req->uri[len] == '\0' || req->uri[len] == '?') &&
-	    strcmp(req->method, "GET") == 0;
+	    (req->uri[len] == '\0' || req->uri[len] == '?');
+}
+
+static void
+answer_metrics(struct job *job, const struct tus_request *req)
+{
+	const struct worker *w = job->worker;
+
+	if (strcmp(req->method, "GET") != 0)
+		reply_text(&job->fcgi, 405, "text/plain; charset=utf-8",
+		    "ERR_METHOD_NOT_ALLOWED: metrics can only be read\n");
+	else
+		reply_text(&job->fcgi, 200,
+		    "text/plain; version=0.0.4; charset=utf-8",
+		    metrics_text(
+			w->board, job->settings->metrics_prefix, job->arena));
 }
 
 /* The call, to be closed when the connection is given back; NULL if none. */
@@ -210,11 +225,8 @@ handle(struct job *job)
 		    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n");
 		return NULL;
 	}
-	if (wants_metrics(job->settings, req)) {
-		reply_text(&job->fcgi, 200,
-		    "text/plain; version=0.0.4; charset=utf-8",
-		    metrics_text(job->worker->board,
-			job->settings->metrics_prefix, job->arena));
+	if (is_for_metrics(job->settings, req)) {
+		answer_metrics(job, req);
 		return NULL;
 	}
 	call = tus_call_new(&job->settings->server, req, job->arena);

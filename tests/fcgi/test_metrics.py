@@ -109,7 +109,8 @@ def test_the_text_is_what_prometheus_reads(app):
         if line.startswith("# HELP "):
             continue
         match = re.fullmatch(
-            r'([a-z_]+)(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9]+', line)
+            r'([a-z_]+)(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? '
+            r'[0-9]+(\.[0-9]+)?', line)
         assert match and match.group(1) in typed, line
 
 
