@@ -12,7 +12,8 @@ FOREIGN = "%032x" % 13
 
 # How much must survive.  KILL: all, to the byte.  FULL: all that was
 # acknowledged.  FINISHED: what was finished; the rest may shrink or vanish.
-KILL, FULL, FINISHED = "kill", "full", "finished"
+# CUT: likewise, and a watermark may be above the bytes, for they were cut.
+KILL, FULL, FINISHED, CUT = "kill", "full", "finished", "cut"
 
 
 def right_bytes(number, size, cache={}):
@@ -149,7 +150,7 @@ def check_raw(folder, level):
             yield f"{upload}: watermark {head.offset} above hold {head.hold}"
         if head.boot.startswith("--"):
             continue
-        if size is not None and head.offset > size:
+        if size is not None and head.offset > size and level != CUT:
             yield f"{upload}: watermark {head.offset}, only {size} bytes"
         if size is not None and head.finished and head.size != size:
             yield f"{upload}: finished, but {size} of {head.size} bytes"
@@ -171,13 +172,13 @@ def read_states(text):
 
 
 def check_presence(want, present, level):
-    if level == FINISHED and not want.finished:
+    if level in (FINISHED, CUT) and not want.finished:
         return
     if want.expires:
         return
     if want.made and not want.delete_tried and not present:
         yield f"{want.id}: lost"
-    if want.deleted and present and level != FINISHED:
+    if want.deleted and present and level not in (FINISHED, CUT):
         yield f"{want.id}: resurrected"
 
 
@@ -186,7 +187,7 @@ def check_offset(want, state, level):
     sent = max(want.tried, want.loose.stop)
     if offset > sent:
         yield f"{want.id}: {offset} bytes, only {sent} were sent"
-    if level != FINISHED and offset < want.acked:
+    if level not in (FINISHED, CUT) and offset < want.acked:
         yield f"{want.id}: {offset} bytes, {want.acked} were acknowledged"
     if level == KILL and want.exact is not None and offset != want.exact:
         yield f"{want.id}: {offset} bytes, {want.exact} were told"
@@ -206,7 +207,7 @@ def check_length(want, state, level):
         yield f"{want.id}: size is {size}, not {want.total}"
     if want.was_deferred and not want.declare_tried and not deferred:
         yield f"{want.id}: has a size that nobody declared"
-    if want.declared and deferred and level != FINISHED:
+    if want.declared and deferred and level not in (FINISHED, CUT):
         yield f"{want.id}: its declared size is gone"
     if not want.was_deferred and deferred:
         yield f"{want.id}: its size is gone"

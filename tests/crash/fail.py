@@ -82,16 +82,12 @@ def judge(driver, before, template, scratch, point):
 
 
 def run(driver, scratch, options):
-    result = Result("E")
+    result = Result("E", options)
     place, before = harness.template(driver, scratch)
     with place:
         for mode in options.modes or harness.MODES:
-            points = options.pick(
-                points_of(driver, place.store, scratch, mode))
-            harness.run_points(
-                result, points,
-                lambda p: judge(driver, before, place.store, scratch, p),
-                options.first_only)
-            if options.first_only and result.violations:
-                break
+            points = points_of(driver, place.store, scratch, mode)
+            result.judge_all(
+                options.pick(harness.shuffled(points)),
+                lambda p: judge(driver, before, place.store, scratch, p))
     yield result

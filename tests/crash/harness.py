@@ -3,9 +3,11 @@
 import concurrent.futures
 import itertools
 import os
+import random
 import shutil
 import subprocess
 import tempfile
+import time
 
 import check
 
@@ -134,32 +136,53 @@ def verify(driver, folder, mode, log, level, boot=BOOT):
 
 
 class Result:
-    def __init__(self, name):
+    """Points judged, and what was found."""
+
+    def __init__(self, name, options):
         self.name = name
+        self.options = options
         self.points = 0
         self.violations = []
+        self.out_of_time = False
 
-    def add(self, point, found):
-        self.points += 1
-        if found:
-            self.violations.append((str(point), found))
+    def is_over(self):
+        return self.options.first_only and self.violations
+
+    def __str__(self):
+        return (f"{self.name}: {self.points} points, "
+                f"{len(self.violations)} violations" +
+                (", stopped when its time was over" if self.out_of_time
+                 else ""))
+
+    def judge_all(self, points, judge):
+        """judge(point) gives a list of violations; two at a time.  Points may
+        be made while others are judged, and no more than are needed."""
+        points = iter(points)
+        end = time.monotonic() + self.options.seconds
+        with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+            while not self.is_over():
+                some = list(itertools.islice(points, 4 * WORKERS))
+                if not some:
+                    return
+                if time.monotonic() > end:
+                    self.out_of_time = True
+                    return
+                for point, found in pool.map(
+                        lambda point: guarded(judge, point), some):
+                    self.points += 1
+                    if found:
+                        self.violations.append((str(point), found))
 
 
-def run_points(result, points, judge, first_only=False):
-    """judge(point) gives a list of violations; two at a time.  Points may
-    be made while others are judged, and no more than are needed."""
+def guarded(judge, point):
+    try:
+        return point, judge(point)
+    except subprocess.TimeoutExpired:
+        return point, ["it hangs"]
 
-    def guarded(point):
-        try:
-            return point, judge(point)
-        except subprocess.TimeoutExpired:
-            return point, ["it hangs"]
 
-    points = iter(points)
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        while True:
-            some = list(itertools.islice(points, 4 * WORKERS))
-            for point, found in pool.map(guarded, some):
-                result.add(point, found)
-            if not some or (first_only and result.violations):
-                return result
+def shuffled(points):
+    """Always in the same disorder: if time is short, the rest is a sample."""
+    points = list(points)
+    random.Random(0).shuffle(points)
+    return points

@@ -1,5 +1,7 @@
 """K: kill -9 before every system call that changes something."""
 
+import os
+
 import check
 import harness
 from harness import Driver, Place, Point, Result
@@ -21,24 +23,19 @@ def judge(driver, before, template, scratch, point):
 
 
 def kill_run(driver, scratch, options):
-    result = Result("K")
+    result = Result("K", options)
     place, before = harness.template(driver, scratch)
     with place:
         for mode in options.modes or harness.MODES:
-            points = options.pick(
-                points_of(driver, place.store, scratch, mode))
-            harness.run_points(
-                result, points,
-                lambda p: judge(driver, before, place.store, scratch, p),
-                options.first_only)
-            if options.first_only and result.violations:
-                break
+            points = points_of(driver, place.store, scratch, mode)
+            result.judge_all(
+                options.pick(harness.shuffled(points)),
+                lambda p: judge(driver, before, place.store, scratch, p))
     return result
 
 
 def forge_power_loss(folder):
     """What was never flushed is lost: holes above every watermark."""
-    import os
     for name in os.listdir(folder):
         if not name.endswith(".info"):
             continue
@@ -53,10 +50,9 @@ def forge_power_loss(folder):
                 f.truncate(size)
 
 
-def judge_recover(driver, states, scratch, pair):
+def judge_recover(driver, states, scratch, point):
     """Kill the repair after a power loss, then repair for good."""
-    number, point = pair.number, pair
-    folder, log, level = states[number]
+    folder, log, level = states[point.state]
     with Place(scratch, folder) as place:
         driver.inject("recover", place.store, point, harness.NEXT_BOOT)
         return harness.verify(driver, place.store, point.mode, log, level,
@@ -65,7 +61,7 @@ def judge_recover(driver, states, scratch, pair):
 
 def kill_recover(driver, scratch, options):
     """From a sample of kills: power loss, and a kill inside the repair."""
-    result = Result("K-recover")
+    result = Result("K-recover", options)
     levels = {"data": check.FINISHED, "full": check.FULL}
     place, before = harness.template(driver, scratch)
     states, places, points = {}, [place], []
@@ -82,20 +78,16 @@ def kill_recover(driver, scratch, options):
             states[number] = (state.store, log, level)
             for point in points_of(driver, state.store, scratch, mode,
                                    "recover", harness.NEXT_BOOT):
-                point.number = number
-                point.inject = f"{SIGNAL}"
-                point.after = str(kill)
+                point.state = number
                 points.append(point)
-    harness.run_points(
-        result, options.pick(points),
-        lambda p: judge_recover(driver, states, scratch, p),
-        options.first_only)
+    result.judge_all(
+        options.pick(harness.shuffled(points)),
+        lambda p: judge_recover(driver, states, scratch, p))
     for one in places:
         one.__exit__()
     return result
 
 
 def run(driver, scratch, options):
-    yield kill_run(driver, scratch, options)
-    if not options.only:
-        yield kill_recover(driver, scratch, options)
+    for kind in (kill_run, kill_recover):
+        yield kind(driver, scratch, options)

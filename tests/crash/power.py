@@ -107,7 +107,7 @@ def run(driver, scratch, options):
         if shutil.which(system[2][0]) is None:
             print(f"P: no {system[2][0]}, hence nothing about {system[0]}")
             continue
-        result = Result("P-" + system[0])
+        result = Result("P-" + system[0], options)
         images = queue.Queue()
         for _ in range(harness.WORKERS):
             images.put(Image(system, scratch))
@@ -117,14 +117,13 @@ def run(driver, scratch, options):
             points = kill.points_of(driver, place.store, scratch, mode)
             if not options.only:
                 points = points[::max(1, system[3] // options.depth)]
-            harness.run_points(
-                result, options.pick(points),
+            result.judge_all(
+                options.pick(harness.shuffled(points)),
                 lambda p, images=images: judge(
-                    driver, before, place.store, images, p),
-                options.first_only)
+                    driver, before, place.store, images, p))
         for _ in range(harness.WORKERS):
             images.get().close()
         yield result
-        if options.first_only and result.violations:
+        if result.is_over():
             break
     place.__exit__()

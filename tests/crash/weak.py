@@ -27,6 +27,14 @@ THIRD_BOOT = "b0000000-0000-4000-8000-000000000003"
 ALL_BELOW = 24
 SAMPLES = 4
 
+ROUNDS = 5
+
+# How many calls after a failure are looked at.
+AFTER_FAILURE = 40
+
+# The upload that somebody else shortens.
+CUT = "%032x" % 10
+
 CHANGES = ("openat", "pwrite64", "copy_file_range", "ftruncate", "fdatasync",
            "fsync", "renameat", "renameat2", "unlinkat")
 
@@ -104,18 +112,25 @@ class Inode:
         return b"".join(parts)[:size]
 
 
+def read_folder(folder):
+    content = {}
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), "rb") as f:
+            content[name] = f.read()
+    return content
+
+
 class Disk:
     """A directory of files, fed with the calls of a traced run."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, base=None):
         self.inodes = []
         self.names = {}
         self.pending = []
         self.descriptors = {}
         self.folder = folder
-        for name in sorted(os.listdir(folder)):
-            with open(os.path.join(folder, name), "rb") as f:
-                self.names[name] = self.add(f.read())
+        for name, content in (base or read_folder(folder)).items():
+            self.names[name] = self.add(content)
         self.now = dict(self.names)
 
     def add(self, content=b""):
@@ -268,7 +283,8 @@ def select(units, seed, samples):
     recent = units[-samples:] + dice.sample(units, min(samples, len(units)))
     for unit, n in recent:
         yield {unit: n - 1}
-        yield {**newest, unit: 0}
+        for version in range(n - 1)[-4:]:
+            yield {**newest, unit: version}
     for _ in range(samples):
         yield {unit: dice.randrange(n) for unit, n in units}
 
@@ -301,9 +317,21 @@ def said_next(lines, number):
     return text
 
 
-def states_of(name, mode, folder, before, lines, samples):
-    """Replay a trace; every state that may be left at every point of it."""
-    disk, log, begun, seen = Disk(folder), before, False, set()
+def states_of(name, mode, folder, before, lines, samples, window=None):
+    """Replay a trace; every state that may be left at every point of it, or
+    of a window.  In several rounds, so that what is left when time is over is
+    a sample."""
+    base = read_folder(folder)
+    for part in range(ROUNDS):
+        wanted = [number for number in window or range(len(lines))
+                  if number % ROUNDS == part]
+        yield from round_of(
+            wanted, name, mode, base, folder, before, lines, samples)
+
+
+def round_of(wanted, name, mode, base, folder, before, lines, samples):
+    disk, log, begun, seen = Disk(folder, base), before, False, set()
+    wanted = set(wanted)
     for number, line in enumerate(lines):
         match = CALL.match(line)
         if not match:
@@ -315,7 +343,8 @@ def states_of(name, mode, folder, before, lines, samples):
                 log += text
                 begun = begun or text.startswith("BEGIN")
             continue
-        if not disk.feed(call, arguments, result) or not begun:
+        if (not disk.feed(call, arguments, result) or not begun or
+                number not in wanted):
             continue
         said = log + said_next(lines, number)
         for i, chosen in enumerate(select(
@@ -332,11 +361,16 @@ def trace(driver, what, folder, mode, boot, inject=()):
                         ["-xx", "-s", "65536", *inject])[1]
 
 
+def level_of(state):
+    """A watermark above the size is what a cut file is about."""
+    return check.CUT if state.name.startswith("cut") else LEVELS[state.mode]
+
+
 def judge(driver, scratch, state, boot):
     with Place(scratch) as place:
         state.write(place.store)
         return harness.verify(driver, place.store, state.mode, state.log,
-                              LEVELS[state.mode], boot)
+                              level_of(state), boot)
 
 
 def first_crash(driver, scratch, options, template, before, mode):
@@ -370,23 +404,43 @@ def second_crash(driver, scratch, options, states, mode):
 
 
 def failing_flush(driver, scratch, options, template, before, mode):
-    """One flush fails, and the next one says that all is well."""
+    """One flush fails, and the next one says that all is well.  What follows
+    it at once is of interest."""
     with Place(scratch, template) as place:
         flushes = driver.points("run", place.store, mode, ("fdatasync",))
-    for _, when in options.sample(flushes, options.samples(4)):
+    for _, when in harness.shuffled(flushes):
         with Place(scratch, template) as place:
             lines = trace(driver, "run", place.store, mode, harness.BOOT, [
                 "-e", f"inject=fdatasync:error=EIO:when={when}"])
             folder = place.store
+        at = next((n for n, line in enumerate(lines) if "INJECTED" in line),
+                  0)
         yield from states_of(
             f"eio-{when}", mode, template, before,
-            relocate(lines, folder, template), options.samples(1))
+            relocate(lines, folder, template), options.samples(1),
+            range(at, min(at + AFTER_FAILURE * options.depth, len(lines))))
+
+
+def cut_from_outside(driver, scratch, options, template, before, mode):
+    """Somebody shortened a file below its watermark; then it is repaired,
+    completed, and power fails."""
+    with Place(scratch, template) as place, Place(scratch) as copy:
+        log = before + driver.run("run", place.store, mode)
+        path = os.path.join(place.store, CUT)
+        os.truncate(path, os.path.getsize(path) // 6)
+        State("", mode, read_folder(place.store), "").write(copy.store)
+        lines = trace(driver, "resume", copy.store, mode, harness.NEXT_BOOT)
+        tried = [line for line in log.splitlines()
+                 if line.startswith(("TRY create", "TRY concat", "TRY patch"))]
+        yield from states_of(
+            "cut", mode, place.store, "\n".join([*tried, ""]),
+            relocate(lines, copy.store, place.store), options.samples(SAMPLES))
 
 
 def states_to_check(kind, driver, scratch, options, template, before, mode):
-    if kind == "A-eio":
-        return failing_flush(
-            driver, scratch, options, template, before, mode)
+    if kind in ("A-eio", "A-cut"):
+        of = failing_flush if kind == "A-eio" else cut_from_outside
+        return of(driver, scratch, options, template, before, mode)
     first = first_crash(driver, scratch, options, template, before, mode)
     if kind == "A":
         return first
@@ -396,17 +450,16 @@ def states_to_check(kind, driver, scratch, options, template, before, mode):
 def run(driver, scratch, options):
     place, before = harness.template(driver, scratch)
     boots = {"A": harness.NEXT_BOOT, "A-second": THIRD_BOOT,
-             "A-eio": harness.NEXT_BOOT}
+             "A-eio": harness.NEXT_BOOT, "A-cut": THIRD_BOOT}
     with place:
         for kind, boot in boots.items():
-            result = Result(kind)
+            result = Result(kind, options)
             for mode in options.modes or LEVELS:
                 if mode not in LEVELS:
                     continue
                 states = states_to_check(kind, driver, scratch, options,
                                          place.store, before, mode)
-                harness.run_points(
-                    result, options.pick(states),
-                    lambda s, boot=boot: judge(driver, scratch, s, boot),
-                    options.first_only)
+                result.judge_all(
+                    options.pick(states),
+                    lambda s, boot=boot: judge(driver, scratch, s, boot))
             yield result
