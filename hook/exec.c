@@ -172,6 +172,29 @@ make_pipes(int ours[3], int theirs[3], struct err *e)
 	return ERR_OK;
 }
 
+static void
+close_ends(struct run *r)
+{
+	close_end(&r->in);
+	close_end(&r->out);
+	close_end(&r->err);
+}
+
+/* A hook that does not want to read all of it is none of our business. */
+static void
+pump_in(struct run *r)
+{
+	ssize_t n;
+
+	n = write(r->in, r->m->text + r->sent, r->m->len - r->sent);
+	if (n > 0)
+		r->sent += (size_t)n;
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || r->sent == r->m->len)
+		close_end(&r->in);
+}
+
 static enum err_code
 start(struct run *r, struct err *e)
 {
@@ -182,24 +205,26 @@ start(struct run *r, struct err *e)
 	enum err_code rc;
 
 	rc = make_pipes(ours, theirs, e);
+	r->in = ours[0];
+	r->out = ours[1];
+	r->err = ours[2];
 	if (rc == ERR_OK) {
+		/* As a rule the pipe takes all of it: then no hook can see half
+		 * an event, even if we are killed. */
+		pump_in(r);
 		r->pid = fork();
 		if (r->pid == 0)
 			become(r->h, path, theirs, env);
 		if (r->pid == -1)
 			rc = err_sys(e, "fork for %s", path);
 	}
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 3; i++)
 		close_end(&theirs[i]);
-		if (rc != ERR_OK)
-			close_end(&ours[i]);
-	}
-	r->in = ours[0];
-	r->out = ours[1];
-	r->err = ours[2];
 	/* Whoever of the two comes first: it must be done before a kill. */
 	if (rc == ERR_OK)
 		(void)setpgid(r->pid, r->pid);
+	else
+		close_ends(r);
 	arena_free(a);
 	return rc;
 }
@@ -243,21 +268,6 @@ pump_out(struct run *r, int *fd)
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	close_end(fd);
-}
-
-/* A hook that does not want to read all of it is none of our business. */
-static void
-pump_in(struct run *r)
-{
-	ssize_t n;
-
-	n = write(r->in, r->m->text + r->sent, r->m->len - r->sent);
-	if (n > 0)
-		r->sent += (size_t)n;
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0 || r->sent == r->m->len)
-		close_end(&r->in);
 }
 
 static void
@@ -358,9 +368,7 @@ exec_send(struct hook *h, const struct hook_message *m, struct err *e)
 	if (!in_time)
 		kill_group(&r);
 	say(&r);
-	close_end(&r.in);
-	close_end(&r.out);
-	close_end(&r.err);
+	close_ends(&r);
 	return judge(&r, in_time, e);
 }
 

@@ -39,6 +39,8 @@ hook_take_answer(struct hook *h, const void *buf, size_t len)
 		h->answer_is_too_long = true;
 		return false;
 	}
+	if (h->answer == NULL)
+		h->answer = must_alloc(HOOK_ANSWER_MAX);
 	memcpy(h->answer + h->answer_len, buf, len);
 	h->answer_len += len;
 	return true;
@@ -183,6 +185,7 @@ close_all(struct tus_hooks *hooks)
 		(void)close(h->spool);
 	if (h->dirfd != -1)
 		(void)close(h->dirfd);
+	free(h->answer);
 	free(h);
 }
 
@@ -255,7 +258,6 @@ hook_open(const struct conf *conf, struct tus_hooks **hooks, struct err *e)
 		return err_set(e, ERR_INVALID,
 		    "hooks.dir and hooks.url: only one of them can be set");
 	h = must_alloc(sizeof(*h));
-	memset(h, 0, sizeof(*h));
 	h->hooks.ops = &ops;
 	h->hooks.progress = conf_ms(conf, "hooks.progress");
 	h->conf = conf;

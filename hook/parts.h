@@ -74,11 +74,12 @@ struct hook {
 	int spool;
 	bool is_durable;
 
-	/* The answer to what is being sent; is_asked as in its message. */
+	/* The answer to what is being sent; is_asked as in its message.  Room
+	 * for it is made when there is the first one. */
 	bool is_asked;
 	size_t answer_len;
 	bool answer_is_too_long;
-	char answer[HOOK_ANSWER_MAX + 1];
+	char *answer;
 };
 
 /* hook.c: take in a piece of the answer, or ignore it if nobody asked.  False:
