@@ -136,6 +136,9 @@ sweep_held(struct ctl *c, const struct sweep *s, struct ctl_held *h,
 	h->is_over = rc == ERR_NOT_FOUND;
 	if (rc != ERR_OK)
 		return rc;
+	/* Our own lock file is no mark: somebody has just removed his. */
+	if (seen == CONFIRM && h->lock->made)
+		return ERR_OK;
 	if (fate_of(c, s, h->up) != seen)
 		return ERR_OK;
 	*fate = seen;
