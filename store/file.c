@@ -72,17 +72,34 @@ durability_of(const char *word)
 	return strcmp(word, "full") == 0 ? DURABILITY_FULL : DURABILITY_DATA;
 }
 
+/* mkdir() itself leaves these bits out. */
+static enum err_code
+add_mode(int fd, mode_t bits, const char *path, struct err *e)
+{
+	struct stat st;
+
+	if (bits != 0 &&
+	    (fstat(fd, &st) == -1 ||
+		fchmod(fd, (st.st_mode & 07777) | bits) == -1))
+		return err_sys(e, "set the mode of %s", path);
+	return ERR_OK;
+}
+
 /* The directory is made if only its last component is missing. */
 static enum err_code
 open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 {
 	const char *path = conf_str(conf, "store.path");
 	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
+	bool is_new = mkdir(path, mode) == 0;
 	enum err_code rc;
 
-	if (mkdir(path, mode) == -1 && errno != EEXIST)
+	if (!is_new && errno != EEXIST)
 		return err_sys(e, "make directory %s", path);
 	if ((rc = fs_open_dir(path, &fs->dirfd, e)) != ERR_OK)
+		return rc;
+	if (is_new &&
+	    (rc = add_mode(fs->dirfd, mode & 07000, path, e)) != ERR_OK)
 		return rc;
 	if ((fs->path = realpath(path, NULL)) == NULL)
 		return err_sys(e, "find %s", path);
