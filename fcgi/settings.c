@@ -308,6 +308,11 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: max_metadata above 7900 bytes: Apache answers "
 		    "500 to HEAD of an upload that has more\n");
+	if (s->server.owner_required && *s->owner_param == '\0')
+		fprintf(out,
+		    "warning: owner.require = true without owner.param: only "
+		    "requests for which the web server passes TUS_OWNER are "
+		    "served\n");
 	if (strcmp(s->owner_param, "REMOTE_USER") == 0)
 		fprintf(out,
 		    "warning: owner.param = \"REMOTE_USER\" proves something "
