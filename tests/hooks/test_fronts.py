@@ -1,0 +1,68 @@
+"""Hooks behind every web server: all events, and nobody waits for one."""
+
+import json
+import re
+import time
+
+import pytest
+
+from lib import clients, fronts, rig
+
+BODY = {"Content-Type": "application/offset+octet-stream"}
+
+# HOME is not the same everywhere; the directory of the hooks is.
+HOOK = """#!/bin/sh
+[ "${0##*/}" = post-finish ] && sleep 2
+event=$(cat)
+echo "$event" >>../events
+"""
+
+
+def missing(name):
+    if name == "nginx":
+        return None if rig.have("nginx") else "no nginx"
+    return fronts.missing(name)
+
+
+@pytest.mark.parametrize("name", sorted(rig.FRONT_ENDS))
+def test_hooks_behind(server, tmp_path, name):
+    if missing(name):
+        pytest.skip(missing(name))
+    hooks = tmp_path / "told" / "hooks"
+    hooks.mkdir(parents=True)
+    (tmp_path / "told").chmod(0o777)
+    for event in ("pre-create", "post-create", "post-receive", "pre-finish",
+                  "post-finish", "pre-terminate", "post-terminate"):
+        (hooks / event).write_text(HOOK)
+        (hooks / event).chmod(0o755)
+    for folder in (tmp_path, tmp_path.parent):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    log = tmp_path / "told" / "events"
+
+    def told():
+        text = log.read_text() if log.exists() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+    def types():
+        return sorted(event["Type"] for event in told())
+
+    one = server(name, config={"hooks": {"dir": str(hooks)}})
+    began = time.monotonic()
+    status, headers, _ = clients.request(
+        "POST", one.url, {"Upload-Length": "5", "X-Tenant": "a", **BODY},
+        b"hello")
+    assert status == 201
+    url = one.origin + headers["Location"]
+    assert clients.offset(url) == 5
+    assert time.monotonic() - began < 1.9
+    rig.wait_for(lambda: types() == [
+        "post-create", "post-finish", "post-receive", "pre-create",
+        "pre-finish"], "all events")
+    assert clients.request("DELETE", url)[0] == 204
+    rig.wait_for(lambda: types()[-1:] == ["pre-terminate"], "the rest")
+    request = told()[0]["Event"]["HTTPRequest"]
+    assert request["URI"] == re.sub(r"^http://[^/]*", "", one.url)
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", request["RemoteAddr"])
+    assert request["Header"]["X-Tenant"] == ["a"]
+    assert request["Header"]["Host"] == [f"127.0.0.1:{one.port}"]
+    assert request["Header"]["Content-Type"] == [BODY["Content-Type"]]
