@@ -265,6 +265,7 @@ static const struct conf_key keys[] = {
 	NUMBER("pool.reserve", CONF_INT, "4", 0, 4095),
 	NUMBER("pool.idle", CONF_DURATION, "60s", SECONDS(1), DAYS(1)),
 	NUMBER("pool.max_requests", CONF_INT, "0", 0, INT32_MAX),
+	BOOL("pool.sandbox", "true"),
 
 	NUMBER("timeouts.read", CONF_DURATION, "60s", 100, DAYS(1)),
 	NUMBER("timeouts.min_rate", CONF_SIZE, "0", 0, 1024 * MIB),

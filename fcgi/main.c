@@ -20,6 +20,7 @@
 #include "fcgi/notify.h"
 #include "fcgi/os_read.h"
 #include "fcgi/pool.h"
+#include "fcgi/sandbox.h"
 #include "fcgi/settings.h"
 #include "fcgi/worker.h"
 #include "lock/lock.h"
@@ -259,6 +260,7 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	if (settings_open_store(s, &e) != ERR_OK)
 		return complain(&e);
 	s->server.hooks = hook_count(&w.board->metrics, s->server.hooks);
+	sandbox_enter(s->conf, true);
 	log_info("listening on %s", l->name);
 	notify_send("READY=1");
 	while ((end = worker_run(&w)) == WORKER_RELOAD)

@@ -30,6 +30,7 @@
 #include "fcgi/hook_count.h"
 #include "fcgi/notify.h"
 #include "fcgi/pool.h"
+#include "fcgi/sandbox.h"
 #include "fcgi/worker.h"
 
 enum {
@@ -173,6 +174,7 @@ run_worker(struct pool *p, size_t slot)
 	}
 	p->settings->server.hooks =
 	    hook_count(&p->board->metrics, p->settings->server.hooks);
+	sandbox_enter(p->settings->conf, false);
 	return worker_run(&w) == WORKER_LEFT ? 0 : 1;
 }
 

@@ -27,6 +27,16 @@ def tusctl(server, *args):
     return done
 
 
+def preload(source, folder):
+    """Builds a library from C; the environment that preloads it."""
+    library = folder / (source.stem + ".so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source,
+                    "-ldl"], check=True)
+    options = os.environ.get("ASAN_OPTIONS", "")
+    return {"LD_PRELOAD": str(library),
+            "ASAN_OPTIONS": options + ":verify_asan_link_order=0"}
+
+
 @pytest.fixture
 def lots(request):
     """A seeded generator; the seed is printed, so that it can be repeated."""

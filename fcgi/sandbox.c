@@ -1,0 +1,164 @@
+/*
+ * sandbox.c - the process's way into its sandbox.
+ *
+ * glibc has no wrappers for Landlock, so the system calls are made by number.
+ */
+#include "config.h"
+
+#include <sys/resource.h>
+
+#ifdef HAVE_SYS_PRCTL_H
+#include <sys/prctl.h>
+#endif
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/compat.h"
+#include "base/log.h"
+#include "fcgi/sandbox.h"
+
+#ifdef USE_LANDLOCK
+
+#include <linux/landlock.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+/* Younger than some headers that know the rest. */
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+
+#define TO_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define TO_KEEP                                                                \
+	(TO_READ | LANDLOCK_ACCESS_FS_WRITE_FILE |                             \
+	    LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_REG |     \
+	    LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REFER |           \
+	    LANDLOCK_ACCESS_FS_TRUNCATE)
+
+/* What libraries read when they are first used: OpenSSL its configuration,
+ * the name service its modules. */
+static const char *const always_read[] = { "/dev/urandom", "/dev/null",
+	"/etc/ssl", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/proc/self" };
+
+/* To find a host and to trust it. */
+static const char *const read_by_curl[] = { "/etc", "/usr/share", "/run",
+	"/usr/local/share/ca-certificates" };
+
+/* All that this kernel can refuse. */
+static uint64_t
+known_rights(int abi)
+{
+	uint64_t rights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+
+	if (abi >= 2)
+		rights |= LANDLOCK_ACCESS_FS_REFER;
+	if (abi >= 3)
+		rights |= LANDLOCK_ACCESS_FS_TRUNCATE;
+	return rights;
+}
+
+static bool
+is_directory(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* What is not there needs no permission. */
+static void
+allow(int ruleset, const char *path, uint64_t rights)
+{
+	struct landlock_path_beneath_attr rule = { .allowed_access = rights };
+
+	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
+	if (rule.parent_fd == -1)
+		return;
+	if (!is_directory(rule.parent_fd))
+		rule.allowed_access &= LANDLOCK_ACCESS_FS_READ_FILE |
+		    LANDLOCK_ACCESS_FS_WRITE_FILE;
+	(void)syscall(SYS_landlock_add_rule, ruleset,
+	    LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+	(void)close(rule.parent_fd);
+}
+
+static void
+allow_all(int ruleset, const struct conf *conf, uint64_t known)
+{
+	size_t i;
+
+	if (strcmp(conf_str(conf, "store.type"), "file") == 0)
+		allow(ruleset, conf_str(conf, "store.path"), TO_KEEP & known);
+	if (*conf_str(conf, "lock.path") != '\0')
+		allow(ruleset, conf_str(conf, "lock.path"), TO_KEEP & known);
+	for (i = 0; i < NITEMS(always_read); i++)
+		allow(ruleset, always_read[i], TO_READ);
+	if (*conf_str(conf, "hooks.url") != '\0')
+		for (i = 0; i < NITEMS(read_by_curl); i++)
+			allow(ruleset, read_by_curl[i], TO_READ);
+}
+
+static void
+confine_files(const struct conf *conf)
+{
+	struct landlock_ruleset_attr attr = { 0 };
+	int abi, fd;
+
+	abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+	    LANDLOCK_CREATE_RULESET_VERSION);
+	if (abi < 1) {
+		log_debug("files are not confined: %s", strerror(errno));
+		return;
+	}
+	attr.handled_access_fs = known_rights(abi);
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (fd == -1) {
+		log_warn("files are not confined: %s", strerror(errno));
+		return;
+	}
+	allow_all(fd, conf, attr.handled_access_fs);
+	if (syscall(SYS_landlock_restrict_self, fd, 0) == -1)
+		log_warn("files are not confined: %s", strerror(errno));
+	else
+		log_debug("files are confined, Landlock %d", abi);
+	(void)close(fd);
+}
+
+#else
+
+static void
+confine_files(const struct conf *conf)
+{
+	(void)conf;
+	log_debug("files are not confined: built without Landlock");
+}
+
+#endif
+
+void
+sandbox_enter(const struct conf *conf, bool may_reload)
+{
+	static const struct rlimit none = { 0, 0 };
+
+	if (!conf_bool(conf, "pool.sandbox"))
+		return;
+	(void)setrlimit(RLIMIT_CORE, &none);
+#ifdef PR_SET_NO_NEW_PRIVS
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		log_warn(
+		    "new privileges are not ruled out: %s", strerror(errno));
+#endif
+	if (may_reload)
+		log_debug("files are not confined: there is no pool");
+	else if (*conf_str(conf, "hooks.dir") != '\0')
+		log_debug("files are not confined: hooks.dir is set");
+	else
+		confine_files(conf);
+}
