@@ -125,8 +125,8 @@ class Apache:
     chunked = True
     longest = None
     modules = ("mpm_event", "authn_core", "authn_file", "auth_basic",
-               "authz_core", "authz_user", "alias", "env", "dir", "mime",
-               "reqtimeout", "http2")
+               "authz_core", "authz_host", "authz_user", "alias", "env", "dir",
+               "mime", "reqtimeout", "http2")
 
     def start(self, server):
         home = server.dir / "apache"

@@ -7,12 +7,11 @@ import threading
 
 import pytest
 
-from lib import clients, rig
+from lib import clients, fronts, rig
 from lib.app import App
 from ops.exposition import Metrics
 
 ENABLED = {"metrics": {"enabled": True}}
-PATCH = {"Content-Type": "application/offset+octet-stream"}
 
 NAMES = {
     "requests_total": "counter", "errors_total": "counter",
@@ -148,14 +147,33 @@ def test_a_path_below_the_endpoint_works_too(server):
     assert Metrics(body.decode())["tusd_uploads_created"] == 0
 
 
-def test_the_lines_for_a_location_of_its_own(server):
-    """Those in the snippet for nginx, as somebody would use them."""
-    text = rig.snippet("etc/nginx/tusfcgi.conf", {})
-    block = re.search(r"#     location = /metrics.*?#     }\n", text, re.S)
-    live = re.sub(r"(?m)^#", "", block.group())
-    one = server(config={**ENABLED, "base_path": "/files"})
+# The file, the lines in it, what lets us in, and what lets others in instead.
+LINES = {
+    "nginx": ("etc/nginx/tusfcgi.conf",
+              r"#     location = /metrics.*?#     }\n",
+              "allow 127.0.0.1;", "allow 192.0.2.1;"),
+    "apache-proxy": ("etc/apache/tusfcgi-proxy.conf",
+                     r'#     <Location "/metrics">.*?#     </Location>\n',
+                     "Require local", "Require ip 192.0.2.1"),
+    "lighttpd": ("etc/lighttpd/tusfcgi.conf",
+                 r'#     \$HTTP\["url"\] =~ "\^/metrics\$".*?\n#     }\n',
+                 '== "127.0.0.1"', '== "192.0.2.1"'),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_lines_for_a_location_of_its_own(server, name):
+    """Those in the snippets, as somebody would use them."""
+    if name != "nginx" and fronts.missing(name):
+        pytest.skip(f"{name}: {fronts.missing(name)}")
+    file, pattern, us, others = LINES[name]
+    block = re.search(pattern, rig.snippet(file, {}), re.S).group()
+    live = re.sub(r"(?m)^#", "", block)
+    assert us in live
+    one = server(name, config={**ENABLED, "base_path": "/files"})
+    live = live.replace("/run/tusfcgi/tusfcgi.sock", str(one.socket))
     one.stop_front()
-    one.extra = live.replace("/run/tusfcgi/tusfcgi.sock", str(one.socket))
+    one.extra = live
     one.start_front()
     assert clients.request("POST", one.url, {"Upload-Length": "1"},
                            b"")[0] == 201
@@ -165,6 +183,6 @@ def test_the_lines_for_a_location_of_its_own(server):
         "text/plain; version=0.0.4; charset=utf-8"
     assert Metrics(body.decode())["tusd_uploads_created"] == 1
     one.stop_front()
-    one.extra = one.extra.replace("allow 127.0.0.1;", "")
+    one.extra = live.replace(us, others)
     one.start_front()
-    assert clients.request("GET", one.origin + "/metrics")[0] == 403
+    assert clients.request("GET", one.origin + "/metrics")[0] in (403, 404)
