@@ -25,16 +25,10 @@
 
 static const struct os_read_watch *watch;
 static timer_t timer;
-static bool has_timer;
+static bool has_timer, is_body;
 static int waiting_fd = -1;
 static int64_t since;
 static volatile sig_atomic_t is_waiting;
-
-void
-os_read_watch(const struct os_read_watch *w)
-{
-	watch = w;
-}
 
 static void
 ask(int64_t silence)
@@ -86,19 +80,31 @@ set_timer(long ms)
 		(void)timer_settime(timer, 0, &it, NULL);
 }
 
+/*
+ * The timer runs only while a body is being read: a signal in the middle of
+ * sending would end that, since a send with a time limit is never restarted.
+ */
+void
+os_read_watch(const struct os_read_watch *w)
+{
+	watch = w;
+	if (is_body)
+		set_timer(w != NULL ? OS_READ_STEP : 0);
+}
+
 void
 os_read_begin(int fd)
 {
 	if (!has_timer)
 		make_timer();
 	waiting_fd = fd;
-	set_timer(OS_READ_STEP);
+	is_body = true;
 }
 
 bool
 os_read_end(void)
 {
-	set_timer(0);
+	is_body = false;
 	return true;
 }
 

@@ -223,11 +223,14 @@ def test_what_came_before_the_end_of_a_connection_is_kept(one, how):
 
 @pytest.mark.parametrize("piece", [1000, 30000])
 def test_a_slow_body_is_stored_as_it_comes(one, piece):
-    path = one.client.create(4 * piece)
-    with one.client.open_patch(path, 0, 4 * piece) as stream:
-        for i in range(1, 4):
+    """At once, not when the next tick is due."""
+    path = one.client.create(13 * piece)
+    with one.client.open_patch(path, 0, 13 * piece) as stream:
+        began = time.monotonic()
+        for i in range(1, 13):
             stream.send(b"x" * piece)
             one.wait_for_bytes(path, i * piece)
+        assert time.monotonic() - began < 12 * 0.15
         stream.send(b"x" * piece)
         assert stream.finish().status == 204
 
