@@ -248,9 +248,12 @@ serve_one(struct job *job)
 	struct tus_call *call;
 	int rc;
 
-	board_set(w->board, w->slot, WORKER_IDLE);
-	if (!job->is_kept && !stop_or_wait_for(w->listen_fd))
-		return true;
+	/* Who holds a connection open for one client is no spare worker. */
+	if (!job->is_kept) {
+		board_set(w->board, w->slot, WORKER_IDLE);
+		if (!stop_or_wait_for(w->listen_fd))
+			return true;
+	}
 	os_read_watch(&watch);
 	rc = FCGX_Accept_r(&job->fcgi);
 	os_read_watch(NULL);

@@ -131,7 +131,7 @@ class Stream:
 
     def read(self):
         """The answer, without ending the body first."""
-        out, err, ended = b"", b"", False
+        out, err, ended = [], [], False
         while not ended:
             header = self.exactly(8)
             if header is None:
@@ -142,12 +142,12 @@ class Stream:
                 break
             content = content[:length]
             if kind == STDOUT:
-                out += content
+                out.append(content)
             elif kind == STDERR:
-                err += content
+                err.append(content)
             elif kind == END:
                 ended = True
-        return Response(out, err, ended)
+        return Response(b"".join(out), b"".join(err), ended)
 
     def exactly(self, n):
         data = b""
