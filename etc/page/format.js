@@ -76,6 +76,9 @@ export function describeError(error) {
 	if (!response)
 		return "The server cannot be reached.";
 	const status = response.getStatus();
+	const isOurs = response.getHeader("Tus-Resumable");
+	if (!isOurs && (status === 413 || status === 500))
+		return "The web server does not take so much in one request.";
 	const said = /^ERR_[A-Z_]+: (.+)/.exec(response.getBody() || "");
 	if (byStatus[status])
 		return byStatus[status];

@@ -13,6 +13,17 @@ import { describeError } from "./format.js";
 const retryDelays = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000];
 const speedWindow = 4000;
 
+/** What every web server takes in one request, by its own defaults. */
+const smallest = 128 * 1024;
+
+/** Did the web server, not tusfcgi, refuse a request for its length? */
+function isTooLong(error) {
+	const response = error.originalResponse;
+	return error.originalRequest?.getMethod() === "PATCH" &&
+		[413, 500].includes(response?.getStatus()) &&
+		!response.getHeader("Tus-Resumable");
+}
+
 /** Is it worth another try?  Not when the answer would be the same again. */
 function passes(error) {
 	const status = error.originalResponse?.getStatus() ?? 0;
@@ -136,8 +147,17 @@ export class Transfer {
 			await store.removeUpload(entry.urlStorageKey);
 	}
 
+	/** From now on in small pieces; false: they are small already. */
+	sendLess() {
+		if (this.upload.options.chunkSize <= smallest)
+			return false;
+		this.upload.options.chunkSize = smallest;
+		return true;
+	}
+
 	shouldRetry(error) {
-		if (!navigator.onLine || !passes(error))
+		const passed = isTooLong(error) ? this.sendLess() : passes(error);
+		if (!navigator.onLine || !passed)
 			return false;
 		this.samples = [];
 		this.error = describeError(error);

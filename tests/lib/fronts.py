@@ -132,6 +132,8 @@ class Apache:
         home = server.dir / "apache"
         for name in ("", "www"):
             (home / name).mkdir(exist_ok=True)
+        if server.page:
+            shutil.copytree(server.page, home / "www", dirs_exist_ok=True)
         self.prepare(server, home)
         (home / "apache.conf").write_text(self.main(server, home))
         return rig.spawn(
@@ -182,12 +184,12 @@ class Apache:
             Protocols h2c http/1.1
             # as in Debian's reqtimeout.conf
             RequestReadTimeout header=20-40,MinRate=500 body=10,MinRate=500
-            DocumentRoot {server.page or home / 'www'}
+            DocumentRoot {home}/www
             <Directory />
                 AllowOverride None
                 Require all denied
             </Directory>
-            <Directory {server.page or home / 'www'}>
+            <Directory {home}/www>
                 AllowOverride All
                 Require all granted
             </Directory>

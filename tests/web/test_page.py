@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from lib import clients, rig
+from lib import clients, fronts, rig
 
 clients.need_tus_js()
 
@@ -70,6 +70,19 @@ def play(scene, one, tmp_path, *files, while_it_runs=None):
 
 def same(url, file):
     return clients.download_digest(url) == clients.digest(file)
+
+
+def test_where_a_request_must_be_short_it_sends_small_pieces(
+        server, page, tmp_path, small, big):
+    reason = fronts.missing("apache-fcgid")
+    if reason:
+        pytest.skip(reason)
+    one = server("apache-fcgid", page=page, replace={
+        "FcgidMaxRequestLen 1099511627776": "FcgidMaxRequestLen 131072"})
+    seen = play("upload", one, tmp_path, small, big)
+    url = seen["links"][1]
+    assert same(url, small) or same(url, big)
+    assert "exceeds MaxRequestLen" in one.front_log()
 
 
 def test_upload_download_delete(server, page, tmp_path, small, big):
