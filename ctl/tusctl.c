@@ -151,7 +151,7 @@ begin(const char *file, int argc, char **argv)
 	}
 	c.conf = conf_new();
 	c.arena = arena_new();
-	if (read_conf(c.conf, file, &e) == ERR_OK)
+	if (!command->wants_store || read_conf(c.conf, file, &e) == ERR_OK)
 		status = run_command(&c, command, argc, argv);
 	else
 		ctl_note("%s", e.text);

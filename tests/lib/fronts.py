@@ -323,10 +323,11 @@ def missing(name):
     return None
 
 
-rig.FRONT_ENDS.update({
+NAMES = {
     "lighttpd": Lighttpd,
     "lighttpd-spawn": LighttpdSpawn,
     "apache-proxy": ApacheProxy,
     "apache-fcgid": ApacheFcgid,
     "htaccess": Htaccess,
-})
+}
+rig.FRONT_ENDS.update(NAMES)

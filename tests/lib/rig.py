@@ -239,10 +239,12 @@ class Server:
                 "log": {"level": "debug"}}
         if not self.front_end.runs_app:
             base["pool"] = {"listen": str(self.socket)}
-        if self.is_public:
-            base["pool"] = {**base.get("pool", {}), "mode": "0666"}
         self.config = config
-        self.config_path.write_text(libconfig(merge(base, config)))
+        whole = merge(base, config)
+        if self.is_public:
+            # The web server is somebody else, and not in our group.
+            whole = merge(whole, {"pool": {"mode": "0666"}})
+        self.config_path.write_text(libconfig(whole))
 
     def own(self, path):
         """Gives what was made to the user that will write there."""
