@@ -42,6 +42,8 @@ PUT_BACK = """	before.hold = -1;
 
 
 class Bug:
+    """harnesses: letters, or the names of kinds of points ("A-eio")."""
+
     def __init__(self, name, harnesses, *changes, modes=None):
         self.name = name
         self.harnesses = harnesses
@@ -50,7 +52,7 @@ class Bug:
 
 
 BUGS = [
-    Bug("record-rewritten-in-place", "K", (RECORD, SET, """
+    Bug("record-rewritten-in-place", ("K",), (RECORD, SET, """
 	char all[4096];
 	size_t got;
 
@@ -60,12 +62,12 @@ BUGS = [
 	memcpy(all, buf, sizeof(buf));
 	rc = fs_pwrite(u->info_fd, all, got, 0, NULL, e);
 """)),
-    Bug("head-written-in-pieces", "KA", (RECORD, SET, """
+    Bug("head-written-in-pieces", ("K", "A",), (RECORD, SET, """
 	rc = fs_pwrite(u->info_fd, buf, 60, 0, NULL, e);
 	if (rc == ERR_OK)
 		rc = fs_pwrite(u->info_fd, buf + 60, 159, 60, NULL, e);
 """)),
-    Bug("record-named-before-it-is-written", "K", (RECORD, """
+    Bug("record-named-before-it-is-written", ("K",), (RECORD, """
 	rc = write_record(u, fd, durably, e);
 	if (rc == ERR_OK)
 		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
@@ -74,7 +76,7 @@ BUGS = [
 	if (rc == ERR_OK)
 		rc = write_record(u, fd, durably, e);
 """)),
-    Bug("concat-names-the-record-first", "K", (NEW, """
+    Bug("concat-names-the-record-first", ("K",), (NEW, """
 	rc = begin(u, info, e);
 	if (rc == ERR_OK)
 		rc = append_parts(u, e);
@@ -87,50 +89,50 @@ BUGS = [
 	if (rc == ERR_OK)
 		rc = append_parts(u, e);
 """)),
-    Bug("concat-without-flush", "AP", (NEW, """
+    Bug("concat-without-flush", ("A", "P",), (NEW, """
 	if (rc == ERR_OK && durably)
 		rc = file_flush_data(u, e);
 """, "")),
-    Bug("finish-without-data-flush", "AP", (WRITE, FLUSH_DATA, """
+    Bug("finish-without-data-flush", ("A", "P",), (WRITE, FLUSH_DATA, """
 	(void)rc;
 	return file_flush_dir(u->store, e);
 """)),
-    Bug("finish-without-directory-flush", "AP", (WRITE, FLUSH_DATA, """
+    Bug("finish-without-directory-flush", ("A", "P",), (WRITE, FLUSH_DATA, """
 	(void)rc;
 	return flush_or_roll_back(u, e);
 """)),
-    Bug("finish-without-record-flush", "AP", (WRITE, """
+    Bug("finish-without-record-flush", ("A", "P",), (WRITE, """
 	return u->store->durability == DURABILITY_NONE ?
 	    file_set(u, &head, e) :
 	    file_set_durably(u, &head, e);
 """, """
 	return file_set(u, &head, e);
 """)),
-    Bug("checkpoint-without-data-flush", "AP", (WRITE, CHECKPOINT, """
+    Bug("checkpoint-without-data-flush", ("A", "P",), (WRITE, CHECKPOINT, """
 	(void)flush_or_roll_back;
 	(void)rc;
 	head.offset = u->data_size;
 	return file_set_durably(u, &head, e);
 """), modes=["full"]),
-    Bug("checkpoint-without-record-flush", "A", (WRITE, CHECKPOINT, """
+    Bug("checkpoint-without-record-flush", ("A",), (WRITE, CHECKPOINT, """
 	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
 		return rc;
 	head.offset = u->data_size;
 	return file_set(u, &head, e);
 """), modes=["full"]),
-    Bug("watermark-before-flush", "A", (WRITE, CHECKPOINT, """
+    Bug("watermark-before-flush", ("A",), (WRITE, CHECKPOINT, """
 	head.offset = u->data_size;
 	if ((rc = file_set_durably(u, &head, e)) != ERR_OK)
 		return rc;
 	return flush_or_roll_back(u, e);
 """)),
-    Bug("declaration-raises-the-watermark", "A", (WRITE, """
+    Bug("declaration-raises-the-watermark", ("A",), (WRITE, """
 	head.size = u->base.info.size_deferred ? 0 : u->base.info.size;
 """, """
 	head.size = u->base.info.size_deferred ? 0 : u->base.info.size;
 	head.offset = u->data_size;
 """)),
-    Bug("no-watermark", "A", (OPEN, """
+    Bug("no-watermark", ("A",), (OPEN, """
 	if ((rc = cut(u, head.offset, e)) != ERR_OK)
 		return rc;
 """, """
@@ -139,38 +141,38 @@ BUGS = [
 	if (file_has_watermark(u) && !is_of_this_boot(u))
 		n = smaller(n, h->offset);
 """, "")),
-    Bug("watermark-lowered-without-flush", "AP", (WRITE, ROLL_BACK, """
+    Bug("watermark-lowered-without-flush", ("A", "P",), (WRITE, ROLL_BACK, """
 		rc = file_set(u, &head, e);
 """)),
-    Bug("doubt-forgotten", "A", (WRITE, """
+    Bug("doubt-forgotten", ("A-eio",), (WRITE, """
 	if (head.offset > to || u->in_doubt) {
 """, """
 	if (head.offset > to) {
 """)),
-    Bug("missing-bytes-not-written-down", "A", (OPEN, """
+    Bug("missing-bytes-not-written-down", ("A-cut",), (OPEN, """
 	head.offset = u->data_size;
 	return file_set_durably(u, &head, e);
 """, """
 	u->head.offset = u->data_size;
 	return ERR_OK;
 """)),
-    Bug("head-put-back-with-its-hold", "A", (RECORD, PUT_BACK, """
+    Bug("head-put-back-with-its-hold", ("A-eio",), (RECORD, PUT_BACK, """
 	(void)!file_set(u, &before, &ignored);
 	return rc;
 """)),
-    Bug("head-not-put-back", "A", (RECORD, PUT_BACK, """
+    Bug("head-not-put-back", ("A-eio",), (RECORD, PUT_BACK, """
 	(void)before;
 	(void)ignored;
 	return rc;
 """)),
-    Bug("failed-flush-believed", "A", (WRITE, """
+    Bug("failed-flush-believed", ("A-eio",), (WRITE, """
 	(void)!roll_back(u, u->head.offset, &ignored);
 	return rc;
 """, """
 	(void)ignored;
 	return rc;
 """)),
-    Bug("data-rolled-back-after-the-end", "A", (WRITE, """
+    Bug("data-rolled-back-after-the-end", ("A-eio",), (WRITE, """
 	rc = finish(u, e);
 	file_see(u);
 """, """
@@ -182,7 +184,7 @@ BUGS = [
 		    u->data_fd, u->head.offset, "data", &ignored);
 	file_see(u);
 """)),
-    Bug("boot-entered-before-the-cut", "K", (OPEN, NEW_BOOT, """
+    Bug("boot-entered-before-the-cut", ("K-recover",), (OPEN, NEW_BOOT, """
 	int64_t to = head.offset;
 
 	head.offset = u->head.offset;
@@ -192,53 +194,59 @@ BUGS = [
 		return rc;
 	return cut(u, to, e);
 """)),
-    Bug("hold-not-set", "K", (WRITE, HOLD, """
+    Bug("hold-not-set", ("K",), (WRITE, HOLD, """
 	(void)head;
 	(void)rc;
 	u->on_probation = false;
 	return append_waiting(u, e);
 """)),
-    Bug("hold-set-after-the-bytes", "K", (WRITE, HOLD, """
+    Bug("hold-set-after-the-bytes", ("K",), (WRITE, HOLD, """
 	head.hold = u->start;
 	if ((rc = append_waiting(u, e)) != ERR_OK)
 		return rc;
 	return file_set(u, &head, e);
 """)),
-    Bug("hold-not-lifted", "K", (OPEN, """
+    Bug("hold-not-lifted", ("K",), (OPEN, """
 	if (head.hold == -1)
 		return ERR_OK;
 """, """
 	return ERR_OK;
 """)),
-    Bug("hold-ignored-without-watermark", "K", (OPEN, """
+    Bug("hold-ignored-without-watermark", ("K",), (OPEN, """
 	if (!u->foreign && (rc = lift_hold(u, e)) != ERR_OK)
 """, """
 	if (file_has_watermark(u) && (rc = lift_hold(u, e)) != ERR_OK)
 """), modes=["none"]),
-    Bug("checkpoint-inside-a-hold", "KA", (WRITE, """
+    Bug("checkpoint-inside-a-hold", ("K", "A",), (WRITE, """
 	    file_has_watermark(u) && u->head.hold == -1 &&
 """, """
 	    file_has_watermark(u) &&
 """)),
-    Bug("adopted-without-flush", "A", (RECORD, """
+    Bug("adopted-without-flush", ("A",), (RECORD, """
 	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
 		return rc;
 """, "")),
-    Bug("deletion-not-flushed", "AP", (NEW, """
+    Bug("deletion-not-flushed", ("A", "P",), (NEW, """
 	if (rc == ERR_OK && u->store->durability == DURABILITY_FULL)
 		rc = file_flush_dir(u->store, e);
 """, "")),
-    Bug("creation-not-flushed", "AP", (NEW, """
+    Bug("creation-not-flushed", ("A", "P",), (NEW, """
 		rc = file_publish(u, fs->durability == DURABILITY_FULL, e);
 """, """
 		rc = file_publish(u, false, e);
 """)),
-    Bug("adoption-not-flushed", "A", (RECORD, """
+    Bug("adoption-not-flushed", ("A",), (RECORD, """
 	rc = file_publish(u, durably, e);
 """, """
 	rc = file_publish(u, false, e);
 """)),
-    Bug("failed-cut-ignored", "E", (WRITE, """
+    Bug("one-flush-too-many", ("F",), (WRITE, FLUSH_DATA, """
+	if ((rc = flush_or_roll_back(u, e)) != ERR_OK ||
+	    (rc = file_flush_info(u, e)) != ERR_OK)
+		return rc;
+	return file_flush_dir(u->store, e);
+""")),
+    Bug("failed-cut-ignored", ("E",), (WRITE, """
 	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
 	if (rc == ERR_OK)
 		u->data_size = to;
@@ -248,7 +256,7 @@ BUGS = [
 	u->data_size = to;
 	return ERR_OK;
 """)),
-    Bug("failed-write-ignored", "E", (WRITE, """
+    Bug("failed-write-ignored", ("E",), (WRITE, """
 	u->data_size += (int64_t)done;
 	u->base.info.offset = u->data_size;
 	return rc;
@@ -258,23 +266,23 @@ BUGS = [
 	u->base.info.offset = u->data_size;
 	return ERR_OK;
 """)),
-    Bug("failed-flush-ignored", "E", (RECORD, """
+    Bug("failed-flush-ignored", ("E",), (RECORD, """
 	return fs_sync_data(u->data_fd, u->base.info.id, e);
 """, """
 	(void)!fs_sync_data(u->data_fd, u->base.info.id, e);
 	return ERR_OK;
 """)),
-    Bug("failed-rename-ignored", "E", (RECORD, """
+    Bug("failed-rename-ignored", ("E",), (RECORD, """
 		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
 """, """
 		(void)!fs_rename_at(fs->dirfd, from.text, to.text, e);
 """)),
-    Bug("failed-creation-left-behind", "E", (RECORD, """
+    Bug("failed-creation-left-behind", ("E",), (RECORD, """
 		(void)!fs_unlink_at(fs->dirfd, from.text, &ignored);
 """, """
 		(void)ignored;
 """)),
-    Bug("descriptor-leaked-on-error", "E", (RECORD, """
+    Bug("descriptor-leaked-on-error", ("E",), (RECORD, """
 		(void)close(fd);
 		(void)!fs""", """
 		(void)!fs""")),

@@ -89,5 +89,6 @@ def kill_recover(driver, scratch, options):
 
 
 def run(driver, scratch, options):
-    for kind in (kill_run, kill_recover):
-        yield kind(driver, scratch, options)
+    for name, kind in (("K", kill_run), ("K-recover", kill_recover)):
+        if options.wants(name):
+            yield kind(driver, scratch, options)

@@ -453,6 +453,8 @@ def run(driver, scratch, options):
              "A-eio": harness.NEXT_BOOT, "A-cut": THIRD_BOOT}
     with place:
         for kind, boot in boots.items():
+            if not options.wants(kind):
+                continue
             result = Result(kind, options)
             for mode in options.modes or LEVELS:
                 if mode not in LEVELS:
