@@ -32,9 +32,6 @@ struct variant {
 void place_open(struct place *, const struct variant *);
 void place_close(struct place *);
 
-/* Close and open the store, as another process would. */
-void place_reopen(struct place *, const struct variant *);
-
 /* Run every promise over one store; the number of failures. */
 int contract_run(const struct variant *);
 

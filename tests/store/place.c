@@ -62,13 +62,6 @@ place_open(struct place *p, const struct variant *v)
 	open_store(p, v);
 }
 
-void
-place_reopen(struct place *p, const struct variant *v)
-{
-	p->ds->core->shutdown(p->ds);
-	open_store(p, v);
-}
-
 static void
 remove_all(const char *path)
 {
