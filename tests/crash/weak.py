@@ -94,6 +94,11 @@ class Inode:
             if len(versions) > 1:
                 self.stuck[n] = len(versions)
 
+    def doubt(self):
+        """It turns out that no page was ever flushed."""
+        for versions in self.pages.values():
+            versions.insert(0, ZERO)
+
     def choices(self):
         """The alternatives of each thing that may be on disk or not."""
         if len(self.sizes) > 1:
@@ -132,6 +137,8 @@ class Disk:
         for name, content in (base or read_folder(folder)).items():
             self.names[name] = self.add(content)
         self.now = dict(self.names)
+        # tusd flushes nothing: whoever adopts its upload has to.
+        self.never_flushed = self.names.get(check.FOREIGN)
 
     def add(self, content=b""):
         self.inodes.append(Inode(content))
@@ -198,8 +205,10 @@ class Disk:
         inode = self.file(arguments)
         if result < 0:
             inode.fail_to_flush()
-        else:
-            inode.flush()
+            return True
+        inode.flush()
+        if self.descriptors[int(arguments)] == self.never_flushed:
+            self.never_flushed = None
         return True
 
     def do_fsync(self, arguments, result):
@@ -215,6 +224,8 @@ class Disk:
         old, new = [unhex(s).decode() for s in STRING.findall(arguments)]
         inode = self.now.pop(old)
         self.now[new] = inode
+        if new == check.FOREIGN + ".info" and self.never_flushed is not None:
+            self.inodes[self.never_flushed].doubt()
         self.pending.append(("rename", old, new, inode))
         return True
 
