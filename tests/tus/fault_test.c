@@ -343,6 +343,24 @@ check_content(struct world *w, const char *path, const char *content)
 	assert_memory_equal(r.body, content, r.len);
 }
 
+static int
+count_uploads(struct world *w)
+{
+	void *cursor = NULL;
+	const char *id;
+	struct err e;
+	int n = 0;
+
+	for (;;) {
+		assert_int_equal(
+		    expirer->walk_next(w->store, &cursor, w->arena, &id, &e),
+		    ERR_OK);
+		if (id == NULL)
+			return n;
+		n++;
+	}
+}
+
 static void
 converse(struct world *w)
 {
@@ -368,6 +386,8 @@ converse(struct world *w)
 	(void)ask_again(w,
 	    (struct ask){ .method = "DELETE", .path = d, .headers = "" }, 204);
 	(void)create(w, "Upload-Length: 0", NULL);
+	/* What a creation that failed had made is gone. */
+	assert_int_equal(count_uploads(w), 4);
 }
 
 static void
