@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import threading
 
 import pytest
@@ -108,12 +109,11 @@ def test_a_refused_creation_leaves_nothing(tus):
 
 @ids("CREATE-12")
 def test_a_store_that_cannot_be_written_is_500(serve):
-    tus = serve(own=True)
-    tus.server.uploads.rename(tus.server.dir / "away")
-    (tus.server.dir / "away").rename(tus.server.dir / "gone")
-    for path in (tus.server.dir / "gone").iterdir():
-        path.unlink()
-    (tus.server.dir / "gone").rmdir()
+    """Its folder is gone: permissions do not stop everybody."""
+    tus = serve(own=True, args=["-w", "1"])
+    assert tus.delete(tus.create(10)).status == 204
+    tus.server.uploads.rename(tus.server.dir / "gone")
+    shutil.rmtree(tus.server.dir / "gone")
     reply = tus.post({"Upload-Length": 10})
     assert (reply.status, reply.code) == (500, "ERR_INTERNAL_SERVER_ERROR")
     assert "Location" not in reply

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from lib import client, proc
+from lib import client, proc, rig
 
 ids = pytest.mark.ids
 only = pytest.mark.only
@@ -206,7 +206,8 @@ def test_ten_thousand_mutations_crash_nothing(serve):
     after = proc.children(tus.server.app.pid)
     for pid, (fds, memory) in before.items():
         assert pid in after, f"worker {pid} has left"
-        assert proc.descriptors(pid) <= fds + 1
+        rig.wait_for(lambda: proc.descriptors(pid) <= fds + 1,
+                     "the descriptors to be closed")
         # The sanitizer keeps freed memory for a while: 256 MiB at most.
         assert proc.memory(pid) - memory < 300 * 2 ** 20
 
