@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <fcgios.h>
@@ -13,6 +14,8 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "fcgi/frame.h"
 #include "fcgi/os_read.h"
 
 /* As much as a front end tends to have for us at a time. */
@@ -30,6 +33,10 @@ static struct {
 	bool may_read_ahead;
 	/* How much of ahead was ever touched for this body. */
 	size_t touched;
+
+	/* What came on the connection with this inode. */
+	struct frame frame;
+	ino_t ino;
 } seam;
 
 void
@@ -61,6 +68,7 @@ os_read_end(void)
 
 	seam.at = seam.end = 0;
 	seam.may_read_ahead = false;
+	frame_next_request(&seam.frame);
 	if (seam.touched > AHEAD_KEPT)
 		(void)madvise(seam.ahead, AHEAD_SIZE, MADV_DONTNEED);
 	return is_clean;
@@ -115,6 +123,35 @@ read_some(int fd, void *buf, size_t len)
 	}
 }
 
+/*
+ * libfcgi drops a connection that it does not like and accepts another one
+ * without a word, often with the same descriptor.
+ */
+static void
+see_connection(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1 || st.st_ino == seam.ino)
+		return;
+	seam.ino = st.st_ino;
+	memset(&seam.frame, 0, sizeof(seam.frame));
+}
+
+static ssize_t
+read_good(int fd, void *buf, size_t len)
+{
+	ssize_t n = read_some(fd, buf, len);
+
+	if (n <= 0 || frame_check(&seam.frame, buf, (size_t)n))
+		return n;
+	log_warn("connection closed: no web server sends such FastCGI");
+	/* Or libfcgi would read on as long as something comes. */
+	(void)shutdown(fd, SHUT_RD);
+	errno = EPROTO;
+	return -1;
+}
+
 static int
 hand_out(char *buf, size_t len)
 {
@@ -135,9 +172,11 @@ OS_Read(int fd, char *buf, size_t len)
 
 	if (seam.at < seam.end)
 		return hand_out(buf, len);
-	if (!seam.may_read_ahead)
-		return (int)read_some(fd, buf, len);
-	n = read_some(fd, seam.ahead, AHEAD_SIZE);
+	if (!seam.may_read_ahead) {
+		see_connection(fd);
+		return (int)read_good(fd, buf, len);
+	}
+	n = read_good(fd, seam.ahead, AHEAD_SIZE);
 	if (n <= 0)
 		return (int)n;
 	seam.at = 0;
