@@ -13,9 +13,11 @@
 #include "base/fs.h"
 #include "store/file.h"
 
-/* No id begins with a dot, so no upload can have these names. */
+/* No id begins with a dot, so no upload can have these names.  The last is
+ * where events wait for hooks, if locks are kept here as well. */
 #define NOTE	 ".sweep"
 #define NOTE_NEW ".sweep.new"
+#define EVENTS	 ".hooks"
 
 /* What lies beside the uploads, by the end of its name. */
 enum kind {
@@ -31,8 +33,8 @@ static enum kind
 kind_of(const char *name, const char *suffix)
 {
 	if (strcmp(name, NOTE) == 0 || strcmp(name, NOTE_NEW) == 0 ||
-	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-	    strcmp(suffix, ".lock") == 0)
+	    strcmp(name, EVENTS) == 0 || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0 || strcmp(suffix, ".lock") == 0)
 		return KIND_OURS;
 	if (*suffix == '\0')
 		return KIND_DATA;

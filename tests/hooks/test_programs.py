@@ -496,6 +496,37 @@ def test_nobody_waits_for_a_post_hook(start, hooks):
     rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
 
 
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
+def test_a_stop_lets_hooks_come_to_their_end(start, hooks, args):
+    hooks.record("post-finish", then="""
+import time
+time.sleep(2)
+open(os.environ["HOME"] + "/done", "w").close()
+""")
+    one = start(args=args)
+    url = create(one, 5, b"hello")
+    hooks.wait_for("post-finish")
+    assert one.stop_app() == 0
+    rig.wait_for((hooks.home / "done").exists, "the hook")
+    rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
+    sweep(one, hooks)
+    assert hooks.told() == ["post-finish"]
+
+
+def test_the_sweep_and_the_check_know_the_spool(start, hooks):
+    hooks.write("post-create", "#!/bin/sh\nexit 1\n")
+    one = start()
+    create(one, 5)
+    rig.wait_for(lambda: "exit status 1" in one.log(), "failure")
+    hooks.record("post-create")
+    said = sweep(one, hooks)
+    assert "left alone" not in said and "1 events told to hooks" in said
+    run = subprocess.run([rig.program("tusctl"), "-c", one.config_path,
+                          "check"], capture_output=True, text=True,
+                         check=False)
+    assert run.returncode == 0 and ".hooks" not in run.stdout + run.stderr
+
+
 def test_nobody_waits_for_a_post_hook_where_one_process_is_all(start, hooks):
     hooks.write("post-finish", "#!/bin/sh\nsleep 3\ntouch $HOME/done\n")
     hooks.record("post-create")
