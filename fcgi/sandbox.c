@@ -12,6 +12,7 @@
 #endif
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/compat.h"
@@ -100,9 +101,12 @@ allow_all(int ruleset, const struct conf *conf, uint64_t known)
 		allow(ruleset, conf_str(conf, "lock.path"), TO_KEEP & known);
 	for (i = 0; i < NITEMS(always_read); i++)
 		allow(ruleset, always_read[i], TO_READ);
-	if (*conf_str(conf, "hooks.url") != '\0')
-		for (i = 0; i < NITEMS(read_by_curl); i++)
-			allow(ruleset, read_by_curl[i], TO_READ);
+	if (*conf_str(conf, "hooks.url") == '\0')
+		return;
+	for (i = 0; i < NITEMS(read_by_curl); i++)
+		allow(ruleset, read_by_curl[i], TO_READ);
+	if (getenv("SSL_CERT_FILE") != NULL)
+		allow(ruleset, getenv("SSL_CERT_FILE"), TO_READ);
 }
 
 static void
