@@ -102,13 +102,14 @@ static bool
 check_headers(struct tus_call *c)
 {
 	c->has_type = tus_parse_is_type(c->req->content_type, TUS_BODY_TYPE);
-	if (!tus_check_content_length(c) || !check_concat(c))
+	if (!tus_check_content_length(c))
 		return false;
 	/* Some HTTP stacks force a type on an empty POST: only a body needs
 	 * the right one. */
 	if (c->content_length > 0 && !c->has_type)
 		return refuse(c, TUS_BAD_CONTENT_TYPE);
-	return check_length(c) && check_metadata(c) && check_sizes(c);
+	return check_concat(c) && check_length(c) && check_metadata(c) &&
+	    check_sizes(c);
 }
 
 /* Fill in what every new upload has. */

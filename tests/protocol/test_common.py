@@ -130,11 +130,13 @@ def test_the_first_failure_in_order_wins(tus):
 @ids("COMMON-08")
 def test_the_first_failure_of_a_creation_wins(tus):
     everything = {
-        "Content-Type": "text/plain", "Upload-Length": "x",
-        "Upload-Metadata": "a !", "Upload-Checksum": "x"}
+        "Content-Type": "text/plain", "Upload-Concat": "x",
+        "Upload-Length": "x", "Upload-Metadata": "a !",
+        "Upload-Checksum": "x"}
     rows = [
         ({}, "ERR_INVALID_CONTENT_TYPE"),
-        ({"Content-Type": client.BODY}, "ERR_INVALID_UPLOAD_LENGTH"),
+        ({"Content-Type": client.BODY}, "ERR_INVALID_CONCAT"),
+        ({"Upload-Concat": None}, "ERR_INVALID_UPLOAD_LENGTH"),
         ({"Upload-Length": "5"}, "ERR_INVALID_METADATA"),
         ({"Upload-Metadata": None}, "ERR_UPLOAD_SIZE_EXCEEDED"),
         ({"Upload-Length": "6"}, "ERR_INVALID_CHECKSUM"),
