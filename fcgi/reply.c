@@ -145,6 +145,8 @@ reply_text(FCGX_Request *fcgi, int status, const char *type, const char *text)
 	put_header(out, "Status", line);
 	put_header(out, "Content-Type", type);
 	put_header(out, "Cache-Control", "no-store");
+	if (status == 503)
+		put_header(out, "Retry-After", "1");
 	put_header(out, "Tus-Resumable", TUS_VERSION);
 	put_header(out, "X-Content-Type-Options", "nosniff");
 	put_number(out, "Content-Length", (int64_t)strlen(text));

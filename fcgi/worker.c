@@ -24,6 +24,9 @@
 /* FCGI_RESPONDER of the FastCGI specification. */
 #define RESPONDER 1
 
+/* What goes into the buffers of a socket anyway. */
+#define SHORT_CONTENT (64 * 1024)
+
 /* How often a busy lock is tried. */
 #define LOCK_STEP 10
 
@@ -145,6 +148,38 @@ announces_body(const struct tus_request *req)
 }
 
 /*
+ * A client takes its time to read what is long, and holds a worker meanwhile,
+ * as one who sends a body does: then it takes a place as well.
+ */
+static bool
+may_send(const struct job *job, const struct tus_response *res)
+{
+	const struct worker *w = job->worker;
+
+	if (res->content == NULL || res->bodiless ||
+	    res->content->length <= SHORT_CONTENT ||
+	    job->settings->sendfile != SENDFILE_NONE)
+		return true;
+	return board_claim(w->board, w->slot);
+}
+
+static void
+send_response(struct job *job, struct tus_call *call, struct err *e)
+{
+	const struct worker *w = job->worker;
+
+	if (!may_send(job, tus_response(call))) {
+		log_warn("download turned away: no place is free");
+		reply_text(&job->fcgi, 503, "text/plain; charset=utf-8",
+		    "ERR_TOO_BUSY: too many downloads at once; try again\n");
+		return;
+	}
+	(void)reply_send(&job->fcgi, job->settings, call, job->arena, e);
+	board_unclaim(w->board, w->slot);
+	board_set(w->board, w->slot, WORKER_BUSY);
+}
+
+/*
  * The answer goes out with the end of the request, before the rest of the body
  * is read: then most front ends stop sending it.  But where the connection is
  * kept, what follows the end of the request is the next one.
@@ -156,7 +191,7 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 	bool has_body = announces_body(req);
 	bool is_last = job->fcgi.keepConnection == 0;
 
-	(void)reply_send(&job->fcgi, job->settings, call, job->arena, &e);
+	send_response(job, call, &e);
 	metrics_count(&job->worker->board->metrics, tus_response(call));
 	log_request(job, req, tus_response(call), &e);
 	if (has_body && !is_last) {

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lib import rig
+from lib.fastcgi import STDIN, record
 
 from .conftest import is_alive
 
@@ -96,6 +97,36 @@ def test_a_full_pool_says_so_and_head_still_answers(app):
 
     rig.wait_for(is_taken, "a place")
     assert one.client.offset(other) == 104000
+
+
+def test_slow_downloads_leave_the_reserve_alone(app):
+    one = app(config={"pool": {"min_spare": 1, "max_workers": 6,
+                               "reserve": 2}})
+    size = 5 * LARGE
+    path = one.client.create(size)
+    assert one.client.patch(path, 0, b"x" * size).status == 204
+    streams = []
+
+    def is_full():
+        stream = one.client.open("GET", path, length=0)
+        stream.send_raw(record(STDIN))
+        streams.append(stream)
+        stream.socket.settimeout(0.3)
+        return stream.socket.recv(20)[8:] == b"Status: 503\r"
+
+    rig.wait_for(is_full, "a full house")
+    assert 5 <= len(streams) <= 8
+    began = time.monotonic()
+    assert one.client.offset(path) == size
+    assert time.monotonic() - began < 1
+    answer = one.client.request("GET", path)
+    assert answer.status == 503 and answer.headers["retry-after"] == "1"
+    small = one.client.create(100)
+    assert one.client.patch(small, 0, b"x" * 100).status == 204
+    assert one.client.request("GET", small).body == b"x" * 100
+    close_all(streams)
+    rig.wait_for(lambda: one.client.request("GET", path).status == 200,
+                 "a place")
 
 
 def test_places_of_killed_workers_are_free_again(app):
