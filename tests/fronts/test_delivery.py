@@ -346,7 +346,7 @@ def test_after_a_restart_the_next_request_is_served(front, own):
     assert clients.request("HEAD", url)[0] >= 500
     one.start_app()
     rig.wait_for(lambda: clients.request("HEAD", url)[0] == 200,
-                 "the front end to ask again", 2)
+                 "the front end to ask again", 5)
 
 
 def children(pid):
