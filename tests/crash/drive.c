@@ -385,6 +385,7 @@ run(void)
 {
 	create_only(PLAIN, false, 0);
 	patch(PLAIN, CHUNK(.len = 5000));
+	head(PLAIN);
 	patch(PLAIN, CHUNK(.len = 9000));
 	head(PLAIN);
 

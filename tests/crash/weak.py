@@ -10,6 +10,7 @@ Then again from some of these states (a second crash), and with one failing
 flush, after which the kernel believes that the pages are clean.
 """
 
+import itertools
 import os
 import random
 import re
@@ -240,12 +241,14 @@ class Disk:
         return True
 
     def choices(self):
-        """(what, number of alternatives), 0 is what was flushed."""
+        """(what, number of alternatives), 0 is what was flushed.  What a
+        failed flush left undecided comes last, for select() to see."""
         units = [(("dir", i), 2) for i in range(len(self.pending))]
         reachable = set(self.names.values()) | {
             operation[-1] for operation in self.pending
             if operation[0] != "unlink"}
-        for i in sorted(reachable):
+        for i in sorted(reachable, key=lambda i: (bool(
+                self.inodes[i].stuck), i)):
             units += [((i, what), n) for what, n in self.inodes[i].choices()]
         return units
 
@@ -419,17 +422,31 @@ def failing_flush(driver, scratch, options, template, before, mode):
     it at once is of interest."""
     with Place(scratch, template) as place:
         flushes = driver.points("run", place.store, mode, ("fdatasync",))
-    for _, when in harness.shuffled(flushes):
-        with Place(scratch, template) as place:
-            lines = trace(driver, "run", place.store, mode, harness.BOOT, [
-                "-e", f"inject=fdatasync:error=EIO:when={when}"])
-            folder = place.store
-        at = next((n for n, line in enumerate(lines) if "INJECTED" in line),
-                  0)
-        yield from states_of(
-            f"eio-{when}", mode, template, before,
-            relocate(lines, folder, template), options.samples(1),
-            range(at, min(at + AFTER_FAILURE * options.depth, len(lines))))
+    return in_turns([
+        after_failure(driver, scratch, options, template, before, mode, when)
+        for _, when in harness.shuffled(flushes)])
+
+
+def after_failure(driver, scratch, options, template, before, mode, when):
+    with Place(scratch, template) as place:
+        lines = trace(driver, "run", place.store, mode, harness.BOOT, [
+            "-e", f"inject=fdatasync:error=EIO:when={when}"])
+        folder = place.store
+    at = next((n for n, line in enumerate(lines) if "INJECTED" in line), 0)
+    yield from states_of(
+        f"eio-{when}", mode, template, before,
+        relocate(lines, folder, template), options.samples(1),
+        range(at, min(at + AFTER_FAILURE * options.depth, len(lines))))
+
+
+def in_turns(sources, at_once=8):
+    """Some from each, then more: no source waits until time is over."""
+    while sources:
+        for source in list(sources):
+            some = list(itertools.islice(source, at_once))
+            if not some:
+                sources.remove(source)
+            yield from some
 
 
 def cut_from_outside(driver, scratch, options, template, before, mode):
