@@ -210,6 +210,22 @@ answer_patched(struct tus_call *c)
 	return tus_done(c, 204);
 }
 
+/* Nothing came for a whole upload, but nothing has a checksum, too. */
+static enum tus_step
+answer_nothing(struct tus_call *c)
+{
+	struct tus_digest *digest;
+
+	if (!c->has_sum)
+		return answer_patched(c);
+	digest = tus_digest_new(c->arena, c->sum.algorithm);
+	if (digest == NULL)
+		return tus_refuse(c, TUS_UNKNOWN_ALGORITHM);
+	if (!tus_digest_end(digest, &c->sum))
+		return tus_refuse(c, TUS_CHECKSUM_MISMATCH);
+	return answer_patched(c);
+}
+
 /* The body is here as announced. */
 static enum tus_step
 complete(struct tus_call *c)
@@ -218,7 +234,7 @@ complete(struct tus_call *c)
 	struct tus_digest *digest;
 
 	if (c->body == TUS_BODY_EMPTY)
-		return answer_patched(c);
+		return answer_nothing(c);
 	if (c->concat.is_final)
 		return tus_concat(c);
 	if (!c->is_writing && !begin_write(c))

@@ -162,6 +162,10 @@ def test_an_empty_body_is_verified_too(tus):
         assert tus.patch(url, 0, b"", checksum(b"")).status == 204
     done = tus.finished(b"abc")
     assert tus.patch(done, 3, b"", checksum(b"")).status == 204
+    for length in (None, client.CHUNKED):
+        if length is None or tus.transport.chunked:
+            assert tus.patch(done, 3, b"", checksum(b"x"),
+                             length=length).status == 460
 
 
 @ids("CKSUM-12")
