@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import clients, rig
+from lib import app, clients, rig
 
 if not rig.have("nginx"):
     pytest.skip("no nginx", allow_module_level=True)
@@ -341,8 +341,14 @@ open(os.environ["HOME"] + "/fds", "w").write(repr(fds))
 
 
 def test_no_signal_is_blocked_or_ignored_in_it(start, hooks):
-    hooks.write("pre-create", "#!/bin/sh\n"
-                "grep -E '^Sig(Blk|Ign)' /proc/self/status > $HOME/sig\n")
+    # Not a shell: that would set them right itself.
+    hooks.write("pre-create", """#!/usr/bin/awk -f
+BEGIN {
+    while ((getline line < "/proc/self/status") > 0)
+        if (line ~ /^Sig(Blk|Ign)/)
+            print line > (ENVIRON["HOME"] "/sig")
+}
+""")
     one = start()
     create(one, 5)
     values = re.findall(r"Sig\w+:\s+(\w+)", (hooks.home / "sig").read_text())
@@ -543,6 +549,24 @@ def test_nobody_waits_for_a_post_hook_where_one_process_is_all(start, hooks):
     rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
     assert len(hooks.told("post-create")) == 2
     assert not spool(one)
+
+
+def test_a_connection_that_is_kept_is_given_back_first(hooks, tmp_path):
+    """Else the next request on it waits for the hook."""
+    hooks.write("post-finish", "#!/bin/sh\nsleep 3\n")
+    one = app.App(tmp_path, config={"hooks": {"dir": str(hooks.dir)}})
+    one.start_app()
+    try:
+        path = one.client.create(5)
+        began = time.monotonic()
+        with one.client.open("PATCH", path, one.client.patch_headers(0), 5,
+                             flags=1) as stream:
+            stream.send(b"hello")
+            assert stream.finish().status == 204
+            assert stream.socket.recv(1) == b""
+        assert time.monotonic() - began < 2
+    finally:
+        one.stop()
 
 
 def test_a_finish_that_was_not_told_is_told_by_the_sweep(start, hooks):
