@@ -37,6 +37,13 @@ take_header(struct frame *f)
 	f->id = (unsigned)h[2] << 8 | h[3];
 	f->content = (size_t)h[4] << 8 | h[5];
 	f->padding = h[6];
+	/* Where the padding of other records ends, libfcgi disagrees. */
+	if (h[0] != FCGI_VERSION_1 ||
+	    (f->padding > 0 && f->type != FCGI_PARAMS &&
+		f->type != FCGI_STDIN && f->type != FCGI_DATA))
+		return false;
+	if (f->type == FCGI_BEGIN_REQUEST && f->content != 8)
+		return false;
 	if (f->type == FCGI_BEGIN_REQUEST && !f->is_begun) {
 		f->is_begun = true;
 		f->request = f->id;
