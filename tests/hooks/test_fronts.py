@@ -2,7 +2,9 @@
 
 import json
 import re
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,20 +26,26 @@ def missing(name):
     return fronts.missing(name)
 
 
+@pytest.fixture
+def public():
+    """A folder that whoever the web server runs as can get at."""
+    with tempfile.TemporaryDirectory(prefix="tusfcgi-", dir="/tmp") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("name", sorted(rig.FRONT_ENDS))
-def test_hooks_behind(server, tmp_path, name):
+def test_hooks_behind(server, public, name):
     if missing(name):
         pytest.skip(missing(name))
-    hooks = tmp_path / "told" / "hooks"
-    hooks.mkdir(parents=True)
-    (tmp_path / "told").chmod(0o777)
+    hooks = public / "hooks"
+    hooks.mkdir()
+    hooks.chmod(0o755)
     for event in ("pre-create", "post-create", "post-receive", "pre-finish",
                   "post-finish", "pre-terminate", "post-terminate"):
         (hooks / event).write_text(HOOK)
         (hooks / event).chmod(0o755)
-    for folder in (tmp_path, tmp_path.parent):
-        folder.chmod(folder.stat().st_mode | 0o055)
-    log = tmp_path / "told" / "events"
+    log = public / "events"
 
     def told():
         text = log.read_text() if log.exists() else ""
