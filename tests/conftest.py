@@ -3,6 +3,7 @@
 import pytest
 
 from lib import fronts, rig  # noqa: F401 (fronts makes itself known)
+from lib.app import App
 
 
 @pytest.fixture
@@ -22,6 +23,24 @@ def server(tmp_path):
         one = rig.Server(tmp_path, front_end, **options)
         started.append(one)
         one.start()
+        return one
+
+    yield start
+    for one in reversed(started):
+        one.stop()
+    for one in started:
+        one.check_logs()
+
+
+@pytest.fixture
+def app(tmp_path):
+    """A factory: app(config={...}, args=["-w", "4"]) -> App, running."""
+    started = []
+
+    def start(**options):
+        one = App(tmp_path, **options)
+        started.append(one)
+        one.start_app()
         return one
 
     yield start

@@ -12,7 +12,6 @@ import subprocess
 import pytest
 
 from lib import rig
-from lib.app import App
 
 
 def number(name, default):
@@ -43,21 +42,3 @@ def lots(request):
     seed = number("SEED", random.SystemRandom().randrange(1 << 32))
     print(f"TUSFCGI_SEED={seed}")
     return random.Random(seed)
-
-
-@pytest.fixture
-def app(tmp_path):
-    """A factory: app(config={...}, args=["-w", "4"]) -> App, running."""
-    started = []
-
-    def start(**options):
-        one = App(tmp_path, **options)
-        started.append(one)
-        one.start_app()
-        return one
-
-    yield start
-    for one in reversed(started):
-        one.stop()
-    for one in started:
-        one.check_logs()

@@ -8,7 +8,6 @@ import threading
 import pytest
 
 from lib import clients, fronts, rig
-from lib.app import App
 from ops.exposition import Metrics
 
 ENABLED = {"metrics": {"enabled": True}}
@@ -21,23 +20,6 @@ NAMES = {
     "hook_errors_total": "counter", "workers": "gauge",
     "lock_waits_total": "counter", "lock_takeovers_total": "counter",
     "fsync_seconds_total": "counter"}
-
-
-@pytest.fixture
-def app(tmp_path):
-    started = []
-
-    def start(**options):
-        one = App(tmp_path, **options)
-        started.append(one)
-        one.start_app()
-        return one
-
-    yield start
-    for one in reversed(started):
-        one.stop()
-    for one in started:
-        one.check_logs()
 
 
 def scrape(one):
