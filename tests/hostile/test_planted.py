@@ -247,7 +247,7 @@ def test_what_lies_around_is_ignored(app):
 
 def start_status(server):
     done = subprocess.run(
-        [os.environ.get("TUSFCGI", "tusfcgi"), "-t", "-c",
+        [rig.program(), "-t", "-c",
          str(server.config_path)], capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
