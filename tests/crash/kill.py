@@ -4,7 +4,7 @@ import os
 
 import check
 import harness
-from harness import Driver, Place, Point, Result
+from harness import Place, Point, Result
 
 SIGNAL = "signal=KILL"
 

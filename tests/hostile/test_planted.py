@@ -14,6 +14,8 @@ import time
 
 import pytest
 
+from lib import rig
+
 from .conftest import tusctl
 
 SECRET = b"not for uploaders\n" * 30
