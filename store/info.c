@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 
+#include "base/utf8.h"
 #include "store/info.h"
 
 /* Where the values are in the head; see HEAD_FORMAT. */
@@ -95,42 +96,13 @@ makes_sense(const struct info_head *h)
 
 /* --- text and bytes ------------------------------------------------------ */
 
-/* The length of the UTF-8 character at s, 0 if there is none. */
-static size_t
-utf8_char(const unsigned char *s, size_t left)
-{
-	unsigned char lowest = 0x80, highest = 0xbf;
-	size_t i, n;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	/* Overlong forms, surrogates, and what lies above U+10FFFF. */
-	if (s[0] == 0xe0)
-		lowest = 0xa0;
-	else if (s[0] == 0xed)
-		highest = 0x9f;
-	else if (s[0] == 0xf0)
-		lowest = 0x90;
-	else if (s[0] == 0xf4)
-		highest = 0x8f;
-	if (left < n || s[1] < lowest || s[1] > highest)
-		return 0;
-	for (i = 2; i < n; i++)
-		if (s[i] < 0x80 || s[i] > 0xbf)
-			return 0;
-	return n;
-}
-
 static bool
 is_utf8(const char *s, size_t len)
 {
 	size_t i, n;
 
 	for (i = 0; i < len; i += n)
-		if ((n = utf8_char((const unsigned char *)s + i, len - i)) == 0)
+		if ((n = utf8_char(s + i, len - i)) == 0)
 			return false;
 	return true;
 }
@@ -139,21 +111,10 @@ is_utf8(const char *s, size_t len)
 static json_t *
 readable(struct arena *a, const char *s, size_t len)
 {
-	char *buf = arena_alloc(a, 3 * len + 1);
-	size_t i, n, at = 0;
+	size_t n;
+	const char *text = utf8_clean(a, s, len, &n);
 
-	for (i = 0; i < len; i += n) {
-		n = utf8_char((const unsigned char *)s + i, len - i);
-		if (n > 0) {
-			memcpy(buf + at, s + i, n);
-			at += n;
-		} else {
-			memcpy(buf + at, "\xef\xbf\xbd", 3);
-			at += 3;
-			n = 1;
-		}
-	}
-	return json_stringn(buf, at);
+	return json_stringn(text, n);
 }
 
 /* What we read again: the character U+00xx for the byte xx. */
