@@ -79,6 +79,24 @@ count_forget(struct tus_hooks *h, struct tus_notice *notice)
 	c->inner->ops->forget(c->inner, n->inner);
 }
 
+static enum err_code
+count_deliver(
+    struct tus_hooks *h, bool dry_run, struct tus_tally *tally, struct err *e)
+{
+	struct counting *c = counting(h);
+	enum err_code rc = c->inner->ops->deliver(c->inner, dry_run, tally, e);
+	enum tus_hook hook;
+	int64_t i;
+
+	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
+		for (i = 0; i < tally->told[hook]; i++)
+			metrics_count_hook(c->metrics, hook, true);
+		for (i = 0; i < tally->failed[hook]; i++)
+			metrics_count_hook(c->metrics, hook, false);
+	}
+	return rc;
+}
+
 static void
 count_shutdown(struct tus_hooks *h)
 {
@@ -94,6 +112,7 @@ static const struct tus_hooks_ops ops = {
 	.note = count_note,
 	.tell = count_tell,
 	.forget = count_forget,
+	.deliver = count_deliver,
 	.shutdown = count_shutdown,
 };
 

@@ -174,6 +174,13 @@ tell(struct tus_hooks *hooks, struct tus_notice *n)
 	return is_told;
 }
 
+static enum err_code
+deliver(struct tus_hooks *hooks, bool dry_run, struct tus_tally *tally,
+    struct err *e)
+{
+	return hook_spool_deliver(hook_of(hooks), dry_run, tally, e);
+}
+
 static void
 close_all(struct tus_hooks *hooks)
 {
@@ -195,6 +202,7 @@ static const struct tus_hooks_ops ops = {
 	.note = note,
 	.tell = tell,
 	.forget = forget,
+	.deliver = deliver,
 	.shutdown = close_all,
 };
 
@@ -276,37 +284,4 @@ hook_open(const struct conf *conf, struct tus_hooks **hooks, struct err *e)
 	else
 		close_all(&h->hooks);
 	return rc;
-}
-
-/* --- For the sweep. --- */
-
-enum err_code
-hook_may_finish(struct tus_hooks *hooks, const struct file_info *info,
-    struct arena *a, struct err *e)
-{
-	const struct tus_event event = { TUS_PRE_FINISH, info, NULL };
-	struct tus_verdict v;
-	enum err_code rc;
-
-	if (hooks == NULL || !wants(hooks, TUS_PRE_FINISH))
-		return ERR_OK;
-	if ((rc = ask(hooks, &event, a, &v, e)) != ERR_OK)
-		return rc;
-	if (v.reply.status >= 400)
-		return err_set(e, ERR_CONFLICT, "hook pre-finish refuses: %d",
-		    v.reply.status);
-	return ERR_OK;
-}
-
-bool
-hook_tell_finished(
-    struct tus_hooks *hooks, const struct file_info *info, struct arena *a)
-{
-	const struct tus_event event = { TUS_POST_FINISH, info, NULL };
-	struct tus_notice *n;
-
-	if (hooks == NULL || !wants(hooks, TUS_POST_FINISH))
-		return true;
-	n = note(hooks, &event, a);
-	return n != NULL && tell(hooks, n);
 }

@@ -15,9 +15,6 @@
 #ifndef HOOK_HOOK_H
 #define HOOK_HOOK_H
 
-#include <stdint.h>
-
-#include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
 #include "tus/hooks.h"
@@ -30,31 +27,5 @@
  */
 MUST_CHECK enum err_code hook_open(
     const struct conf *, struct tus_hooks **hooks, struct err *);
-
-/* What became of the events in the spool. */
-struct hook_tally {
-	int64_t told;
-	int64_t failed;
-	/* Not tried: after too many failures in a row, or not ours to read. */
-	int64_t left;
-};
-
-/*
- * Deliver what is in the spool and nobody else is busy with, oldest first.
- * With dry_run only count, in left.
- */
-MUST_CHECK enum err_code hook_deliver(
-    struct tus_hooks *, bool dry_run, struct hook_tally *, struct err *);
-
-/*
- * For the sweep, which holds the lock of the upload; hooks may be NULL.
- * may_finish: pre-finish, before the store's finish(); not ERR_OK: do not.
- * tell_finished: post-finish; true if it was taken, or nobody wants it, so
- * that the lock can be retired.
- */
-MUST_CHECK enum err_code hook_may_finish(
-    struct tus_hooks *, const struct file_info *, struct arena *, struct err *);
-bool hook_tell_finished(
-    struct tus_hooks *, const struct file_info *, struct arena *);
 
 #endif

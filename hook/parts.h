@@ -110,5 +110,7 @@ void hook_spool_new_id(char id[HOOK_EVENT_ID_MAX + 1]);
 MUST_CHECK enum err_code hook_spool_put(
     struct hook *, const struct hook_message *, int *fd, struct err *);
 void hook_spool_drop(struct hook *, const char *event_id, int fd);
+MUST_CHECK enum err_code hook_spool_deliver(
+    struct hook *, bool dry_run, struct tus_tally *, struct err *);
 
 #endif

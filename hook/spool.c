@@ -176,11 +176,38 @@ load(const char *name, int fd, const struct stat *st, struct hook_message *m,
 	return hook_message_make(m, json, id, e);
 }
 
-/* How it went is in the tally; false if it went wrong. */
-static bool
-deliver_one(struct hook *h, const char *name, struct hook_tally *tally)
+static enum tus_hook
+event_of(const struct hook_message *m)
+{
+	enum tus_hook hook = 0;
+
+	while (hook < TUS_POST_TERMINATE &&
+	    strcmp(tus_hook_name(hook), m->type) != 0)
+		hook++;
+	return hook;
+}
+
+static enum err_code
+send_loaded(struct hook *h, const char *name, int fd, const struct stat *st,
+    struct tus_tally *tally, struct err *e)
 {
 	struct hook_message m;
+	enum err_code rc = load(name, fd, st, &m, e);
+
+	if (rc != ERR_OK) {
+		tally->damaged++;
+		return rc;
+	}
+	rc = hook_send(h, &m, e);
+	(rc == ERR_OK ? tally->told : tally->failed)[event_of(&m)]++;
+	hook_message_free(&m);
+	return rc;
+}
+
+/* How it went is in the tally; false if it went wrong. */
+static bool
+deliver_one(struct hook *h, const char *name, struct tus_tally *tally)
+{
 	struct stat st;
 	struct err e;
 	enum err_code rc;
@@ -194,17 +221,9 @@ deliver_one(struct hook *h, const char *name, struct hook_tally *tally)
 		tally->left++;
 		return true;
 	}
-	rc = load(name, fd, &st, &m, &e);
-	if (rc == ERR_OK) {
-		rc = hook_send(h, &m, &e);
-		hook_message_free(&m);
-	}
-	if (rc == ERR_OK) {
-		tally->told++;
+	rc = send_loaded(h, name, fd, &st, tally, &e);
+	if (rc == ERR_OK)
 		rc = fs_unlink_at(h->spool, name, &e);
-	} else {
-		tally->failed++;
-	}
 	if (rc != ERR_OK)
 		log_warn("event %s: %s", name, e.text);
 	(void)close(fd);
@@ -262,10 +281,9 @@ list_names(struct hook *h, struct arena *a, char ***list, struct err *e)
 }
 
 enum err_code
-hook_deliver(struct tus_hooks *hooks, bool dry_run, struct hook_tally *tally,
-    struct err *e)
+hook_spool_deliver(
+    struct hook *h, bool dry_run, struct tus_tally *tally, struct err *e)
 {
-	struct hook *h = OUTER(hooks, struct hook, hooks);
 	struct arena *a = arena_new();
 	enum err_code rc = ERR_OK;
 	char **names = NULL;

@@ -24,6 +24,8 @@ file_shutdown(struct data_store *ds)
 
 	if (fs->waiting != NULL)
 		(void)munmap(fs->waiting, fs->waiting_room);
+	if (fs->note_fd != -1)
+		(void)close(fs->note_fd);
 	if (fs->dirfd != -1)
 		(void)close(fs->dirfd);
 	free(fs->path);
@@ -124,6 +126,7 @@ new_store(const struct conf *conf)
 			.keeper = &file_keeper,
 		},
 		.dirfd = -1,
+		.note_fd = -1,
 		.mode = (mode_t)conf_int(conf, "store.file_mode"),
 		.durability = durability_of(conf_str(conf, "store.durability")),
 		.min_free = conf_int(conf, "store.min_free"),

@@ -43,6 +43,9 @@ struct file_store {
 	int64_t min_free;
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 
+	/* The note of the sweep, locked; -1 while no sweep is ours. */
+	int note_fd;
+
 	/* Flush at least after so many bytes. */
 	int64_t checkpoint_every;
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,9 +16,8 @@
 
 /* No id begins with a dot, so no upload can have these names.  The last is
  * where events wait for hooks, if locks are kept here as well. */
-#define NOTE	 ".sweep"
-#define NOTE_NEW ".sweep.new"
-#define EVENTS	 ".hooks"
+#define NOTE   ".sweep"
+#define EVENTS ".hooks"
 
 /* What lies beside the uploads, by the end of its name. */
 enum kind {
@@ -32,9 +32,9 @@ enum kind {
 static enum kind
 kind_of(const char *name, const char *suffix)
 {
-	if (strcmp(name, NOTE) == 0 || strcmp(name, NOTE_NEW) == 0 ||
-	    strcmp(name, EVENTS) == 0 || strcmp(name, ".") == 0 ||
-	    strcmp(name, "..") == 0 || strcmp(suffix, ".lock") == 0)
+	if (strcmp(name, NOTE) == 0 || strcmp(name, EVENTS) == 0 ||
+	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+	    strcmp(suffix, ".lock") == 0)
 		return KIND_OURS;
 	if (*suffix == '\0')
 		return KIND_DATA;
@@ -329,21 +329,60 @@ read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
 }
 
 static enum err_code
-write_note(struct data_store *ds, const char *line, struct err *e)
+open_note(struct file_store *fs, int *fd, struct err *e)
+{
+	enum err_code rc;
+
+	rc = fs_open_at(fs->dirfd, NOTE, O_RDWR, fd, NULL, e);
+	if (rc == ERR_NOT_FOUND)
+		rc = fs_create_at(fs->dirfd, NOTE, fs->mode, fd, e);
+	if (rc == ERR_EXISTS)
+		rc = fs_open_at(fs->dirfd, NOTE, O_RDWR, fd, NULL, e);
+	return rc;
+}
+
+static enum err_code
+lock_note(struct data_store *ds, struct err *e)
 {
 	struct file_store *fs = file_store_of(ds);
 	enum err_code rc;
 	int fd;
 
-	if ((rc = fs_unlink_at(fs->dirfd, NOTE_NEW, e)) != ERR_OK ||
-	    (rc = fs_create_at(fs->dirfd, NOTE_NEW, fs->mode, &fd, e)) !=
-		ERR_OK)
+	if (fs->note_fd != -1)
+		return ERR_OK;
+	if ((rc = open_note(fs, &fd, e)) != ERR_OK)
 		return rc;
-	rc = fs_pwrite(fd, line, strlen(line), 0, NULL, e);
-	if (close(fd) == -1 && rc == ERR_OK)
-		rc = err_sys(e, "close %s", NOTE_NEW);
-	if (rc == ERR_OK)
-		rc = fs_rename_at(fs->dirfd, NOTE_NEW, NOTE, e);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		fs->note_fd = fd;
+		return ERR_OK;
+	}
+	rc = errno == EWOULDBLOCK ?
+	    err_set(e, ERR_LOCKED, "another sweep is at work") :
+	    err_sys(e, "lock %s", NOTE);
+	(void)close(fd);
+	return rc;
+}
+
+/* In place: there is room for it on a full disk, too, and it keeps its lock.
+ * Whatever a longer one leaves behind comes after the end of the line. */
+static enum err_code
+write_note(struct data_store *ds, const char *line, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	char text[256];
+	int fd = fs->note_fd, n;
+	enum err_code rc = ERR_OK;
+
+	n = snprintf(text, sizeof(text), "%s\n", line);
+	if (fd == -1)
+		rc = open_note(fs, &fd, e);
+	if (rc == ERR_OK) {
+		rc = fs_pwrite(fd, text, (size_t)n, 0, NULL, e);
+		if (rc == ERR_OK)
+			rc = fs_truncate(fd, n, NOTE, e);
+	}
+	if (fd != -1 && fd != fs->note_fd)
+		(void)close(fd);
 	return rc;
 }
 
@@ -355,6 +394,7 @@ const struct store_keeper file_keeper = {
 	.settle = settle,
 	.settle_all = settle_all,
 	.adopt = adopt,
+	.lock_note = lock_note,
 	.read_note = read_note,
 	.write_note = write_note,
 };

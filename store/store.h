@@ -307,6 +307,10 @@ struct store_keeper {
 	 */
 	MUST_CHECK enum err_code (*adopt)(struct upload *, struct err *);
 
+	/* ERR_LOCKED: another process sweeps here.  Else nobody will who asks
+	 * this, until shutdown() or the end of this process. */
+	MUST_CHECK enum err_code (*lock_note)(struct data_store *, struct err *);
+
 	/* A line that the store keeps for the sweep; "" if there is none. */
 	MUST_CHECK enum err_code (*read_note)(
 	    struct data_store *, char *, size_t size, struct err *);

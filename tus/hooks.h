@@ -71,6 +71,17 @@ struct tus_verdict {
 
 struct tus_hooks;
 
+/* What became of the events that were left behind. */
+struct tus_tally {
+	/* By event: taken; not taken. */
+	int64_t told[TUS_HOOK_MAX];
+	int64_t failed[TUS_HOOK_MAX];
+	/* No events at all. */
+	int64_t damaged;
+	/* Not tried: after too many failures in a row, or not ours to read. */
+	int64_t left;
+};
+
 /* Something to be told; belongs to who made it, until it is told. */
 struct tus_notice;
 
@@ -103,6 +114,13 @@ struct tus_hooks_ops {
 	/* Let go of it without telling: a child process has a copy of it, and
 	 * of this, and tells it. */
 	void (*forget)(struct tus_hooks *, struct tus_notice *);
+
+	/*
+	 * For a sweep: tell what is written down and nobody else is busy
+	 * with, oldest first.  With dry_run only count, in left.
+	 */
+	MUST_CHECK enum err_code (*deliver)(
+	    struct tus_hooks *, bool dry_run, struct tus_tally *, struct err *);
 
 	void (*shutdown)(struct tus_hooks *);
 };

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/guard.h"
+#include "tus/guard.h"
 
 enum {
 	/* More than this, or than a tenth of the time between two sweeps. */

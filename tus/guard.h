@@ -1,8 +1,8 @@
 /*
  * guard.h - may the sweep believe the clock?
  */
-#ifndef CTL_GUARD_H
-#define CTL_GUARD_H
+#ifndef TUS_GUARD_H
+#define TUS_GUARD_H
 
 #include "base/clock.h"
 

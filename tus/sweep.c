@@ -1,0 +1,561 @@
+/*
+ * sweep.c - carry out what time has decided, in a whole store.
+ */
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "tus/sweep.h"
+
+enum {
+	/* How long, in seconds, nothing must have changed before something
+	 * counts as left behind. */
+	QUIET = 3600,
+
+	/* Failures in a row after which no hook is called any more: nobody is
+	 * there, and each may have taken as long as hooks.timeout. */
+	PATIENCE = 10
+};
+
+/* An upload that is open and locked. */
+struct held {
+	struct upload *up;
+	struct lock *lock;
+	/* Nobody will lock it again. */
+	bool is_over;
+	/* The lock stays as a mark: a finish is still to be told. */
+	bool is_marked;
+};
+
+static void
+met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
+    const char *what)
+{
+	s->count[deed]++;
+	s->ears->met(s, deed, name, what);
+}
+
+static void
+failed(struct tus_sweep *s, const char *name, const struct err *e)
+{
+	s->ears->failed(s, arena_printf(s->arena, "%s: %s", name, e->text));
+}
+
+/* --- Locks. --- */
+
+static enum err_code
+take_lock(
+    struct tus_sweep *s, const char *id, struct lock **lock, struct err *e)
+{
+	const struct locker_ops *ops = s->locker->ops;
+	enum err_code rc;
+
+	rc = ops->acquire(s->locker, id, LOCK_QUIETLY, s->arena, lock, e);
+	if (rc == ERR_LOCKED)
+		ops->stop_asking(s->locker, id);
+	return rc;
+}
+
+static void
+give_lock(struct lock *lock, bool is_over)
+{
+	const struct locker_ops *ops = lock->locker->ops;
+
+	if (is_over || lock->made)
+		ops->retire(lock);
+	else
+		ops->release(lock);
+}
+
+static enum err_code
+hold(struct tus_sweep *s, const char *id, struct held *h, struct err *e)
+{
+	enum err_code rc;
+
+	*h = (struct held){ 0 };
+	rc = s->store->core->get_upload(s->store, id, s->arena, &h->up, e);
+	if (rc != ERR_OK && rc != ERR_CORRUPT)
+		return rc;
+	rc = take_lock(s, id, &h->lock, e);
+	if (rc != ERR_OK)
+		s->store->core->close(h->up);
+	return rc;
+}
+
+static void
+let_go(struct tus_sweep *s, struct held *h)
+{
+	s->store->core->close(h->up);
+	if (h->is_marked)
+		h->lock->locker->ops->release(h->lock);
+	else
+		give_lock(h->lock, h->is_over);
+}
+
+/* --- Hooks. --- */
+
+static bool
+wants(struct tus_sweep *s, enum tus_hook hook)
+{
+	return s->hooks != NULL && s->hooks->ops->wants(s->hooks, hook);
+}
+
+/* Of those who did not answer; whoever refuses has. */
+static void
+note_answer(struct tus_sweep *s, bool went_well)
+{
+	s->failures = went_well ? 0 : s->failures + 1;
+}
+
+/* ERR_CONFLICT: pre-finish refuses. */
+static enum err_code
+ask_to_finish(struct tus_sweep *s, const struct file_info *info, struct err *e)
+{
+	const struct tus_event event = { TUS_PRE_FINISH, info, NULL };
+	struct tus_verdict v;
+	enum err_code rc;
+
+	if (!wants(s, TUS_PRE_FINISH))
+		return ERR_OK;
+	rc = s->hooks->ops->ask(s->hooks, &event, s->arena, &v, e);
+	note_answer(s, rc == ERR_OK);
+	if (rc == ERR_OK && v.reply.status >= 400)
+		return err_set(e, ERR_CONFLICT, "hook pre-finish refuses: %d",
+		    v.reply.status);
+	return rc;
+}
+
+/* The lock of a finished upload is the mark that this is yet to be done. */
+static enum err_code
+tell_finished(struct tus_sweep *s, struct held *h, struct err *e)
+{
+	const struct tus_event event = { TUS_POST_FINISH, &h->up->info, NULL };
+	struct tus_notice *n;
+	bool is_told;
+
+	if (!wants(s, TUS_POST_FINISH))
+		return ERR_OK;
+	n = s->hooks->ops->note(s->hooks, &event, s->arena);
+	is_told = n != NULL && s->hooks->ops->tell(s->hooks, n);
+	note_answer(s, is_told);
+	if (is_told)
+		return ERR_OK;
+	h->is_marked = true;
+	return err_set(e, ERR_UNAVAILABLE,
+	    "post-finish was not taken; the next sweep will try again");
+}
+
+/* --- Uploads. --- */
+
+enum fate {
+	KEEP,
+	EXPIRE,
+	FINISH,
+	CONFIRM
+};
+
+static enum fate
+fate_of(struct tus_sweep *s, struct upload *up)
+{
+	int64_t quiet = s->now.real - s->store->keeper->last_change(up);
+	const struct file_info *info = &up->info;
+
+	if (upload_is_finished(up))
+		return s->locker->ops->is_known(s->locker, info->id) ? CONFIRM :
+								       KEEP;
+	if (upload_is_whole(up))
+		return quiet > QUIET ? FINISH : KEEP;
+	if (info->expires != 0 && info->expires < s->now.real)
+		return EXPIRE;
+	if (s->older_than >= 0 && quiet > s->older_than)
+		return EXPIRE;
+	return KEEP;
+}
+
+/*
+ * As the request would have done that brought the last byte.  A hook that
+ * fails is asked again by the next sweep; one that refuses has decided.
+ */
+static enum err_code
+finish(struct tus_sweep *s, struct held *h, struct err *e)
+{
+	const struct store_finisher *finisher = s->store->finisher;
+	enum err_code rc;
+	struct err inner;
+
+	rc = ask_to_finish(s, &h->up->info, e);
+	if (rc == ERR_CONFLICT && h->up->info.size > 0 &&
+	    finisher->refuse(h->up, &inner) != ERR_OK)
+		*e = inner;
+	return rc == ERR_OK ? finisher->finish(h->up, e) : rc;
+}
+
+static enum err_code
+carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	switch (fate) {
+	case KEEP:
+		break;
+	case EXPIRE:
+		rc = s->store->terminater->terminate(h->up, e);
+		break;
+	case FINISH:
+		rc = finish(s, h, e);
+		break;
+	case CONFIRM:
+		rc = s->store->core->confirm(h->up, e);
+		break;
+	}
+	if (rc == ERR_OK && (fate == FINISH || fate == CONFIRM))
+		rc = tell_finished(s, h, e);
+	h->is_over = fate != KEEP && rc == ERR_OK;
+	return rc;
+}
+
+/* The lock is held: is what was true without it still true? */
+static enum err_code
+sweep_held(struct tus_sweep *s, struct held *h, enum fate *fate, struct err *e)
+{
+	enum fate seen = *fate;
+	enum err_code rc;
+
+	*fate = KEEP;
+	rc = s->store->core->claim(h->up, e);
+	h->is_over = rc == ERR_NOT_FOUND;
+	if (rc != ERR_OK)
+		return rc;
+	/* Our own lock file is no mark: somebody has just removed his. */
+	if (seen == CONFIRM && h->lock->made)
+		return ERR_OK;
+	if (fate_of(s, h->up) != seen)
+		return ERR_OK;
+	*fate = seen;
+	return carry_out(s, h, seen, e);
+}
+
+static void
+sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
+{
+	static const enum tus_sweep_deed deeds[] = {
+		[EXPIRE] = TUS_SWEEP_EXPIRED,
+		[FINISH] = TUS_SWEEP_FINISHED,
+		[CONFIRM] = TUS_SWEEP_CONFIRMED,
+	};
+	struct held held;
+	enum err_code rc = ERR_OK;
+	struct err e;
+
+	if (!s->dry_run && (rc = hold(s, id, &held, &e)) == ERR_OK) {
+		rc = sweep_held(s, &held, &fate, &e);
+		let_go(s, &held);
+	}
+	if (rc == ERR_OK && fate != KEEP)
+		met(s, deeds[fate], id, NULL);
+	else if (rc == ERR_LOCKED)
+		met(s, TUS_SWEEP_IN_USE, id, NULL);
+	else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
+		failed(s, id, &e);
+}
+
+static bool
+may_ask(struct tus_sweep *s, enum fate fate)
+{
+	if (fate == EXPIRE || s->failures < PATIENCE ||
+	    (!wants(s, TUS_POST_FINISH) && !wants(s, TUS_PRE_FINISH)))
+		return true;
+	s->unasked++;
+	return false;
+}
+
+static void
+look_at_upload(struct tus_sweep *s, const char *id)
+{
+	struct upload *up;
+	enum fate fate = KEEP;
+	enum err_code rc;
+	struct err e;
+
+	rc = s->store->core->get_upload(s->store, id, s->arena, &up, &e);
+	if (rc == ERR_NOT_FOUND)
+		return;
+	if (rc != ERR_OK && rc != ERR_CORRUPT) {
+		failed(s, id, &e);
+		return;
+	}
+	if (rc == ERR_CORRUPT)
+		met(s, TUS_SWEEP_DAMAGED, id, NULL);
+	else
+		fate = fate_of(s, up);
+	s->store->core->close(up);
+	if (fate != KEEP && may_ask(s, fate))
+		sweep_upload(s, id, fate);
+}
+
+static void
+sweep_uploads(struct tus_sweep *s)
+{
+	const struct store_expirer *expirer = s->store->expirer;
+	void *cursor = NULL;
+	const char *id;
+	int64_t n = 0;
+	struct err e;
+
+	for (;;) {
+		arena_reset(s->arena);
+		if (expirer->walk_next(s->store, &cursor, s->arena, &id, &e) !=
+		    ERR_OK) {
+			s->ears->failed(s, e.text);
+			break;
+		}
+		if (id == NULL)
+			break;
+		s->ears->progress(s, "uploads", ++n);
+		look_at_upload(s, id);
+	}
+	s->ears->progress(s, "uploads", 0);
+	if (s->unasked > 0)
+		s->ears->failed(s,
+		    arena_printf(s->arena,
+			"%" PRId64 " finished uploads not tried, because hooks "
+			"fail: the next sweep will try again",
+			s->unasked));
+}
+
+/* --- What is no upload. --- */
+
+static enum err_code
+remove_locked(
+    struct tus_sweep *s, const struct store_leftover *l, struct err *e)
+{
+	struct lock *lock;
+	enum err_code rc;
+
+	if (l->id == NULL)
+		return s->store->keeper->leftover_remove(s->store, l, e);
+	if ((rc = take_lock(s, l->id, &lock, e)) != ERR_OK)
+		return rc;
+	rc = s->store->keeper->leftover_remove(s->store, l, e);
+	give_lock(lock, false);
+	return rc;
+}
+
+static void
+sweep_leftover(struct tus_sweep *s, const struct store_leftover *l)
+{
+	enum err_code rc = ERR_OK;
+	struct err e;
+
+	if (!l->removable) {
+		met(s, TUS_SWEEP_STRANGER, l->name, l->what);
+		return;
+	}
+	if (s->now.real - l->changed <= QUIET)
+		return;
+	if (!s->dry_run)
+		rc = remove_locked(s, l, &e);
+	if (rc == ERR_OK)
+		met(s, TUS_SWEEP_LEFTOVER, l->name, l->what);
+	else if (rc == ERR_LOCKED)
+		met(s, TUS_SWEEP_IN_USE, l->name, l->what);
+	else if (rc != ERR_CONFLICT)
+		failed(s, l->name, &e);
+}
+
+static void
+sweep_leftovers(struct tus_sweep *s)
+{
+	const struct store_keeper *keeper = s->store->keeper;
+	struct store_leftover l;
+	void *cursor = NULL;
+	int64_t n = 0;
+	struct err e;
+
+	for (;;) {
+		arena_reset(s->arena);
+		if (keeper->leftover_next(
+			s->store, &cursor, s->arena, &l, &e) != ERR_OK) {
+			s->ears->failed(s, e.text);
+			break;
+		}
+		if (l.name == NULL)
+			break;
+		s->ears->progress(s, "leftovers", ++n);
+		sweep_leftover(s, &l);
+	}
+	s->ears->progress(s, "leftovers", 0);
+}
+
+/* --- Locks of uploads that are gone. --- */
+
+static bool
+has_upload(struct tus_sweep *s, const char *id)
+{
+	struct upload *up;
+	enum err_code rc;
+	struct err e;
+
+	rc = s->store->core->get_upload(s->store, id, s->arena, &up, &e);
+	if (rc == ERR_OK || rc == ERR_CORRUPT)
+		s->store->core->close(up);
+	return rc != ERR_NOT_FOUND;
+}
+
+static void
+sweep_lock(struct tus_sweep *s, const char *id)
+{
+	struct lock *lock;
+	enum err_code rc;
+	struct err e;
+	bool is_over;
+
+	if (has_upload(s, id))
+		return;
+	if (!s->dry_run) {
+		rc = take_lock(s, id, &lock, &e);
+		if (rc == ERR_LOCKED)
+			met(s, TUS_SWEEP_IN_USE, id, NULL);
+		else if (rc != ERR_OK)
+			failed(s, id, &e);
+		if (rc != ERR_OK)
+			return;
+		is_over = !has_upload(s, id);
+		give_lock(lock, is_over);
+		if (!is_over)
+			return;
+	}
+	met(s, TUS_SWEEP_ORPHAN, id, NULL);
+}
+
+static void
+sweep_locks(struct tus_sweep *s)
+{
+	void *cursor = NULL;
+	const char *id;
+	struct err e;
+
+	for (;;) {
+		arena_reset(s->arena);
+		if (s->locker->ops->walk_next(
+			s->locker, &cursor, s->arena, &id, &e) != ERR_OK) {
+			s->ears->failed(s, e.text);
+			break;
+		}
+		if (id == NULL)
+			break;
+		sweep_lock(s, id);
+	}
+}
+
+/* --- Events that were not taken. --- */
+
+static int64_t
+count_failed(const struct tus_tally *t)
+{
+	int64_t n = t->damaged;
+	enum tus_hook hook;
+
+	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+		n += t->failed[hook];
+	return n;
+}
+
+static void
+sweep_events(struct tus_sweep *s)
+{
+	struct tus_tally *t = &s->events;
+	struct err e;
+
+	if (s->hooks == NULL)
+		return;
+	if (s->hooks->ops->deliver(s->hooks, s->dry_run, t, &e) != ERR_OK)
+		s->ears->failed(s, e.text);
+	if (count_failed(t) > 0)
+		s->ears->failed(s,
+		    arena_printf(s->arena,
+			"%" PRId64 " events were not taken, %" PRId64
+			" not tried: the next sweep will try again",
+			count_failed(t), t->left));
+}
+
+/* --- All of it. --- */
+
+/* Milliseconds since the last one. */
+static int64_t
+age_of(const struct clock_note *then, const struct clock_note *now)
+{
+	int64_t age = strcmp(then->boot, now->boot) == 0 ?
+	    now->running - then->running :
+	    now->real - then->real;
+
+	return age * 1000;
+}
+
+/*
+ * After a jump of the clock the old note stays, so that the question stays,
+ * too.
+ */
+static enum err_code
+check_clock(struct tus_sweep *s, struct err *e)
+{
+	struct clock_note then;
+	char text[CLOCK_NOTE_MAX];
+	int64_t age, jump;
+	enum err_code rc;
+
+	rc = s->store->keeper->read_note(s->store, text, sizeof(text), e);
+	if (rc != ERR_OK || !clock_note_read(&then, text))
+		return rc;
+	age = age_of(&then, &s->now);
+	if (s->every > 0 && age >= 0 && age < s->every)
+		return err_set(e, ERR_EXISTS, "not yet");
+	jump = clock_note_jump(&then, &s->now);
+	if (jump != 0)
+		return err_set(e, ERR_CONFLICT,
+		    "the clock jumped by %" PRId64
+		    " seconds since the last sweep: nothing is removed",
+		    jump);
+	return ERR_OK;
+}
+
+enum err_code
+tus_sweep_begin(struct tus_sweep *s, struct err *e)
+{
+	const struct data_store *store = s->store;
+	enum err_code rc = ERR_OK;
+
+	if (store->keeper == NULL || store->terminater == NULL ||
+	    store->expirer == NULL)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "the store \"%s\" cannot do that", store->name);
+	/* Whoever holds it may have brought the note up to date. */
+	if (!s->dry_run)
+		rc = store->keeper->lock_note(s->store, e);
+	if (rc != ERR_OK && s->every > 0)
+		return rc;
+	clock_note_now(&s->now);
+	rc = check_clock(s, e);
+	return s->force ? ERR_OK : rc;
+}
+
+void
+tus_sweep_run(struct tus_sweep *s)
+{
+	char text[CLOCK_NOTE_MAX];
+	struct err e;
+
+	s->arena = arena_new();
+	sweep_uploads(s);
+	sweep_leftovers(s);
+	sweep_locks(s);
+	sweep_events(s);
+	clock_note_write(&s->now, text);
+	if (!s->dry_run &&
+	    s->store->keeper->write_note(s->store, text, &e) != ERR_OK)
+		s->ears->failed(s, e.text);
+	arena_free(s->arena);
+	s->arena = NULL;
+}
