@@ -359,7 +359,6 @@ refuse_pair(const struct conf *c, const char *key, const char *why,
 static const struct {
 	const char *key, *advice;
 } promised[] = {
-	{ "sweep.interval", "let a timer or cron call \"tusctl sweep\"" },
 	{ "quota.uploads", "a pre-create hook can refuse uploads" },
 	{ "quota.bytes", "a pre-create hook can refuse uploads" },
 	{ "finish.move_to", "a post-finish hook can move the file" },

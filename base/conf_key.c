@@ -240,7 +240,7 @@ static const struct conf_key keys[] = {
 
 	NUMBER("expiration.after", CONF_DURATION, "0", 0, DAYS(3650)),
 	CHOICE("expiration.mode", "sliding", expiration_modes),
-	NUMBER("sweep.interval", CONF_DURATION, "0", 0, DAYS(365)),
+	NUMBER("expiration.sweep", CONF_DURATION, "1h", 0, DAYS(365)),
 
 	CHOICE("download.sendfile", "none", sendfiles),
 	STRING("download.sendfile_root", "", &path_or_empty),

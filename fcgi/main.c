@@ -250,7 +250,8 @@ static int
 serve_alone(struct settings *s, const struct settings_source *source,
     const struct listener *l)
 {
-	struct worker w = { s, l->fd, board_new(), 0, true };
+	struct sweeper sweeper = { 0 };
+	struct worker w = { s, l->fd, board_new(), 0, true, &sweeper };
 	enum worker_end end;
 	struct err e;
 
@@ -266,6 +267,7 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	while ((end = worker_run(&w)) == WORKER_RELOAD)
 		reload(s, source, &w.board->metrics);
 	notify_send("STOPPING=1");
+	sweeper_stop(&sweeper);
 	settings_close_store(s);
 	return end == WORKER_LEFT ? EXIT_STOPPED : EXIT_BROKEN;
 }

@@ -31,6 +31,7 @@
 #include "fcgi/notify.h"
 #include "fcgi/pool.h"
 #include "fcgi/sandbox.h"
+#include "fcgi/sweeper.h"
 #include "fcgi/worker.h"
 
 enum {
@@ -90,6 +91,8 @@ struct pool {
 	/* Since when more than min_spare are idle, and the fewest since. */
 	int64_t surplus_since;
 	int surplus;
+
+	struct sweeper sweeper;
 
 	bool is_stopping;
 	int64_t stop_until;
@@ -161,8 +164,8 @@ die_with_master(const struct pool *p)
 static int
 run_worker(struct pool *p, size_t slot)
 {
-	struct worker w = { p->settings, p->listener->fd, p->board, slot,
-		false };
+	struct worker w = { p->settings, p->listener->fd, p->board, slot, false,
+		NULL };
 	struct err e;
 
 	die_with_master(p);
@@ -262,8 +265,10 @@ bury(struct pool *p)
 		for (i = 0; i < p->used; i++)
 			if (p->children[i].pid == pid)
 				break;
-		if (i == p->used)
+		if (i == p->used) {
+			(void)sweeper_bury(&p->sweeper, pid, status);
 			continue;
+		}
 		note_death(p, i, status);
 		board_wipe(p->board, i);
 		p->children[i].pid = 0;
@@ -473,6 +478,7 @@ stop_workers(struct pool *p, int64_t now)
 	if (!p->is_stopping) {
 		p->is_stopping = true;
 		p->stop_until = now + p->settings->shutdown_timeout;
+		sweeper_stop(&p->sweeper);
 		notify_send("STOPPING=1");
 		log_info("stopping");
 	}
@@ -503,6 +509,8 @@ look(struct pool *p)
 	grow(p, spare, now);
 	shrink(p, spare, now);
 	tell_status(p);
+	/* This comes round soon enough. */
+	(void)sweeper_look(&p->sweeper, p->settings, p->board, p->listener->fd);
 	if (now < p->backoff_until)
 		return p->backoff_until - now;
 	return is_changing || p->step > 1 ? TICK_GROWING : TICK_QUIET;

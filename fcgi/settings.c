@@ -188,6 +188,7 @@ set_all(struct settings *s, int workers, struct err *e)
 	s->read_timeout = conf_ms(c, "timeouts.read");
 	s->drain_timeout = conf_ms(c, "timeouts.drain");
 	s->shutdown_timeout = conf_ms(c, "timeouts.shutdown");
+	s->sweep_every = conf_ms(c, "expiration.sweep");
 	s->min_rate = conf_int(c, "timeouts.min_rate");
 	if (*s->base_path != '\0' && *s->base_path != '/')
 		return err_set(e, ERR_INVALID,

@@ -48,6 +48,8 @@ struct settings {
 
 	/* Milliseconds. */
 	int64_t lock_timeout, read_timeout, drain_timeout, shutdown_timeout;
+	/* Between two sweeps; 0 is never. */
+	int64_t sweep_every;
 	/* Bytes a second a body must bring on average; 0 is any. */
 	int64_t min_rate;
 

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/compat.h"
@@ -70,9 +71,27 @@ stop_install(bool alone)
 	catch (SIGXFSZ, SIG_IGN);
 }
 
+void
+stop_uninstall(void)
+{
+	static const struct {
+		int sig;
+		void (*handler)(int);
+	} signals[] = { { SIGTERM, SIG_DFL }, { SIGINT, SIG_DFL },
+		{ SIGHUP, SIG_IGN }, { SIGUSR1, SIG_IGN },
+		{ SIGCHLD, SIG_DFL } };
+	sigset_t none;
+	size_t i;
+
+	for (i = 0; i < NITEMS(signals); i++)
+		catch (signals[i].sig, signals[i].handler);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 #if defined(HAVE_EPOLL_PWAIT) && defined(EPOLLEXCLUSIVE)
 static bool
-wait_for(int fd)
+wait_for(int fd, int64_t ms)
 {
 	static int epoll_fd = -1;
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
@@ -81,20 +100,22 @@ wait_for(int fd)
 		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		(void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 	}
-	return epoll_pwait(epoll_fd, &ev, 1, -1, &asleep) > 0;
+	return epoll_pwait(epoll_fd, &ev, 1, (int)ms, &asleep) > 0;
 }
 #else
 static bool
-wait_for(int fd)
+wait_for(int fd, int64_t ms)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct timespec ts = { .tv_sec = (time_t)(ms / 1000),
+		.tv_nsec = (long)(ms % 1000) * 1000000 };
 
-	return ppoll(&pfd, 1, NULL, &asleep) > 0;
+	return ppoll(&pfd, 1, ms < 0 ? NULL : &ts, &asleep) > 0;
 }
 #endif
 
 bool
-stop_or_wait_for(int listen_fd)
+stop_or_wait_for(int listen_fd, int64_t ms)
 {
 	/* Where there is always somebody who wants to connect, sleeping alone
 	 * would never let a signal in. */
@@ -102,7 +123,7 @@ stop_or_wait_for(int listen_fd)
 	(void)sigprocmask(SIG_BLOCK, &held, NULL);
 	if (is_wanted || is_due || reload_is_wanted)
 		return false;
-	return wait_for(listen_fd);
+	return wait_for(listen_fd, ms);
 }
 
 static bool

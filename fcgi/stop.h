@@ -9,6 +9,7 @@
 #define FCGI_STOP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * In a pool SIGTERM is "now", SIGUSR1 "after this request", and the rest is
@@ -18,11 +19,15 @@
  */
 void stop_install(bool alone);
 
+/* In a process that serves none: the signals end it, or say nothing to it. */
+void stop_uninstall(void);
+
 /*
  * Sleep until somebody wants to connect to a listening socket, and of all who
- * sleep there wake one rather than all.  False: a signal came instead.
+ * sleep there wake one rather than all.  False: a signal came instead, or so
+ * many milliseconds went by; -1 is for ever.
  */
-bool stop_or_wait_for(int listen_fd);
+bool stop_or_wait_for(int listen_fd, int64_t ms);
 
 /* Now: end even the request that is being handled. */
 bool stop_is_wanted(void);

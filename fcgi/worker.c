@@ -274,6 +274,14 @@ handle(struct job *job)
 	return call;
 }
 
+static int64_t
+look_at_sweeper(const struct worker *w)
+{
+	return w->sweeper == NULL ?
+	    -1 :
+	    sweeper_look(w->sweeper, w->settings, w->board, w->listen_fd);
+}
+
 /* One request, or none if a signal came first.  False: accept() is broken. */
 static bool
 serve_one(struct job *job)
@@ -286,7 +294,7 @@ serve_one(struct job *job)
 	/* Who holds a connection open for one client is no spare worker. */
 	if (!job->is_kept) {
 		board_set(w->board, w->slot, WORKER_IDLE);
-		if (!stop_or_wait_for(w->listen_fd))
+		if (!stop_or_wait_for(w->listen_fd, look_at_sweeper(w)))
 			return true;
 	}
 	os_read_watch(&watch);

@@ -6,6 +6,7 @@
 
 #include "fcgi/board.h"
 #include "fcgi/settings.h"
+#include "fcgi/sweeper.h"
 
 /* Why worker_run() came back. */
 enum worker_end {
@@ -25,6 +26,8 @@ struct worker {
 	size_t slot;
 	/* There is no pool. */
 	bool is_alone;
+	/* Of whom we think between two requests; NULL in a pool. */
+	struct sweeper *sweeper;
 };
 
 /* Once in each process, before the first worker_run(). */

@@ -309,7 +309,8 @@ struct store_keeper {
 
 	/* ERR_LOCKED: another process sweeps here.  Else nobody will who asks
 	 * this, until shutdown() or the end of this process. */
-	MUST_CHECK enum err_code (*lock_note)(struct data_store *, struct err *);
+	MUST_CHECK enum err_code (*lock_note)(
+	    struct data_store *, struct err *);
 
 	/* A line that the store keeps for the sweep; "" if there is none. */
 	MUST_CHECK enum err_code (*read_note)(

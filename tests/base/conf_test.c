@@ -75,7 +75,7 @@ every_key_has_the_promised_default(void **state)
 	assert_true(conf_bool(conf, "extensions.download"));
 	assert_true(conf_bool(conf, "concatenation.keep_parts"));
 	assert_int_equal(conf_ms(conf, "expiration.after"), 0);
-	assert_int_equal(conf_ms(conf, "sweep.interval"), 0);
+	assert_int_equal(conf_ms(conf, "expiration.sweep"), 3600000);
 	assert_string_equal(conf_item(conf, "checksum.algorithms", 0), "sha1");
 	assert_string_equal(
 	    conf_item(conf, "checksum.algorithms", 5), "crc32c");
@@ -415,8 +415,6 @@ static const struct refusal refusals[] = {
 	{ "download: { sendfile = \"x-accel\"; };",
 	    "t.conf:1: download.sendfile = \"x-accel\" needs" },
 	/* Better refused than ignored. */
-	{ "sweep: { interval = \"1h\"; };",
-	    "t.conf:1: sweep.interval does nothing in this version" },
 	{ "quota: {\n uploads = 1; };",
 	    "t.conf:2: quota.uploads does nothing in this version" },
 	{ "quota: { bytes = \"1G\"; };",

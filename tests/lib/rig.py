@@ -236,7 +236,7 @@ class Server:
     def configure(self, config):
         """Writes tusfcgi.conf; running programs are not told."""
         base = {"store": {"path": str(self.uploads), "min_free": "1M"},
-                "log": {"level": "debug"}}
+                "expiration": {"sweep": 0}, "log": {"level": "debug"}}
         if not self.front_end.runs_app:
             base["pool"] = {"listen": str(self.socket)}
         self.config = config

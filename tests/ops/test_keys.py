@@ -46,7 +46,7 @@ def check(folder, config):
 
 
 @pytest.mark.parametrize("config", [
-    {"sweep": {"interval": "1h"}}, {"quota": {"uploads": 1}},
+    {"quota": {"uploads": 1}},
     {"quota": {"bytes": "1G"}}, {"finish": {"move_to": "/srv/{id}"}}])
 def test_what_is_not_there_yet_is_refused_not_ignored(tmp_path, config):
     ((group, keys),) = config.items()

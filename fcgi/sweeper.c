@@ -1,0 +1,258 @@
+/*
+ * sweeper.c - the server sweeps its own store now and then.
+ */
+#include "config.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#ifdef HAVE_SYS_PRCTL_H
+#include <sys/prctl.h>
+#endif
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fcgi/hook_count.h"
+#include "fcgi/sandbox.h"
+#include "fcgi/stop.h"
+#include "fcgi/sweeper.h"
+#include "tus/sweep.h"
+
+enum {
+	/* Milliseconds.  Those who have just started have better to do, but
+	 * some processes do not live for long. */
+	FIRST_LOOK = 10000,
+	/* The note is looked at so often, at most. */
+	LOOK_EVERY = 60000,
+	/* And as long as one is at work, whether it still is. */
+	AT_WORK = 1000,
+
+	/* What went wrong is logged so often, the rest is counted. */
+	FAILURES_LOGGED = 10
+};
+
+/* How a sweep ended. */
+enum end {
+	END_WELL,
+	/* It could not begin; if that is bad, the log says why. */
+	END_NOT_NOW,
+	/* It could not believe the clock. */
+	END_JUMP
+};
+
+struct sweep {
+	struct tus_sweep base;
+	int64_t failures;
+};
+
+/* --- In the child. --- */
+
+static void
+met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
+    const char *what)
+{
+	static const char *const words[TUS_SWEEP_MAX] = {
+		[TUS_SWEEP_EXPIRED] = "removed: expired",
+		[TUS_SWEEP_FINISHED] = "finished: it was complete",
+		[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
+		[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
+		[TUS_SWEEP_LEFTOVER] = "removed",
+		[TUS_SWEEP_IN_USE] = "in use",
+		[TUS_SWEEP_DAMAGED] = "damaged, see tusctl check",
+		[TUS_SWEEP_STRANGER] = "left alone",
+	};
+
+	(void)s;
+	log_debug("sweep: %s %s%s%s", name, words[deed],
+	    what != NULL ? ": " : "", what != NULL ? what : "");
+}
+
+static void
+failed(struct tus_sweep *s, const char *text)
+{
+	if (OUTER(s, struct sweep, base)->failures++ < FAILURES_LOGGED)
+		log_warn("sweep: %s", text);
+}
+
+static void
+progress(struct tus_sweep *s, const char *what, int64_t n)
+{
+	(void)s;
+	(void)what;
+	(void)n;
+}
+
+static const struct tus_sweep_ears ears = { met, failed, progress };
+
+/* One line, if there is something to say. */
+static void
+sum_up(const struct sweep *sweep, int64_t ms)
+{
+	const struct tus_sweep *s = &sweep->base;
+	const int64_t *n = s->count;
+	int64_t locks = n[TUS_SWEEP_CONFIRMED] + n[TUS_SWEEP_ORPHAN], told = 0;
+	size_t i;
+
+	for (i = 0; i < TUS_HOOK_MAX; i++)
+		told += s->events.told[i];
+	const struct log_field fields[] = {
+		{ "expired", NULL, n[TUS_SWEEP_EXPIRED] },
+		{ "finished", NULL, n[TUS_SWEEP_FINISHED] },
+		{ "leftovers", NULL, n[TUS_SWEEP_LEFTOVER] },
+		{ "locks", NULL, locks },
+		{ "events", NULL, told },
+		{ "in_use", NULL, n[TUS_SWEEP_IN_USE] },
+		{ "damaged", NULL, n[TUS_SWEEP_DAMAGED] },
+		{ "failed", NULL, sweep->failures },
+		{ "ms", NULL, ms },
+	};
+
+	if (n[TUS_SWEEP_EXPIRED] + n[TUS_SWEEP_FINISHED] +
+		n[TUS_SWEEP_LEFTOVER] + locks + told + sweep->failures >
+	    0)
+		log_event(LOG_LEVEL_INFO, "sweep", fields, NITEMS(fields));
+	else
+		log_debug("sweep: nothing to do");
+}
+
+static enum end
+may_not(enum err_code rc, const struct err *e, bool has_warned)
+{
+	switch (rc) {
+	case ERR_EXISTS:
+	case ERR_LOCKED:
+	case ERR_UNAVAILABLE:
+		log_debug("no sweep: %s", e->text);
+		return END_NOT_NOW;
+	case ERR_CONFLICT:
+		if (!has_warned)
+			log_warn("%s; if it is right now, run \"tusctl sweep "
+				 "--force\"",
+			    e->text);
+		return END_JUMP;
+	default:
+		log_warn("no sweep: %s", e->text);
+		return END_NOT_NOW;
+	}
+}
+
+/* What the parent has open is the parent's. */
+static enum end
+sweep(const struct settings *settings, struct board *board, bool has_warned)
+{
+	struct settings mine = *settings;
+	struct sweep s = { { .older_than = -1, .ears = &ears }, 0 };
+	int64_t began = clock_ms();
+	enum err_code rc;
+	struct err e;
+
+	mine.server.store = NULL;
+	mine.server.locker = NULL;
+	mine.server.hooks = NULL;
+	if (settings_open_store(&mine, &e) != ERR_OK) {
+		log_warn("no sweep: %s", e.text);
+		return END_NOT_NOW;
+	}
+	s.base.store = mine.server.store;
+	s.base.locker = mine.server.locker;
+	s.base.hooks = hook_count(&board->metrics, mine.server.hooks);
+	s.base.every = mine.sweep_every;
+	/* It wants to know which boot this is: before the sandbox. */
+	rc = tus_sweep_begin(&s.base, &e);
+	if (rc != ERR_OK)
+		return may_not(rc, &e, has_warned);
+	sandbox_enter(mine.conf, false);
+	tus_sweep_run(&s.base);
+	sum_up(&s, clock_ms() - began);
+	return END_WELL;
+}
+
+static void
+die_with_parent(pid_t parent)
+{
+#ifdef HAVE_SYS_PRCTL_H
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+	if (getppid() != parent)
+		_exit(END_NOT_NOW);
+}
+
+/* --- In the parent. --- */
+
+static void
+begin(struct sweeper *sw, const struct settings *s, struct board *board,
+    int listen_fd)
+{
+	pid_t parent = getpid();
+
+	sw->pid = fork();
+	if (sw->pid == -1) {
+		log_warn("no sweep: fork: %s", strerror(errno));
+		sw->pid = 0;
+	}
+	if (sw->pid != 0)
+		return;
+	die_with_parent(parent);
+	stop_uninstall();
+	(void)close(listen_fd);
+	/* Requests come first; the kernel takes it for the disk as well. */
+	(void)setpriority(PRIO_PROCESS, 0, 19);
+	_exit(sweep(s, board, sw->has_warned));
+}
+
+static int64_t
+least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+int64_t
+sweeper_look(struct sweeper *sw, const struct settings *s, struct board *board,
+    int listen_fd)
+{
+	int64_t now = clock_ms();
+	int status;
+
+	if (sw->pid != 0 && waitpid(sw->pid, &status, WNOHANG) == sw->pid)
+		(void)sweeper_bury(sw, sw->pid, status);
+	if (sw->pid != 0)
+		return AT_WORK;
+	if (s->sweep_every == 0)
+		return -1;
+	if (sw->next == 0)
+		sw->next = now + least(s->sweep_every, FIRST_LOOK);
+	/* After a reload it may be sooner. */
+	sw->next = least(sw->next, now + least(s->sweep_every, LOOK_EVERY));
+	if (now < sw->next)
+		return sw->next - now;
+	sw->next = now + least(s->sweep_every, LOOK_EVERY);
+	begin(sw, s, board, listen_fd);
+	return AT_WORK;
+}
+
+bool
+sweeper_bury(struct sweeper *sw, pid_t pid, int status)
+{
+	if (pid != sw->pid || pid == 0)
+		return false;
+	sw->pid = 0;
+	if (WIFSIGNALED(status))
+		log_warn("sweep killed by signal %d (%s)", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) != END_NOT_NOW)
+		sw->has_warned = WEXITSTATUS(status) == END_JUMP;
+	return true;
+}
+
+void
+sweeper_stop(struct sweeper *sw)
+{
+	if (sw->pid != 0)
+		(void)kill(sw->pid, SIGKILL);
+}
