@@ -176,6 +176,17 @@ note_outcome(struct tus_call *c)
 	o->received = c->received;
 }
 
+/* HTTP looks at the method that came, tus at the one it stands for: nothing
+ * that is HEAD in either way has a body. */
+static bool
+is_head(const struct tus_call *c)
+{
+	const char *method = c->req->method;
+
+	return c->method == TUS_HEAD ||
+	    (method != NULL && strcmp(method, "HEAD") == 0);
+}
+
 enum tus_step
 tus_done(struct tus_call *c, int status)
 {
@@ -189,7 +200,7 @@ tus_done(struct tus_call *c, int status)
 	status = apply_reply(c, status);
 	res->status = status;
 	res->reason = tus_reason(status);
-	res->bodiless = c->method == TUS_HEAD || status == 204 || status == 304;
+	res->bodiless = is_head(c) || status == 204 || status == 304;
 	if (res->bodiless)
 		res->text = NULL;
 	note_outcome(c);
@@ -216,7 +227,7 @@ tus_reject(
 
 	c->reply = *reply;
 	c->res.outcome.code = answer->code;
-	if (c->method != TUS_HEAD)
+	if (!is_head(c))
 		tus_header(c, "Content-Type", "text/plain; charset=utf-8");
 	c->res.text =
 	    arena_printf(c->arena, "%s: %s\n", answer->code, answer->text);

@@ -119,7 +119,8 @@ struct tus_response {
 	const char *text;
 	struct stream *content;
 
-	/* Answered to HEAD, or 204: send no body and no Content-Length. */
+	/* To HEAD, before or after the override, or 204, or 304: send no body
+	 * and no Content-Length. */
 	bool bodiless;
 
 	/* What to log, if err.code is not ERR_OK. */

@@ -38,6 +38,15 @@ def test_post_can_be_head(tus):
     assert reply["Upload-Offset"] == "0"
 
 
+@ids("OVR-03", "COMMON-03")
+@pytest.mark.parametrize("name", ["FOO", "GET", "OPTIONS", "POST", "PATCH"])
+def test_a_real_head_never_has_a_body(tus, name):
+    """The client looks at every reply; so do web servers."""
+    reply = override(tus, "HEAD", name, tus.finished(b"abc"))
+    assert reply.status in (200, 405, 415)
+    assert reply.body == b""
+
+
 @ids("OVR-04")
 def test_the_real_method_does_not_matter(tus):
     url = tus.create(10)

@@ -937,6 +937,45 @@ method_override_counts_whatever_the_method_is(void **state)
 	assert_true(r.res->bodiless);
 }
 
+/* HTTP has its own opinion of HEAD, whatever we make of it. */
+static void
+nothing_that_is_or_was_head_has_a_body(void **state)
+{
+	struct world *w = *state;
+	const char *path = create_whole(w, "", "hello");
+	static const struct {
+		const char *method, *override;
+		int status;
+	} rows[] = {
+		{ "HEAD", "FOO", 405 },
+		{ "HEAD", "GET", 200 },
+		{ "HEAD", "OPTIONS", 200 },
+		{ "HEAD", "POST", 405 },
+		{ "HEAD", "PATCH", 415 },
+		{ "HEAD", "HEAD", 200 },
+		{ "HEAD", "", 200 },
+		{ "PATCH", "HEAD", 200 },
+		{ "FOO", "head", 200 },
+		{ "HEAD", "DELETE", 204 },
+		{ "GET", "HEAD", 404 },
+	};
+	struct reply r;
+	size_t i;
+
+	for (i = 0; i < NITEMS(rows); i++) {
+		r = world_ask(w,
+		    (struct ask){ .method = rows[i].method,
+			.path = path,
+			.headers = arena_printf(w->arena,
+			    "X-HTTP-Method-Override: %s", rows[i].override) });
+		assert_int_equal(r.status, rows[i].status);
+		assert_true(r.res->bodiless);
+		assert_null(r.res->text);
+		if (r.status >= 400)
+			assert_null(reply_header(&r, "Content-Type"));
+	}
+}
+
 int
 main(void)
 {
@@ -966,6 +1005,7 @@ main(void)
 		T(other_peoples_uploads_do_not_exist),
 		T(an_owner_need_not_be_required),
 		T(method_override_counts_whatever_the_method_is),
+		T(nothing_that_is_or_was_head_has_a_body),
 	};
 	int failed = 0;
 	size_t i;
