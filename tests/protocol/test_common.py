@@ -191,22 +191,27 @@ def test_no_space_for_a_creation_is_507(serve):
     assert "Location" not in reply
 
 
+def limit_files(tus, size):
+    """The master first: who is forked meanwhile has it from there."""
+    master = tus.server.app.pid
+    resource.prlimit(master, resource.RLIMIT_FSIZE, (size, -1))
+    for pid in proc.children(master):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, -1))
+
+
 @ids("COMMON-10")
 def test_no_space_in_a_body_is_507_and_keeps_what_fitted(serve):
     """RLIMIT_FSIZE makes a write fall short like a full disk does."""
     tus = serve({"pool": {"min_spare": 1}, "log": {"level": "warn"}}, own=True)
     url = tus.create(3000000)
-    pids = [tus.server.app.pid] + proc.children(tus.server.app.pid)
-    for pid in pids:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1000000, -1))
+    limit_files(tus, 1000000)
     data = bytes(range(250)) * 8000
     reply = tus.patch(url, 0, data)
     assert (reply.status, reply.code) == (507, "ERR_NO_SPACE")
     offset = tus.offset(url)
     assert 0 < offset <= 1000000
     assert tus.data(url) == data[:offset]
-    for pid in [tus.server.app.pid] + proc.children(tus.server.app.pid):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (-1, -1))
+    limit_files(tus, -1)
     assert tus.patch(url, offset, data[offset:]).status == 204
     assert tus.data(url) == data
 
