@@ -135,21 +135,40 @@ reply_send(FCGX_Request *fcgi, const struct settings *s, struct tus_call *call,
 	return ERR_OK;
 }
 
-void
-reply_text(FCGX_Request *fcgi, int status, const char *type, const char *text)
+static void
+send_text(FCGX_Request *fcgi, int status, const char *more, const char *type,
+    const char *text)
 {
+	const char *method = FCGX_GetParam("REQUEST_METHOD", fcgi->envp);
+	bool is_head = method != NULL && strcmp(method, "HEAD") == 0;
 	FCGX_Stream *out = fcgi->out;
-	char line[16];
+	char line[64];
 
-	(void)snprintf(line, sizeof(line), "%d", status);
+	(void)snprintf(line, sizeof(line), "%d %s", status, tus_reason(status));
 	put_header(out, "Status", line);
-	put_header(out, "Content-Type", type);
+	put(out, more);
 	put_header(out, "Cache-Control", "no-store");
-	if (status == 503)
-		put_header(out, "Retry-After", "1");
 	put_header(out, "Tus-Resumable", TUS_VERSION);
 	put_header(out, "X-Content-Type-Options", "nosniff");
-	put_number(out, "Content-Length", (int64_t)strlen(text));
+	if (!is_head) {
+		put_header(out, "Content-Type", type);
+		put_number(out, "Content-Length", (int64_t)strlen(text));
+	}
 	put(out, "\r\n");
-	put(out, text);
+	if (!is_head)
+		put(out, text);
+}
+
+void
+reply_text(FCGX_Request *fcgi, const char *type, const char *text)
+{
+	send_text(fcgi, 200, "", type, text);
+}
+
+void
+reply_error(FCGX_Request *fcgi, int status, const char *text)
+{
+	/* Only what can be read and nothing else is answered like that. */
+	send_text(fcgi, status, status == 405 ? "Allow: GET, HEAD\r\n" : "",
+	    "text/plain; charset=utf-8", text);
 }

@@ -17,7 +17,11 @@
 enum err_code reply_send(FCGX_Request *, const struct settings *,
     struct tus_call *, struct arena *, struct err *);
 
-/* A short text of our own, where there is no call. */
-void reply_text(FCGX_Request *, int status, const char *type, const char *text);
+/*
+ * Where there is no call: a text, or "ERR_...: ...\n".  With all that every
+ * response has, and without a body to HEAD.  A 405 allows GET and HEAD.
+ */
+void reply_text(FCGX_Request *, const char *type, const char *text);
+void reply_error(FCGX_Request *, int status, const char *text);
 
 #endif

@@ -168,12 +168,8 @@ send_response(struct job *job, struct tus_call *call, struct err *e)
 {
 	const struct worker *w = job->worker;
 
-	if (!may_send(job, tus_response(call))) {
-		log_warn("download turned away: no place is free");
-		reply_text(&job->fcgi, 503, "text/plain; charset=utf-8",
-		    "ERR_TOO_BUSY: too many downloads at once; try again\n");
-		return;
-	}
+	if (!may_send(job, tus_response(call)))
+		tus_turn_away(call);
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, e);
 	board_unclaim(w->board, w->slot);
 	board_set(w->board, w->slot, WORKER_BUSY);
@@ -185,15 +181,10 @@ send_response(struct job *job, struct tus_call *call, struct err *e)
  * kept, what follows the end of the request is the next one.
  */
 static void
-answer(struct job *job, const struct tus_request *req, struct tus_call *call)
+end_response(struct job *job, bool has_body)
 {
-	struct err e = { .code = ERR_OK };
-	bool has_body = announces_body(req);
 	bool is_last = job->fcgi.keepConnection == 0;
 
-	send_response(job, call, &e);
-	metrics_count(&job->worker->board->metrics, tus_response(call));
-	log_request(job, req, tus_response(call), &e);
 	if (has_body && !is_last) {
 		(void)FCGX_FFlush(job->fcgi.out);
 		drain(job);
@@ -206,6 +197,17 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 		(void)shutdown(job->fcgi.ipcFd, SHUT_WR);
 		drain(job);
 	}
+}
+
+static void
+answer(struct job *job, const struct tus_request *req, struct tus_call *call)
+{
+	struct err e = { .code = ERR_OK };
+
+	send_response(job, call, &e);
+	metrics_count(&job->worker->board->metrics, tus_response(call));
+	log_request(job, req, tus_response(call), &e);
+	end_response(job, announces_body(req));
 }
 
 /* Whatever the method: that path is no place for uploads. */
@@ -226,14 +228,15 @@ answer_metrics(struct job *job, const struct tus_request *req)
 {
 	const struct worker *w = job->worker;
 
-	if (strcmp(req->method, "GET") != 0)
-		reply_text(&job->fcgi, 405, "text/plain; charset=utf-8",
-		    "ERR_METHOD_NOT_ALLOWED: metrics can only be read\n");
-	else
-		reply_text(&job->fcgi, 200,
+	if (strcmp(req->method, "GET") == 0 || strcmp(req->method, "HEAD") == 0)
+		reply_text(&job->fcgi,
 		    "text/plain; version=0.0.4; charset=utf-8",
 		    metrics_text(
 			w->board, job->settings->metrics_prefix, job->arena));
+	else
+		reply_error(&job->fcgi, 405,
+		    "ERR_METHOD_NOT_ALLOWED: metrics can only be read\n");
+	end_response(job, announces_body(req));
 }
 
 /* The call, to be closed when the connection is given back; NULL if none. */
@@ -249,15 +252,16 @@ handle(struct job *job)
 	if (job->fcgi.role != RESPONDER) {
 		/* To an authorizer any 200 would mean "let him in". */
 		log_warn("request refused: FastCGI role %d", job->fcgi.role);
-		reply_text(&job->fcgi, 500, "text/plain; charset=utf-8",
+		reply_error(&job->fcgi, 500,
 		    "ERR_BAD_REQUEST: only a FastCGI responder is here\n");
 		return NULL;
 	}
 	if (!request_read(
 		job->fcgi.envp, job->settings, job->arena, req, &why)) {
 		log_warn("request refused: %s", why);
-		reply_text(&job->fcgi, 400, "text/plain; charset=utf-8",
+		reply_error(&job->fcgi, 400,
 		    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n");
+		end_response(job, announces_body(req));
 		return NULL;
 	}
 	if (is_for_metrics(job->settings, req)) {

@@ -174,7 +174,6 @@ struct tus_answer {
 };
 const struct tus_answer *tus_answer(enum tus_refusal);
 enum tus_refusal tus_refusal_for(enum err_code);
-const char *tus_reason(int status);
 
 /* receive.c: the n-th algorithm that the server takes, NULL after the last. */
 const char *tus_checksum_offered(const struct tus_server *, size_t n);

@@ -259,6 +259,12 @@ tus_give_up(struct tus_call *c)
 void
 tus_turn_away(struct tus_call *c)
 {
+	/* There may have been another answer, but nobody has seen it. */
+	if (c->res.content != NULL)
+		c->srv->store->reader->close(c->res.content);
+	c->res.content = NULL;
+	c->res.headers = NULL;
+	c->header_end = (struct pair **)&c->res.headers;
 	(void)tus_refuse(c, TUS_TOO_BUSY);
 }
 

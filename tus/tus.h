@@ -235,7 +235,8 @@ MUST_CHECK enum tus_step tus_begin(struct tus_call *);
 /* After TUS_BUSY: the lock did not come in time, the response is a 423. */
 void tus_give_up(struct tus_call *);
 
-/* After TUS_RECEIVE: there is nobody free to receive it, a 503. */
+/* After TUS_RECEIVE, or when the response has a content: there is nobody free
+ * to receive or to send it, the response is a 503. */
 void tus_turn_away(struct tus_call *);
 
 /* How many bytes of the body are still to come; -1 if nobody knows.  Bytes
@@ -279,6 +280,9 @@ void tus_forget(struct tus_call *);
  * Tus-Extension, "" if there is none.
  */
 const char *tus_extensions(const struct tus_server *, struct arena *);
+
+/* What stands beside a status, "Not Found". */
+const char *tus_reason(int status);
 
 /* The algorithms that are built in, NULL after the last. */
 const char *tus_checksum_name(size_t n);

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from lib import rig
+from lib.fastcgi import KEEP_CONN, STDIN, begin, params, record, variables
 
 ENABLED = {"metrics": {"enabled": True}}
 
@@ -95,6 +96,32 @@ def test_path_and_prefix_are_the_administrators_choice(app, args):
 def test_they_are_off_unless_asked_for(app):
     one = app(config={"base_path": "/files"})
     assert one.client.request("GET", "/metrics").status == 404
+
+
+def test_whoever_only_looks_gets_the_headers(app):
+    one = app(config=ENABLED)
+    answer = one.client.request("HEAD", "/metrics", resumable=None)
+    assert (answer.status, answer.body) == (200, b"")
+    assert not answer.duplicates
+
+
+def test_they_can_only_be_read(app):
+    """A refusal like any other, and what was sent is read to its end."""
+    one = app(config=ENABLED)
+    for flags in (0, KEEP_CONN):
+        with one.client.open("POST", "/metrics", length=3000000,
+                             flags=flags) as stream:
+            stream.send(b"x" * 3000000)
+            answer = stream.finish()
+            assert answer.status == 405
+            assert answer.headers["allow"] == "GET, HEAD"
+            assert answer.headers["tus-resumable"] == "1.0.0"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            assert answer.body.startswith(b"ERR_METHOD_NOT_ALLOWED: ")
+            if flags:
+                stream.send_raw(begin(flags=flags) + params(variables(
+                    "HEAD", "/metrics")) + record(STDIN))
+                assert stream.read().status == 200
 
 
 def test_the_text_is_what_prometheus_reads(app):

@@ -1,6 +1,7 @@
 """The master and its workers: growth, loss, replacement, the end."""
 
 import os
+import re
 import signal
 import threading
 import time
@@ -101,7 +102,7 @@ def test_a_full_pool_says_so_and_head_still_answers(app):
 
 def test_slow_downloads_leave_the_reserve_alone(app):
     one = app(config={"pool": {"min_spare": 1, "max_workers": 6,
-                               "reserve": 2}})
+                               "reserve": 2}, "cors": {"origins": ["*"]}})
     size = 5 * LARGE
     path = one.client.create(size)
     assert one.client.patch(path, 0, b"x" * size).status == 204
@@ -112,15 +113,24 @@ def test_slow_downloads_leave_the_reserve_alone(app):
         stream.send_raw(record(STDIN))
         streams.append(stream)
         stream.socket.settimeout(0.3)
-        return stream.socket.recv(20)[8:] == b"Status: 503\r"
+        return stream.socket.recv(19)[8:] == b"Status: 503"
 
     rig.wait_for(is_full, "a full house")
     assert 5 <= len(streams) <= 8
     began = time.monotonic()
     assert one.client.offset(path) == size
     assert time.monotonic() - began < 1
-    answer = one.client.request("GET", path)
+    answer = one.client.request("GET", path, {"Origin": "https://a.example"})
     assert answer.status == 503 and answer.headers["retry-after"] == "1"
+    # An answer like any other: a page may read it, the log knows of it, and
+    # nothing is left in it of the one that was meant to be.
+    assert answer.body.startswith(b"ERR_TOO_BUSY: ")
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cache-control"] == "no-store"
+    assert not answer.duplicates and "etag" not in answer.headers
+    rig.wait_for(lambda: re.search(r"GET.*503.*ERR_TOO_BUSY", one.log()),
+                 "a line about it")
     small = one.client.create(100)
     assert one.client.patch(small, 0, b"x" * 100).status == 204
     assert one.client.request("GET", small).body == b"x" * 100

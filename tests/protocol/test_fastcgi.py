@@ -225,6 +225,25 @@ def test_there_is_one_answer_and_no_1xx(raw):
         assert reply.status >= 200
 
 
+@ids("FCGI-09", "COMMON-01", "COMMON-03")
+@pytest.mark.parametrize("method", ["POST", "HEAD", "GET"])
+def test_without_any_path_it_is_400(raw, method):
+    """With all that every response has, and no body to HEAD."""
+    with raw.nothing_created():
+        reply = raw.request(method, "/files/", {"Upload-Length": 1}, params={
+            "REQUEST_URI": None, "SCRIPT_NAME": None, "PATH_INFO": None})
+    assert reply.status == 400
+    assert reply.reason == "Bad Request"
+
+
+@ids("COMMON-01", "COMMON-03")
+def test_another_role_is_500(raw):
+    """To an authorizer any 200 would mean "let him in"."""
+    data = fastcgi.begin(role=fastcgi.AUTHORIZER) + fastcgi.params(
+        params_of(raw, "GET", "/files/")) + fastcgi.record(fastcgi.STDIN)
+    assert talk(raw, data).status == 500
+
+
 def mutations(rng, tus, url):
     """Conversations that are wrong somewhere."""
     good = fastcgi.begin() + fastcgi.params(params_of(
