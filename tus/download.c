@@ -10,7 +10,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/utf8.h"
 #include "tus/call.h"
+
+#define CACHE_CONTROL "private, no-cache"
+#define FILE_NAME_MAX 255
 
 static const char *const inline_types[] = {
 	"text/plain",
@@ -72,6 +76,26 @@ is_inline(const char *type)
 	return false;
 }
 
+/* What no file system would take is left out, from a whole character on: as
+ * %XX it would soon be more than a web server takes for a header. */
+static struct pair
+shorten(const struct pair *name)
+{
+	struct pair p = *name;
+	size_t len = 0, n;
+
+	while (len < p.value_len) {
+		n = utf8_char(p.value + len, p.value_len - len);
+		if (n == 0)
+			n = 1;
+		if (len + n > FILE_NAME_MAX)
+			break;
+		len += n;
+	}
+	p.value_len = len;
+	return p;
+}
+
 /* The name as a quoted string of printable ASCII, anything else an '_'. */
 static const char *
 quote_name(struct arena *a, const struct pair *name)
@@ -108,11 +132,12 @@ static const char *
 encode_name(struct arena *a, const struct pair *name)
 {
 	static const char hex[] = "0123456789ABCDEF";
-	char *out = arena_alloc(a, name->value_len * 3 + 1);
-	size_t i, n = 0;
+	size_t i, len, n = 0;
+	const char *value = utf8_clean(a, name->value, name->value_len, &len);
+	char *out = arena_alloc(a, len * 3 + 1);
 
-	for (i = 0; i < name->value_len; i++) {
-		unsigned char ch = (unsigned char)name->value[i];
+	for (i = 0; i < len; i++) {
+		unsigned char ch = (unsigned char)value[i];
 
 		if (ch < 0x20 || ch == 0x7f)
 			ch = '_';
@@ -131,6 +156,21 @@ encode_name(struct arena *a, const struct pair *name)
 	return out;
 }
 
+static const char *
+disposition(struct arena *a, const char *how, const struct pair *metadata)
+{
+	struct pair name;
+
+	if (metadata == NULL || metadata->value_len == 0)
+		return how;
+	name = shorten(metadata);
+	how = arena_printf(a, "%s;filename=\"%s\"", how, quote_name(a, &name));
+	if (needs_encoding(&name))
+		how = arena_printf(
+		    a, "%s;filename*=UTF-8''%s", how, encode_name(a, &name));
+	return how;
+}
+
 static void
 add_content_headers(struct tus_call *c)
 {
@@ -141,17 +181,11 @@ add_content_headers(struct tus_call *c)
 	if (type != NULL && is_media_type(type))
 		content_type = type->value;
 	how = is_inline(content_type) ? "inline" : "attachment";
-	if (name != NULL && name->value_len > 0)
-		how = arena_printf(c->arena, "%s;filename=\"%s\"", how,
-		    quote_name(c->arena, name));
-	if (name != NULL && needs_encoding(name))
-		how = arena_printf(c->arena, "%s;filename*=UTF-8''%s", how,
-		    encode_name(c->arena, name));
 	tus_header(c, "Content-Type", content_type);
-	tus_header(c, "Content-Disposition", how);
+	tus_header(c, "Content-Disposition", disposition(c->arena, how, name));
 	tus_header(c, "Content-Security-Policy", "sandbox; default-src 'none'");
 	tus_header(c, "Referrer-Policy", "no-referrer");
-	tus_header(c, "Cache-Control", "private, no-cache");
+	tus_header(c, "Cache-Control", CACHE_CONTROL);
 }
 
 /* Finished uploads never change: the id is as good a tag as any. */
@@ -161,14 +195,13 @@ etag(const struct tus_call *c)
 	return arena_printf(c->arena, "\"%s\"", c->id);
 }
 
+/* Weak ones, too: whoever compressed it on the way made it that. */
 static bool
-matches(const char *list, const char *tag)
+matches(struct arena *a, const char *list, const char *tag)
 {
-	if (list == NULL)
-		return false;
-	if (tus_parse_has_token(list, "*") || tus_parse_has_token(list, tag))
-		return true;
-	return strncmp(list, "W/", 2) == 0 && strcmp(list + 2, tag) == 0;
+	return tus_parse_has_token(list, "*") ||
+	    tus_parse_has_token(list, tag) ||
+	    tus_parse_has_token(list, arena_printf(a, "W/%s", tag));
 }
 
 /* Which bytes, and with which status?  0 if refused. */
@@ -216,8 +249,10 @@ tus_get(struct tus_call *c)
 	if (!upload_is_finished(c->up) || c->up->info.is_partial)
 		return tus_refuse(c, TUS_NOT_FOUND);
 	tus_header(c, "ETag", etag(c));
-	if (matches(c->req->if_none_match, etag(c)))
+	if (matches(c->arena, c->req->if_none_match, etag(c))) {
+		tus_header(c, "Cache-Control", CACHE_CONTROL);
 		return tus_done(c, 304);
+	}
 	status = choose_range(c, &first, &last);
 	if (status == 0)
 		return TUS_DONE;

@@ -1,6 +1,7 @@
 """GET: downloads (not part of tus)."""
 
 import base64
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
@@ -83,7 +84,11 @@ def test_anything_else_is_saved(tus, kind, sent):
     ("na\u00efve \u20ac.txt".encode(), None),
     (b"\xff\xfe", None),
     (b"../../etc/passwd", None),
-    (b"x" * 1000, None)])
+    (b"x" * 1000, 'attachment;filename="' + "x" * 255 + '"'),
+    ("\u20ac".encode() * 1000, 'attachment;filename="' + "_" * 255 +
+     "\";filename*=UTF-8''" + "%E2%82%AC" * 85),
+    (("x" * 253 + "\u20ac").encode(), 'attachment;filename="' +
+     "x" * 253 + '"')], ids=lambda v: ascii(v)[:20])
 def test_file_names_are_quoted(tus, name, expected):
     reply = tus.get(finished(tus, filename=name))
     assert reply.status == 200
@@ -92,7 +97,10 @@ def test_file_names_are_quoted(tus, name, expected):
     if expected:
         assert value == expected
     assert all(" " <= ch <= "~" for ch in value)
-    if any(byte > 0x7e for byte in name):
+    assert len(value) < 1100
+    if "*=" in value:
+        unquote_to_bytes(value.partition("*=UTF-8''")[2]).decode()
+    if not expected and any(byte > 0x7e for byte in name):
         assert "filename*=UTF-8''" in value
     if name.startswith("na".encode()):
         assert "filename*=UTF-8''na%C3%AFve%20%E2%82%AC.txt" in value
@@ -133,12 +141,26 @@ def test_what_is_no_single_range_is_the_whole(tus, value):
 def test_conditions(tus):
     url = finished(tus, b"0123456789")
     tag = tus.get(url)["ETag"]
-    assert tus.get(url, {"If-None-Match": tag}).status == 304
-    assert tus.get(url, {"If-None-Match": '"other"'}).status == 200
+    whole = tus.get(url)
+    for value in (tag, f'"other", {tag}', f"W/{tag}", f'"a" ,W/{tag}', "*",
+                  f"  {tag}"):
+        reply = tus.get(url, {"If-None-Match": value})
+        assert (reply.status, reply.body) == (304, b"")
+        # What was kept is as good as before, and said to be.
+        for name in ("ETag", "Cache-Control"):
+            assert reply[name] == whole[name]
+    for value in ('"other"', tag[1:-1], "", f'"x{tag[1:]}', f'w/{tag}x'):
+        assert tus.get(url, {"If-None-Match": value}).status == 200
+    # It comes before the range.
+    assert tus.get(url, {"If-None-Match": tag,
+                         "Range": "bytes=99-"}).status == 304
     reply = tus.get(url, {"Range": "bytes=0-1", "If-Range": tag})
     assert (reply.status, reply.body) == (206, b"01")
-    reply = tus.get(url, {"Range": "bytes=0-1", "If-Range": '"other"'})
-    assert (reply.status, reply.body) == (200, b"0123456789")
+    for value in ('"other"', f"W/{tag}", "Sat, 01 Jan 2000 00:00:00 GMT"):
+        for part in ("bytes=0-1", "bytes=99-"):
+            reply = tus.get(url, {"Range": part, "If-Range": value})
+            assert (reply.status, reply.body) == (200, b"0123456789")
+    assert tus.get(url, {"If-Range": tag}).status == 200
 
 
 @ids("GET-08")
