@@ -218,6 +218,8 @@ void tus_tell(struct tus_call *);
 #define TUS_BODY_TYPE "application/offset+octet-stream"
 bool tus_check_content_length(struct tus_call *);
 bool tus_check_sum_header(struct tus_call *);
+/* No body has a checksum, too. */
+bool tus_check_sum_of_nothing(struct tus_call *);
 bool tus_check_size(struct tus_call *);
 enum tus_step tus_start_body(struct tus_call *);
 

@@ -99,6 +99,8 @@ tus_concat(struct tus_call *c)
 	for (i = 0; i < c->concat.nrefs; i++)
 		if (!visit_part(c, c->concat.refs[i], &ids[i], &sum))
 			return TUS_DONE;
+	if (!tus_check_sum_header(c) || !tus_check_sum_of_nothing(c))
+		return TUS_DONE;
 	c->create.parts = ids;
 	c->create.size = sum;
 	c->create.concat_raw = tus_parse_trim(c->arena, c->req->upload_concat);

@@ -38,8 +38,6 @@ check_concat(struct tus_call *c)
 	if (c->concat.is_final &&
 	    (req->upload_length != NULL || req->upload_defer_length != NULL))
 		return refuse(c, TUS_FINAL_WITH_LENGTH);
-	if (c->concat.is_final && c->content_length > 0)
-		return refuse(c, TUS_FINAL_WITH_BODY);
 	return true;
 }
 
@@ -90,8 +88,9 @@ check_metadata(struct tus_call *c)
 static bool
 check_sizes(struct tus_call *c)
 {
+	/* The rest is for when its parts are known. */
 	if (c->concat.is_final)
-		return true;
+		return c->content_length <= 0 || refuse(c, TUS_FINAL_WITH_BODY);
 	if (c->max_size > 0 && c->length > c->max_size)
 		return refuse(c, TUS_TOO_LARGE);
 	return tus_check_size(c) && tus_check_sum_header(c);

@@ -210,20 +210,19 @@ answer_patched(struct tus_call *c)
 	return tus_done(c, 204);
 }
 
-/* Nothing came for a whole upload, but nothing has a checksum, too. */
-static enum tus_step
-answer_nothing(struct tus_call *c)
+bool
+tus_check_sum_of_nothing(struct tus_call *c)
 {
 	struct tus_digest *digest;
 
 	if (!c->has_sum)
-		return answer_patched(c);
+		return true;
 	digest = tus_digest_new(c->arena, c->sum.algorithm);
 	if (digest == NULL)
-		return tus_refuse(c, TUS_UNKNOWN_ALGORITHM);
-	if (!tus_digest_end(digest, &c->sum))
-		return tus_refuse(c, TUS_CHECKSUM_MISMATCH);
-	return answer_patched(c);
+		(void)tus_refuse(c, TUS_UNKNOWN_ALGORITHM);
+	else if (!tus_digest_end(digest, &c->sum))
+		(void)tus_refuse(c, TUS_CHECKSUM_MISMATCH);
+	return !c->is_done;
 }
 
 /* The body is here as announced. */
@@ -234,7 +233,8 @@ complete(struct tus_call *c)
 	struct tus_digest *digest;
 
 	if (c->body == TUS_BODY_EMPTY)
-		return answer_nothing(c);
+		return tus_check_sum_of_nothing(c) ? answer_patched(c) :
+						     TUS_DONE;
 	if (c->concat.is_final)
 		return tus_concat(c);
 	if (!c->is_writing && !begin_write(c))
