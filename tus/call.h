@@ -189,6 +189,13 @@ void tus_cors_headers(struct tus_call *);
 bool tus_look(struct tus_call *);
 enum tus_step tus_claim(struct tus_call *);
 bool tus_is_expired(const struct tus_call *);
+/*
+ * May somebody be writing?  To be asked before tus_look(), so that what that
+ * reads is no older.  is_over: expired, and nobody is at work who may be about
+ * to renew it.
+ */
+bool tus_may_be_locked(const struct tus_call *);
+bool tus_is_over(const struct tus_call *, bool was_locked);
 bool tus_finish(struct tus_call *);
 void tus_let_go(struct tus_call *);
 

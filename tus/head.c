@@ -9,14 +9,6 @@
 
 #include "tus/call.h"
 
-static bool
-is_known(const struct tus_call *c)
-{
-	struct locker *locker = c->srv->locker;
-
-	return locker != NULL && locker->ops->is_known(locker, c->id);
-}
-
 /* A foreign record has no Upload-Concat as it was sent: make one. */
 static const char *
 concat_header(const struct tus_call *c)
@@ -61,7 +53,7 @@ is_quiet(const struct tus_call *c, bool known)
 {
 	if (upload_is_finished(c->up) || c->srv->locker == NULL)
 		return c->up->settled;
-	return c->up->settled && !known && !is_known(c);
+	return c->up->settled && !known && !tus_may_be_locked(c);
 }
 
 enum tus_step
@@ -72,14 +64,14 @@ tus_head(struct tus_call *c)
 	bool known;
 
 	if (c->up == NULL) {
-		known = is_known(c);
+		known = tus_may_be_locked(c);
 		if (!tus_look(c))
 			return TUS_DONE;
 		/* A finisher may still be busy flushing what we just read. */
 		if (upload_is_finished(c->up) && known &&
 		    core->confirm(c->up, &c->res.err) != ERR_OK)
 			return tus_fail(c);
-		if (tus_is_expired(c) || is_quiet(c, known))
+		if (tus_is_over(c, known) || is_quiet(c, known))
 			return answer(c);
 	}
 	step = tus_claim(c);

@@ -16,6 +16,23 @@ tus_is_expired(const struct tus_call *c)
 	    !upload_is_finished(up);
 }
 
+bool
+tus_may_be_locked(const struct tus_call *c)
+{
+	struct locker *locker = c->srv->locker;
+
+	return locker != NULL && locker->ops->is_known(locker, c->id);
+}
+
+/* A PATCH may take longer than an upload has time, and renews it at its end. */
+bool
+tus_is_over(const struct tus_call *c, bool was_locked)
+{
+	bool is_renewed = c->srv->expire_sliding && (was_locked || c->asked);
+
+	return tus_is_expired(c) && !is_renewed;
+}
+
 /* Other people's uploads do not exist. */
 static bool
 is_visible(const struct tus_call *c)

@@ -71,12 +71,18 @@ check_upload(struct tus_call *c)
 enum tus_step
 tus_patch(struct tus_call *c)
 {
+	bool known = false;
 	enum tus_step step;
 
-	if (c->up == NULL && (!check_headers(c) || !tus_look(c)))
-		return TUS_DONE;
+	if (c->up == NULL) {
+		if (!check_headers(c))
+			return TUS_DONE;
+		known = tus_may_be_locked(c);
+		if (!tus_look(c))
+			return TUS_DONE;
+	}
 	if (!upload_is_finished(c->up)) {
-		if (tus_is_expired(c))
+		if (tus_is_over(c, known))
 			return tus_refuse(c, TUS_GONE);
 		step = tus_claim(c);
 		if (step != TUS_RECEIVE)

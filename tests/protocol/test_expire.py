@@ -164,6 +164,43 @@ def test_a_patch_in_flight_finishes(tus, streaming):
     assert tus.get(url).body == b"abcdefghij"
 
 
+@ids("EXPIRE-08", "EXPIRE-09", "COMMON-08")
+@pytest.mark.parametrize("ask", ["HEAD", "PATCH"])
+def test_sliding_who_resumes_a_long_patch_finds_it(tus, streaming, ask):
+    """It took longer than the upload had time, then the link died; what came
+    renews the time, so the upload is not gone."""
+    url = tus.create(10)
+    forge(tus.path(url, ".info"), "Expires", int(time.time()) + 1000)
+    upload = tus.open_patch(url, 0, 10)
+    upload.send(b"abc")
+    tus.wait_offset(url, 3)
+    forge(tus.path(url, ".info"), "Expires", int(time.time()) - 60)
+    if ask == "HEAD":
+        reply = tus.head(url)
+        assert (reply.status, reply["Upload-Offset"]) == (200, "3")
+    reply = tus.patch(url, 3, b"d")
+    assert (reply.status, reply["Upload-Offset"]) == (204, "4")
+    assert when(reply) - time.time() > 3000
+    assert upload.reply().status == 423
+
+
+@ids("EXPIRE-08", "EXPIRE-09")
+def test_fixed_who_asks_does_not_disturb_a_long_patch(serve, streaming):
+    """Nothing renews it, but it may still be finished."""
+    tus = serve({"expiration": {"after": "1h", "mode": "fixed"}})
+    url = tus.create(10)
+    upload = tus.open_patch(url, 0, 10)
+    upload.send(b"abc")
+    tus.wait_offset(url, 3)
+    forge(tus.path(url, ".info"), "Expires", int(time.time()) - 60)
+    assert tus.head(url).status == 410
+    assert tus.patch(url, 3, b"d").status == 410
+    upload.send(b"defghij")
+    upload.end()
+    assert upload.reply().status == 204
+    assert tus.get(url).body == b"abcdefghij"
+
+
 def sweep(tus, *args):
     return subprocess.run(
         [rig.program("tusctl"), "-c", str(tus.server.config_path), "sweep",
