@@ -212,6 +212,7 @@ static const char *const events[] = { "pre-create", "post-create",
 static const struct conf_key keys[] = {
 	STRING("base_path", "", &url_path_or_empty),
 	STRING("location", "path", &location),
+	BOOL("trust_forwarded", "false"),
 	NUMBER("max_size", CONF_SIZE, "0", 0, SIZE_LIMIT),
 	NUMBER("max_metadata", CONF_SIZE, "4096", 0, 64 * KIB),
 

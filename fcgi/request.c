@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "fcgi/forwarded.h"
 #include "fcgi/request.h"
 
 /* What is needed to find out the rest. */
@@ -21,6 +22,7 @@ struct raw {
 	const char *request_uri, *script_name, *path_info;
 	const char *https, *request_scheme, *remote_addr, *remote_port;
 	const char *tus_base_path, *tus_max_size, *tus_owner;
+	struct forwarded forwarded;
 };
 
 #define REQ(name) offsetof(struct tus_request, name), true
@@ -35,6 +37,7 @@ static const struct param {
 	{ "CONTENT_LENGTH", REQ(content_length) },
 	{ "CONTENT_TYPE", REQ(content_type) },
 	{ "HTTPS", RAW(https) },
+	{ "HTTP_FORWARDED", RAW(forwarded.forwarded) },
 	{ "HTTP_HOST", REQ(host) },
 	{ "HTTP_IF_NONE_MATCH", REQ(if_none_match) },
 	{ "HTTP_IF_RANGE", REQ(if_range) },
@@ -48,6 +51,8 @@ static const struct param {
 	{ "HTTP_UPLOAD_LENGTH", REQ(upload_length) },
 	{ "HTTP_UPLOAD_METADATA", REQ(upload_metadata) },
 	{ "HTTP_UPLOAD_OFFSET", REQ(upload_offset) },
+	{ "HTTP_X_FORWARDED_HOST", RAW(forwarded.x_host) },
+	{ "HTTP_X_FORWARDED_PROTO", RAW(forwarded.x_proto) },
 	{ "HTTP_X_HTTP_METHOD_OVERRIDE", REQ(method_override) },
 	{ "HTTP_X_REQUEST_ID", REQ(request_id) },
 	{ "PATH_INFO", RAW(path_info) },
@@ -337,6 +342,8 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 	req->scheme = raw.request_scheme;
 	if (is_on(raw.https))
 		req->scheme = "https";
+	if (s->trust_forwarded)
+		forwarded_apply(&raw.forwarded, a, &req->host, &req->scheme);
 	if (s->server.hooks != NULL)
 		describe(&raw, params, a);
 	*why = NULL;

@@ -181,6 +181,7 @@ set_all(struct settings *s, int workers, struct err *e)
 
 	s->base_path = without_slash(s->arena, conf_str(c, "base_path"));
 	s->owner_param = conf_str(c, "owner.param");
+	s->trust_forwarded = conf_bool(c, "trust_forwarded");
 	s->metrics_prefix = conf_str(c, "metrics.prefix");
 	if (conf_bool(c, "metrics.enabled"))
 		s->metrics_path = conf_str(c, "metrics.path");

@@ -37,6 +37,9 @@ struct settings {
 	/* The FastCGI parameter that names the owner; "" if there is none. */
 	const char *owner_param;
 
+	/* Only our own proxy can have set Forwarded and X-Forwarded-*. */
+	bool trust_forwarded;
+
 	enum sendfile_how sendfile;
 	const char *sendfile_root;
 

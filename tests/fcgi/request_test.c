@@ -153,6 +153,71 @@ the_scheme_and_the_limit(void **state)
 }
 
 static void
+what_a_proxy_says_counts_where_it_is_trusted(void **state)
+{
+#define SEEN "REQUEST_URI=/", "HTTP_HOST=seen.test:80", "REQUEST_SCHEME=http"
+	static const struct {
+		const char *params[PARAMS_MAX];
+		const char *host, *scheme;
+	} rows[] = {
+		{ { SEEN }, "seen.test", "http" },
+		{ { SEEN, "HTTP_X_FORWARDED_HOST=b.test" }, "b.test", "http" },
+		{ { SEEN, "HTTP_X_FORWARDED_PROTO=https" }, "seen.test:80",
+		    "https" },
+		{ { SEEN, "HTTP_X_FORWARDED_PROTO=HTTPS , http",
+		      "HTTP_X_FORWARDED_HOST= b.test:443 , c.test" },
+		    "b.test", "https" },
+		{ { SEEN, "HTTP_X_FORWARDED_PROTO=javascript",
+		      "HTTP_X_FORWARDED_HOST=" },
+		    "seen.test", "http" },
+		/* RFC 7239 */
+		{ { SEEN,
+		      "HTTP_FORWARDED=for=192.0.2.60;proto=https;host=b.test,"
+		      "host=c.test;proto=http" },
+		    "b.test", "https" },
+		{ { SEEN, "HTTP_FORWARDED=Host=\"b.test:8443\" ; PROTO=HTTPS" },
+		    "b.test:8443", "https" },
+		{ { SEEN, "HTTP_FORWARDED=host=\"[::1]:443\";proto=\"https\"" },
+		    "[::1]", "https" },
+		{ { SEEN, "HTTP_FORWARDED=for=\"a,host=x;\\\"\";host=b.test" },
+		    "b.test", "http" },
+		{ { SEEN, "HTTP_X_FORWARDED_HOST=b.test",
+		      "HTTP_X_FORWARDED_PROTO=https",
+		      "HTTP_FORWARDED=host=c.test" },
+		    "c.test", "https" },
+		/* Rubbish. */
+		{ { SEEN, "HTTP_FORWARDED=host" }, "seen.test", "http" },
+		{ { SEEN, "HTTP_FORWARDED=host=;proto=ftp" }, "seen.test",
+		    "http" },
+		{ { SEEN, "HTTP_FORWARDED=;;=;xhost=a;hosts=b" }, "seen.test",
+		    "http" },
+		{ { SEEN, "HTTP_FORWARDED=,host=c.test" }, "seen.test",
+		    "http" },
+		{ { SEEN, "HTTP_FORWARDED=host=\"b.test" }, "b.test", "http" },
+		{ { "REQUEST_URI=/", "HTTP_FORWARDED=proto=https" }, NULL,
+		    "https" },
+	};
+	struct settings s = { .base_path = "", .owner_param = "" };
+	struct arena *a = arena_new();
+	struct tus_request req;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		s.trust_forwarded = true;
+		assert_true(read_params(rows[i].params, &s, a, &req));
+		assert_text(req.host, rows[i].host);
+		assert_text(req.scheme, rows[i].scheme);
+		s.trust_forwarded = false;
+		assert_true(read_params(rows[i].params, &s, a, &req));
+		assert_text(
+		    req.host, rows[i].host != NULL ? "seen.test:80" : NULL);
+		assert_text(req.scheme, rows[i].host != NULL ? "http" : NULL);
+	}
+	arena_free(a);
+}
+
+static void
 the_owner(void **state)
 {
 	static const struct {
@@ -240,6 +305,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_endpoint_and_what_follows_it),
 		cmocka_unit_test(the_scheme_and_the_limit),
+		cmocka_unit_test(what_a_proxy_says_counts_where_it_is_trusted),
 		cmocka_unit_test(the_owner),
 		cmocka_unit_test(each_header_goes_where_it_belongs),
 		cmocka_unit_test(hooks_see_the_headers_by_their_usual_names),

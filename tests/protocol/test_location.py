@@ -68,6 +68,40 @@ def test_forwarded_headers_are_ignored(serve):
     assert url.startswith("http://example.org/files/")
 
 
+@ids("LOC-05", "LOC-06")
+@pytest.mark.parametrize("headers, start", [
+    ({"X-Forwarded-Host": "a.example", "X-Forwarded-Proto": "https"},
+     "https://a.example/"),
+    ({"X-Forwarded-Host": "a.example:443, b.example",
+      "X-Forwarded-Proto": "https, http"}, "https://a.example/"),
+    ({"X-Forwarded-Host": "a.example:80"}, "http://a.example/"),
+    ({"X-Forwarded-Proto": "javascript"}, "http://own.example/"),
+    ({"Forwarded": 'for=1.2.3.4;host="a.example:8443";proto=https, host=b'},
+     "https://a.example:8443/"),
+    ({"Forwarded": "host=b.example", "X-Forwarded-Host": "a.example",
+      "X-Forwarded-Proto": "https"}, "https://b.example/"),
+    ({}, "http://own.example/"),
+    # What is no host reaches no header.
+    ({"X-Forwarded-Host": "evil.example/path"}, "/files/"),
+    ({"Forwarded": 'host="a b"'}, "/files/"),
+    ({"Forwarded": 'host="a\\\t<x>"'}, "/files/")])
+def test_a_trusted_proxy_says_where_we_are(serve, headers, start):
+    tus = serve({"location": "absolute", "trust_forwarded": True})
+    url = location(tus, {"Host": "own.example", **headers})
+    assert url.startswith(start)
+    assert url.count("/files/") == 1
+
+
+@ids("LOC-05", "CORS-05")
+def test_a_page_of_the_host_that_a_trusted_proxy_names_is_ours(serve):
+    tus = serve({"trust_forwarded": True,
+                 "cors": {"origins": ["https://good.example"]}})
+    for host, status in (("up.example", 201), ("other.example", 403)):
+        reply = tus.post({"Upload-Length": 1, "X-Forwarded-Host": host,
+                          "Origin": "https://up.example"})
+        assert reply.status == status
+
+
 @only("fastcgi")
 @ids("LOC-08")
 def test_the_servers_own_name_is_not_used(serve):
