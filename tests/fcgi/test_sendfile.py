@@ -1,9 +1,13 @@
 """GET that the web server answers from the file itself."""
 
 import os
+import re
+import urllib.error
 import urllib.request
 
-from lib import fastcgi
+import pytest
+
+from lib import fastcgi, rig
 
 
 def whole_upload(client, body, metadata=None):
@@ -53,12 +57,61 @@ def test_what_is_not_a_finished_upload_is_not_offered(app):
     assert "x-sendfile" not in head.headers
 
 
-def test_nginx_sends_the_file_and_parts_of_it(server, tmp_path):
+def shipped_location(store):
+    """The one in the comments of the snippet for nginx."""
+    text = (rig.TREE / "etc/nginx/tusfcgi.conf").read_text()
+    block = re.search(r"#     location /tusfcgi-store/ \{.*?\n#     \}", text,
+                      re.DOTALL).group()
+    return block.replace("#     ", "").replace(
+        "/var/lib/tusfcgi/", f"{store}/")
+
+
+@pytest.fixture
+def nginx(server, tmp_path):
     store = tmp_path / "store"
-    one = server(config={"store": {"path": str(store)},
-                         "download": {"sendfile": "x-accel",
-                                      "sendfile_root": "/tus-store"}},
-                 extra=f"location /tus-store/ {{ internal; alias {store}/; }}")
+    return server(config={"store": {"path": str(store)},
+                          "cors": {"origins": ["https://a.example"],
+                                   "credentials": True},
+                          "download": {"sendfile": "x-accel",
+                                       "sendfile_root": "/tusfcgi-store/"}},
+                  extra=shipped_location(store))
+
+
+def get(one, path, **headers):
+    request = urllib.request.Request(one.origin + path, headers={
+        k.replace("_", "-"): v for k, v in headers.items()})
+    try:
+        return urllib.request.urlopen(request)
+    except urllib.error.HTTPError as answer:
+        return answer
+
+
+def test_what_nginx_sends_is_as_harmless_as_what_we_do(nginx):
+    """It forgets most headers of the answer that names the file."""
+    client = fastcgi.Client(nginx.socket)
+    path = whole_upload(client, b"<script>", {"filetype": "text/html"})
+    for part, status in (("bytes=0-", 206), ("bytes=9-", 416), ("", 200)):
+        answer = get(nginx, path, Origin="https://a.example", Range=part)
+        assert answer.status == status
+        for name, value in (
+                ("X-Content-Type-Options", "nosniff"),
+                ("Content-Security-Policy", "sandbox; default-src 'none'"),
+                ("Referrer-Policy", "no-referrer"),
+                ("Access-Control-Allow-Origin", "https://a.example"),
+                ("Access-Control-Allow-Credentials", "true"),
+                ("Vary", "Origin"), ("Tus-Resumable", "1.0.0"),
+                ("Cache-Control", "private, no-cache"),
+                ("Content-Disposition", "attachment")):
+            assert answer.headers.get_all(name) == [value], name
+        assert "Upload-Offset" in answer.headers[
+            "Access-Control-Expose-Headers"]
+    again = get(nginx, path, If_None_Match=answer.headers["ETag"])
+    assert (again.status, again.read()) == (304, b"")
+    assert get(nginx, "/tusfcgi-store/" + path.rsplit("/")[-1]).status == 404
+
+
+def test_nginx_sends_the_file_and_parts_of_it(nginx):
+    one = nginx
     client = fastcgi.Client(one.socket)
     body = os.urandom(100000)
     path = whole_upload(client, body, {"filename": "a.bin"})
