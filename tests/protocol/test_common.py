@@ -235,6 +235,20 @@ def test_sigterm_in_a_patch_keeps_the_bytes(serve, streaming):
     assert tus.data(url) == b"0123456789" + b"x" * 90
 
 
+def test_the_manual_has_every_code_with_its_status():
+    """Users look for what they were told."""
+    table = (rig.TREE / "tus/refuse.c").read_text()
+    codes = re.findall(r"\{ (\d{3}), \"(ERR_\w+)\"", table)
+    assert len(codes) > 40
+    page = (rig.TREE / "man/tusfcgi.8").read_text()
+    page = page.partition(".Ss Refusals")[2].partition(".Sh")[0]
+    told = {}
+    for item in page.split(".It ")[1:]:
+        told[item[:3]] = set(re.findall(r"ERR_\w+", item))
+    for status, code in codes:
+        assert code in told.get(status, ()), (status, code)
+
+
 def test_the_log_has_one_line_per_request(serve):
     tus = serve({"log": {"level": "info"}}, own=True)
     url = tus.create(10)
