@@ -49,12 +49,21 @@ def test_a_final_upload_is_its_parts(serve):
     assert tus.get(url).body == b"abcdefg"
 
 
+@ids("CONCAT-18")
 def test_parts_go_where_the_configuration_says_so(serve):
     tus = serve({"concatenation": {"keep_parts": False}})
     a, b = tus.partial(b"abc"), tus.partial(b"de")
     url = concat(tus, a, b)["Location"]
     assert tus.get(url).body == b"abcde"
     assert [tus.head(part).status for part in (a, b)] == [404, 404]
+    part = tus.partial(b"abc")
+    url = concat(tus, part, part)["Location"]
+    assert tus.get(url).body == b"abcabc"
+    assert tus.head(part).status == 404
+    # A refused one takes nothing away.
+    part = tus.partial(b"abc")
+    assert concat(tus, part, UNKNOWN).status == 404
+    assert tus.offset(part) == 3
 
 
 @ids("CONCAT-04", "CONCAT-05", "CONCAT-06")

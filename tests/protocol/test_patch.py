@@ -387,6 +387,40 @@ def test_an_upload_is_finished_once(tus):
     assert not tus.path(url, ".lock").exists()
 
 
+@ids("PATCH-26", "LOCK-06")
+def test_of_two_that_send_the_last_bytes_one_finishes(serve, tmp_path):
+    """And what is done once it is finished is done once."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir(mode=0o755)
+    done = tmp_path / "done"
+    (hooks / "post-finish").write_text(
+        f"#!/bin/sh\necho $TUS_ID >>{done}\n")
+    (hooks / "post-finish").chmod(0o755)
+    tus = serve({"hooks": {"dir": str(hooks)}}, own=True)
+    urls = [tus.create(4) for _ in range(20)]
+    for url in urls:
+        statuses = []
+        barrier = threading.Barrier(3)
+
+        def patch(offset, data):
+            barrier.wait()
+            statuses.append(tus.patch(url, offset, data).status)
+
+        threads = [threading.Thread(target=patch, args=a) for a in (
+            (0, b"abcd"), (0, b"abcd"), (4, b""))]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert sorted(statuses)[0] == 204
+        assert set(statuses) <= {204, 409, 423}
+        assert tus.data(url) == b"abcd"
+    rig.wait_for(lambda: done.exists() and len(
+        done.read_text().split()) >= len(urls), "all to be told of")
+    assert tus.server.stop_app() == 0
+    assert sorted(done.read_text().split()) == sorted(map(tus.id, urls))
+
+
 @only("nginx")
 @ids("PATCH-19")
 def test_a_spooling_web_server_loses_all_and_breaks_nothing(
