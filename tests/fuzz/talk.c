@@ -342,13 +342,34 @@ may_keep(int status, const struct tus_request *r)
 	    (status == 400 || status == 423 || status == 503);
 }
 
+/*
+ * What arrived before the client was gone, too slow or robbed of its lock is
+ * there, all of it; only the byte that would make it whole may be held back,
+ * where nobody has said that it is the last.
+ */
+static void
+check_kept(const struct model *m, const struct tus_request *r, int64_t taken,
+    int64_t offset)
+{
+	int64_t limit = m->size >= 0 ? m->size : MAX_SIZE;
+	bool is_known = r->content_length != NULL && *r->content_length != '\0';
+
+	if (m->size < 0 && r->upload_length != NULL)
+		limit = strtoll(r->upload_length, NULL, 10);
+	if (offset == m->offset + taken)
+		return;
+	if (is_known || offset != m->offset + taken - 1 || offset + 1 != limit)
+		fuzz_bug("%" PRId64 " bytes were taken, %" PRId64 " are there",
+		    taken, offset - m->offset);
+}
+
 static void
 patch(struct model *m)
 {
 	struct tus_request r = request("PATCH", path_of(m));
 	struct body b = next_body();
 	bool was_whole = is_whole(m), was_expired = is_expired(m);
-	int64_t max, size;
+	int64_t max, taken, size;
 	struct answer a;
 
 	announce(&r, &b);
@@ -375,7 +396,10 @@ patch(struct model *m)
 		fuzz_bug("204 with another offset");
 	if (a.status == 204 || (max > 0 && a.taken > 0))
 		m->touched = play.now;
+	taken = max < (int64_t)a.taken ? max : (int64_t)a.taken;
 	a = ask("HEAD", m->path);
+	if (taken > 0)
+		check_kept(m, &r, taken, header_number(&a, "Upload-Offset"));
 	accept_bytes(m, header_number(&a, "Upload-Offset"), &b, max);
 	size = header_number(&a, "Upload-Length");
 	if (m->size < 0 && size >= 0 && r.upload_length != NULL &&
