@@ -251,7 +251,8 @@ tus_fail(struct tus_call *c)
 
 	/* A client that gets a 5xx for HEAD starts all over again, so what
 	 * will pass is told as a lock. */
-	if (why == TUS_TOO_BUSY && c->method == TUS_HEAD)
+	if (c->method == TUS_HEAD &&
+	    (why == TUS_TOO_BUSY || why == TUS_NO_SPACE))
 		why = TUS_LOCKED;
 	return tus_refuse(c, why);
 }
