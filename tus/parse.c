@@ -180,6 +180,16 @@ split_references(struct arena *a, struct piece p, const char **refs)
 	return n;
 }
 
+/* What could not be sent back as it came. */
+static bool
+has_control(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (((unsigned char)*s < ' ' && *s != '\t') || *s == 0x7f)
+			return true;
+	return false;
+}
+
 enum tus_parsed
 tus_parse_concat(struct arena *a, const char *s, struct tus_concat *concat)
 {
@@ -196,7 +206,7 @@ tus_parse_concat(struct arena *a, const char *s, struct tus_concat *concat)
 		concat->is_partial = true;
 		return TUS_VALID;
 	}
-	if (p.len <= flen || memcmp(p.s, final, flen) != 0)
+	if (p.len <= flen || memcmp(p.s, final, flen) != 0 || has_control(s))
 		return TUS_MALFORMED;
 	p.s += flen;
 	p.len -= flen;

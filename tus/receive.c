@@ -292,12 +292,12 @@ check_slice(struct tus_call *c, size_t len)
 		(void)tus_refuse(c, TUS_BEYOND_LENGTH);
 		return false;
 	}
-	if (c->concat.is_final) {
-		(void)tus_refuse(c, TUS_FINAL_WITH_BODY);
-		return false;
-	}
 	if (c->body == TUS_BODY_CREATE && !c->has_type) {
 		(void)tus_refuse(c, TUS_BAD_CONTENT_TYPE);
+		return false;
+	}
+	if (c->concat.is_final) {
+		(void)tus_refuse(c, TUS_FINAL_WITH_BODY);
 		return false;
 	}
 	if (!c->is_writing && !begin_write(c))

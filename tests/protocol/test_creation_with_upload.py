@@ -118,3 +118,8 @@ def test_a_final_upload_with_a_body_is_403(tus):
         if tus.transport.chunked:
             assert create(tus, None, b"x", headers,
                           length=client.CHUNKED).status == 403
+        headers["Content-Type"] = "text/plain"
+        assert create(tus, None, b"x", headers).status == 415
+        if tus.transport.chunked:
+            assert create(tus, None, b"x", headers,
+                          length=client.CHUNKED).status == 415

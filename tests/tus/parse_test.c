@@ -139,6 +139,10 @@ concat_is_partial_or_final_with_references(void **state)
 		{ "final; ", TUS_MALFORMED, 0 },
 		{ "partial;x", TUS_MALFORMED, 0 },
 		{ "Final;/files/a", TUS_MALFORMED, 0 },
+		{ "final;/files/a\t/files/b\t", TUS_VALID, 2 },
+		{ "final;http://a\x01/files/a", TUS_MALFORMED, 0 },
+		{ "final;http://a\x7f/files/a", TUS_MALFORMED, 0 },
+		{ "final;http://\xff/files/a", TUS_VALID, 1 },
 	};
 	struct tus_concat concat;
 	size_t i;
