@@ -76,6 +76,15 @@ def test_four_parts_in_parallel(server, file):
     assert len(posts) == 5
 
 
+def test_parts_that_were_interrupted_go_on(server, tmp_path):
+    file = clients.make_file(tmp_path / "big", 48 * MIB)
+    seen = clients.tus_js(server().url, file, pauseAt=8 * MIB,
+                          options={"parallelUploads": 4})
+    arrived(seen["url"], file)
+    assert ["HEAD", 200] in seen["requests"]
+    assert seen["requests"].count(["POST", 201]) == 5
+
+
 def test_patch_hidden_in_post(server, file):
     seen = clients.tus_js(server().url, file,
                           options={"overridePatchMethod": True})
