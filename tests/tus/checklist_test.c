@@ -1,7 +1,7 @@
 /*
- * checklist_test.c - what no client can bring about: ids that are taken, and
- * sizes beyond any disk.  The names say which id of tests/protocol/checklist
- * they are for.
+ * checklist_test.c - what no client can bring about, or not for sure: ids that
+ * are taken, sizes beyond any disk, what happens while one waits.  The names
+ * say which id of tests/protocol/checklist they are for.
  */
 #include "config.h"
 
@@ -131,6 +131,215 @@ concat_16_a_sum_beyond_63_bits_is_413(void **state)
 	w->store->core = real;
 }
 
+/* --- A holder who does something while others wait. ----------------------- */
+
+static struct {
+	bool busy;
+	int held, retired, asking;
+	const char *path;
+} play;
+
+static enum err_code
+acquire(struct locker *locker, const char *id, enum lock_how how,
+    struct arena *a, struct lock **lock, struct err *e)
+{
+	(void)id;
+	(void)how;
+	play.asking = play.busy;
+	if (play.busy)
+		return err_set(e, ERR_LOCKED, "busy");
+	play.held++;
+	*lock = arena_alloc(a, sizeof(**lock));
+	(*lock)->locker = locker;
+	return ERR_OK;
+}
+
+static void
+stop_asking(struct locker *locker, const char *id)
+{
+	(void)locker;
+	(void)id;
+	play.asking = 0;
+}
+
+static bool
+is_known(struct locker *locker, const char *id)
+{
+	(void)locker;
+	(void)id;
+	return play.busy;
+}
+
+static void
+release(struct lock *lock)
+{
+	(void)lock;
+	play.held--;
+}
+
+static void
+retire(struct lock *lock)
+{
+	release(lock);
+	play.retired++;
+}
+
+static bool
+nobody_asks(struct lock *lock)
+{
+	(void)lock;
+	return false;
+}
+
+static const struct locker_ops locker_ops = {
+	.acquire = acquire,
+	.stop_asking = stop_asking,
+	.is_known = is_known,
+	.release = release,
+	.retire = retire,
+	.wanted = nobody_asks,
+};
+static struct locker locker = { "play", &locker_ops };
+
+static void
+holder_terminates(struct world *w)
+{
+	struct ask ask = { .method = "DELETE", .path = play.path };
+
+	play.busy = false;
+	assert_int_equal(world_ask(w, ask).status, 204);
+}
+
+static void
+term_07_who_waited_for_what_was_terminated_hears_404(void **state)
+{
+	static const char *const methods[] = { "PATCH", "HEAD", "DELETE" };
+	struct world *w = *state;
+	struct reply r;
+	size_t i;
+
+	w->srv.locker = &locker;
+	for (i = 0; i < NITEMS(methods); i++) {
+		play.path = world_create(w, "Upload-Length: 3");
+		play.busy = true;
+		play.retired = 0;
+		r = world_ask(w,
+		    (struct ask){ .method = methods[i],
+			.path = play.path,
+			.headers = BODY_TYPE "Upload-Offset: 0",
+			.body = "abc",
+			.while_busy = holder_terminates });
+		assert_int_equal(r.status, 404);
+		assert_null(reply_header(&r, "Upload-Offset"));
+		/* The lock of nothing does not stay behind. */
+		assert_int_equal(play.retired, 2);
+		assert_int_equal(play.held, 0);
+		assert_int_equal(play.asking, 0);
+	}
+}
+
+static void
+holder_is_slow(struct world *w)
+{
+	world_time += 200;
+	play.busy = false;
+	(void)w;
+}
+
+static void
+expire_07_time_may_be_up_while_one_waits(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+
+	w->srv.locker = &locker;
+	w->srv.expire_after = 100;
+	w->srv.expire_sliding = true;
+	play.path = world_create(w, "Upload-Length: 3");
+	play.busy = true;
+	r = world_ask(w,
+	    (struct ask){ .method = "PATCH",
+		.path = play.path,
+		.headers = BODY_TYPE "Upload-Offset: 0",
+		.body = "abc",
+		.while_busy = holder_is_slow });
+	assert_int_equal(r.status, 410);
+	assert_int_equal(play.held, 0);
+}
+
+/* --- A pool that is full. ------------------------------------------------- */
+
+static void
+who_finds_no_place_hears_503_and_nothing_else(void **state)
+{
+	struct world *w = *state;
+	const char *path = world_create(w, "Upload-Length: 3");
+	struct ask ask = { .method = "PATCH",
+		.path = path,
+		.headers = BODY_TYPE "Upload-Offset: 0",
+		.body = "abc",
+		.turn_away = true };
+	int i;
+
+	w->srv.cors.origins = (const char *const[]){ "*", NULL };
+	for (i = 0; i < 2; i++) {
+		struct reply r = world_ask(w, ask);
+
+		assert_int_equal(r.status, 503);
+		assert_string_equal(r.code, "ERR_TOO_BUSY");
+		assert_string_equal(reply_header(&r, "Retry-After"), "1");
+		assert_string_equal(
+		    reply_header(&r, "Cache-Control"), "no-store");
+		assert_non_null(reply_header(&r, "Vary"));
+		assert_null(reply_header(&r, "ETag"));
+		assert_null(r.res->content);
+		assert_int_equal(world_offset(w, path), i == 0 ? 0 : 3);
+		/* Then the same for a download. */
+		ask.turn_away = false;
+		if (i == 0)
+			assert_int_equal(world_ask(w, ask).status, 204);
+		ask = (struct ask){
+			.method = "GET", .path = path, .turn_away = true
+		};
+	}
+}
+
+/* --- A record that another program has made. ------------------------------ */
+
+static enum err_code
+get_foreign(struct data_store *store, const char *id, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	enum err_code rc = real->get_upload(store, id, a, up, e);
+
+	if (rc == ERR_OK)
+		(*up)->info.concat_raw = NULL;
+	return rc;
+}
+
+static void
+head_10_a_foreign_final_upload_names_its_parts(void **state)
+{
+	struct world *w = *state;
+	const char *part =
+	    world_create(w, "Upload-Length: 0\nUpload-Concat: partial");
+	const char *value = arena_printf(w->arena, "final;%s %s", part, part);
+	const char *final =
+	    world_create(w, arena_printf(w->arena, "Upload-Concat: %s", value));
+	static struct store_core core;
+	struct reply r;
+
+	real = w->store->core;
+	core = *real;
+	core.get_upload = get_foreign;
+	w->store->core = &core;
+	r = world_ask(w, (struct ask){ .method = "HEAD", .path = final });
+	assert_string_equal(reply_header(&r, "Upload-Concat"), value);
+	r = world_ask(w, (struct ask){ .method = "HEAD", .path = part });
+	assert_string_equal(reply_header(&r, "Upload-Concat"), "partial");
+	w->store->core = real;
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -140,6 +349,10 @@ main(void)
 		T(create_11_a_taken_id_is_never_overwritten),
 		T(create_11_without_a_free_id_it_is_500),
 		T(concat_16_a_sum_beyond_63_bits_is_413),
+		T(term_07_who_waited_for_what_was_terminated_hears_404),
+		T(expire_07_time_may_be_up_while_one_waits),
+		T(who_finds_no_place_hears_503_and_nothing_else),
+		T(head_10_a_foreign_final_upload_names_its_parts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

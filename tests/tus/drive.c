@@ -174,9 +174,15 @@ world_ask(struct world *w, struct ask ask)
 	c = tus_call_new(&w->srv, &req, w->arena);
 	assert_null(tus_response(c));
 	step = tus_begin(c);
+	if (step == TUS_BUSY && ask.while_busy != NULL) {
+		ask.while_busy(w);
+		step = tus_begin(c);
+	}
 	if (step == TUS_BUSY)
 		tus_give_up(c);
-	if (step == TUS_RECEIVE && send_body(w, c, ask) == TUS_RECEIVE)
+	if (ask.turn_away)
+		tus_turn_away(c);
+	else if (step == TUS_RECEIVE && send_body(w, c, ask) == TUS_RECEIVE)
 		tus_end(c, ask.end);
 	r.res = tus_response(c);
 	assert_non_null(r.res);

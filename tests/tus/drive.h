@@ -32,6 +32,11 @@ struct ask {
 	/* Of the body; 0 means up to its NUL. */
 	size_t len;
 	enum tus_end end;
+	/* Called while the lock is busy, before it is tried once more; NULL:
+	 * give up. */
+	void (*while_busy)(struct world *);
+	/* There is nobody free to receive the body, or to send the content. */
+	bool turn_away;
 };
 
 struct reply {
