@@ -109,6 +109,25 @@ def test_metadata_beyond_the_limit_is_431(serve):
         "Upload-Metadata"] == long
 
 
+@only("fastcgi")
+@ids("META-12")
+def test_what_no_record_holds_is_431(serve):
+    """Web servers stop at 8 KiB; a record has a bound nevertheless."""
+    tus = serve({"max_metadata": 0})
+    fits = "a " + "YWFh" * 5000
+    assert tus.head(tus.create(1, {"Upload-Metadata": fits}))[
+        "Upload-Metadata"] == fits
+    part = tus.partial(b"abc")
+    with tus.nothing_created():
+        for headers in (
+                {"Upload-Length": 1, "Upload-Metadata": "a " + "YWFh" * 50000},
+                {"Upload-Concat": "final;" + " ".join(
+                    ["http://" + "x" * 100 + part] * 1000)}):
+            reply = tus.post(headers)
+            assert (reply.status, reply.code) == (
+                431, "ERR_METADATA_TOO_LARGE")
+
+
 @ids("META-13", "SEC-05")
 def test_metadata_is_never_a_path(tus):
     name = b64(b"../../escaped")
