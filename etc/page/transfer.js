@@ -13,6 +13,10 @@ import { describeError } from "./format.js";
 const retryDelays = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000];
 const speedWindow = 4000;
 
+/** As much as one request may have; see index.html. */
+const largest =
+	Number(document.querySelector("meta[name=tus-chunk-size]")?.content) || Infinity;
+
 /** What every web server takes in one request, by its own defaults. */
 const smallest = 128 * 1024;
 
@@ -80,6 +84,7 @@ export class Transfer {
 		this.upload = new tus.Upload(file, {
 			endpoint: this.endpoint,
 			metadata: { filename: file.name, filetype: file.type },
+			chunkSize: largest,
 			retryDelays,
 			removeFingerprintOnSuccess: true,
 			onShouldRetry: (error) => this.shouldRetry(error),

@@ -1,10 +1,14 @@
-"""Every front end, or those that TUS_FRONTS names."""
+"""Every front end, or those that TUS_FRONTS names.
+
+At the end, what test_clients.py saw is printed as a table.
+"""
 
 import os
+import shutil
 
 import pytest
 
-from lib import fronts, rig
+from lib import browser, fronts, rig
 
 NAMES = os.environ.get(
     "TUS_FRONTS", "nginx lighttpd lighttpd-spawn apache-proxy apache-fcgid "
@@ -49,14 +53,36 @@ def usable(name):
     return fronts.missing(name)
 
 
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    """Our page, and Uppy below it; test_clients.py skips what is not there."""
+    folder = tmp_path_factory.mktemp("pages")
+    if not browser.missing():
+        browser.install_page(folder)
+        browser.install_uppy(folder / "uppy")
+    return folder
+
+
+def pages_for(kind, pages, folder):
+    """A copy that knows where to upload, and in which pieces."""
+    copy = folder / "pages"
+    shutil.copytree(pages, copy)
+    if (copy / "index.html").exists():
+        browser.install_page(copy, f"{kind.base}/", str(kind.piece or 0))
+    return copy
+
+
 @pytest.fixture(scope="session", params=NAMES)
-def front(request, tmp_path_factory):
+def front(request, pages, tmp_path_factory):
     """A server with the snippet as shipped, for all tests that leave it
-    as it is; it also speaks HTTPS and HTTP/2."""
+    as it is; it also speaks HTTPS and HTTP/2, and shows pages."""
     reason = usable(request.param)
     if reason:
         pytest.skip(f"{request.param}: {reason}")
-    one = rig.Server(tmp_path_factory.mktemp("front"), request.param, tls=True)
+    folder = tmp_path_factory.mktemp("front")
+    one = rig.Server(
+        folder, request.param, tls=True,
+        page=pages_for(rig.FRONT_ENDS[request.param], pages, folder))
     one.name = request.param
     one.start()
     yield one
@@ -74,3 +100,36 @@ def own(server):
         return server(name, **options)
 
     return start
+
+
+# --- Clients by front ends ---------------------------------------------------
+
+CELLS = {}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if item.path.name != "test_clients.py" or report.passed and \
+            report.when != "call":
+        return
+    params = dict(item.callspec.params)
+    front = params.pop("front")
+    row = " ".join([item.originalname[5:].replace("_", " "),
+                    *map(str, params.values())])
+    CELLS.setdefault(row, {})[front] = {
+        "passed": "yes", "skipped": "skipped"}.get(report.outcome, "NO")
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not CELLS:
+        return
+    terminalreporter.section("clients by front ends")
+    fronts_seen = [n for n in NAMES if any(n in c for c in CELLS.values())]
+    rows = [["", *fronts_seen]] + [
+        [row, *(cells.get(n, "-") for n in fronts_seen)]
+        for row, cells in CELLS.items()]
+    wide = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        terminalreporter.write_line("  ".join(
+            cell.ljust(w) for cell, w in zip(row, wide)).rstrip())

@@ -1,13 +1,16 @@
 """Clients by front ends: each upload arrives byte for byte."""
 
 import http.client
+import re
+import subprocess
 
 import pytest
 
-from lib import clients, rig
+from lib import browser, clients, rig
 
 tusclient = pytest.importorskip("tusclient.client",
                                 reason="no python3-tuspy")
+storage = pytest.importorskip("tusclient.storage.filestorage")
 
 MIB = 1 << 20
 SIZE = 2 * MIB + 4711
@@ -39,44 +42,135 @@ def create(front, size):
     return front.origin + headers["Location"]
 
 
-def test_tus_js_client(front, file):
+def piece(front, usual):
+    """How much a client may send in one request here."""
+    return min(usual, front.front_end.longest or usual)
+
+
+# --- tus-js-client in Node ---------------------------------------------------
+
+WAYS = {
+    "plain": {},
+    "in pieces": {"chunkSize": 512 * 1024},
+    "with data during creation": {"uploadDataDuringCreation": True},
+    "with PATCH hidden in POST": {"overridePatchMethod": True},
+    "with parts in parallel": {"parallelUploads": 2},
+    "of unknown length": {"uploadLengthDeferred": True,
+                          "chunkSize": 512 * 1024},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_tus_js_client(front, file, way):
     need_tus_js()
-    options = {"chunkSize": front.front_end.longest or 2 * MIB}
-    seen = clients.tus_js(front.url, file, options=options)
+    options = dict(WAYS[way])
+    options["chunkSize"] = piece(front, options.get("chunkSize", 2 * SIZE))
+    seen = clients.tus_js(front.url, file, options=options,
+                          stream="uploadLengthDeferred" in options)
     arrived(seen["url"], file)
-    assert {status for _, status in seen["requests"]} == {201, 204}
+    assert {status for _, status in seen["requests"]} <= {200, 201, 204}
 
 
-def test_tus_js_client_that_hides_patch_in_post(front, file):
+def test_tus_js_client_killed_and_resumed(front, file, tmp_path):
     need_tus_js()
-    options = {"overridePatchMethod": True,
-               "chunkSize": front.front_end.longest or 2 * MIB}
-    seen = clients.tus_js(front.url, file, options=options)
+    store = str(tmp_path / "urls.json")
+    options = {"chunkSize": piece(front, front.front_end.piece or MIB)}
+    clients.tus_js(front.url, file, status=-9, store=store, dieAt=SIZE * 2 // 3,
+                   options=options)
+    seen = clients.tus_js(front.url, file, store=store, options=options)
     arrived(seen["url"], file)
+    assert seen["requests"][0] == ["HEAD", 200]
+    assert ["POST", 201] not in seen["requests"]
+    assert seen["first"] >= options["chunkSize"]
 
 
-def test_tus_js_client_with_parts_in_parallel(front, file):
+def test_tus_js_client_terminates(front, file):
     need_tus_js()
-    options = {"parallelUploads": 2,
-               "chunkSize": front.front_end.longest or 2 * MIB}
-    seen = clients.tus_js(front.url, file, options=options)
-    arrived(seen["url"], file)
+    seen = clients.tus_js(front.url, file, terminate=True, options={
+        "chunkSize": piece(front, 2 * SIZE)})
+    assert clients.request("HEAD", seen["url"])[0] == 404
 
+
+# --- Browsers ----------------------------------------------------------------
+
+def need_page(front, name):
+    if browser.missing():
+        pytest.skip(browser.missing())
+    if not (front.page / name).exists():
+        pytest.skip(f"no {name}: could npm fetch what it needs?")
+
+
+def test_our_page_in_chromium_paused_reloaded_resumed(front, tmp_path):
+    need_page(front, "tus.min.js")
+    file = clients.make_file(tmp_path / "Lake at dawn.mov", 12 * MIB)
+    # One piece, or one buffer of the web server; and a browser counts ahead.
+    seen = browser.play("resume", front.origin + "/", tmp_path, file, slack=10)
+    arrived(seen["links"][0], file)
+
+
+def test_uppy_in_chromium_paused_reloaded_resumed(front, tmp_path):
+    need_page(front, "uppy/app.js")
+    files = [clients.make_file(tmp_path / f"{n}.bin", 2000000, seed=n.encode())
+             for n in ("one", "two", "three")]
+    seen = browser.play(
+        "resume", f"{front.origin}/uppy/?endpoint={front.base}/&chunkSize="
+        f"{front.front_end.piece or ''}", tmp_path, *files, script="uppy.mjs")
+    for url, one in zip(seen["links"], files):
+        arrived(url, one)
+    # The reload did not begin anew.
+    assert seen["methods"].count("POST") == len(files)
+
+
+# --- tuspy -------------------------------------------------------------------
 
 def test_tuspy(front, file):
     uploader = tusclient.TusClient(front.url).uploader(
-        str(file), chunk_size=front.front_end.longest or MIB,
+        str(file), chunk_size=piece(front, MIB),
         metadata={"filename": file.name}, upload_checksum=True)
     uploader.upload()
     arrived(uploader.url, file)
 
 
-def java(front, url, offset, piece):
+def test_tuspy_stopped_and_resumed(front, file, tmp_path):
+    size = piece(front, MIB)
+    store = storage.FileStorage(str(tmp_path / "store.json"))
+
+    def uploader():
+        return tusclient.TusClient(front.url).uploader(
+            str(file), chunk_size=size, store_url=True, url_storage=store)
+
+    first = uploader()
+    first.upload_chunk()
+    again = uploader()
+    assert (again.url, again.offset) == (first.url, size)
+    again.upload()
+    arrived(again.url, file)
+
+
+# --- By hand, and what is rare -----------------------------------------------
+
+def test_curl_word_by_word_as_in_the_readme(front):
+    if not rig.have("curl"):
+        pytest.skip("no curl")
+    text = re.search(r"^## By hand\n.*?^```sh\n(.*?)^```",
+                     (rig.TREE / "README.md").read_text(), re.M | re.S)[1]
+    for old, new in (("http://127.0.0.1:8080", front.origin),
+                     ("/files/", front.base + "/")):
+        assert old in text
+        text = text.replace(old, new)
+    run = subprocess.run(["sh", "-e", "-c", text], capture_output=True,
+                         text=True, timeout=60, check=True)
+    assert re.search(r"^HTTP/1.1 204 .*^Upload-Offset: 6\b.*"
+                     r"^HTTP/1.1 200 .*^Upload-Offset: 6\b.*\nhello\n$",
+                     run.stdout, re.M | re.S), run.stdout
+
+
+def java(front, url, offset, data):
     """A request as tus-java-client makes it: POST for PATCH, no length."""
     conn = http.client.HTTPConnection("127.0.0.1", front.port, timeout=30)
     conn.request(
         "POST", url[len(front.origin):],
-        iter([piece[i:i + 16384] for i in range(0, len(piece), 16384)]),
+        iter([data[i:i + 16384] for i in range(0, len(data), 16384)]),
         {"Tus-Resumable": "1.0.0", "X-HTTP-Method-Override": "PATCH",
          "Upload-Offset": str(offset), "Content-Type": PATCH,
          "Expect": "100-continue", "Transfer-Encoding": "chunked"},
@@ -90,7 +184,7 @@ def java(front, url, offset, piece):
 @pytest.mark.having("chunked")
 def test_bodies_of_unknown_length_as_tus_java_client_sends(front, file):
     data = file.read_bytes()
-    size = front.front_end.longest or MIB
+    size = piece(front, MIB)
     url = create(front, SIZE)
     for at in range(0, SIZE, size):
         assert java(front, url, at, data[at:at + size]) == 204

@@ -42,10 +42,12 @@ class Lighttpd:
     runs_app = False
     public = False
     # A body reaches the program while it arrives; also one of unknown
-    # length; the longest that gets through, if there is such a thing.
+    # length; the longest that gets through, if there is such a thing; in
+    # which pieces a client had better send a file.
     streams = True
     chunked = False
     longest = None
+    piece = None
 
     def start(self, server):
         home = server.dir / "lighttpd"
@@ -124,6 +126,7 @@ class Apache:
     streams = False
     chunked = True
     longest = None
+    piece = 1 << 20
     modules = ("mpm_event", "authn_core", "authn_file", "auth_basic",
                "authz_core", "authz_host", "authz_user", "alias", "env", "dir",
                "mime", "reqtimeout", "http2")
@@ -217,6 +220,7 @@ class ApacheProxy(Apache):
     """mod_proxy_fcgi: streams."""
 
     streams = True
+    piece = None
     modules = Apache.modules + ("proxy", "proxy_fcgi", "xsendfile")
 
     def prepare(self, server, home):
@@ -291,6 +295,7 @@ class Htaccess(Apache):
     runs_app = True
     base = "/up/files"
     longest = 131072
+    piece = 131072
 
     def prepare(self, server, home):
         space = home / "www" / "up"

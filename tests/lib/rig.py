@@ -135,10 +135,12 @@ class Nginx:
     runs_app = False
     public = False
     # A body reaches the program while it arrives; also one of unknown
-    # length; the longest that gets through, if there is such a thing.
+    # length; the longest that gets through, if there is such a thing; in
+    # which pieces a client had better send a file.
     streams = True
     chunked = True
     longest = None
+    piece = None
 
     def start(self, server):
         home = server.dir / "nginx"

@@ -1,47 +1,13 @@
 // Drives the upload page with a browser:  node page.mjs SCENE JOB
 //
 // JOB is a JSON object: url of the page, chromium, profile (a fresh folder),
-// files (paths), and shots (a folder for pictures, or nothing).  A scene throws
-// when the page does not do what it promises; the last line printed is a JSON
-// object with what the Python side checks.
+// files (paths), shots (a folder for pictures, or nothing), and slack (how many
+// percent a reload may cost, 8 unless said).  A scene throws when the page does
+// not do what it promises; the last line printed is a JSON object with what the
+// Python side checks.
 
 import assert from "node:assert/strict";
-import { chromium } from "playwright-core";
-
-const [scene, job] = [process.argv[2], JSON.parse(process.argv[3])];
-const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-	"--disable-background-networking", "--disable-component-update", "--disable-sync",
-	"--disable-dev-shm-usage"];
-const phone = { viewport: { width: 360, height: 780 }, isMobile: true, hasTouch: true };
-const desktop = { viewport: { width: 1100, height: 860 } };
-const soon = 20000;
-
-async function open(options = {}) {
-	const context = await chromium.launchPersistentContext(job.profile, {
-		executablePath: job.chromium, headless: true, args: flags,
-		...desktop, ...options });
-	const page = context.pages()[0];
-	page.setDefaultTimeout(soon);
-	page.on("pageerror", (error) => {
-		throw error;
-	});
-	page.on("dialog", (dialog) => dialog.accept());
-	await page.goto(job.url);
-	return page;
-}
-
-async function shot(page, name) {
-	if (job.shots)
-		await page.screenshot({ path: `${job.shots}/${name}.png`, fullPage: true });
-}
-
-/** Bytes per second for what the page sends; 0 lifts the limit. */
-async function throttle(page, rate) {
-	const session = await page.context().newCDPSession(page);
-	await session.send("Network.enable");
-	await session.send("Network.emulateNetworkConditions", {
-		offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: rate || -1 });
-}
+import { open, phone, play, shot, soon, throttle } from "./browser.mjs";
 
 const choose = (page, ...files) => page.setInputFiles("#files", files);
 const row = (page, n) => page.locator("#current-list > li").nth(n);
@@ -63,7 +29,7 @@ async function waitPercent(page, n, atLeast) {
 const links = (page) => page.$$eval("#done-list .download", (all) => all.map((a) => a.href));
 
 const scenes = {
-	async upload() {
+	async upload(job) {
 		const page = await open();
 		await shot(page, "empty");
 		await choose(page, ...job.files);
@@ -98,7 +64,7 @@ const scenes = {
 		return { links: await links(page) };
 	},
 
-	async resume() {
+	async resume(job) {
 		const page = await open();
 		let sent = 0;
 		page.on("request", (request) => {
@@ -120,7 +86,7 @@ const scenes = {
 		const before = await percent(page, 0);
 		await page.reload();
 		await waitState(page, 0, "missing");
-		await waitPercent(page, 0, Math.max(1, before - 8));
+		await waitPercent(page, 0, Math.max(1, before - (job.slack ?? 8)));
 		const kept = await percent(page, 0);
 		await shot(page, "reloaded");
 		await throttle(page, 0);
@@ -132,7 +98,7 @@ const scenes = {
 		return { links: await links(page), before, kept, heads: sent };
 	},
 
-	async otherFile() {
+	async otherFile(job) {
 		const page = await open();
 		await throttle(page, 3e6);
 		await choose(page, job.files[0]);
@@ -151,7 +117,7 @@ const scenes = {
 		return {};
 	},
 
-	async tooLarge() {
+	async tooLarge(job) {
 		const page = await open();
 		await page.waitForFunction(() =>
 			/Up to 1\.0 MB/.test(document.getElementById("drop-hint").textContent));
@@ -162,7 +128,7 @@ const scenes = {
 		return { links: await links(page) };
 	},
 
-	async outage() {
+	async outage(job) {
 		const page = await open();
 		await throttle(page, 3e6);
 		await choose(page, job.files[0]);
@@ -176,7 +142,7 @@ const scenes = {
 		return { links: await links(page) };
 	},
 
-	async refused() {
+	async refused(job) {
 		const page = await open();
 		await choose(page, job.files[0]);
 		await waitState(page, 0, "failed");
@@ -185,7 +151,7 @@ const scenes = {
 		return { text: await row(page, 0).locator(".state").textContent() };
 	},
 
-	async keyboard() {
+	async keyboard(job) {
 		const page = await open();
 		await throttle(page, 3e5);
 		await choose(page, ...job.files);
@@ -212,7 +178,7 @@ const scenes = {
 		return { seen };
 	},
 
-	async phone() {
+	async phone(job) {
 		const page = await open({ ...phone, colorScheme: "dark" });
 		await throttle(page, 1e6);
 		await choose(page, ...job.files);
@@ -232,11 +198,4 @@ const scenes = {
 	},
 };
 
-try {
-	const result = await scenes[scene]();
-	console.log(JSON.stringify(result));
-	process.exit(0);
-} catch (error) {
-	console.error(error);
-	process.exit(1);
-}
+await play(scenes);

@@ -1,37 +1,22 @@
-"""The upload page in a real browser, see page.mjs.
-
-TUSFCGI_SHOTS=FOLDER keeps pictures.
-"""
-
-import json
-import os
-import subprocess
+"""The upload page in a real browser, see page.mjs."""
 
 import pytest
 
-from lib import clients, fronts, rig
+from lib import browser, clients, fronts
 
-clients.need_tus_js()
-
-CHROMIUM = rig.have("chromium") or rig.have("chromium-browser")
-if not CHROMIUM:
-    pytest.skip("no chromium", allow_module_level=True)
-if not (clients.WEB / "node_modules" / "playwright-core").is_dir():
-    pytest.skip("no playwright-core: npm ci in tests/web",
-                allow_module_level=True)
+if browser.missing():
+    pytest.skip(browser.missing(), allow_module_level=True)
 
 MB = 1000 * 1000
-SHOTS = os.environ.get("TUSFCGI_SHOTS", "")
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """The page as an administrator installs it."""
     folder = tmp_path_factory.mktemp("page")
-    run = subprocess.run([rig.TREE / "etc" / "page" / "install", folder],
-                         capture_output=True, text=True, check=False)
-    if run.returncode != 0:
-        pytest.skip(f"etc/page/install: {run.stderr.strip()[-200:]}")
+    wrong = browser.install_page(folder)
+    if wrong:
+        pytest.skip(f"etc/page/install: {wrong}")
     return folder
 
 
@@ -45,27 +30,8 @@ def big(tmp_path):
     return clients.make_file(tmp_path / "Lake at dawn.mov", 12 * MB)
 
 
-def play(scene, one, tmp_path, *files, while_it_runs=None):
-    """Runs a scene; its last line, or an assertion with what it said."""
-    profile = tmp_path / "profile"
-    profile.mkdir()
-    job = {"url": one.origin + "/", "chromium": CHROMIUM, "shots": SHOTS,
-           "profile": str(profile), "files": [str(f) for f in files]}
-    with subprocess.Popen(
-            ["node", str(clients.WEB / "page.mjs"), scene, json.dumps(job)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "HOME": str(tmp_path)}) as run:
-        try:
-            last = ""
-            for line in run.stdout:
-                last = line.strip()
-                if while_it_runs:
-                    while_it_runs(last)
-            status = run.wait(clients.PATIENCE)
-        finally:
-            run.kill()
-        assert status == 0, run.stderr.read()
-    return json.loads(last)
+def play(scene, one, tmp_path, *files, **more):
+    return browser.play(scene, one.origin + "/", tmp_path, *files, **more)
 
 
 def same(url, file):
