@@ -1,12 +1,15 @@
 """make install puts everything where it belongs; make uninstall takes all."""
 
 import os
+import re
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from lib import rig
+from lib.app import children
 
 BUILD = Path(rig.program()).parent
 
@@ -53,6 +56,65 @@ def test_everything_is_installed_and_nothing_stays(tmp_path):
     make("uninstall", f"DESTDIR={tmp_path}")
     assert files(tmp_path) == []
     assert not (root / "share/doc/tusfcgi").exists()
+
+
+UNITS = ["tusfcgi.service", "tusfcgi.socket", "tusctl-sweep.service",
+         "tusctl-sweep.timer"]
+
+
+def systemd_analyze(*argv):
+    if not rig.have("systemd-analyze"):
+        pytest.skip("no systemd-analyze")
+    return subprocess.run([rig.have("systemd-analyze"), *argv], text=True,
+                          capture_output=True, timeout=60, check=False)
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
+    make(*(f"etc/systemd/{n}" for n in UNITS))
+    for name in UNITS:
+        text = (BUILD / "etc/systemd" / name).read_text()
+        (tmp_path / name).write_text(
+            text.replace(f"/{prefix()}/sbin/", f"{BUILD}/"))
+    run = systemd_analyze("verify", "--man=no",
+                          *(str(tmp_path / n) for n in UNITS))
+    said = [l for l in run.stderr.splitlines() if any(n in l for n in UNITS)]
+    assert (run.returncode, said) == (0, []), run.stderr
+
+
+def system_calls(name):
+    """The names of a group of system calls, of the groups in it too."""
+    run = systemd_analyze("syscall-filter", name)
+    assert run.returncode == 0, run.stderr
+    found = set()
+    for line in run.stdout.splitlines()[1:]:
+        word = line.split("#")[0].strip()
+        found |= system_calls(word) if word.startswith("@") else {word}
+    return found
+
+
+def test_the_service_may_call_whatever_the_program_calls(app, tmp_path):
+    """With systemd 252 the workers were killed for confining themselves."""
+    if not rig.have("strace"):
+        pytest.skip("no strace")
+    make("etc/systemd/tusfcgi.service")
+    text = (BUILD / "etc/systemd/tusfcgi.service").read_text()
+    allowed = set()
+    for value in re.findall(r"^SystemCallFilter=(.*)", text, re.M):
+        for word in value.split():
+            allowed |= system_calls(word) if word.startswith("@") else {word}
+    trace = tmp_path / "trace"
+    one = app(under=["strace", "-f", "-qq", "-e", "signal=none", "-o", trace],
+              env={"ASAN_OPTIONS": "detect_leaks=0"})
+    url = one.client.create(5)
+    assert one.client.patch(url, 0, b"hello").status == 204
+    assert one.client.request("GET", url).body == b"hello"
+    assert one.client.request("DELETE", url).status == 204
+    # strace does not pass it on.
+    os.kill(children(one.app.pid)[0], signal.SIGTERM)
+    assert one.app.wait(20) == 0
+    seen = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.M))
+    assert {"accept", "accept4"} & seen
+    assert seen - allowed == set()
 
 
 def test_the_units_name_programs_that_are_installed():

@@ -9,16 +9,18 @@ from lib import fastcgi, rig
 class App(rig.Server):
     """One tusfcgi, and a client that talks FastCGI to it."""
 
-    def __init__(self, folder, port=None, **options):
-        """port: listens there, if the arguments say so."""
+    def __init__(self, folder, port=None, under=(), **options):
+        """port: listens there, if the arguments say so; under: a program
+        that runs it, like strace."""
         super().__init__(folder, "nginx", **options)
+        self.under = list(under)
         self.address = ("127.0.0.1", port) if port else str(self.socket)
         self.client = fastcgi.Client(self.address)
 
     def start_app(self):
         self.app = rig.spawn(
-            [rig.program(), "-c", str(self.config_path)] + self.args,
-            self.log_path, cwd=self.dir, env=self.env)
+            [*self.under, rig.program(), "-c", str(self.config_path)] +
+            self.args, self.log_path, cwd=self.dir, env=self.env)
         family = socket.AF_UNIX if isinstance(self.address, str) \
             else socket.AF_INET
 
