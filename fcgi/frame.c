@@ -46,6 +46,7 @@ take_header(struct frame *f)
 		return false;
 	if (f->type == FCGI_BEGIN_REQUEST && !f->is_begun) {
 		f->is_begun = true;
+		f->is_ended = false;
 		f->request = f->id;
 		f->params = 0;
 		begin_pairs(f);
@@ -54,6 +55,8 @@ take_header(struct frame *f)
 		begin_pairs(f);
 		return f->content <= QUESTION_MAX;
 	}
+	if (f->type == FCGI_STDIN && f->id == f->request && f->content == 0)
+		f->is_ended = true;
 	if (f->type == FCGI_PARAMS && f->id == f->request)
 		f->params += f->content;
 	return f->params <= PARAMS_MAX;

@@ -92,6 +92,12 @@ os_read_may_keep(void)
 	return true;
 }
 
+bool
+os_read_is_over(void)
+{
+	return seam.frame.is_ended;
+}
+
 const char *
 os_read_describe(void)
 {

@@ -49,6 +49,10 @@ void os_read_leave(void);
  * front end keeps would hold us for ever. */
 bool os_read_may_keep(void);
 
+/* All of the request was read, so that nobody will write to its connection any
+ * more.  False also where that cannot be known. */
+bool os_read_is_over(void);
+
 /* "large reads" or what there is instead, for tusfcgi -V. */
 const char *os_read_describe(void);
 

@@ -134,6 +134,12 @@ os_read_may_keep(void)
 	return false;
 }
 
+bool
+os_read_is_over(void)
+{
+	return false;
+}
+
 const char *
 os_read_describe(void)
 {

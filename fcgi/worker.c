@@ -193,7 +193,7 @@ end_response(struct job *job, bool has_body)
 	}
 	(void)FCGX_FClose(job->fcgi.err);
 	(void)FCGX_FClose(job->fcgi.out);
-	if (has_body && is_last) {
+	if (has_body && is_last && !os_read_is_over()) {
 		/* nginx passes an early answer on when it sees the end of our
 		 * side, not before. */
 		(void)shutdown(job->fcgi.ipcFd, SHUT_WR);
@@ -288,6 +288,20 @@ look_at_sweeper(const struct worker *w)
 	    sweeper_look(w->sweeper, w->settings, w->board, w->listen_fd);
 }
 
+/*
+ * libfcgi shuts down its side of a connection and waits for the peer to close
+ * the other, so that nothing which is still being written gets a reset in
+ * return for the answer.  Where all was read there is nothing to wait for; one
+ * that is detached is simply closed.
+ */
+static void
+finish(struct job *job)
+{
+	if (job->fcgi.keepConnection == 0 && os_read_is_over())
+		(void)FCGX_Detach(&job->fcgi);
+	FCGX_Finish_r(&job->fcgi);
+}
+
 /* One request, or none if a signal came first.  False: accept() is broken. */
 static bool
 serve_one(struct job *job)
@@ -317,7 +331,7 @@ serve_one(struct job *job)
 	board_set(w->board, w->slot, WORKER_BUSY);
 	job->began = clock_ms();
 	call = handle(job);
-	FCGX_Finish_r(&job->fcgi);
+	finish(job);
 	job->is_kept = job->fcgi.ipcFd >= 0;
 	if (call != NULL)
 		tell_and_close(call, w->is_alone, w->listen_fd);

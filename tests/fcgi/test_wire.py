@@ -313,6 +313,25 @@ def test_a_connection_may_be_kept(one):
     assert one.client.offset(path) == 3000000
 
 
+def test_who_keeps_the_socket_open_does_not_hold_the_process(one):
+    """What was read to its end is closed; libfcgi would wait 100 ms."""
+    path = one.client.create(100)
+    head = fastcgi.begin() + fastcgi.params(
+        fastcgi.variables("HEAD", path, length=0)) + record(fastcgi.STDIN)
+    began = time.monotonic()
+    streams = []
+    for i in range(20):
+        streams.append(fastcgi.Stream(one.client.connect()))
+        streams[-1].send_raw(head)
+        assert streams[-1].read().status == 200
+        streams.append(one.client.open_patch(path, 2 * i, 2))
+        streams[-1].send(b"xy")
+        assert streams[-1].finish().status == 204
+    assert time.monotonic() - began < 1.5
+    for stream in streams:
+        stream.close()
+
+
 def test_a_kept_connection_does_not_keep_the_process(one):
     with one.client.open("OPTIONS", "/files", flags=1) as stream:
         assert stream.finish().status == 200
