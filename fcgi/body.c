@@ -19,7 +19,7 @@
 
 #define GATHER_SIZE (1024 * 1024)
 
-/* What an idle worker may keep of it. */
+/* What body_trim() leaves alone. */
 #define GATHER_KEPT (16 * 1024)
 
 /* A body of this size is taken even by those who take none. */
@@ -40,7 +40,7 @@ struct body {
 	int64_t left;
 
 	/* How many bytes are in the buffer. */
-	size_t held, touched;
+	size_t held;
 
 	/* The core needs no more of it. */
 	bool is_done;
@@ -51,7 +51,7 @@ struct body {
 	/* Take what is here, without waiting. */
 	bool at_once;
 
-	int64_t last_tick;
+	int64_t last_tick, tick_received;
 
 	/* When, and with how much, the current look at the rate began. */
 	int64_t rate_since, received, rate_received;
@@ -59,6 +59,7 @@ struct body {
 
 /* Stays mapped from the first body on; untouched pages cost nothing. */
 static char *gather;
+static size_t touched;
 
 static void
 hand_on(struct body *b)
@@ -90,12 +91,26 @@ is_too_slow(struct body *b, int64_t now)
 	return came * 1000 / elapsed < b->settings->min_rate;
 }
 
+void
+body_trim(void)
+{
+	os_read_trim();
+	if (touched <= GATHER_KEPT)
+		return;
+	(void)madvise(gather, GATHER_SIZE, MADV_DONTNEED);
+	touched = 0;
+}
+
 /* What is due every 250 ms, whether something arrives or not. */
 static void
 tick(struct body *b, int64_t now)
 {
 	b->last_tick = now;
 	hand_on(b);
+	/* Who was fast and is slow now may be so for hours. */
+	if (b->received - b->tick_received < GATHER_KEPT)
+		body_trim();
+	b->tick_received = b->received;
 	if (!b->is_done)
 		b->is_done = tus_tick(b->call) == TUS_DONE;
 	if (stop_is_wanted())
@@ -156,8 +171,8 @@ add(struct body *b, const unsigned char *p, size_t len)
 		hand_on(b);
 	memcpy(gather + b->held, p, len);
 	b->held += len;
-	if (b->touched < b->held)
-		b->touched = b->held;
+	if (touched < b->held)
+		touched = b->held;
 }
 
 static void
@@ -207,8 +222,6 @@ finish(struct body *b)
 	enum tus_end why = TUS_END_COMPLETE;
 
 	hand_on(b);
-	if (b->touched > GATHER_KEPT)
-		(void)madvise(gather, GATHER_SIZE, MADV_DONTNEED);
 	if (b->is_done)
 		return;
 	if (b->is_ended)

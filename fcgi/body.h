@@ -28,4 +28,10 @@ void body_receive_at_once(
  */
 bool body_drain(FCGX_Request *, const struct settings *);
 
+/*
+ * Give back the memory that the last bodies touched.  Not after each of them:
+ * the next would have to touch it anew, and that costs more than all the rest.
+ */
+void body_trim(void);
+
 #endif

@@ -21,7 +21,7 @@
 /* As much as a front end tends to have for us at a time. */
 #define AHEAD_SIZE (256 * 1024)
 
-/* What an idle worker may keep of it. */
+/* What os_read_trim() leaves alone. */
 #define AHEAD_KEPT (16 * 1024)
 
 static struct {
@@ -31,7 +31,7 @@ static struct {
 	char *ahead;
 	size_t at, end;
 	bool may_read_ahead;
-	/* How much of ahead was ever touched for this body. */
+	/* How much of ahead was touched since it was last given back. */
 	size_t touched;
 
 	/* What came on the connection with this inode. */
@@ -57,10 +57,8 @@ os_read_begin(int fd)
 	}
 	seam.at = seam.end = 0;
 	seam.may_read_ahead = true;
-	seam.touched = 0;
 }
 
-/* Pages once touched would stay with an idle worker for ever. */
 bool
 os_read_end(void)
 {
@@ -69,9 +67,16 @@ os_read_end(void)
 	seam.at = seam.end = 0;
 	seam.may_read_ahead = false;
 	frame_next_request(&seam.frame);
-	if (seam.touched > AHEAD_KEPT)
-		(void)madvise(seam.ahead, AHEAD_SIZE, MADV_DONTNEED);
 	return is_clean;
+}
+
+void
+os_read_trim(void)
+{
+	if (seam.touched <= AHEAD_KEPT || seam.at < seam.end)
+		return;
+	(void)madvise(seam.ahead, AHEAD_SIZE, MADV_DONTNEED);
+	seam.touched = 0;
 }
 
 void

@@ -38,6 +38,9 @@ void os_read_watch(const struct os_read_watch *);
 void os_read_begin(int fd);
 bool os_read_end(void);
 
+/* Give the memory back that reading ahead has touched, unless it is in use. */
+void os_read_trim(void);
+
 /*
  * Around each FCGX_GetChar() of a body.  Before it libfcgi might wait without
  * asking, the watch is asked, if there is no better way.

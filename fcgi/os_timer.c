@@ -109,6 +109,11 @@ os_read_end(void)
 }
 
 void
+os_read_trim(void)
+{
+}
+
+void
 os_read_enter(int fd, bool is_dry)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };

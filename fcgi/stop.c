@@ -17,6 +17,8 @@
 #include "base/compat.h"
 #include "fcgi/stop.h"
 
+static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP };
+
 static volatile sig_atomic_t is_wanted, is_due, reload_is_wanted;
 static bool is_alone;
 
@@ -47,7 +49,6 @@ static void catch (int sig, void (*handler)(int))
 void
 stop_install(bool alone)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP };
 	size_t i;
 
 	is_alone = alone;
@@ -77,21 +78,21 @@ stop_uninstall(void)
 	static const struct {
 		int sig;
 		void (*handler)(int);
-	} signals[] = { { SIGTERM, SIG_DFL }, { SIGINT, SIG_DFL },
+	} as[] = { { SIGTERM, SIG_DFL }, { SIGINT, SIG_DFL },
 		{ SIGHUP, SIG_IGN }, { SIGUSR1, SIG_IGN },
 		{ SIGCHLD, SIG_DFL } };
 	sigset_t none;
 	size_t i;
 
-	for (i = 0; i < NITEMS(signals); i++)
-		catch (signals[i].sig, signals[i].handler);
+	for (i = 0; i < NITEMS(as); i++)
+		catch (as[i].sig, as[i].handler);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 #if defined(HAVE_EPOLL_PWAIT) && defined(EPOLLEXCLUSIVE)
 static bool
-wait_for(int fd, int64_t ms)
+wait_for(int fd, int ms)
 {
 	static int epoll_fd = -1;
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
@@ -100,51 +101,85 @@ wait_for(int fd, int64_t ms)
 		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		(void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 	}
-	return epoll_pwait(epoll_fd, &ev, 1, (int)ms, &asleep) > 0;
+	return epoll_pwait(epoll_fd, &ev, 1, ms, &asleep) > 0;
 }
 #else
 static bool
-wait_for(int fd, int64_t ms)
+wait_for(int fd, int ms)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	struct timespec ts = { .tv_sec = (time_t)(ms / 1000),
+	struct timespec ts = { .tv_sec = ms / 1000,
 		.tv_nsec = (long)(ms % 1000) * 1000000 };
 
-	return ppoll(&pfd, 1, ms < 0 ? NULL : &ts, &asleep) > 0;
+	return ppoll(&pfd, 1, ms >= 0 ? &ts : NULL, &asleep) > 0;
 }
 #endif
 
-bool
-stop_or_wait_for(int listen_fd, int64_t ms)
+static sigset_t
+pending(void)
 {
-	/* Where there is always somebody who wants to connect, sleeping alone
-	 * would never let a signal in. */
+	sigset_t set;
+
+	if (sigpending(&set) == -1)
+		(void)sigemptyset(&set);
+	return set;
+}
+
+/* Where there is always somebody who wants to connect, sleeping alone would
+ * never do it. */
+static void
+let_in(void)
+{
+	sigset_t set = pending();
+	size_t i;
+
+	for (i = 0; i < NITEMS(signals); i++)
+		if (sigismember(&set, signals[i]) == 1)
+			break;
+	if (i == NITEMS(signals))
+		return;
 	(void)sigprocmask(SIG_SETMASK, &asleep, NULL);
 	(void)sigprocmask(SIG_BLOCK, &held, NULL);
+}
+
+bool
+stop_or_wait_for(int listen_fd, int ms)
+{
+	let_in();
 	if (is_wanted || is_due || reload_is_wanted)
 		return false;
 	return wait_for(listen_fd, ms);
 }
 
 static bool
-is_pending(int sig)
+says_stop(const sigset_t *set)
 {
-	sigset_t set;
-
-	return sigpending(&set) == 0 && sigismember(&set, sig) == 1;
+	return sigismember(set, SIGTERM) == 1 ||
+	    (is_alone &&
+		(sigismember(set, SIGINT) == 1 ||
+		    sigismember(set, SIGUSR1) == 1));
 }
 
 bool
 stop_is_wanted(void)
 {
-	return is_wanted || is_pending(SIGTERM) ||
-	    (is_alone && (is_pending(SIGINT) || is_pending(SIGUSR1)));
+	sigset_t set;
+
+	if (is_wanted)
+		return true;
+	set = pending();
+	return says_stop(&set);
 }
 
 bool
 stop_is_due(void)
 {
-	return is_due || is_pending(SIGUSR1) || stop_is_wanted();
+	sigset_t set;
+
+	if (is_due || is_wanted)
+		return true;
+	set = pending();
+	return sigismember(&set, SIGUSR1) == 1 || says_stop(&set);
 }
 
 bool

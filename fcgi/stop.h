@@ -9,7 +9,6 @@
 #define FCGI_STOP_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /*
  * In a pool SIGTERM is "now", SIGUSR1 "after this request", and the rest is
@@ -24,10 +23,10 @@ void stop_uninstall(void);
 
 /*
  * Sleep until somebody wants to connect to a listening socket, and of all who
- * sleep there wake one rather than all.  False: a signal came instead, or so
- * many milliseconds went by; -1 is for ever.
+ * sleep there wake one rather than all.  False: a signal came instead, or
+ * nobody within so many ms; -1 is for ever.
  */
-bool stop_or_wait_for(int listen_fd, int64_t ms);
+bool stop_or_wait_for(int listen_fd, int ms);
 
 /* Now: end even the request that is being handled. */
 bool stop_is_wanted(void);

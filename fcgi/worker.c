@@ -33,6 +33,9 @@
 /* A connection that the front end keeps open holds a worker: not for long. */
 #define KEPT_OPEN 2000
 
+/* An idle worker keeps the memory of its last body for so long. */
+#define KEPT_WARM 1000
+
 /* How long a request that is half here may still take while we stop. */
 #define STOPPING 500
 
@@ -45,6 +48,9 @@ struct job {
 
 	/* The last request left its connection open. */
 	bool is_kept;
+
+	/* It had a body, whose memory is still ours. */
+	bool is_warm;
 
 	int64_t served;
 };
@@ -92,6 +98,7 @@ receive(struct job *job, struct tus_call *call)
 {
 	const struct worker *w = job->worker;
 
+	job->is_warm = true;
 	if (!board_claim(w->board, w->slot)) {
 		body_receive_at_once(&job->fcgi, job->settings, call);
 		return;
@@ -280,14 +287,6 @@ handle(struct job *job)
 	return call;
 }
 
-static int64_t
-look_at_sweeper(const struct worker *w)
-{
-	return w->sweeper == NULL ?
-	    -1 :
-	    sweeper_look(w->sweeper, w->settings, w->board, w->listen_fd);
-}
-
 /*
  * libfcgi shuts down its side of a connection and waits for the peer to close
  * the other, so that nothing which is still being written gets a reset in
@@ -302,6 +301,34 @@ finish(struct job *job)
 	FCGX_Finish_r(&job->fcgi);
 }
 
+/* How long to sleep at most, in ms; -1 is for ever. */
+static int
+nap(const struct job *job)
+{
+	const struct worker *w = job->worker;
+	int64_t ms = w->sweeper == NULL ?
+	    -1 :
+	    sweeper_look(w->sweeper, w->settings, w->board, w->listen_fd);
+
+	if (job->is_warm && (ms < 0 || ms > KEPT_WARM))
+		ms = KEPT_WARM;
+	return (int)ms;
+}
+
+/* False if nobody came. */
+static bool
+wait_idle(struct job *job)
+{
+	const struct worker *w = job->worker;
+
+	board_set(w->board, w->slot, WORKER_IDLE);
+	if (stop_or_wait_for(w->listen_fd, nap(job)))
+		return true;
+	body_trim();
+	job->is_warm = false;
+	return false;
+}
+
 /* One request, or none if a signal came first.  False: accept() is broken. */
 static bool
 serve_one(struct job *job)
@@ -312,11 +339,8 @@ serve_one(struct job *job)
 	int rc;
 
 	/* Who holds a connection open for one client is no spare worker. */
-	if (!job->is_kept) {
-		board_set(w->board, w->slot, WORKER_IDLE);
-		if (!stop_or_wait_for(w->listen_fd, look_at_sweeper(w)))
-			return true;
-	}
+	if (!job->is_kept && !wait_idle(job))
+		return true;
 	os_read_watch(&watch);
 	rc = FCGX_Accept_r(&job->fcgi);
 	os_read_watch(NULL);

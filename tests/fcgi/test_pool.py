@@ -155,6 +155,38 @@ def test_places_of_killed_workers_are_free_again(app):
                      "another worker")
 
 
+# --- Memory. ---
+
+def resident(one):
+    with open(f"/proc/{one.app.pid}/statm") as f:
+        return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def send_at_once(one, path, size):
+    """A body of which much is here when the process looks."""
+    stream = one.client.open_patch(path, 10000, size)
+    os.kill(one.app.pid, signal.SIGSTOP)
+    sender = threading.Thread(target=stream.send, args=(b"x" * 2 * LARGE,))
+    sender.start()
+    time.sleep(0.1)
+    os.kill(one.app.pid, signal.SIGCONT)
+    sender.join()
+    return stream
+
+
+@pytest.mark.parametrize("size", [2 * LARGE, 4 * LARGE])
+def test_a_body_leaves_no_memory_behind(app, size):
+    """Neither when it is over nor, half way, when it stalls."""
+    one = app(args=["-w", "1"])
+    path = one.client.create(16 * LARGE)
+    assert one.client.patch(path, 0, b"x" * 10000).status == 204
+    before = resident(one)
+    with send_at_once(one, path, size):
+        one.wait_for_bytes(path, 10000 + 2 * LARGE)
+        rig.wait_for(lambda: resident(one) < before + LARGE // 4,
+                     "the memory of the body", 5)
+
+
 # --- Loss. ---
 
 def receiver_of(one, path):
