@@ -1,0 +1,199 @@
+"""What a request costs, in numbers that no busy machine changes.
+
+Instructions are counted by valgrind, in a program of its own without
+sanitizers; system calls by strace.  A ceiling is somewhat above what was
+counted: whoever runs into one has made each request slower, or has a reason to
+raise it.  In tests/, "PYTHONPATH=. /usr/bin/python3 fcgi/test_cost.py" prints
+the counts.
+"""
+
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lib import rig
+from lib.app import App
+
+FOLDERS = ("base", "lock", "store", "tus", "hook", "fcgi")
+LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
+BODY = b"x" * 1024
+LARGE = b"x" * (1 << 20)
+N = 40
+
+# Per request: instructions, system calls.
+CEILINGS = {
+    "OPTIONS": (75_000, 12),
+    "HEAD, finished": (150_000, 18),
+    "HEAD, locked before": (170_000, 31),
+    "POST": (140_000, 28),
+    "POST with 1 KiB": (155_000, 30),
+    "PATCH of 1 KiB": (170_000, 32),
+    # How much of the body is here at a time is up to chance.
+    "PATCH of 1 MiB": (600_000, 80),
+}
+
+
+def build(folder):
+    """The program as it is shipped, but for the hardening."""
+    config = Path(rig.program()).parent
+    libs = shlex.split(subprocess.run(
+        ["pkg-config", "--cflags", "--libs", *LIBRARIES], check=True,
+        capture_output=True, text=True).stdout)
+    sources = [path for name in FOLDERS
+               for path in sorted((rig.TREE / name).glob("*.c"))
+               if path.name != "os_timer.c"]
+    subprocess.run(
+        ["cc", "-std=c11", "-O2", "-g", "-I", config, "-I", rig.TREE,
+         '-DSYSCONFDIR="/nowhere"', '-DLOCALSTATEDIR="/nowhere"', *sources,
+         "-o", folder / "tusfcgi", *libs, "-lfcgi"], check=True)
+    return folder / "tusfcgi"
+
+
+class Measured(App):
+    """Serves so many requests below a tool that counts, then leaves."""
+
+    def __init__(self, folder, program, tool, requests):
+        super().__init__(folder, config={
+            "pool": {"max_requests": requests}, "log": {"level": "info"},
+            "store": {"durability": "none"}})
+        self.client.patience = 120
+        self.app = rig.spawn(
+            [*map(str, tool), str(program), "-c", str(self.config_path),
+             "-w", "1"], self.log_path, cwd=self.dir)
+        rig.wait_for(lambda: "listening on" in self.log(), "tusfcgi")
+
+    def finish(self):
+        assert self.app.wait(120) == 0, self.log()
+
+
+# --- Requests: so many of a kind, and what they need. ---
+
+def options(one, n):
+    for _ in range(n):
+        assert one.client.request("OPTIONS", "/files").status == 200
+
+
+def head(one, path, n):
+    for _ in range(n):
+        assert one.client.head(path).status == 200
+
+
+def head_finished(one, n):
+    path = one.client.create(len(BODY))
+    assert one.client.patch(path, 0, BODY).status == 204
+    head(one, path, n)
+
+
+def head_locked(one, n):
+    path = one.client.create(1 << 20)
+    assert one.client.patch(path, 0, BODY).status == 204
+    head(one, path, n)
+
+
+def post(one, n):
+    for _ in range(n):
+        one.client.create(1 << 20)
+
+
+def post_with(one, n):
+    headers = {"Upload-Length": str(len(BODY)),
+               "Content-Type": "application/offset+octet-stream"}
+    for _ in range(n):
+        assert one.client.request(
+            "POST", "/files", headers, BODY).status == 201
+
+
+def patch(one, n, body):
+    path = one.client.create(1 << 30)
+    assert one.client.patch(path, 0, BODY).status == 204
+    for i in range(n):
+        assert one.client.patch(
+            path, len(BODY) + i * len(body), body).status == 204
+
+
+# With the number of requests that are made to begin with.
+REQUESTS = {
+    "OPTIONS": (options, 0),
+    "HEAD, finished": (head_finished, 2),
+    "HEAD, locked before": (head_locked, 2),
+    "POST": (post, 0),
+    "POST with 1 KiB": (post_with, 0),
+    "PATCH of 1 KiB": (lambda one, n: patch(one, n, BODY), 2),
+    "PATCH of 1 MiB": (lambda one, n: patch(one, n, LARGE), 2),
+}
+
+
+def run(folder, program, tool, kind, n):
+    work, before = REQUESTS[kind]
+    one = Measured(folder, program, tool, n + before)
+    try:
+        work(one, n)
+        one.finish()
+        return one.log()
+    finally:
+        one.stop()
+
+
+def instructions(folder, program, kind):
+    """What N more requests of a kind cost, each."""
+    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    count = [int(re.search(r"Collected : (\d+)", run(
+        folder, program, tool, kind, n))[1]) for n in (N, 2 * N)]
+    return (count[1] - count[0]) / N
+
+
+def calls(folder, program, kind):
+    """The system calls of N more requests of a kind, each: a Counter."""
+    count = []
+    for n in (N, 2 * N):
+        trace = folder / "trace"
+        run(folder, program, ["strace", "-o", trace], kind, n)
+        count.append(Counter(
+            re.findall(r"^(\w+)\(", trace.read_text(), re.MULTILINE)))
+    return {name: (count[1][name] - count[0][name]) / N
+            for name in count[1] if count[1][name] != count[0][name]}
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    if b"large reads" not in subprocess.run(
+            [rig.program(), "-V"], capture_output=True).stdout:
+        pytest.skip("libfcgi's OS_Read is not replaced in this build")
+    return build(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize("kind", CEILINGS)
+def test_a_request_needs_no_more_instructions(program, tmp_path, kind):
+    if not shutil.which("valgrind"):
+        pytest.skip("no valgrind")
+    assert instructions(tmp_path, program, kind) <= CEILINGS[kind][0]
+
+
+@pytest.mark.parametrize("kind", CEILINGS)
+def test_a_request_makes_no_more_system_calls(program, tmp_path, kind):
+    if not shutil.which("strace"):
+        pytest.skip("no strace")
+    found = calls(tmp_path, program, kind)
+    assert sum(found.values()) <= CEILINGS[kind][1], found
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        plain = build(folder)
+        for kind in CEILINGS:
+            found = calls(folder, plain, kind)
+            print(f"{kind}: {instructions(folder, plain, kind):,.0f} "
+                  f"instructions, {sum(found.values()):.1f} system calls: " +
+                  ", ".join(f"{n:.3g} {name}" if n != 1 else name
+                            for name, n in sorted(found.items())), flush=True)
+
+
+if __name__ == "__main__":
+    main()
