@@ -13,6 +13,7 @@
  *	file_new.c	create and concatenate
  *	file_write.c	append, roll back, finish
  *	file_read.c	download and walk
+ *	file_ledger.c	how much an owner has
  *	file_keep.c	what no request does: settle, adopt, tidy
  */
 #ifndef STORE_FILE_H
@@ -38,7 +39,7 @@ struct file_store {
 	struct data_store base;
 	int dirfd;
 	char *path;
-	mode_t mode;
+	mode_t mode, dir_mode;
 	enum durability durability;
 	int64_t min_free;
 	char boot[CLOCK_BOOT_ID_LEN + 1];
@@ -124,6 +125,10 @@ file_upload_of(struct upload *up)
 /* The id is checked here once more, where it becomes a name. */
 MUST_CHECK enum err_code file_name(
     const char *id, const char *suffix, struct file_name *, struct err *);
+
+/* Is there such a file, of whatever kind? */
+MUST_CHECK enum err_code file_exists(struct file_store *, const char *id,
+    const char *suffix, bool *, struct err *);
 
 /* Where the bytes are, as tusd's hooks know it. */
 const struct pair *file_storage(
@@ -228,8 +233,16 @@ MUST_CHECK enum err_code file_declare_length(
 MUST_CHECK enum err_code file_set_expiry(
     struct upload *, int64_t, struct err *);
 
-/* --- the tables of file_read.c and file_keep.c ---------------------------- */
+/* --- file_ledger.c ------------------------------------------------------- */
 
+/* The directory of the ledger. */
+#define FILE_LEDGER ".quota"
+
+MUST_CHECK enum err_code file_release(struct upload *, struct err *);
+
+/* --- the tables of file_ledger.c, file_read.c and file_keep.c ------------- */
+
+extern const struct store_ledger file_ledger;
 extern const struct store_reader file_reader;
 extern const struct store_keeper file_keeper;
 

@@ -14,8 +14,9 @@
 #include "base/fs.h"
 #include "store/file.h"
 
-/* No id begins with a dot, so no upload can have these names.  The last is
- * where events wait for hooks, if locks are kept here as well. */
+/* No id begins with a dot, so no upload can have these names, nor that of the
+ * ledger.  The last is where events wait for hooks, if locks are kept here as
+ * well. */
 #define NOTE   ".sweep"
 #define EVENTS ".hooks"
 
@@ -33,8 +34,8 @@ static enum kind
 kind_of(const char *name, const char *suffix)
 {
 	if (strcmp(name, NOTE) == 0 || strcmp(name, EVENTS) == 0 ||
-	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-	    strcmp(suffix, ".lock") == 0)
+	    strcmp(name, FILE_LEDGER) == 0 || strcmp(name, ".") == 0 ||
+	    strcmp(name, "..") == 0 || strcmp(suffix, ".lock") == 0)
 		return KIND_OURS;
 	if (*suffix == '\0')
 		return KIND_DATA;
@@ -54,21 +55,6 @@ id_in(struct arena *a, const char *name)
 	const char *id = arena_memdup(a, name, strcspn(name, "."));
 
 	return id_is_valid(id) ? id : NULL;
-}
-
-static enum err_code
-exists(struct file_store *fs, const char *id, const char *suffix, bool *is,
-    struct err *e)
-{
-	struct file_name name;
-	struct stat st;
-	enum err_code rc;
-
-	*is = false;
-	if ((rc = file_name(id, suffix, &name, e)) != ERR_OK)
-		return rc;
-	*is = fstatat(fs->dirfd, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	return *is || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", id);
 }
 
 /* A sweep has to look into every record: one byte tells of nearly all. */
@@ -124,12 +110,12 @@ judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
 	} else if (kind == KIND_NEW) {
 		*what = "creation that died";
 	} else if (kind == KIND_DATA) {
-		rc = exists(fs, id, FILE_INFO, &there, e);
+		rc = file_exists(fs, id, FILE_INFO, &there, e);
 		*what = there && !is_blank_record(fs, id, a) ?
 		    NULL :
 		    "bytes without a record";
 	} else {
-		rc = exists(fs, id, FILE_DATA, &there, e);
+		rc = file_exists(fs, id, FILE_DATA, &there, e);
 		*what = !there		       ? "record without bytes" :
 		    is_blank_record(fs, id, a) ? "empty record" :
 						 NULL;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "store/file.h"
 
 /* Copied at once: by the kernel, and by us where it cannot. */
@@ -47,10 +48,14 @@ enum err_code
 file_terminate(struct upload *up, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
+	struct err ignored;
 	enum err_code rc = remove_files(u, e);
 
 	if (rc == ERR_OK && u->store->durability == DURABILITY_FULL)
 		rc = file_flush_dir(u->store, e);
+	/* An entry that stays counts too much, and not for long. */
+	if (rc == ERR_OK && file_release(up, &ignored) != ERR_OK)
+		log_warn("%s: %s", up->info.id, ignored.text);
 	return rc;
 }
 

@@ -25,6 +25,21 @@ file_name(
 	return ERR_OK;
 }
 
+enum err_code
+file_exists(struct file_store *fs, const char *id, const char *suffix, bool *is,
+    struct err *e)
+{
+	struct file_name name;
+	struct stat st;
+	enum err_code rc;
+
+	*is = false;
+	if ((rc = file_name(id, suffix, &name, e)) != ERR_OK)
+		return rc;
+	*is = fstatat(fs->dirfd, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return *is || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", id);
+}
+
 const struct pair *
 file_storage(const struct file_store *fs, const char *id, struct arena *a)
 {

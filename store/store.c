@@ -100,6 +100,7 @@ store_check(const struct data_store *ds, struct err *e)
 		{ "length_declarer", ds->length_declarer,
 		    sizeof(*ds->length_declarer) },
 		{ "expirer", ds->expirer, sizeof(*ds->expirer) },
+		{ "ledger", ds->ledger, sizeof(*ds->ledger) },
 		{ "keeper", ds->keeper, sizeof(*ds->keeper) },
 	};
 	size_t i;

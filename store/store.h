@@ -239,6 +239,73 @@ struct store_expirer {
 	    void **cursor, struct arena *, const char **id, struct err *);
 };
 
+/* What the uploads of one owner may be together; 0 is no limit. */
+struct store_quota {
+	int64_t uploads;
+	int64_t bytes;
+};
+
+/* An entry of the ledger whose upload is being made. */
+struct store_entry;
+
+/*
+ * The ledger: how many uploads an owner has, and of how many bytes, kept so
+ * that no two processes give away the same room.  An upload is in it with its
+ * announced size while it is in the store, finished or not; one of deferred
+ * length with what was reserved for it so far.
+ *
+ * The entry comes before the upload and goes after it, so a process that is
+ * killed in between leaves one too many.  Whoever would be refused because of
+ * such an entry is not: it is struck out first.  Nothing is flushed.  What is
+ * missing, because of a power loss or because nobody counted at the time, is
+ * for the sweep to enter.
+ */
+struct store_ledger {
+	/*
+	 * Before new_upload() or concat(): enter info->id of info->owner with
+	 * so many bytes.  ERR_QUOTA if there is no room, ERR_EXISTS if that id
+	 * is there.  To be followed by entered().
+	 */
+	MUST_CHECK enum err_code (*enter)(struct data_store *,
+	    const struct file_info *, int64_t bytes, const struct store_quota *,
+	    struct arena *, struct store_entry **, struct err *);
+
+	/* The upload was made, or it was not. */
+	void (*entered)(struct store_entry *, bool is_made);
+
+	/*
+	 * For an upload that is claimed or was just created, and has an owner:
+	 * enter it with least to most bytes; *got says how many.  Beyond the
+	 * least it gets no more than half of what is left, so that others find
+	 * room, too.  ERR_QUOTA if there is no room for the least, and then
+	 * nothing has changed.  No quota: there is room.
+	 */
+	MUST_CHECK enum err_code (*resize)(struct upload *,
+	    const struct store_quota *, int64_t least, int64_t most,
+	    int64_t *got, struct err *);
+
+	/*
+	 * Strike the upload out, because its bytes have left the store.
+	 * terminate() does that by itself.
+	 */
+	MUST_CHECK enum err_code (*release)(struct upload *, struct err *);
+
+	/*
+	 * Is the upload entered as it should be: with its size, or with its
+	 * offset while the length is not known?  Needs no lock, and is true
+	 * for what has no owner or no bytes in the store.
+	 */
+	MUST_CHECK enum err_code (*is_right)(
+	    struct upload *, bool *, struct err *);
+
+	/*
+	 * Strike out, or only count, all entries whose upload is not there and
+	 * is not being made.
+	 */
+	MUST_CHECK enum err_code (*prune)(
+	    struct data_store *, bool only_count, int64_t *n, struct err *);
+};
+
 /* Something in the store that is no upload, or no upload any more. */
 struct store_leftover {
 	/* What it is called there, and what it is, for people. */
@@ -333,6 +400,7 @@ struct data_store {
 	const struct store_concater *concater;
 	const struct store_length_declarer *length_declarer;
 	const struct store_expirer *expirer;
+	const struct store_ledger *ledger;
 	const struct store_keeper *keeper;
 };
 

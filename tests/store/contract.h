@@ -35,4 +35,7 @@ void place_close(struct place *);
 /* Run every promise over one store; the number of failures. */
 int contract_run(const struct variant *);
 
+/* And those about what an owner has, if it has a ledger. */
+int contract_run_ledger(const struct variant *);
+
 #endif

@@ -20,6 +20,7 @@ main(void)
 	size_t i;
 
 	for (i = 0; i < NITEMS(variants); i++)
-		failures += contract_run(&variants[i]);
+		failures += contract_run(&variants[i]) +
+		    contract_run_ledger(&variants[i]);
 	return failures != 0;
 }

@@ -5,8 +5,8 @@
 
 #include <sys/stat.h>
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +36,7 @@ open_store(struct place *p, const struct variant *v)
 	p->ds->concater = NULL;
 	p->ds->length_declarer = NULL;
 	p->ds->expirer = NULL;
+	p->ds->ledger = NULL;
 	p->ds->keeper = NULL;
 }
 
@@ -62,27 +63,20 @@ place_open(struct place *p, const struct variant *v)
 	open_store(p, v);
 }
 
-static void
-remove_all(const char *path)
+static int
+remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
 {
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	int fd;
-
-	assert_non_null(dir);
-	fd = dirfd(dir);
-	while ((entry = readdir(dir)) != NULL)
-		if (unlinkat(fd, entry->d_name, 0) == -1)
-			(void)unlinkat(fd, entry->d_name, AT_REMOVEDIR);
-	(void)closedir(dir);
-	assert_int_equal(rmdir(path), 0);
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
 }
 
 void
 place_close(struct place *p)
 {
 	p->ds->core->shutdown(p->ds);
-	remove_all(p->dir);
+	assert_int_equal(nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 	arena_free(p->a);
 	conf_free(p->conf);
 }
