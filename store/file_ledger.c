@@ -388,7 +388,8 @@ enter(struct data_store *ds, const struct file_info *info, int64_t bytes,
 	unlock_page(&page);
 	if (rc != ERR_OK)
 		close_page(&page);
-	*result = entry;
+	else
+		*result = entry;
 	return rc;
 }
 

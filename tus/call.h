@@ -64,6 +64,7 @@ enum tus_refusal {
 	TUS_CHECKSUM_MISMATCH,
 	TUS_UNEXPECTED_END,
 	TUS_BAD_RANGE,
+	TUS_OVER_QUOTA,
 	TUS_NO_SPACE,
 	TUS_REJECTED,
 	TUS_STOPPED,
@@ -129,6 +130,10 @@ struct tus_call {
 	char last;
 	bool has_last;
 	struct tus_digest *digest;
+
+	/* What the ledger holds for the upload while its length is not known;
+	 * -1 if that was not asked. */
+	int64_t reserved;
 
 	/* Bytes of the content that went out. */
 	int64_t sent;
@@ -229,6 +234,19 @@ bool tus_check_sum_header(struct tus_call *);
 bool tus_check_sum_of_nothing(struct tus_call *);
 bool tus_check_size(struct tus_call *);
 enum tus_step tus_start_body(struct tus_call *);
+
+/*
+ * quota.c.  enter: before an upload is made, NULL where nothing limits its
+ * owner; entered: it was made, or not.  What has no length yet grows: reserve,
+ * before a PATCH, what its headers announce; grow, before so many bytes are
+ * written; shrink, when all is over, to what came.  The first two of these
+ * answer false if there is no room.
+ */
+MUST_CHECK enum err_code tus_enter(struct tus_call *, struct store_entry **);
+void tus_entered(struct tus_call *, struct store_entry *, bool is_made);
+bool tus_reserve(struct tus_call *);
+MUST_CHECK enum err_code tus_grow(struct tus_call *, size_t len);
+void tus_shrink(struct tus_call *);
 
 /* create.c: tus_create_upload() makes c->create, tus_uncreate() removes it. */
 bool tus_create_upload(struct tus_call *);

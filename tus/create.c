@@ -146,17 +146,20 @@ make(struct tus_call *c, bool is_chosen)
 {
 	struct data_store *store = c->srv->store;
 	struct err *e = &c->res.err;
+	struct store_entry *entry;
 	enum err_code rc;
 
 	if (is_locked(c, is_chosen) &&
 	    (rc = tus_lock_new(c, c->create.id)) != ERR_OK)
 		return rc;
-	if (c->concat.is_final)
+	rc = tus_enter(c, &entry);
+	if (rc == ERR_OK && c->concat.is_final)
 		rc = store->concater->concat(
 		    store, &c->create, c->arena, &c->up, e);
-	else
+	else if (rc == ERR_OK)
 		rc = store->core->new_upload(
 		    store, &c->create, c->arena, &c->up, e);
+	tus_entered(c, entry, rc == ERR_OK);
 	if (rc == ERR_OK)
 		return rc;
 	c->up = NULL;
@@ -204,8 +207,7 @@ tus_create_upload(struct tus_call *c)
 	/* The record has a bound of its own. */
 	if (rc == ERR_INVALID)
 		return refuse(c, TUS_METADATA_TOO_LARGE);
-	(void)tus_fail(c);
-	return false;
+	return refuse(c, tus_refusal_for(rc));
 }
 
 void

@@ -235,6 +235,7 @@ tus_call_new(const struct tus_server *srv, const struct tus_request *req,
 	c->content_length = -1;
 	c->length = -1;
 	c->offset = -1;
+	c->reserved = -1;
 	c->max_size = req->max_size >= 0 ? req->max_size : srv->max_size;
 	c->res.outcome.offset = -1;
 	c->method = method_of(c);

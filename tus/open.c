@@ -224,6 +224,7 @@ tus_let_go(struct tus_call *c)
 	if (c->digest != NULL)
 		(void)tus_digest_end(c->digest, NULL);
 	c->digest = NULL;
+	tus_shrink(c);
 	if (c->up != NULL)
 		c->srv->store->core->close(c->up);
 	c->up = NULL;

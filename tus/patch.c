@@ -62,7 +62,7 @@ check_upload(struct tus_call *c)
 	else if (c->offset != c->up->info.offset)
 		why = TUS_WRONG_OFFSET;
 	else
-		return check_length(c) && tus_check_size(c) &&
+		return check_length(c) && tus_check_size(c) && tus_reserve(c) &&
 		    tus_check_sum_header(c);
 	(void)tus_refuse(c, why);
 	return false;

@@ -288,6 +288,8 @@ hold_back(struct tus_call *c, const char *buf, size_t len)
 static bool
 check_slice(struct tus_call *c, size_t len)
 {
+	enum err_code rc;
+
 	if (c->body == TUS_BODY_EMPTY) {
 		(void)tus_refuse(c, TUS_BEYOND_LENGTH);
 		return false;
@@ -302,11 +304,15 @@ check_slice(struct tus_call *c, size_t len)
 	}
 	if (!c->is_writing && !begin_write(c))
 		return false;
-	if (!c->has_last &&
-	    (uint64_t)len <= (uint64_t)(c->limit - c->up->info.offset))
-		return true;
-	(void)stop(c, why_too_long(c), false);
-	return false;
+	if (c->has_last ||
+	    (uint64_t)len > (uint64_t)(c->limit - c->up->info.offset)) {
+		(void)stop(c, why_too_long(c), false);
+		return false;
+	}
+	rc = tus_grow(c, len);
+	if (rc != ERR_OK)
+		(void)stop(c, tus_refusal_for(rc), false);
+	return rc == ERR_OK;
 }
 
 enum tus_step

@@ -196,6 +196,9 @@ struct tus_server {
 	 */
 	bool has_owners, owner_required;
 
+	/* For each owner; needs a store with a ledger. */
+	struct store_quota quota;
+
 	/* The outside world, so that a test can stand in for it. */
 	int64_t (*now)(void);
 	int64_t (*now_ms)(void);

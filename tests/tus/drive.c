@@ -32,13 +32,23 @@ now_ms(void)
 void
 world_open(struct world *w, size_t slice)
 {
+	world_open_in(w, slice, NULL);
+}
+
+void
+world_open_in(struct world *w, size_t slice, const char *dir)
+{
+	const char *type = dir != NULL ? "file" : "memory";
 	struct err e;
 
 	memset(w, 0, sizeof(*w));
 	w->conf = conf_new();
 	w->arena = arena_new();
 	w->slice = slice;
-	assert_int_equal(conf_set(w->conf, "store.type", "memory", &e), ERR_OK);
+	assert_int_equal(conf_set(w->conf, "store.type", type, &e), ERR_OK);
+	if (dir != NULL)
+		assert_int_equal(
+		    conf_set(w->conf, "store.path", dir, &e), ERR_OK);
 	if (store_open(w->conf, &w->store, &e) != ERR_OK)
 		fail_msg("%s", e.text);
 	w->srv = (struct tus_server){
@@ -224,7 +234,8 @@ world_create(struct world *w, const char *headers)
 		.method = "POST", .path = "/files", .headers = headers });
 
 	if (r.status != 201)
-		fail_msg("creation answered %d %s", r.status, r.body);
+		fail_msg("creation answered %d %s%s", r.status, r.body,
+		    r.res->err.text);
 	return reply_header(&r, "Location");
 }
 

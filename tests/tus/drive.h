@@ -20,6 +20,9 @@ struct world {
 extern int64_t world_time;
 
 void world_open(struct world *, size_t slice);
+
+/* Likewise, with uploads in a directory instead of in memory. */
+void world_open_in(struct world *, size_t slice, const char *dir);
 void world_close(struct world *);
 
 struct ask {
