@@ -47,10 +47,18 @@ remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
 	return remove(path);
 }
 
+/* Nothing is in the ledger that is not in the store. */
 static int
 teardown(void **state)
 {
-	world_close(*state);
+	struct world *w = *state;
+	struct err e;
+	int64_t n;
+
+	assert_int_equal(
+	    w->store->ledger->prune(w->store, true, &n, &e), ERR_OK);
+	assert_int_equal(n, 0);
+	world_close(w);
 	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -197,6 +205,8 @@ the_size_limit_is_told_first(void **state)
 	path = world_create(w, JOE DEFER);
 	r = patch(w, path, "Upload-Offset: 0\nUpload-Length: 7", "1234567");
 	assert_string_equal(r.code, "ERR_MAX_SIZE_EXCEEDED");
+	r = patch(w, path, "Upload-Offset: 0", "1234567");
+	assert_string_equal(r.code, "ERR_MAX_SIZE_EXCEEDED");
 	assert_over_quota(patch(w, path,
 	    "Upload-Offset: 0\nUpload-Length: 6\nUpload-Checksum: sha1",
 	    "123456"));
@@ -219,6 +229,25 @@ a_creation_that_fails_gives_its_room_back(void **state)
 	r = post(w, JOE BODY_TYPE UNKNOWN_CL "Upload-Length: 5", "hello");
 	assert_int_equal(r.status, 201);
 	assert_over_quota(post(w, JOE DEFER, NULL));
+}
+
+static void
+always_this(char id[TUS_ID_MAX + 1])
+{
+	(void)strcpy(id, "this");
+}
+
+static void
+an_id_that_somebody_else_has_is_not_entered(void **state)
+{
+	struct world *w = *state;
+
+	w->srv.quota.uploads = 1;
+	w->srv.new_id = always_this;
+	(void)world_create(w, SUE "Upload-Length: 5");
+	assert_int_equal(post(w, JOE "Upload-Length: 5", NULL).status, 500);
+	w->srv.new_id = id_new;
+	(void)world_create(w, JOE "Upload-Length: 5");
 }
 
 static void
@@ -306,6 +335,9 @@ a_deferred_creation_with_a_body_counts_what_came(void **state)
 	assert_over_quota(
 	    post(w, JOE BODY_TYPE DEFER UNKNOWN_CL, "123456789012345678901"));
 	assert_free(w, 20);
+	r = post(w, JOE BODY_TYPE DEFER, "123456789012345678901");
+	assert_over_quota(r);
+	assert_int_equal(r.res->outcome.received, 0);
 	r = post(w, JOE BODY_TYPE DEFER UNKNOWN_CL, "hello");
 	assert_int_equal(r.status, 201);
 	assert_free(w, 15);
@@ -380,6 +412,7 @@ main(void)
 		TEST(what_is_there_goes_on_when_the_quota_shrinks),
 		TEST(the_size_limit_is_told_first),
 		TEST(a_creation_that_fails_gives_its_room_back),
+		TEST(an_id_that_somebody_else_has_is_not_entered),
 		TEST(a_body_that_is_announced_is_refused_before_it_comes),
 		TEST(a_body_of_unknown_length_is_taken_back_when_room_runs_out),
 		TEST(a_client_that_leaves_keeps_no_more_than_what_came),
