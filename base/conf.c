@@ -359,8 +359,6 @@ refuse_pair(const struct conf *c, const char *key, const char *why,
 static const struct {
 	const char *key, *advice;
 } promised[] = {
-	{ "quota.uploads", "a pre-create hook can refuse uploads" },
-	{ "quota.bytes", "a pre-create hook can refuse uploads" },
 	{ "finish.move_to", "a post-finish hook can move the file" },
 };
 

@@ -129,6 +129,8 @@ set_server(struct settings *s)
 	srv->cors.extra_headers = list_of(s, "cors.extra_headers");
 	srv->has_owners = *conf_str(c, "owner.param") != '\0';
 	srv->owner_required = conf_bool(c, "owner.require");
+	srv->quota.uploads = conf_int(c, "quota.uploads");
+	srv->quota.bytes = conf_int(c, "quota.bytes");
 	srv->now = clock_now;
 	srv->now_ms = clock_ms;
 	srv->new_id = id_new;
@@ -249,12 +251,23 @@ real_path(struct arena *a, const char *path)
 	return copy;
 }
 
+static bool
+has_quota(const struct settings *s)
+{
+	return s->server.quota.uploads > 0 || s->server.quota.bytes > 0;
+}
+
 enum err_code
 settings_open_store(struct settings *s, struct err *e)
 {
 	enum err_code rc;
 
 	rc = store_open(s->conf, &s->server.store, e);
+	if (rc == ERR_OK && has_quota(s) && s->server.store->ledger == NULL)
+		rc = err_set(e, ERR_INVALID,
+		    "quota.uploads and quota.bytes: store.type = \"%s\" "
+		    "does not count what an owner has",
+		    s->server.store->name);
 	if (rc == ERR_OK)
 		rc = locker_open(s->conf, &s->server.locker, e);
 	if (rc == ERR_OK)
@@ -315,6 +328,10 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		    "warning: owner.require = true without owner.param: only "
 		    "requests for which the web server passes TUS_OWNER are "
 		    "served\n");
+	if (has_quota(s) && *s->owner_param == '\0')
+		fprintf(out,
+		    "warning: quota without owner.param: only requests for "
+		    "which the web server passes TUS_OWNER have a quota\n");
 	if (strcmp(s->owner_param, "REMOTE_USER") == 0)
 		fprintf(out,
 		    "warning: owner.param = \"REMOTE_USER\" proves something "

@@ -415,10 +415,6 @@ static const struct refusal refusals[] = {
 	{ "download: { sendfile = \"x-accel\"; };",
 	    "t.conf:1: download.sendfile = \"x-accel\" needs" },
 	/* Better refused than ignored. */
-	{ "quota: {\n uploads = 1; };",
-	    "t.conf:2: quota.uploads does nothing in this version" },
-	{ "quota: { bytes = \"1G\"; };",
-	    "t.conf:1: quota.bytes does nothing in this version" },
 	{ "finish: { move_to = \"/srv/in/{id}\"; };",
 	    "t.conf:1: finish.move_to does nothing in this version" },
 };

@@ -46,8 +46,7 @@ def check(folder, config):
 
 
 @pytest.mark.parametrize("config", [
-    {"quota": {"uploads": 1}},
-    {"quota": {"bytes": "1G"}}, {"finish": {"move_to": "/srv/{id}"}}])
+    {"finish": {"move_to": "/srv/{id}"}}])
 def test_what_is_not_there_yet_is_refused_not_ignored(tmp_path, config):
     ((group, keys),) = config.items()
     result = check(tmp_path, config)
@@ -67,6 +66,22 @@ def test_an_owner_that_nothing_names_is_warned_of(tmp_path):
     assert result.returncode == 0 and "TUS_OWNER" in result.stdout
     result = check(tmp_path, {"owner": {"require": True, "param": "X"}})
     assert result.returncode == 0 and "TUS_OWNER" not in result.stdout
+
+
+def test_a_quota_of_nobody_is_warned_of(tmp_path):
+    result = check(tmp_path, {"quota": {"uploads": 1}})
+    assert result.returncode == 0 and "TUS_OWNER have a quota" in result.stdout
+    for config in ({"quota": {"bytes": "1G"}, "owner": {"param": "X"}}, {}):
+        result = check(tmp_path, config)
+        assert result.returncode == 0 and "a quota" not in result.stdout
+
+
+def test_a_store_that_cannot_count_takes_no_quota(tmp_path):
+    config = {"store": {"type": "memory"}, "owner": {"param": "X"}}
+    for quota in ({"uploads": 1}, {"bytes": "1G"}):
+        result = check(tmp_path, {**config, "quota": quota})
+        assert result.returncode != 0 and "quota.bytes" in result.stderr
+    assert check(tmp_path, config).returncode == 0
 
 
 @pytest.mark.parametrize("durability, after_create, after_finish", [
