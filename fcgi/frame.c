@@ -44,6 +44,11 @@ take_header(struct frame *f)
 		return false;
 	if (f->type == FCGI_BEGIN_REQUEST && f->content != 8)
 		return false;
+	/* Of a record that belongs to no request libfcgi takes the content for
+	 * that of the request, and a question within it confuses it. */
+	if (f->id == FCGI_NULL_REQUEST_ID &&
+	    (f->is_begun || (f->type != FCGI_GET_VALUES && f->content > 0)))
+		return false;
 	if (f->type == FCGI_BEGIN_REQUEST && !f->is_begun) {
 		f->is_begun = true;
 		f->is_ended = false;

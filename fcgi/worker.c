@@ -255,9 +255,12 @@ handle(struct job *job)
 	struct tus_request *req = arena_alloc(job->arena, sizeof(*req));
 	struct tus_call *call;
 	const char *why;
+	int keeps;
 
-	if (!os_read_may_keep())
-		job->fcgi.keepConnection = 0;
+	/* Where no body is looked for, nobody knows where the next request
+	 * begins. */
+	keeps = os_read_may_keep() ? job->fcgi.keepConnection : 0;
+	job->fcgi.keepConnection = 0;
 	if (job->fcgi.role != RESPONDER) {
 		/* To an authorizer any 200 would mean "let him in". */
 		log_warn("request refused: FastCGI role %d", job->fcgi.role);
@@ -277,6 +280,7 @@ handle(struct job *job)
 		answer_metrics(job, req);
 		return NULL;
 	}
+	job->fcgi.keepConnection = keeps;
 	call = tus_call_new(&job->settings->server, req, job->arena);
 	os_read_begin(job->fcgi.ipcFd);
 	if (begin(job, call) == TUS_RECEIVE)

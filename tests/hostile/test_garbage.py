@@ -234,17 +234,44 @@ def test_questions_without_end_are_refused(app):
     assert server.app.pid == pid and server.app.poll() is None
 
 
+def address_space(pid):
+    """The most there ever was of it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmPeak:")[1].split()[0]) * 1024
+
+
 @pytest.mark.parametrize("name, value", [
     (1 << 30, 1 << 30), ((1 << 31) - 1, (1 << 31) - 1), (5, 1 << 24)])
 def test_a_length_that_is_only_announced_allocates_nothing(
         app, name, value):
     server = app(args=["-w", "1"])
+    assert server.client.request("OPTIONS", "/files").status == 200
+    before = address_space(server.app.pid)
     announced = struct.pack(">II", name | 1 << 31, value | 1 << 31)
-    for data in (begin() + record(PARAMS, announced + b"HTTP_"),
-                 # One byte after the other, and split over records.
-                 begin() + b"".join(record(PARAMS, bytes([b]))
-                                    for b in announced),
-                 record(9, announced, 0)):
+    refused = begin(role=2, flags=1) + fastcgi.params(
+        fastcgi.variables("OPTIONS", "/files")) + record(STDIN)
+    for n, data in enumerate((
+            begin() + record(PARAMS, announced + b"HTTP_"),
+            # One byte after the other, and split over records.
+            begin() + b"".join(record(PARAMS, bytes([b])) for b in announced),
+            record(9, announced, 0),
+            # Of no request; around a question.
+            begin() + record(PARAMS, announced, 0),
+            record(77, announced, 0) + begin(),
+            begin() + record(PARAMS, announced[:2]) + record(9, b"", 0) +
+            record(PARAMS, announced[2:])), 1):
         assert server.client.raw(data).status is None
         assert server.client.request("OPTIONS", "/files").status == 200
+        assert server.log().count("no web server sends such") == n
+    # Behind a request that was not worth reading.
+    with fastcgi.Stream(server.client.connect()) as stream:
+        stream.send_raw(refused)
+        assert stream.read().status == 500
+        try:
+            stream.send_raw(begin(request_id=2) + record(
+                PARAMS, announced, 2))
+        except OSError:
+            pass
+        assert stream.read().status is None
     assert server.app.poll() is None
+    assert address_space(server.app.pid) < before + (8 << 20)
