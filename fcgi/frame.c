@@ -44,10 +44,13 @@ take_header(struct frame *f)
 		return false;
 	if (f->type == FCGI_BEGIN_REQUEST && f->content != 8)
 		return false;
-	/* Of a record that belongs to no request libfcgi takes the content for
-	 * that of the request, and a question within it confuses it. */
-	if (f->id == FCGI_NULL_REQUEST_ID &&
-	    (f->is_begun || (f->type != FCGI_GET_VALUES && f->content > 0)))
+	/* libfcgi takes the content of what belongs to no request for that of
+	 * the request, and what follows an empty record of another one for
+	 * that record's; a question in the middle of a pair confuses it. */
+	if (f->is_begun && f->id != f->request)
+		return false;
+	if (f->id == FCGI_NULL_REQUEST_ID && f->type != FCGI_GET_VALUES &&
+	    f->content > 0)
 		return false;
 	if (f->type == FCGI_BEGIN_REQUEST && !f->is_begun) {
 		f->is_begun = true;

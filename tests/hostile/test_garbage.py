@@ -258,6 +258,10 @@ def test_a_length_that_is_only_announced_allocates_nothing(
             # Of no request; around a question.
             begin() + record(PARAMS, announced, 0),
             record(77, announced, 0) + begin(),
+            # Of another request, without content: the next one would be
+            # skipped in its place, and the one after it not understood.
+            begin() + record(PARAMS, b"", 2) + record(PARAMS, b"\x05\x05") +
+            record(PARAMS, announced),
             begin() + record(PARAMS, announced[:2]) + record(9, b"", 0) +
             record(PARAMS, announced[2:])), 1):
         assert server.client.raw(data).status is None
