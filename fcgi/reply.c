@@ -22,12 +22,22 @@ put(FCGX_Stream *out, const char *text)
 	(void)FCGX_PutStr(text, (int)strlen(text), out);
 }
 
+/* A tab is white space, as HTTP has it. */
+static bool
+has_control(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s < ' ' ? *s != '\t' : *s == 0x7f)
+			return true;
+	return false;
+}
+
 /* The last line of defence against a header within a header. */
 static void
 put_header(FCGX_Stream *out, const char *key, const char *value)
 {
-	if (value[strcspn(value, "\r\n")] != '\0') {
-		log_error("header %s not sent: it has a line break", key);
+	if (has_control(value)) {
+		log_error("header %s not sent: it has a control byte", key);
 		return;
 	}
 	put(out, key);

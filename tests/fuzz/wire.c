@@ -195,7 +195,8 @@ check_line(const char *line, size_t len)
 	size_t i;
 
 	for (i = 0; i < len; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+		if ((unsigned char)line[i] < ' ' ? line[i] != '\t' :
+						   line[i] == 0x7f)
 			fuzz_bug("a header has byte %#x", (unsigned)line[i]);
 	if (memchr(line, ':', len) == NULL || !is_ours(line))
 		fuzz_bug("header %.*s", (int)len, line);
