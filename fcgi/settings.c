@@ -87,11 +87,13 @@ static enum err_code
 set_checksums(struct settings *s, struct err *e)
 {
 	const char *const *list = list_of(s, "checksum.algorithms");
-	size_t i, k;
+	const char **good;
+	size_t i, k, n = 0;
 
-	s->server.checksums = list;
-	if (list == NULL)
-		s->server.allow_checksum = false;
+	for (i = 0; list != NULL && list[i] != NULL; i++)
+		continue;
+	good = arena_alloc(s->arena, (i + 1) * sizeof(*good));
+	s->server.checksums = good;
 	for (i = 0; list != NULL && list[i] != NULL; i++) {
 		for (k = 0; tus_checksum_name(k) != NULL; k++)
 			if (strcmp(list[i], tus_checksum_name(k)) == 0)
@@ -100,7 +102,11 @@ set_checksums(struct settings *s, struct err *e)
 			return err_set(e, ERR_INVALID,
 			    "checksum.algorithms: \"%s\" is not built in",
 			    list[i]);
+		if (tus_checksum_works(list[i]))
+			good[n++] = list[i];
 	}
+	if (n == 0)
+		s->server.allow_checksum = false;
 	return ERR_OK;
 }
 

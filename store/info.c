@@ -38,6 +38,7 @@ enum {
 void
 info_set_up(void)
 {
+	json_set_alloc_funcs(must_alloc, free);
 	json_object_seed(0);
 }
 

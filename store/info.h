@@ -54,8 +54,11 @@ struct info_record {
 	struct file_info info;
 };
 
-/* What would otherwise happen at the first record: the JSON library seeds its
- * hash tables, for which it opens /dev/urandom. */
+/*
+ * For the JSON library, before its first use.  Out of memory it would say that
+ * a record makes no sense; now it ends the process, as everybody does here.
+ * And its hash tables get their seed from /dev/urandom before the sandbox.
+ */
 void info_set_up(void);
 
 /* Exactly INFO_HEAD bytes, no NUL. */

@@ -85,6 +85,23 @@ find_algorithm(const char *name)
 	return NULL;
 }
 
+/* A hardened libcrypto may refuse MD5. */
+bool
+tus_checksum_works(const char *name)
+{
+	const struct algorithm *how = find_algorithm(name);
+	EVP_MD_CTX *ctx;
+	bool works;
+
+	if (how == NULL || how->md == NULL)
+		return how != NULL;
+	if ((ctx = EVP_MD_CTX_new()) == NULL)
+		out_of_memory();
+	works = EVP_DigestInit_ex(ctx, how->md(), NULL) == 1;
+	EVP_MD_CTX_free(ctx);
+	return works;
+}
+
 struct tus_digest *
 tus_digest_new(struct arena *a, const char *name)
 {
@@ -98,13 +115,9 @@ tus_digest_new(struct arena *a, const char *name)
 	if (how->md == NULL)
 		return d;
 	d->ctx = EVP_MD_CTX_new();
-	if (d->ctx == NULL)
+	if (d->ctx == NULL || EVP_DigestInit_ex(d->ctx, how->md(), NULL) != 1)
 		out_of_memory();
-	/* A hardened libcrypto may refuse MD5. */
-	if (EVP_DigestInit_ex(d->ctx, how->md(), NULL) == 1)
-		return d;
-	EVP_MD_CTX_free(d->ctx);
-	return NULL;
+	return d;
 }
 
 void

@@ -13,8 +13,9 @@
 struct tus_digest;
 
 /*
- * Start a digest; NULL if the algorithm is not built in.  It must be ended
- * with tus_digest_end(), whatever happens.
+ * Start a digest; NULL if the algorithm is not built in.  One that works can
+ * only fail for want of memory.  It must be ended with tus_digest_end(),
+ * whatever happens.
  */
 struct tus_digest *tus_digest_new(struct arena *, const char *algorithm);
 

@@ -290,4 +290,8 @@ const char *tus_reason(int status);
 /* The algorithms that are built in, NULL after the last. */
 const char *tus_checksum_name(size_t n);
 
+/* Does libcrypto do it?  Asked at the start, when there is memory: what it
+ * cannot set up once it cannot do ever after. */
+bool tus_checksum_works(const char *name);
+
 #endif
