@@ -22,6 +22,22 @@ remove_held(struct ctl *c, struct ctl_held *h, struct err *e)
 	return rc;
 }
 
+/* Where there is no room for a lock nobody has it, and who makes room must not
+ * need any. */
+static enum err_code
+remove_unlocked(struct ctl *c, const char *id, struct err *e)
+{
+	struct upload *up;
+	enum err_code rc;
+
+	rc = c->store->core->get_upload(c->store, id, c->arena, &up, e);
+	if (rc != ERR_OK && rc != ERR_CORRUPT)
+		return rc;
+	rc = c->store->terminater->terminate(up, e);
+	c->store->core->close(up);
+	return rc;
+}
+
 static void
 remove_one(struct ctl *c, const char *id)
 {
@@ -34,6 +50,8 @@ remove_one(struct ctl *c, const char *id)
 	if (rc == ERR_OK) {
 		rc = remove_held(c, &held, &e);
 		ctl_let_go(c, &held);
+	} else if (rc == ERR_NO_SPACE) {
+		rc = remove_unlocked(c, id, &e);
 	}
 	if (rc == ERR_NOT_FOUND)
 		ctl_warn(c, "%s: no such upload", id);

@@ -136,6 +136,12 @@ acquire(struct tus_call *c)
 		e->code = ERR_OK;
 		return tus_refuse(c, TUS_LOCKED);
 	}
+	/* Where there is no room for a lock nobody has it, and who makes room
+	 * must not need any. */
+	if (rc == ERR_NO_SPACE && c->method == TUS_DELETE) {
+		e->code = ERR_OK;
+		return TUS_RECEIVE;
+	}
 	if (rc != ERR_OK)
 		return tus_fail(c);
 	c->locked_at = c->srv->now_ms();
@@ -174,6 +180,9 @@ tus_claim(struct tus_call *c)
 		step = acquire(c);
 		if (step != TUS_RECEIVE)
 			return step;
+		/* Repair is for those who have the lock. */
+		if (c->lock == NULL)
+			return TUS_RECEIVE;
 	}
 	rc = c->srv->store->core->claim(c->up, e);
 	if (rc == ERR_NOT_FOUND) {

@@ -19,7 +19,8 @@ enum {
 	PATIENCE = 10
 };
 
-/* An upload that is open and locked. */
+/* An upload that is open and locked.  Where there is no room for a lock nobody
+ * has it; who makes room must not need any, and has NULL. */
 struct held {
 	struct upload *up;
 	struct lock *lock;
@@ -70,7 +71,8 @@ give_lock(struct lock *lock, bool is_over)
 }
 
 static enum err_code
-hold(struct tus_sweep *s, const char *id, struct held *h, struct err *e)
+hold(struct tus_sweep *s, const char *id, bool to_remove, struct held *h,
+    struct err *e)
 {
 	enum err_code rc;
 
@@ -79,6 +81,8 @@ hold(struct tus_sweep *s, const char *id, struct held *h, struct err *e)
 	if (rc != ERR_OK && rc != ERR_CORRUPT)
 		return rc;
 	rc = take_lock(s, id, &h->lock, e);
+	if (rc == ERR_NO_SPACE && to_remove)
+		return ERR_OK;
 	if (rc != ERR_OK)
 		s->store->core->close(h->up);
 	return rc;
@@ -88,6 +92,8 @@ static void
 let_go(struct tus_sweep *s, struct held *h)
 {
 	s->store->core->close(h->up);
+	if (h->lock == NULL)
+		return;
 	if (h->is_marked)
 		h->lock->locker->ops->release(h->lock);
 	else
@@ -221,10 +227,11 @@ static enum err_code
 sweep_held(struct tus_sweep *s, struct held *h, enum fate *fate, struct err *e)
 {
 	enum fate seen = *fate;
-	enum err_code rc;
+	enum err_code rc = ERR_OK;
 
 	*fate = KEEP;
-	rc = s->store->core->claim(h->up, e);
+	if (h->lock != NULL)
+		rc = s->store->core->claim(h->up, e);
 	h->is_over = rc == ERR_NOT_FOUND;
 	if (rc != ERR_OK)
 		return rc;
@@ -249,7 +256,9 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 	enum err_code rc = ERR_OK;
 	struct err e;
 
-	if (!s->dry_run && (rc = hold(s, id, &held, &e)) == ERR_OK) {
+	if (!s->dry_run)
+		rc = hold(s, id, fate == EXPIRE, &held, &e);
+	if (!s->dry_run && rc == ERR_OK) {
 		rc = sweep_held(s, &held, &fate, &e);
 		let_go(s, &held);
 	}
@@ -331,15 +340,15 @@ static enum err_code
 remove_locked(
     struct tus_sweep *s, const struct store_leftover *l, struct err *e)
 {
-	struct lock *lock;
-	enum err_code rc;
+	struct lock *lock = NULL;
+	enum err_code rc = ERR_OK;
 
-	if (l->id == NULL)
-		return s->store->keeper->leftover_remove(s->store, l, e);
-	if ((rc = take_lock(s, l->id, &lock, e)) != ERR_OK)
-		return rc;
-	rc = s->store->keeper->leftover_remove(s->store, l, e);
-	give_lock(lock, false);
+	if (l->id != NULL)
+		rc = take_lock(s, l->id, &lock, e);
+	if (rc == ERR_OK || rc == ERR_NO_SPACE)
+		rc = s->store->keeper->leftover_remove(s->store, l, e);
+	if (lock != NULL)
+		give_lock(lock, false);
 	return rc;
 }
 
@@ -534,7 +543,7 @@ tus_sweep_begin(struct tus_sweep *s, struct err *e)
 	/* Whoever holds it may have brought the note up to date. */
 	if (!s->dry_run)
 		rc = store->keeper->lock_note(s->store, e);
-	if (rc != ERR_OK && s->every > 0)
+	if (rc != ERR_OK && rc != ERR_NO_SPACE && s->every > 0)
 		return rc;
 	clock_note_now(&s->now);
 	rc = check_clock(s, e);

@@ -8,7 +8,6 @@ the counts.
 """
 
 import re
-import shlex
 import shutil
 import subprocess
 import tempfile
@@ -19,9 +18,8 @@ import pytest
 
 from lib import rig
 from lib.app import App
+from lib.plain import build
 
-FOLDERS = ("base", "lock", "store", "tus", "hook", "fcgi")
-LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 BODY = b"x" * 1024
 LARGE = b"x" * (1 << 20)
 N = 40
@@ -37,22 +35,6 @@ CEILINGS = {
     # How much of the body is here at a time is up to chance.
     "PATCH of 1 MiB": (600_000, 80),
 }
-
-
-def build(folder):
-    """The program as it is shipped, but for the hardening."""
-    config = Path(rig.program()).parent
-    libs = shlex.split(subprocess.run(
-        ["pkg-config", "--cflags", "--libs", *LIBRARIES], check=True,
-        capture_output=True, text=True).stdout)
-    sources = [path for name in FOLDERS
-               for path in sorted((rig.TREE / name).glob("*.c"))
-               if path.name != "os_timer.c"]
-    subprocess.run(
-        ["cc", "-std=c11", "-O2", "-g", "-I", config, "-I", rig.TREE,
-         '-DSYSCONFDIR="/nowhere"', '-DLOCALSTATEDIR="/nowhere"', *sources,
-         "-o", folder / "tusfcgi", *libs, "-lfcgi"], check=True)
-    return folder / "tusfcgi"
 
 
 class Measured(App):

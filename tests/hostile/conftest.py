@@ -1,7 +1,8 @@
 """What attackers, co-tenants and bad days do to a running tusfcgi.
 
 How long the long tests run: TUSFCGI_TORTURE (seconds), TUSFCGI_MODEL
-(operations), TUSFCGI_SOAK (requests), TUSFCGI_MUTATE (seconds); TUSFCGI_SEED
+(operations), TUSFCGI_SOAK (requests), TUSFCGI_MUTATE (seconds),
+TUSFCGI_MEMORY_STEP (every how many allocations one fails); TUSFCGI_SEED
 repeats a run of those that draw lots.
 """
 
@@ -12,6 +13,7 @@ import subprocess
 import pytest
 
 from lib import rig
+from lib.plain import build
 
 
 def number(name, default):
@@ -42,3 +44,10 @@ def lots(request):
     seed = number("SEED", random.SystemRandom().randrange(1 << 32))
     print(f"TUSFCGI_SEED={seed}")
     return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """A tusfcgi without sanitizers, which will not have their malloc
+    replaced."""
+    return build(tmp_path_factory.mktemp("plain"))
