@@ -217,3 +217,33 @@ def test_what_does_change_is_seen(alone):
     seen = "\n".join(changes(calls))
     assert "pwrite64(" in seen and "unlinkat(" in seen and "O_CREAT" in seen
     assert locks(calls)
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+def test_what_a_finisher_may_still_be_flushing_is_flushed_first(
+        alone, at_work):
+    """INV-01: HEAD looks for the lock, then at the record, and believes a
+    finish whose lock is still there when the record is on the disk."""
+    one, calls_of = alone
+    path = one.client.create(10)
+    assert one.client.patch(path, 0, b"0123456789").status == 204
+    name = path.rsplit("/", 1)[1]
+    lock = one.uploads / (name + ".lock")
+    if at_work:
+        lock.touch()
+    answer, calls = calls_of("HEAD", path)
+    assert answer.headers["upload-offset"] == "10"
+    steps = []
+    for call, arguments, _ in calls:
+        if f"{name}.lock" in arguments:
+            steps.append("lock")
+        elif call == "openat" and f"{name}.info" in arguments:
+            steps.append("record")
+        elif call == "fdatasync" and f"{name}.info" in arguments:
+            steps.append("flush")
+        elif call in ("write", "sendto") and "socket" in arguments:
+            steps.append("answer")
+    steps = [step for i, step in enumerate(steps) if steps[:i][-1:] != [step]]
+    assert steps == ["lock", "record", *(["flush"] if at_work else []),
+                     "answer"]
+    assert lock.exists() == at_work
