@@ -15,6 +15,7 @@ import time
 import pytest
 
 from lib import rig
+from lib.fastcgi import STDIN, record
 from .conftest import number, tusctl
 from .crowd import Bytes, Tally, ask, patch_headers, send_some
 from .test_torture import two_pools
@@ -209,7 +210,11 @@ def kill_and_stop(pools, until, lots, tally):
 @pytest.mark.parametrize("trouble", [False, True])
 def test_no_race_loses_a_byte(app, lots, trouble):
     """INV-01, INV-02, INV-05, INV-11, INV-12; with kills and stops too"""
-    pools = two_pools(app)
+    race(two_pools(app), lots, trouble)
+
+
+def race(pools, lots, trouble=False):
+    """Everybody on the same few uploads, and then they are as they must be."""
     tally, seed = Tally(), lots.random()
     until = time.monotonic() + SECONDS
     places = []
@@ -249,3 +254,58 @@ def finish(app, upload):
     assert answer.status == 204
     stored = app.uploads / upload.path.rsplit("/", 1)[1]
     assert stored.read_bytes() == upload.content(0, SIZE)
+
+
+def worker_with(server, path, others=()):
+    """A worker that has this file open, and is not one of the others."""
+    def look():
+        for pid in set(server.workers()) - set(others):
+            for fd in os.scandir(f"/proc/{pid}/fd"):
+                try:
+                    if os.readlink(fd.path) == str(path):
+                        return pid
+                except FileNotFoundError:
+                    pass
+        return None
+    return rig.wait_for(look, "a worker at the lock")
+
+
+def test_a_stopped_waiter_stops_no_upload(app):
+    """INV-13: it cannot let go of its question, so that every holder is asked
+    to be short; each of them gets on nevertheless."""
+    server = app(args=["-w", "6"], config={"lock": {"timeout": "20s"}})
+    client, content = server.client, Bytes("stopped")
+    path = client.create(SIZE)
+    lock = server.uploads / (path.rsplit("/", 1)[1] + ".lock")
+    stopped = []
+    try:
+        with client.open_patch(path, 0, SIZE) as stream:
+            stream.send(content(0, 1000))
+            server.wait_for_bytes(path, 1000)
+            stopped.append(worker_with(server, lock))
+            os.kill(stopped[0], signal.SIGSTOP)
+            waiter = client.open("HEAD", path)
+            waiter.send_raw(record(STDIN))
+            stopped.append(worker_with(server, lock, stopped))
+            os.kill(stopped[1], signal.SIGSTOP)
+            os.kill(stopped[0], signal.SIGCONT)
+            assert stream.read().status == 423
+        at, until = client.offset(path), time.monotonic() + 20
+        assert at == 1000
+        while at < SIZE and time.monotonic() < until:
+            with client.open_patch(path, at, SIZE - at) as stream:
+                for to in range(at, SIZE, 2000):
+                    stream.send(content(to, min(2000, SIZE - to)))
+                    time.sleep(0.01)
+                answer = stream.finish()
+            assert answer.status in (204, 423)
+            now = client.offset(path)
+            assert now > at
+            at = now
+        assert at == SIZE
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    assert waiter.read().status == 200
+    stored = server.uploads / path.rsplit("/", 1)[1]
+    assert stored.read_bytes() == content(0, SIZE)

@@ -16,6 +16,7 @@ import pytest
 
 from lib import fastcgi, rig
 from .crowd import Bytes
+from .test_races import race
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0, reason="two users at once need root")
@@ -29,7 +30,8 @@ class Pool:
     def __init__(self, home, store, user):
         self.socket = home / f"{user}.sock"
         self.log = home / f"{user}.log"
-        config = home / f"{user}.conf"
+        self.uploads = store
+        self.config_path = config = home / f"{user}.conf"
         config.write_text(rig.libconfig({
             "store": {"path": str(store), "min_free": "0"},
             "lock": {"timeout": "3s"},
@@ -138,6 +140,11 @@ def test_both_write_the_same_uploads_at_once(pools):
     for path in paths:
         stored = store / path.rsplit("/", 1)[1]
         assert stored.read_bytes() == Bytes(path)(0, size)
+
+
+def test_no_race_between_users_loses_a_byte(pools, lots):
+    """INV-35; PATCH, DELETE, HEAD, GET, concatenation and a sweep by root"""
+    race(pools[0], lots)
 
 
 def test_an_operator_sweeps_what_both_made(pools):
