@@ -288,3 +288,33 @@ def test_a_directory_of_a_stranger_is_refused(app):
     server.dir.chmod(0o755)
     status, said = start_status(server)
     assert status == 0 or "Permission denied" in said
+
+
+EVIL = 'x"\r\nSet-Cookie: a=b\0'
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.parametrize("keys", [
+    {"MetadataRaw": f"a YQ=={EVIL}"},
+    {"MetaData": {"filename": EVIL, "filetype": f"image/png{EVIL}"}},
+    {"ConcatRaw": f"final;{EVIL}", "IsFinal": True},
+    {"IsFinal": True, "PartialUploads": [EVIL, "b"]}],
+    ids=lambda keys: ",".join(keys))
+def test_what_a_record_says_stays_in_its_header(app, keys, foreign):
+    """INV-23"""
+    server = app(args=["-w", "1"])
+    path = server.client.create(3)
+    server.client.patch(path, 0, b"abc")
+    info = server.uploads / (path.rsplit("/", 1)[1] + ".info")
+    text = info.read_text()
+    record = {**json.loads(text), **keys}
+    head = "{" if foreign else head_of(text)
+    if not foreign:
+        record = {k: v for k, v in record.items() if k not in text[:219]}
+    info.write_text(head + json.dumps(record)[1:])
+    for method in ("HEAD", "GET", "POST"):
+        answer = in_time(server, method, path if method != "POST" else
+                         "/files", {"Upload-Concat": f"final;{path}"})
+        head = answer.raw.partition(b"\r\n\r\n")[0]
+        assert b"\nSet-Cookie" not in head and b"\0" not in head
+        assert "set-cookie" not in answer.headers
