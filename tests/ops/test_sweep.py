@@ -135,6 +135,8 @@ def starts(ones, seconds):
 @BOTH
 def test_not_more_often_than_configured_over_all_servers(app, args):
     one = app(config=config("3s"), args=args)
+    # So that they do not look at the same moment.
+    time.sleep(1.5)
     app(config=config("3s", store={"path": str(one.uploads)}), args=args)
     rig.wait_for((one.uploads / ".sweep").exists, "the first sweep")
     times = starts(one, 8)
@@ -253,6 +255,17 @@ def test_a_stop_does_not_wait_for_a_sweep_nor_leave_it_behind(
     # It was not told, and the next sweep will know.
     assert (one.uploads / (one.id + ".lock")).exists()
     assert not (one.uploads / ".sweep").read_text()
+
+
+@BOTH
+def test_a_sweep_that_is_terminated_is_missed_by_nobody(long_sweep, args):
+    """As by a service manager that tells every process of a service."""
+    one = long_sweep(args)
+    pid = sweeper(one)
+    os.kill(pid, signal.SIGTERM)
+    rig.wait_for(lambda: "sweep killed by signal 15" in one.log(), "its end")
+    rig.wait_for(lambda: sweeper(one) not in (None, pid), "another one")
+    assert one.client.create(5)
 
 
 @BOTH
