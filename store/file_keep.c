@@ -20,6 +20,9 @@
 #define NOTE   ".sweep"
 #define EVENTS ".hooks"
 
+/* After so many names that are no leftovers somebody may want to know. */
+#define AT_ONCE 1000
+
 /* What lies beside the uploads, by the end of its name. */
 enum kind {
 	KIND_DATA,
@@ -48,13 +51,17 @@ kind_of(const char *name, const char *suffix)
 	return KIND_OTHER;
 }
 
-/* The id is what comes before the first dot; NULL if that is none. */
-static const char *
-id_in(struct arena *a, const char *name)
+/* The id is what comes before the first dot; false if that is none. */
+static bool
+id_in(const char *name, char id[ID_MAX + 1])
 {
-	const char *id = arena_memdup(a, name, strcspn(name, "."));
+	size_t len = strcspn(name, ".");
 
-	return id_is_valid(id) ? id : NULL;
+	if (len > ID_MAX)
+		return false;
+	memcpy(id, name, len);
+	id[len] = '\0';
+	return id_is_valid(id);
 }
 
 /* A sweep has to look into every record: one byte tells of nearly all. */
@@ -130,7 +137,8 @@ describe(struct file_store *fs, const char *name, struct arena *a,
     struct store_leftover *l, struct err *e)
 {
 	enum kind kind = kind_of(name, name + strcspn(name, "."));
-	const char *id = id_in(a, name);
+	char buf[ID_MAX + 1];
+	const char *id = id_in(name, buf) ? buf : NULL;
 	struct stat st;
 	enum err_code rc;
 
@@ -141,7 +149,7 @@ describe(struct file_store *fs, const char *name, struct arena *a,
 	if (fstatat(fs->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", name);
 	l->name = arena_strdup(a, name);
-	l->id = id;
+	l->id = arena_strdup(a, id);
 	l->changed = (int64_t)st.st_mtime;
 	if (!S_ISREG(st.st_mode))
 		l->what = "not a regular file";
@@ -158,9 +166,10 @@ leftover_next(struct data_store *ds, void **cursor, struct arena *a,
 	struct file_store *fs = file_store_of(ds);
 	const char *name;
 	enum err_code rc;
+	int64_t i;
 
-	do {
-		*l = (struct store_leftover){ .name = NULL };
+	for (i = 0; i < AT_ONCE; i++) {
+		*l = (struct store_leftover){ .looked = i };
 		rc = file_next_name(fs, cursor, &name, e);
 		if (rc != ERR_OK || name == NULL)
 			return rc;
@@ -168,7 +177,10 @@ leftover_next(struct data_store *ds, void **cursor, struct arena *a,
 			file_end_names(cursor);
 			return rc;
 		}
-	} while (l->name == NULL);
+		l->looked = i + 1;
+		if (l->name != NULL)
+			break;
+	}
 	return ERR_OK;
 }
 

@@ -320,6 +320,9 @@ struct store_leftover {
 
 	/* False: we did not make it, and nobody but its owner removes it. */
 	bool removable;
+
+	/* How many names were looked at to find it. */
+	int64_t looked;
 };
 
 /*
@@ -328,9 +331,10 @@ struct store_leftover {
  */
 struct store_keeper {
 	/*
-	 * Walk what lies around, as with walk_next(); name is NULL after the
-	 * last.  What is being created just now looks like a leftover, too:
-	 * only its age tells.
+	 * Walk what lies around, as with walk_next(); after the last, name is
+	 * NULL and the cursor gone.  A name NULL before that means that it may
+	 * take long to find one: ask again.  What is being created just now
+	 * looks like a leftover, too: only its age tells.
 	 */
 	MUST_CHECK enum err_code (*leftover_next)(struct data_store *,
 	    void **cursor, struct arena *, struct store_leftover *,

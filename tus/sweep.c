@@ -390,12 +390,14 @@ sweep_leftovers(struct tus_sweep *s)
 			s->ears->failed(s, e.text);
 			break;
 		}
-		if (l.name == NULL)
+		if (l.name == NULL && cursor == NULL)
 			break;
-		s->ears->progress(s, "leftovers", ++n);
-		sweep_leftover(s, &l);
+		n += l.looked;
+		s->ears->progress(s, "files", n);
+		if (l.name != NULL)
+			sweep_leftover(s, &l);
 	}
-	s->ears->progress(s, "leftovers", 0);
+	s->ears->progress(s, "files", 0);
 }
 
 /* --- Locks of uploads that are gone. --- */

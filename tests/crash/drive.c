@@ -497,8 +497,8 @@ sweep(void)
 
 	while (good(ds->keeper->leftover_next(ds, &cursor, arena, &l, &err),
 		   "sweep", "-") &&
-	    l.name != NULL)
-		if (l.removable)
+	    (l.name != NULL || cursor != NULL))
+		if (l.name != NULL && l.removable)
 			(void)good(ds->keeper->leftover_remove(ds, &l, &err),
 			    "remove", l.name);
 }

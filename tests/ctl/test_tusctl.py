@@ -424,3 +424,30 @@ def test_ten_thousand_uploads_take_seconds(tool, store, capsys):
     with capsys.disabled():
         print("\n10,000 uploads: " + ", ".join(
             "%s %.2f s" % pair for pair in times.items()))
+
+
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+def test_a_terminal_shows_how_far_it_got(tool, store):
+    """Here a slow one: each open takes a moment."""
+    for _ in range(1200):
+        store.make(b"hello", size=5)
+    ours, theirs = os.openpty()
+    sweep = subprocess.Popen(
+        [rig.have("strace"), "-qq", "-o", "/dev/null", "-e", "trace=openat",
+         "-e", "inject=openat:delay_enter=300", rig.program("tusctl"), "-c",
+         tool.conf, "sweep"], stdout=subprocess.PIPE, stderr=theirs,
+        text=True, env=NO_LEAKS)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+    except OSError:
+        pass
+    os.close(ours)
+    out, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 0 and out.count("\n") == 1
+    for what in (b"uploads", b"files"):
+        counts = [int(n) for n in re.findall(what + rb": (\d+)", shown)]
+        assert counts and counts == sorted(counts), shown
+    assert shown.endswith(b"\r\x1b[K"), "wiped at the end"

@@ -946,12 +946,12 @@ leftovers(struct store_leftover list[], size_t max)
 	void *cursor = NULL;
 	size_t n = 0;
 
-	for (; n < max; n++) {
+	do {
+		assert_true(n < max);
 		ok(place.ds->keeper->leftover_next(
 		    place.ds, &cursor, place.a, &list[n], &place.e));
-		if (list[n].name == NULL)
-			break;
-	}
+		n += list[n].name != NULL;
+	} while (cursor != NULL);
 	return n;
 }
 
