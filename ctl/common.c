@@ -32,9 +32,11 @@ ctl_progress(const char *what, int64_t n)
 	}
 	if (last == 0)
 		last = ms;
-	if (n == 0 || ms - last < PROGRESS_MS || !isatty(STDERR_FILENO))
+	if (n == 0 || ms - last < PROGRESS_MS)
 		return;
 	last = ms;
+	if (!isatty(STDERR_FILENO))
+		return;
 	progress_is_shown = true;
 	(void)fprintf(stderr, "\r%s: %lld\033[K", what, (long long)n);
 }

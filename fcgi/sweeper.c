@@ -255,4 +255,5 @@ sweeper_stop(struct sweeper *sw)
 {
 	if (sw->pid != 0)
 		(void)kill(sw->pid, SIGKILL);
+	sw->pid = 0;
 }
