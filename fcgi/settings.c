@@ -346,6 +346,48 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		    "claims\n");
 }
 
+/* With the largest unit that divides it; 0 is never. */
+static const char *
+duration(const struct settings *s, int64_t ms)
+{
+	static const struct {
+		int64_t ms;
+		const char *suffix;
+	} units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" },
+		{ 1000, "s" }, { 1, "ms" } };
+	size_t i = 0;
+
+	if (ms == 0)
+		return "never";
+	while (ms % units[i].ms != 0)
+		i++;
+	return arena_printf(
+	    s->arena, "%" PRId64 "%s", ms / units[i].ms, units[i].suffix);
+}
+
+/* What happens to an upload apart from being received. */
+static void
+explain_keeping(const struct settings *s, FILE *out)
+{
+	const struct conf *c = s->conf;
+	int64_t after = conf_ms(c, "expiration.after");
+	const char *dir = conf_str(c, "hooks.dir");
+	const char *url = conf_str(c, "hooks.url");
+
+	fprintf(out, "expire        %s%s\n", duration(s, after),
+	    after == 0			 ? "" :
+		s->server.expire_sliding ? " after the last byte" :
+					   " after the creation");
+	fprintf(out, "sweeps        %s%s\n", s->sweep_every > 0 ? "every " : "",
+	    duration(s, s->sweep_every));
+	fprintf(out, "hooks         %s\n",
+	    *dir != '\0'     ? dir :
+		*url != '\0' ? url :
+			       "none");
+	if (s->metrics_path != NULL)
+		fprintf(out, "metrics       %s\n", s->metrics_path);
+}
+
 void
 settings_explain(const struct settings *s, const char *address, FILE *out)
 {
@@ -369,6 +411,7 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	if (s->server.max_size > 0)
 		fprintf(out, "largest       %" PRId64 " bytes\n",
 		    s->server.max_size);
+	explain_keeping(s, out);
 	if (s->fixed && s->max_workers == 1)
 		fprintf(out, "workers       1, this process\n");
 	else

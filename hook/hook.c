@@ -54,7 +54,8 @@ hook_send(struct hook *h, const struct hook_message *m, struct err *e)
 		{ "hook", m->type, 0 },
 		{ *m->id != '\0' ? "id" : NULL, m->id, 0 },
 		{ "event", m->event_id, 0 },
-		{ m->request_id != NULL ? "request" : NULL, m->request_id, 0 },
+		{ m->request_id != NULL ? "request_id" : NULL, m->request_id,
+		    0 },
 	};
 	enum err_code rc;
 

@@ -71,11 +71,14 @@ def test_without_an_address_it_names_the_ways(place):
 
 def test_t_explains_and_leaves_nothing_running(place):
     write(place, pool={"listen": str(place / "sock")}, max_size="1M",
-          extensions={"termination": False})
+          extensions={"termination": False},
+          expiration={"after": "7d", "sweep": "90s"},
+          metrics={"enabled": True}, hooks={"dir": str(place)})
     result = run("-c", place / "t.conf", "-t")
     assert result.returncode == 0, result.stderr
     for word in (str(place / "sock"), str(place / "up"), "data", "creation",
-                 "1048576"):
+                 "1048576", "7d after the last byte", "every 90s",
+                 "/metrics", f"hooks         {place}"):
         assert word in result.stdout
     assert "termination" not in result.stdout
     assert not (place / "sock").exists()
