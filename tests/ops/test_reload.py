@@ -22,7 +22,7 @@ def trickle(data, seed):
     """A body that takes its time."""
     pause = random.Random(seed)
     for at in range(0, len(data), PIECE):
-        time.sleep(pause.uniform(0, 0.06))
+        time.sleep(pause.uniform(0, 0.04))
         yield data[at:at + PIECE]
 
 
@@ -58,7 +58,7 @@ class Uploader(threading.Thread):
 
     def run(self):
         while not self.is_over.is_set():
-            self.upload(os.urandom(9 * PIECE))
+            self.upload(os.urandom(36 * PIECE))
 
 
 @pytest.mark.parametrize("max_workers", [64, 8])
