@@ -1,6 +1,7 @@
 """The server sweeps by itself, for hosts that have neither timer nor cron."""
 
 import fcntl
+import glob
 import os
 import re
 import signal
@@ -302,6 +303,41 @@ def test_after_a_jump_of_the_clock_nothing_goes_and_it_is_said_once(app, args):
     assert one.log().count("the clock jumped") == 1
     write_note(one, 100)
     wait_until_gone(one, id)
+
+
+FAKETIME = next(iter(sorted(glob.glob("/usr/lib/*/faketime/libfaketime.so.1"))),
+                None)
+
+
+@pytest.mark.skipif(not FAKETIME, reason="needs libfaketime")
+@BOTH
+@pytest.mark.parametrize("jump", ["+400d", "-400d"])
+def test_a_clock_that_jumps_under_a_server_removes_nothing(
+        app, tmp_path, args, jump):
+    """The time of day jumps, the time since boot cannot."""
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    env = {"LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock),
+           "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
+           "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+    one = app(config=config("1s", expiration={"after": "7d"}), args=args,
+              env=env)
+    path = one.client.create(11)
+    assert one.client.patch(path, 0, b"hello").status == 204
+    lost = uploads.Store(one.uploads).file(
+        uploads.new_id() + ".info.new", b"{", age=600)
+    rig.wait_for(lambda: (one.uploads / ".sweep").exists() and note(one),
+                 "the first sweep")
+    first = note(one)
+    clock.write_text(jump)
+    rig.wait_for(lambda: "the clock jumped by" in one.log(), "it to notice")
+    time.sleep(2.5)
+    assert lost.exists() and one.data_size(path) == 5
+    assert one.log().count("the clock jumped by") == 1
+    clock.write_text("+0")
+    rig.wait_for(lambda: note(one) != first, "a sweep that dares")
+    assert one.client.offset(path) == 5
+    assert one.client.patch(path, 5, b" world").status == 204
 
 
 # --- Started by the web server. ---
