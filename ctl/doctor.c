@@ -296,6 +296,15 @@ can_create(struct doctor *d)
 	return false;
 }
 
+/* That we are full, no directive of the web server changes. */
+static enum advice
+advice_on_body(const struct probe_reply *r)
+{
+	bool is_full = r->is_tus && (r->status == 503 || r->status == 507);
+
+	return is_full ? ADVICE_MAX : ADVICE_BODY_SIZE;
+}
+
 static void
 check_drop(struct doctor *d)
 {
@@ -308,7 +317,7 @@ check_drop(struct doctor *d)
 	r = send_patch(d, url, 0, DROP_SENT, DROP_ANNOUNCED);
 	kept = offset_of(d, url);
 	if (r->status != 0)
-		bad(d, ADVICE_BODY_SIZE, "a body of %d bytes is not taken: %s",
+		bad(d, advice_on_body(r), "a body of %d bytes is not taken: %s",
 		    DROP_ANNOUNCED, outcome(d, r));
 	else if (kept == DROP_SENT)
 		good("bodies stream: a broken connection keeps what came");
@@ -347,7 +356,7 @@ takes_body(struct doctor *d, int64_t size)
 		    "arrive and the rest is cut off",
 		    bytes(d, size), probe_number(r, "Upload-Offset"));
 	else
-		bad(d, ADVICE_BODY_SIZE, "a body of %s is answered with %s",
+		bad(d, advice_on_body(r), "a body of %s is answered with %s",
 		    bytes(d, size), outcome(d, r));
 	return false;
 }

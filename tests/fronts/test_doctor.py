@@ -1,11 +1,12 @@
 """tusctl doctor: finds nothing to mend in a snippet but what the server
 cannot do, and names the directive where a server has its defaults."""
 
+import socket
 import subprocess
 
 import pytest
 
-from lib import rig
+from lib import clients, rig
 
 SPOOLED = "bodies are spooled"
 DEFAULTS = {
@@ -103,3 +104,21 @@ def test_wrong_usage():
     run = subprocess.run([rig.program("tusctl"), "doctor"], text=True,
                          capture_output=True, timeout=20, check=False)
     assert run.returncode == 2
+
+
+def test_a_full_pool_is_not_blamed_on_the_web_server(server):
+    one = server("nginx", config={"pool": {
+        "max_workers": 3, "min_spare": 1, "reserve": 2}})
+    path = clients.request("POST", one.url, {"Upload-Length": "100000"},
+                           b"")[1]["Location"]
+    with socket.create_connection(("127.0.0.1", one.port)) as s:
+        s.sendall((f"PATCH {path} HTTP/1.1\r\nHost: x\r\n"
+                   "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
+                   "Content-Type: application/offset+octet-stream\r\n"
+                   "Content-Length: 100000\r\n\r\n").encode() + b"x" * 5000)
+        rig.wait_for(lambda: any(f.stat().st_size == 5000
+                                 for f in one.uploads.iterdir()),
+                     "the place to be taken")
+        status, problems, _, out = doctor(one)
+    assert status == 1 and "ERR_TOO_BUSY" in problems[0]
+    assert "client_max_body_size" not in out
