@@ -28,18 +28,18 @@ static const char *const names[FRONT_MAX] = {
 };
 
 #define FCGID_CANNOT                                                           \
-	"mod_fcgid cannot; use mod_proxy_fcgi (tusfcgi-proxy.conf), or have "  \
-	"clients send chunks"
+	"it cannot; use mod_proxy_fcgi (tusfcgi-proxy.conf), or have clients " \
+	"send pieces: chunkSize of some MiB, or 131072 where the host limits " \
+	"a request to 128 KiB"
 #define FCGID_SIZE                                                             \
 	"FcgidMaxRequestLen (server or virtual host) and LimitRequestBody 0; " \
-	"where that is not yours to set, a smaller chunkSize in the client"
+	"where that is not yours to set, clients must send pieces: chunkSize " \
+	"131072"
 
 static const char *const advices[ADVICE_MAX][FRONT_MAX] = {
 	[ADVICE_STREAM] = { "turn off the buffering of requests",
 	    "fastcgi_request_buffering off;", "server.stream-request-body = 1",
-	    "mod_proxy_fcgi streams, unless proxy-sendcl is set; mod_fcgid "
-	    "cannot",
-	    FCGID_CANNOT },
+	    FCGID_CANNOT, FCGID_CANNOT },
 	[ADVICE_BODY_SIZE] = { "raise its limit for request bodies",
 	    "client_max_body_size 0;", "server.max-request-size = 0",
 	    "LimitRequestBody 0; with mod_fcgid FcgidMaxRequestLen too",

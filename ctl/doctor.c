@@ -126,7 +126,7 @@ bytes(struct doctor *d, int64_t n)
 {
 	if (n >= GIB)
 		return arena_printf(d->arena, "%" PRId64 " GiB", n / GIB);
-	if (n >= MIB)
+	if (n >= MIB && n % MIB == 0)
 		return arena_printf(d->arena, "%" PRId64 " MiB", n / MIB);
 	return arena_printf(d->arena, "%" PRId64 " bytes", n);
 }
@@ -305,6 +305,17 @@ advice_on_body(const struct probe_reply *r)
 	return is_full ? ADVICE_MAX : ADVICE_BODY_SIZE;
 }
 
+/* Apache does not name its modules, but only one of the two spools. */
+static void
+found_spooling(struct doctor *d)
+{
+	if (d->front == FRONT_APACHE)
+		d->front = FRONT_APACHE_FCGID;
+	bad(d, ADVICE_STREAM,
+	    "bodies are spooled: a broken connection "
+	    "keeps nothing of a request");
+}
+
 static void
 check_drop(struct doctor *d)
 {
@@ -327,9 +338,7 @@ check_drop(struct doctor *d)
 		    "kept only %" PRId64 " of %d bytes",
 		    kept, DROP_SENT);
 	else if (kept == 0)
-		bad(d, ADVICE_STREAM,
-		    "bodies are spooled: a broken connection "
-		    "keeps nothing of a request");
+		found_spooling(d);
 	else
 		bad(d, ADVICE_MAX,
 		    "after a broken connection, HEAD does not "

@@ -8,7 +8,8 @@ import pytest
 
 from lib import clients, rig
 
-SPOOLED = "bodies are spooled"
+SPOOLED = """bodies are spooled: a broken connection keeps nothing of a request
+        Apache with mod_fcgid: """
 DEFAULTS = {
     "nginx": ({
         "fastcgi_request_buffering off;": "",
