@@ -51,6 +51,19 @@ def test_where_a_request_must_be_short_it_sends_small_pieces(
     assert "exceeds MaxRequestLen" in one.front_log()
 
 
+def test_a_request_that_is_still_too_long_is_explained_not_tried_for_ever(
+        server, page, tmp_path, big):
+    reason = fronts.missing("apache-fcgid")
+    if reason:
+        pytest.skip(reason)
+    one = server("apache-fcgid", page=page, replace={
+        "FcgidMaxRequestLen 1099511627776": "FcgidMaxRequestLen 65536"})
+    seen = play("refused", one, tmp_path, big)
+    assert seen["text"] == \
+        "The web server does not take so much in one request."
+    assert one.front_log().count("exceeds MaxRequestLen") == 2
+
+
 def test_upload_download_delete(server, page, tmp_path, small, big):
     one = server(page=page)
     seen = play("upload", one, tmp_path, small, big)
