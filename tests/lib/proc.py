@@ -27,6 +27,20 @@ def holder(path):
     return None
 
 
+def opened(pid):
+    """The paths of what is open; a process that is gone has none."""
+    out = set()
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                out.add(Path(os.readlink(f"/proc/{pid}/fd/{fd}")))
+            except FileNotFoundError:
+                pass
+    except FileNotFoundError:
+        pass
+    return out
+
+
 def descriptors(pid):
     """How many are open."""
     return len(os.listdir(f"/proc/{pid}/fd"))

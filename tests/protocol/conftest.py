@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from lib import cannot, client, fronts, rig
+from lib import cannot, client, fronts, proc, rig
 
 NAMES = os.environ.get("TUS_TRANSPORTS", "nginx fastcgi").split()
 
@@ -136,6 +136,17 @@ def streaming(transport):
 def chunked(transport):
     if not client.TRANSPORTS[transport].chunked:
         pytest.skip("this web server refuses bodies of unknown length")
+
+
+@pytest.fixture
+def workers():
+    """workers(tus): the pids, once all of them have opened the store."""
+    def find(tus):
+        pids = proc.children(tus.server.app.pid)
+        ready = all(tus.server.uploads in proc.opened(p) for p in pids)
+        return ready and pids
+
+    return lambda tus: rig.wait_for(lambda: find(tus), "all workers")
 
 
 @pytest.fixture

@@ -286,13 +286,12 @@ def test_wrong_records_harm_nobody(raw):
 
 
 @ids("FCGI-06")
-def test_aborted_requests_leave_no_descriptor(serve, streaming):
+def test_aborted_requests_leave_no_descriptor(serve, streaming, workers):
     tus = serve({"pool": {"min_spare": 2}, "log": {"level": "warn"}},
                 own=True)
     url = tus.create(10 ** 6)
     tus.head(url)
-    workers = proc.children(tus.server.app.pid)
-    before = {p: proc.descriptors(p) for p in workers}
+    before = {p: proc.descriptors(p) for p in workers(tus)}
     for _ in range(100):
         upload = tus.open_patch(url, tus.size(url), 10 ** 5)
         upload.send(b"x" * 100)

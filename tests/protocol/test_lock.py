@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -233,13 +232,13 @@ def test_a_waiter_that_died_asks_no_more(serve, streaming, freeze):
     upload = hanging(tus, url, 0, b"0123456789", 200)
     holder = stop_holder(tus, url, freeze)
     before = {p for p in proc.children(tus.server.app.pid)
-              if tus.path(url, ".lock") in opened(p)}
+              if tus.path(url, ".lock") in proc.opened(p)}
     waiter = tus.open("HEAD", url)
     waiter.end()
 
     def waiting():
         return [p for p in proc.children(tus.server.app.pid)
-                if tus.path(url, ".lock") in opened(p) and p not in before]
+                if tus.path(url, ".lock") in proc.opened(p) and p not in before]
 
     for pid in rig.wait_for(waiting, "a worker to wait for the lock"):
         os.kill(pid, signal.SIGKILL)
@@ -249,19 +248,6 @@ def test_a_waiter_that_died_asks_no_more(serve, streaming, freeze):
     upload.end()
     assert upload.reply().status == 204
     waiter.close()
-
-
-def opened(pid):
-    out = set()
-    try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            try:
-                out.add(Path(os.readlink(f"/proc/{pid}/fd/{fd}")))
-            except FileNotFoundError:
-                pass
-    except FileNotFoundError:
-        pass
-    return out
 
 
 @ids("LOCK-12")

@@ -178,15 +178,15 @@ def mutate(tus, count, seed):
 
 
 @ids("SEC-07", "FCGI-06")
-def test_ten_thousand_mutations_crash_nothing(serve):
+def test_ten_thousand_mutations_crash_nothing(serve, workers):
     """And leave neither descriptors nor memory behind in any worker."""
     tus = serve({"pool": {"min_spare": 2}, "log": {"level": "warn"}},
                 own=True)
     seed = int(os.environ.get("SEED", random.randrange(10 ** 6)))
     count = 5000 if tus.name == "fastcgi" else 500
     mutate(tus, 200, seed + 9)
-    workers = proc.children(tus.server.app.pid)
-    before = {p: (proc.descriptors(p), proc.memory(p)) for p in workers}
+    before = {p: (proc.descriptors(p), proc.memory(p))
+              for p in workers(tus)}
     errors = []
 
     def run(seed):
