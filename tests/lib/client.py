@@ -330,12 +330,12 @@ class Tus:
         is_ours: the reply is made by tusfcgi, not by the web server."""
         merged = {**self.headers, **(headers or {})}
         target = target_of(url if url is not None else self.base + "/")
-        override = str(merged.get("X-HTTP-Method-Override") or "").strip()
+        override = str(merged.get("X-HTTP-Method-Override") or "")
         return Exchange(
             self.transport.exchange(
                 self.server, method, target, expand(merged), length, timeout,
                 {**self.params, **(params or {})}),
-            override_of(method, override), is_ours)
+            override_of(method, override.strip(" \t")), is_ours)
 
     def request(self, method, url=None, headers=None, body=None, length=None,
                 **options):
