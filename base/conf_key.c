@@ -260,7 +260,7 @@ static const struct conf_key keys[] = {
 	NUMBER("pool.mode", CONF_MODE, "0660", 0600, 0777),
 	STRING("pool.user", "", &anything),
 	STRING("pool.group", "", &anything),
-	NUMBER("pool.backlog", CONF_INT, "1024", 1, 65535),
+	NUMBER("pool.backlog", CONF_INT, "4096", 1, 65535),
 	NUMBER("pool.min_spare", CONF_INT, "4", 1, 4096),
 	NUMBER("pool.max_workers", CONF_INT, "256", 1, 4096),
 	NUMBER("pool.reserve", CONF_INT, "4", 0, 4095),

@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -153,6 +154,40 @@ def test_places_of_killed_workers_are_free_again(app):
         rig.wait_for(lambda: not killed & set(one.workers()) and
                      one.client.request("OPTIONS", "/files").status == 200,
                      "another worker")
+
+
+def send_until_done(client, statuses, i):
+    """An upload of somebody who comes again when told to; its path."""
+    body = f"{i:04d}".encode() * 5000
+    path, offset = client.create(len(body)), 0
+    while offset < len(body):
+        with client.open_patch(path, offset, len(body) - offset) as stream:
+            try:
+                stream.send(body[offset:offset + 10000])
+                time.sleep(0.2)
+                stream.send(body[offset + 10000:])
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            answer = stream.finish()
+        statuses.append((answer.status, answer.headers.get("retry-after")))
+        if answer.status != 204:
+            time.sleep(0.1)
+        offset = client.offset(path)
+    return path, body
+
+
+def test_a_crowd_is_turned_away_and_served_in_the_end(app):
+    """Ten times as many clients as places: 503 or 204, and nothing lost."""
+    one = app(config={"pool": {"min_spare": 2, "max_workers": 14,
+                               "reserve": 2}, "log": {"level": "warn"}})
+    statuses = []
+    with ThreadPoolExecutor(120) as crowd:
+        found = list(crowd.map(
+            lambda i: send_until_done(one.client, statuses, i), range(120)))
+    assert set(statuses) == {(204, None), (503, "1")}
+    for path, body in found:
+        assert one.client.request("GET", path).body == body
+    assert len(one.workers()) <= 14 and "killed" not in one.log()
 
 
 # --- Memory. ---
