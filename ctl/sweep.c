@@ -26,6 +26,7 @@ static const char *const words[TUS_SWEEP_MAX] = {
 	[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
 	[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
 	[TUS_SWEEP_LEFTOVER] = "removed: ",
+	[TUS_SWEEP_ENTERED] = "entered: its owner has a quota",
 };
 
 static void
@@ -72,6 +73,10 @@ sum_up(const struct tus_sweep *s)
 	    (long long)n[TUS_SWEEP_LEFTOVER],
 	    (long long)(n[TUS_SWEEP_CONFIRMED] + n[TUS_SWEEP_ORPHAN]),
 	    (long long)n[TUS_SWEEP_FINISHED], (long long)n[TUS_SWEEP_IN_USE]);
+	if (n[TUS_SWEEP_ENTERED] + s->struck > 0)
+		(void)printf(
+		    "%squotas: %lld uploads entered, %lld struck out\n", would,
+		    (long long)n[TUS_SWEEP_ENTERED], (long long)s->struck);
 	if (told > 0)
 		(void)printf(
 		    "%s%lld events told to hooks\n", would, (long long)told);
@@ -132,6 +137,8 @@ ctl_sweep(struct ctl *c, int argc, char **argv)
 	s->store = c->store;
 	s->locker = c->locker;
 	s->hooks = c->hooks;
+	s->has_quota = conf_int(c->conf, "quota.uploads") > 0 ||
+	    conf_int(c->conf, "quota.bytes") > 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;

@@ -63,6 +63,7 @@ met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
 		[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
 		[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
 		[TUS_SWEEP_LEFTOVER] = "removed",
+		[TUS_SWEEP_ENTERED] = "entered: its owner has a quota",
 		[TUS_SWEEP_IN_USE] = "in use",
 		[TUS_SWEEP_DAMAGED] = "damaged, see tusctl check",
 		[TUS_SWEEP_STRANGER] = "left alone",
@@ -106,6 +107,8 @@ sum_up(const struct sweep *sweep, int64_t ms)
 		{ "finished", NULL, n[TUS_SWEEP_FINISHED] },
 		{ "leftovers", NULL, n[TUS_SWEEP_LEFTOVER] },
 		{ "locks", NULL, locks },
+		{ "entered", NULL, n[TUS_SWEEP_ENTERED] },
+		{ "struck_out", NULL, s->struck },
 		{ "events", NULL, told },
 		{ "in_use", NULL, n[TUS_SWEEP_IN_USE] },
 		{ "damaged", NULL, n[TUS_SWEEP_DAMAGED] },
@@ -114,7 +117,8 @@ sum_up(const struct sweep *sweep, int64_t ms)
 	};
 
 	if (n[TUS_SWEEP_EXPIRED] + n[TUS_SWEEP_FINISHED] +
-		n[TUS_SWEEP_LEFTOVER] + locks + told + sweep->failures >
+		n[TUS_SWEEP_LEFTOVER] + locks + n[TUS_SWEEP_ENTERED] +
+		s->struck + told + sweep->failures >
 	    0)
 		log_event(LOG_LEVEL_INFO, "sweep", fields, NITEMS(fields));
 	else
@@ -162,6 +166,8 @@ sweep(const struct settings *settings, struct board *board, bool has_warned)
 	s.base.store = mine.server.store;
 	s.base.locker = mine.server.locker;
 	s.base.hooks = hook_count(&board->metrics, mine.server.hooks);
+	s.base.has_quota =
+	    mine.server.quota.uploads > 0 || mine.server.quota.bytes > 0;
 	s.base.every = mine.sweep_every;
 	/* It wants to know which boot this is: before the sandbox. */
 	rc = tus_sweep_begin(&s.base, &e);

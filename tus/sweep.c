@@ -159,11 +159,24 @@ enum fate {
 	KEEP,
 	EXPIRE,
 	FINISH,
-	CONFIRM
+	CONFIRM,
+	ENTER
 };
 
+static bool
+is_entered(struct tus_sweep *s, struct upload *up)
+{
+	bool is_right = true;
+	struct err e;
+
+	if (s->has_quota && s->store->ledger != NULL &&
+	    s->store->ledger->is_right(up, &is_right, &e) != ERR_OK)
+		failed(s, up->info.id, &e);
+	return is_right;
+}
+
 static enum fate
-fate_of(struct tus_sweep *s, struct upload *up)
+fate_by_time(struct tus_sweep *s, struct upload *up)
 {
 	int64_t quiet = s->now.real - s->store->keeper->last_change(up);
 	const struct file_info *info = &up->info;
@@ -178,6 +191,25 @@ fate_of(struct tus_sweep *s, struct upload *up)
 	if (s->older_than >= 0 && quiet > s->older_than)
 		return EXPIRE;
 	return KEEP;
+}
+
+/* One thing at a time: the next sweep finds what else there is to do. */
+static enum fate
+fate_of(struct tus_sweep *s, struct upload *up)
+{
+	enum fate fate = fate_by_time(s, up);
+
+	return fate == EXPIRE || is_entered(s, up) ? fate : ENTER;
+}
+
+/* It was there before there was a quota, or a crash left it so. */
+static enum err_code
+enter(struct tus_sweep *s, struct upload *up, struct err *e)
+{
+	const struct file_info *info = &up->info;
+	int64_t size = info->size_deferred ? info->offset : info->size;
+
+	return s->store->ledger->resize(up, NULL, size, size, &size, e);
 }
 
 /*
@@ -215,10 +247,13 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 	case CONFIRM:
 		rc = s->store->core->confirm(h->up, e);
 		break;
+	case ENTER:
+		rc = enter(s, h->up, e);
+		break;
 	}
 	if (rc == ERR_OK && (fate == FINISH || fate == CONFIRM))
 		rc = tell_finished(s, h, e);
-	h->is_over = fate != KEEP && rc == ERR_OK;
+	h->is_over = fate != KEEP && fate != ENTER && rc == ERR_OK;
 	return rc;
 }
 
@@ -251,6 +286,7 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 		[EXPIRE] = TUS_SWEEP_EXPIRED,
 		[FINISH] = TUS_SWEEP_FINISHED,
 		[CONFIRM] = TUS_SWEEP_CONFIRMED,
+		[ENTER] = TUS_SWEEP_ENTERED,
 	};
 	struct held held;
 	enum err_code rc = ERR_OK;
@@ -273,7 +309,7 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 static bool
 may_ask(struct tus_sweep *s, enum fate fate)
 {
-	if (fate == EXPIRE || s->failures < PATIENCE ||
+	if (fate == EXPIRE || fate == ENTER || s->failures < PATIENCE ||
 	    (!wants(s, TUS_POST_FINISH) && !wants(s, TUS_PRE_FINISH)))
 		return true;
 	s->unasked++;
@@ -461,6 +497,19 @@ sweep_locks(struct tus_sweep *s)
 	}
 }
 
+/* --- What is written down of uploads that are gone. --- */
+
+static void
+sweep_ledger(struct tus_sweep *s)
+{
+	const struct store_ledger *ledger = s->store->ledger;
+	struct err e;
+
+	if (ledger != NULL &&
+	    ledger->prune(s->store, s->dry_run, &s->struck, &e) != ERR_OK)
+		s->ears->failed(s, e.text);
+}
+
 /* --- Events that were not taken. --- */
 
 static int64_t
@@ -562,6 +611,7 @@ tus_sweep_run(struct tus_sweep *s)
 	sweep_uploads(s);
 	sweep_leftovers(s);
 	sweep_locks(s);
+	sweep_ledger(s);
 	sweep_events(s);
 	clock_note_write(&s->now, text);
 	if (!s->dry_run &&

@@ -29,6 +29,8 @@ enum tus_sweep_deed {
 	TUS_SWEEP_CONFIRMED,
 	TUS_SWEEP_ORPHAN,
 	TUS_SWEEP_LEFTOVER,
+	/* What its owner has was not, or wrongly, written down. */
+	TUS_SWEEP_ENTERED,
 	/* Left alone: at work; to be repaired first; not ours. */
 	TUS_SWEEP_IN_USE,
 	TUS_SWEEP_DAMAGED,
@@ -59,6 +61,9 @@ struct tus_sweep {
 	struct tus_hooks *hooks;
 	const struct tus_sweep_ears *ears;
 
+	/* What an owner may have is limited: everything is to be entered. */
+	bool has_quota;
+
 	/* Only say what would be done. */
 	bool dry_run;
 	/* Believe the clock. */
@@ -72,6 +77,8 @@ struct tus_sweep {
 
 	/* What was done, or would be. */
 	int64_t count[TUS_SWEEP_MAX];
+	/* And entries struck out of uploads that are gone. */
+	int64_t struck;
 	struct tus_tally events;
 
 	/* Private. */
