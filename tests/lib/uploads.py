@@ -61,7 +61,7 @@ class Store:
         os.utime(self.path / name, (then, then), follow_symlinks=False)
 
     def make(self, data=b"", size=None, id=None, offset=None, finished=None,
-             metadata=None, age=0, created=None, **head):
+             metadata=None, age=0, created=None, owner="", **head):
         """An upload; size None is deferred.  finished None: if it is whole.
 
         offset is the watermark, by default all that is there.
@@ -78,7 +78,7 @@ class Store:
                 key + " " + base64.b64encode(value.encode()).decode()
                 for key, value in (metadata or {}).items()),
             "IsPartial": False, "IsFinal": False, "PartialUploads": None,
-            "Owner": "", "Created": created or int(time.time() - age),
+            "Owner": owner, "Created": created or int(time.time() - age),
             "Storage": {"Type": "filestore", "Path": str(self.path / id),
                         "InfoPath": str(self.path / (id + ".info"))},
         }

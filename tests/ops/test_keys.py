@@ -81,6 +81,7 @@ def test_a_store_that_cannot_count_takes_no_quota(tmp_path):
     for quota in ({"uploads": 1}, {"bytes": "1G"}):
         result = check(tmp_path, {**config, "quota": quota})
         assert result.returncode != 0 and "quota.bytes" in result.stderr
+    (tmp_path / "up").mkdir()
     assert check(tmp_path, config).returncode == 0
 
 

@@ -1,91 +1,17 @@
 """Two users of one web server, each with the uploads of their own."""
 
-import base64
 import os
-import re
-import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 
-from lib import clients, fronts, rig
-
-PATCH = {"Content-Type": "application/offset+octet-stream"}
-OWNER = {"param": "REMOTE_USER"}
-
-
-def login(user):
-    return {"Authorization": "Basic " + base64.b64encode(
-        f"{user}:secret".encode()).decode()}
-
-
-JOE, SUE, NOBODY = login("joe"), login("sue"), {}
+from lib import rig
+from lib.logins import JOE, NOBODY, PATCH, SUE, ask, create, whole
 
 
 @pytest.fixture
-def passwords():
-    """Apache becomes another user and must be able to read it."""
-    folder = Path(tempfile.mkdtemp(prefix="tusfcgi-", dir="/tmp"))
-    folder.chmod(0o755)
-    file = folder / "htpasswd"
-    # sha1 of "secret"
-    file.write_text("".join(
-        f"{u}:{{SHA}}5en6G6MezRroT3XKqkdPOmY/BfQ=\n" for u in ("joe", "sue")))
-    file.chmod(0o644)
-    yield file
-    shutil.rmtree(folder)
-
-
-def example(path, pattern):
-    """Lines of a snippet, and the same without their #."""
-    block = re.search(pattern, rig.snippet(path, {}), re.S).group()
-    return block, re.sub(r"(?m)^(\s*)#", r"\1", block)
-
-
-def nginx(passwords):
-    block, live = example("etc/nginx/tusfcgi.conf",
-                          r"\t#     limit_except.*?if_not_empty;\n")
-    live = live.replace("/etc/nginx/tusfcgi.htpasswd", str(passwords))
-    return {block: live, 'fastcgi_param REMOTE_USER       "";': ""}
-
-
-def apache(passwords):
-    _, live = example("etc/apache/tusfcgi-proxy.conf",
-                      r"[^\n]*AuthType Basic.*?</RequireAny>\n")
-    live = live.replace("/etc/apache2/tusfcgi.htpasswd", str(passwords))
-    return {"\tRequire all granted\n": live}
-
-
-LINES = {"nginx": nginx, "apache-proxy": apache, "apache-fcgid": apache}
-
-
-@pytest.fixture(params=LINES)
-def site(request, server, passwords):
+def site(asking):
     """A web server that asks for passwords, as our snippets show how."""
-    name = request.param
-    if not rig.have("nginx") if name == "nginx" else fronts.missing(name):
-        pytest.skip(f"{name} is not installed")
-    return server(name, config={"owner": {**OWNER, "require": True}},
-                  replace=LINES[name](passwords))
-
-
-def create(one, who, size, **headers):
-    status, answer, body = clients.request(
-        "POST", one.url, {"Upload-Length": str(size), **who, **headers}, b"")
-    assert status == 201, (status, body)
-    return one.origin + answer["Location"]
-
-
-def ask(method, url, who, headers=None, body=None):
-    return clients.request(method, url, {**who, **(headers or {})}, body)
-
-
-def whole(one, who, data, **headers):
-    url = create(one, who, len(data), **headers)
-    assert ask("PATCH", url, who, {**PATCH, "Upload-Offset": "0"},
-               data)[0] == 204
-    return url
+    return asking({})
 
 
 def test_nobody_sees_what_belongs_to_somebody_else(site):
@@ -102,6 +28,29 @@ def test_nobody_sees_what_belongs_to_somebody_else(site):
     assert ask("HEAD", begun, JOE)[1]["Upload-Offset"] == "0"
     assert ask("GET", done, JOE)[2] == b"hello"
     assert ask("DELETE", done, JOE)[0] == 204
+
+
+def test_the_override_of_a_method_opens_no_door(site):
+    begun, done = create(site, JOE, 5), whole(site, JOE, b"hello")
+    for method in ("HEAD", "DELETE", "PATCH", "GET"):
+        for url in (begun, done):
+            headers = {"X-HTTP-Method-Override": method, **PATCH,
+                       "Upload-Offset": "0"}
+            assert ask("POST", url, SUE, headers, b"HELLO")[0] == 404
+            assert ask("POST", url, NOBODY, headers, b"HELLO")[0] == 401
+    assert ask("HEAD", begun, JOE)[1]["Upload-Offset"] == "0"
+    assert ask("GET", done, JOE)[2] == b"hello"
+
+
+def test_nobody_declares_the_length_of_another_ones_upload(site):
+    status, headers, _ = ask(
+        "POST", site.url, JOE, {"Upload-Defer-Length": "1"}, b"")
+    assert status == 201
+    url = site.origin + headers["Location"]
+    declare = {**PATCH, "Upload-Offset": "0", "Upload-Length": "0"}
+    assert ask("PATCH", url, SUE, declare, b"")[0] == 404
+    assert ask("HEAD", url, JOE)[1]["Upload-Defer-Length"] == "1"
+    assert ask("PATCH", url, JOE, declare, b"")[0] == 204
 
 
 def test_a_404_tells_nothing(site):
@@ -129,7 +78,12 @@ def test_nobody_makes_a_whole_of_another_ones_parts(site):
     assert status == 201
     final = site.origin + headers["Location"]
     assert ask("GET", final, JOE)[2] == b"abc"
-    assert ask("HEAD", final, SUE)[0] == 404
+    for method in ("HEAD", "GET", "DELETE"):
+        assert ask(method, final, SUE)[0] == 404
+    assert concat(SUE, final)[0] == 404
+    assert ask("GET", final, JOE)[2] == b"abc"
+    for part, who in ((joes, JOE), (sues, SUE)):
+        assert ask("HEAD", part, who)[1]["Upload-Offset"] == "3"
 
 
 def test_where_no_owner_is_required_nobodys_uploads_are_everybodys(server):
