@@ -8,6 +8,7 @@ OPEN = "store/file_open.c"
 NEW = "store/file_new.c"
 RECORD = "store/file_record.c"
 WRITE = "store/file_write.c"
+LEDGER = "store/file_ledger.c"
 
 SET = """	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
 """
@@ -241,6 +242,43 @@ BUGS = [
 """, """
 	rc = file_publish(u, false, e);
 """)),
+    Bug("entered-after-the-upload", ("K-quota",), (LEDGER, """
+	rc = fs_create_at(entry->dir, entry->name, fs->mode, &entry->file, e);
+	if (rc != ERR_OK)
+		return rc;
+	if (flock(entry->file, LOCK_EX | LOCK_NB) == 0)
+""", """
+	(void)fs;
+	(void)rc;
+	entry->file = dup(entry->dir);
+	if (entry->file != -1)
+"""), (LEDGER, """
+	if (!is_made)
+		(void)unlinkat(entry->dir, entry->name, 0);
+""", """
+	if (is_made)
+		(void)close(openat(
+		    entry->dir, entry->name, O_WRONLY | O_CREAT, 0600));
+""")),
+    Bug("struck-out-before-it-is-removed", ("K-quota",), (NEW, """
+	enum err_code rc = remove_files(u, e);
+""", """
+	enum err_code rc = file_release(up, e);
+
+	if (rc == ERR_OK)
+		rc = remove_files(u, e);
+""")),
+    Bug("resized-in-two-steps", ("K-quota",), (LEDGER, """
+	if (from >= 0)
+		return fs_rename_at(dir, old, new, e);
+""", """
+	if (from >= 0)
+		(void)!fs_unlink_at(dir, old, e);
+""")),
+    Bug("dead-entries-stay", ("K-quota",), (LEDGER, """
+	if (rc == ERR_OK && !has)
+		rc = fs_unlink_at(dir, name, e);
+""", "")),
     Bug("one-flush-too-many", ("F",), (WRITE, FLUSH_DATA, """
 	if ((rc = flush_or_roll_back(u, e)) != ERR_OK ||
 	    (rc = file_flush_info(u, e)) != ERR_OK)

@@ -28,7 +28,7 @@ def right_bytes(number, size, cache={}):
 def right_content(want, size):
     if want.parts is None:
         return right_bytes(want.number, size)
-    lengths = {5: 3000, 6: 5000}
+    lengths = {5: 3000, 6: 5000, 8: 0, 16: 3000}
     return b"".join(
         right_bytes(part, lengths[part]) for part in want.parts)[:size]
 
@@ -127,6 +127,31 @@ def read_record(path):
     if os.path.basename(path) == FOREIGN + ".info" and text.endswith(b"}"):
         return "foreign"
     raise ValueError("damaged record: %r" % text[:300])
+
+
+def read_ledger(folder):
+    """The names of all entries, ID.BYTES, sorted."""
+    return sorted(
+        name for _, _, names in os.walk(os.path.join(folder, ".quota"))
+        for name in names if name != "lock")
+
+
+def check_ledger(folder):
+    """At any time: what belongs to somebody is entered, with all it has."""
+    entries = dict(name.split(".") for name in read_ledger(folder))
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if not os.path.exists(path + ".info"):
+            continue
+        with open(path + ".info", "rb") as f:
+            text = f.read()
+        if b'"Owner":"joe"' not in text:
+            continue
+        size = max(os.path.getsize(path), int(text[38:58]))
+        if name not in entries:
+            yield f"{name}: not entered"
+        elif int(entries[name]) < size:
+            yield f"{name}: entered with {entries[name]}, not {size} bytes"
 
 
 def check_raw(folder, level):
@@ -239,7 +264,12 @@ def check_states(folder, wants, text, level):
             yield from check_bytes(folder, want, state[0])
     for upload in states.keys() - wants.keys():
         yield f"{upload}: nobody made it"
+    owned = sorted(line.split()[1] for line in text.splitlines()
+                   if line.startswith("OWNED "))
+    if read_ledger(folder) != owned:
+        yield f"{read_ledger(folder)} are entered, not {owned}"
     live = {name for upload in states for name in (upload, upload + ".info")}
+    live.add(".quota")
     for name in sorted(set(os.listdir(folder)) - live):
         yield f"{name}: left over"
 

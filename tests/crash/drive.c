@@ -3,6 +3,7 @@
  *
  *	store-drive prepare DIR MODE	what is there before: an upload of tusd
  *	store-drive run DIR MODE	the workload
+ *	store-drive owned DIR MODE	another, of somebody who has a quota
  *	store-drive recover DIR MODE	open and repair every upload, then sweep
  *	store-drive resume DIR MODE	complete every upload
  *	store-drive settle DIR MODE	as before handing the directory over
@@ -13,6 +14,8 @@
  * for ever.  STORE_BOOT stands for the kernel's boot id.
  */
 #include "config.h"
+
+#include <openssl/crypto.h>
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -45,6 +48,10 @@ enum {
 	EXPIRING,
 	REFUSED,
 	FOREIGN,
+	OWNED,
+	OWNED_DEFERRED,
+	OWNED_PART,
+	OWNED_FINAL,
 	UPLOADS
 };
 
@@ -62,6 +69,10 @@ static const int64_t total[UPLOADS] = {
 	[EXPIRING] = 2000,
 	[REFUSED] = 6000,
 	[FOREIGN] = 12000,
+	[OWNED] = 4000,
+	[OWNED_DEFERRED] = 9000,
+	[OWNED_PART] = 3000,
+	[OWNED_FINAL] = 6000,
 };
 
 /* What becomes of a chunk. */
@@ -79,6 +90,10 @@ struct chunk {
 	/* Declare the length before the chunk, or in it. */
 	bool declare_before, declare_within;
 };
+
+/* Whose uploads are made; and what they may be together. */
+static const char *owner;
+static const struct store_quota quota = { .uploads = 9, .bytes = 100000 };
 
 static struct data_store *ds;
 static struct arena *arena;
@@ -257,6 +272,25 @@ patch(int number, const struct chunk *c)
 	ds->core->close(up);
 }
 
+/* As a request does it: the entry first. */
+static bool
+enter(const struct file_info *info, struct store_entry **entry)
+{
+	*entry = NULL;
+	return owner == NULL ||
+	    good(ds->ledger->enter(ds, info,
+		     info->size_deferred ? 0 : info->size, &quota, arena, entry,
+		     &err),
+		"enter", info->id);
+}
+
+static void
+entered(struct store_entry *entry, bool is_made)
+{
+	if (entry != NULL)
+		ds->ledger->entered(entry, is_made);
+}
+
 static struct upload *
 create(int number, bool is_deferred, int64_t expires)
 {
@@ -269,14 +303,19 @@ create(int number, bool is_deferred, int64_t expires)
 		.metadata_raw = "filename d29ybGQudHh0",
 		.is_partial = number == PART_A || number == PART_B,
 		.created = clock_now(),
-		.expires = expires };
+		.expires = expires,
+		.owner = owner };
+	struct store_entry *entry;
 	struct upload *up = NULL;
 
 	say("TRY create %s %lld %d %lld", id, (long long)total[number],
 	    (int)is_deferred, (long long)expires);
+	if (!enter(&info, &entry))
+		return NULL;
 	if (!good(ds->core->new_upload(ds, &info, arena, &up, &err), "create",
 		id))
-		return NULL;
+		up = NULL;
+	entered(entry, up != NULL);
 	return up;
 }
 
@@ -315,13 +354,20 @@ concat(int number, int a, int b, int c)
 		.is_final = true,
 		.parts = parts,
 		.concat_raw = "final;a b c",
-		.created = clock_now() };
-	struct upload *up;
+		.created = clock_now(),
+		.owner = owner };
+	struct store_entry *entry;
+	struct upload *up = NULL;
 
 	say("TRY concat %s %lld %d %d %d", id, (long long)total[number], a, b,
 	    c);
+	if (!enter(&info, &entry))
+		return;
 	if (!good(ds->concater->concat(ds, &info, arena, &up, &err), "concat",
 		id))
+		up = NULL;
+	entered(entry, up != NULL);
+	if (up == NULL)
 		return;
 	say("ACK finish %s %lld", id, (long long)total[number]);
 	ds->core->close(up);
@@ -445,6 +491,59 @@ run(void)
 	patch(PLAIN, CHUNK(.len = 6000));
 }
 
+static bool
+resize(struct upload *up, int64_t least, int64_t most)
+{
+	int64_t got;
+
+	return good(ds->ledger->resize(up, most > least ? &quota : NULL, least,
+			most, &got, &err),
+	    "resize", up->info.id);
+}
+
+/* More than what comes is reserved, and given back. */
+static void
+patch_growing(int number, const struct chunk *c)
+{
+	struct upload *up = open_claimed(id_of(number));
+	int64_t end;
+
+	if (up == NULL)
+		return;
+	end = c->declare_before ? total[number] : up->info.offset + c->len;
+	if (resize(up, end, c->declare_before ? end : 2 * end))
+		send_chunk(up, number, c);
+	end = up->info.size_deferred ? up->info.offset : up->info.size;
+	(void)resize(up, end, end);
+	ds->core->close(up);
+}
+
+static void
+run_owned(void)
+{
+	struct file_info never = { .id = "never", .size = 5, .owner = "joe" };
+	struct store_entry *entry;
+
+	owner = "joe";
+	create_only(OWNED, false, 0);
+	patch(OWNED, CHUNK(.len = 1000));
+	create_only(OWNED_DEFERRED, true, 0);
+	patch_growing(OWNED_DEFERRED, CHUNK(.len = 2000));
+	patch_growing(OWNED_DEFERRED, CHUNK(.len = 3000, .fate = TAKEN_BACK));
+	patch_growing(
+	    OWNED_DEFERRED, CHUNK(.len = 3000, .declare_before = true));
+	create_with_body(OWNED_PART, 3000);
+	create_only(EMPTY, false, 0);
+	concat(OWNED_FINAL, OWNED_PART, OWNED_PART, EMPTY);
+	if (enter(&never, &entry))
+		entered(entry, false);
+	create_only(EXPIRING, false, 1);
+	remove_upload(OWNED_PART);
+	remove_upload(OWNED_FINAL);
+	remove_upload(OWNED_DEFERRED);
+	patch(OWNED, CHUNK(.len = 3000));
+}
+
 /* --- afterwards ---------------------------------------------------------- */
 
 /* All ids, collected first: what follows changes the directory. */
@@ -468,6 +567,23 @@ report(const struct upload *up)
 	say("STATE %s %lld %lld %d %d", up->info.id, (long long)up->info.offset,
 	    (long long)up->info.size, (int)up->info.size_deferred,
 	    (int)upload_is_finished(up));
+	if (up->info.owner != NULL)
+		say("OWNED %s.%lld", up->info.id,
+		    (long long)(up->info.size_deferred ? up->info.offset :
+							 up->info.size));
+}
+
+/* As the sweep does it. */
+static void
+set_right(struct upload *up)
+{
+	const struct file_info *info = &up->info;
+	int64_t size = info->size_deferred ? info->offset : info->size;
+	bool is_right = true;
+
+	if (good(ds->ledger->is_right(up, &is_right, &err), "look", info->id) &&
+	    !is_right)
+		(void)resize(up, size, size);
 }
 
 static void
@@ -484,8 +600,10 @@ recover_one(const char *id)
 	    !upload_is_finished(up);
 	if (is_expired)
 		(void)good(ds->terminater->terminate(up, &err), "expire", id);
-	else if (good(ds->core->confirm(up, &err), "confirm", id))
+	else if (good(ds->core->confirm(up, &err), "confirm", id)) {
+		set_right(up);
 		report(up);
+	}
 	ds->core->close(up);
 }
 
@@ -494,6 +612,7 @@ sweep(void)
 {
 	void *cursor = NULL;
 	struct store_leftover l;
+	int64_t n;
 
 	while (good(ds->keeper->leftover_next(ds, &cursor, arena, &l, &err),
 		   "sweep", "-") &&
@@ -501,6 +620,7 @@ sweep(void)
 		if (l.name != NULL && l.removable)
 			(void)good(ds->keeper->leftover_remove(ds, &l, &err),
 			    "remove", l.name);
+	(void)good(ds->ledger->prune(ds, false, &n, &err), "prune", "-");
 }
 
 static void
@@ -631,7 +751,7 @@ main(int argc, char **argv)
 
 	if (argc != 4) {
 		fprintf(stderr,
-		    "usage: store-drive prepare|run|recover|"
+		    "usage: store-drive prepare|run|owned|recover|"
 		    "resume|settle DIR MODE\n");
 		return 2;
 	}
@@ -639,12 +759,16 @@ main(int argc, char **argv)
 	arena = arena_new();
 	if (!open_store(argv[2], argv[3]))
 		return 3;
+	/* It reads a configuration of its own when it is first used. */
+	(void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
 	opened = count_open();
 	say("BEGIN");
 	if (strcmp(argv[1], "prepare") == 0)
 		prepare(argv[2]);
 	else if (strcmp(argv[1], "run") == 0)
 		run();
+	else if (strcmp(argv[1], "owned") == 0)
+		run_owned();
 	else if (strcmp(argv[1], "recover") == 0)
 		recover();
 	else if (strcmp(argv[1], "resume") == 0)

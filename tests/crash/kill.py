@@ -15,23 +15,29 @@ def points_of(driver, template, scratch, mode, what="run", boot=harness.BOOT):
                 driver.points(what, place.store, mode, harness.CHANGING, boot)]
 
 
-def judge(driver, before, template, scratch, point):
+def judge(driver, before, template, scratch, point, what):
     with Place(scratch, template) as place:
-        log = before + driver.inject("run", place.store, point)
-        return harness.verify(
+        log = before + driver.inject(what, place.store, point)
+        found = list(check.check_ledger(place.store))
+        return found + harness.verify(
             driver, place.store, point.mode, log, check.KILL)
 
 
-def kill_run(driver, scratch, options):
-    result = Result("K", options)
+def kill_run(driver, scratch, options, name="K", what="run"):
+    result = Result(name, options)
     place, before = harness.template(driver, scratch)
     with place:
         for mode in options.modes or harness.MODES:
-            points = points_of(driver, place.store, scratch, mode)
+            points = points_of(driver, place.store, scratch, mode, what)
             result.judge_all(
                 options.pick(harness.shuffled(points)),
-                lambda p: judge(driver, before, place.store, scratch, p))
+                lambda p: judge(driver, before, place.store, scratch, p, what))
     return result
+
+
+def kill_owned(driver, scratch, options):
+    """With a quota: what is entered is never less than what is there."""
+    return kill_run(driver, scratch, options, "K-quota", "owned")
 
 
 def forge_power_loss(folder):
@@ -89,6 +95,7 @@ def kill_recover(driver, scratch, options):
 
 
 def run(driver, scratch, options):
-    for name, kind in (("K", kill_run), ("K-recover", kill_recover)):
+    for name, kind in (("K", kill_run), ("K-quota", kill_owned),
+                       ("K-recover", kill_recover)):
         if options.wants(name):
             yield kind(driver, scratch, options)
