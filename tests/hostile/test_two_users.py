@@ -35,6 +35,7 @@ class Pool:
         config.write_text(rig.libconfig({
             "store": {"path": str(store), "min_free": "0"},
             "lock": {"timeout": "3s"},
+            "quota": {"uploads": 20},
             "log": {"level": "debug"},
             "pool": {"listen": str(self.socket), "user": user,
                      "group": GROUP, "min_spare": 2, "max_workers": 8}}))
@@ -145,6 +146,42 @@ def test_both_write_the_same_uploads_at_once(pools):
 def test_no_race_between_users_loses_a_byte(pools, lots):
     """INV-35; PATCH, DELETE, HEAD, GET, concatenation and a sweep by root"""
     race(pools[0], lots)
+
+
+def test_an_owner_has_one_quota_with_both(pools):
+    """Whoever of them counts, and whoever strikes out what is gone."""
+    pair, store = pools
+    joe = {"extra": {"TUS_OWNER": "joe"}}
+    start, got = threading.Barrier(32), []
+
+    def create(client):
+        return client.request("POST", "/files", {"Upload-Length": "5"}, **joe)
+
+    def try_once(client):
+        start.wait()
+        got.append(create(client).status)
+
+    jobs = [threading.Thread(target=try_once, args=(pair[i % 2].client,),
+                             daemon=True) for i in range(32)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(60)
+    assert sorted(got) == [201] * 20 + [413] * 12
+    made_by = {e.name.split(".")[0]: pwd.getpwuid(e.stat().st_uid).pw_name
+               for e in store.glob(".quota/*/*.5")}
+    assert len(made_by) == 20 and set(made_by.values()) == set(USERS)
+    for user, other in zip(USERS, reversed(pair)):
+        # One goes as it should, one in a crash.
+        gone, lost = [id for id in made_by if made_by[id] == user][:2]
+        assert create(other.client).status == 413
+        assert other.client.request(
+            "DELETE", f"/files/{gone}", **joe).status == 204
+        for file in (lost, lost + ".info"):
+            (store / file).unlink()
+        assert create(other.client).status == 201
+        assert create(other.client).status == 201
+        assert create(other.client).status == 413
 
 
 def test_an_operator_sweeps_what_both_made(pools):
