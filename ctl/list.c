@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "ctl/ctl.h"
 #include "ctl/format.h"
@@ -100,6 +101,7 @@ ctl_list(struct ctl *c, int argc, char **argv)
 	if (!l.as_json)
 		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %s\n", "ID", "STATE",
 		    "RECEIVED", "SIZE", "AGE", "NAME");
-	ctl_each(c, NULL, list_one, &l);
+	/* On a terminal the lines themselves say how far it got. */
+	ctl_each(c, isatty(STDOUT_FILENO) ? NULL : "uploads", list_one, &l);
 	return ctl_status(c);
 }

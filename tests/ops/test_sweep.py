@@ -243,6 +243,13 @@ def test_a_sweep_does_not_hold_the_listening_socket(long_sweep, args):
 
 
 @BOTH
+def test_a_sweep_is_confined_like_a_worker(long_sweep, args):
+    one = long_sweep(args)
+    status = Path(f"/proc/{sweeper(one)}/status").read_text()
+    assert re.search(r"NoNewPrivs:\s+1", status)
+
+
+@BOTH
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stop_does_not_wait_for_a_sweep_nor_leave_it_behind(
         long_sweep, args, sig):
