@@ -57,8 +57,8 @@ def test_hooks_behind(server, public, name):
     one = server(name, config={"hooks": {"dir": str(hooks)}})
     began = time.monotonic()
     status, headers, _ = clients.request(
-        "POST", one.url, {"Upload-Length": "5", "X-Tenant": "a", **BODY},
-        b"hello")
+        "POST", one.url, {"Upload-Length": "5", "X-Tenant": "a",
+                        "Authorization": "Bearer t0ken", **BODY}, b"hello")
     assert status == 201
     url = one.origin + headers["Location"]
     assert clients.offset(url) == 5
@@ -67,10 +67,12 @@ def test_hooks_behind(server, public, name):
         "post-create", "post-finish", "post-receive", "pre-create",
         "pre-finish"], "all events")
     assert clients.request("DELETE", url)[0] == 204
-    rig.wait_for(lambda: types()[-1:] == ["pre-terminate"], "the rest")
+    # All of them, so that none is written to what is being removed.
+    rig.wait_for(lambda: len(told()) == 7, "the rest")
     request = told()[0]["Event"]["HTTPRequest"]
     assert request["URI"] == re.sub(r"^http://[^/]*", "", one.url)
     assert re.fullmatch(r"127\.0\.0\.1:\d+", request["RemoteAddr"])
     assert request["Header"]["X-Tenant"] == ["a"]
+    assert request["Header"]["Authorization"] == ["Bearer t0ken"]
     assert request["Header"]["Host"] == [f"127.0.0.1:{one.port}"]
     assert request["Header"]["Content-Type"] == [BODY["Content-Type"]]
