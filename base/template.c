@@ -1,0 +1,247 @@
+/*
+ * template.c - paths made of what strangers say, as in finish.move_to.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/template.h"
+#include "base/utf8.h"
+
+/* What comes after the last dot is no extension if it is longer. */
+#define EXTENSION_MAX 32
+
+static const char *const placeholders[] = { "id", "owner", "filename", "year",
+	"month", "day" };
+
+static const char meta[] = "meta:";
+
+static bool
+is_placeholder(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(placeholders); i++)
+		if (strlen(placeholders[i]) == len &&
+		    memcmp(placeholders[i], name, len) == 0)
+			return true;
+	return len > strlen(meta) && memcmp(name, meta, strlen(meta)) == 0;
+}
+
+static bool
+has_control(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return true;
+	return false;
+}
+
+/* Every brace opens a placeholder or closes one, and there is at least one. */
+static bool
+has_placeholders(const char *text)
+{
+	size_t len, n = 0;
+
+	for (text += strcspn(text, "{}"); *text != '\0';
+	     text += strcspn(text, "{}")) {
+		if (*text == '}')
+			return false;
+		text++;
+		len = strcspn(text, "{}/");
+		if (text[len] != '}' || !is_placeholder(text, len))
+			return false;
+		text += len + 1;
+		n++;
+	}
+	return n > 0;
+}
+
+/* The names between the slashes: none is empty, and none leads elsewhere. */
+static bool
+has_names(const char *text)
+{
+	const char *root_end = template_rest(text);
+	size_t len;
+
+	for (; *text == '/'; text += len) {
+		text++;
+		len = strcspn(text, "/");
+		if (len == 0 || (*text == '.' && text >= root_end) ||
+		    (len == 1 && *text == '.') ||
+		    (len == 2 && memcmp(text, "..", 2) == 0))
+			return false;
+	}
+	return true;
+}
+
+bool
+template_is_valid(const char *text)
+{
+	return *text == '/' && !has_control(text) && has_placeholders(text) &&
+	    has_names(text);
+}
+
+const char *
+template_rest(const char *text)
+{
+	const char *brace = text + strcspn(text, "{");
+
+	while (brace > text && brace[-1] != '/')
+		brace--;
+	return brace;
+}
+
+char *
+template_root(struct arena *a, const char *text)
+{
+	size_t len = (size_t)(template_rest(text) - text);
+
+	/* The slash goes, unless it is all there is. */
+	return arena_memdup(a, text, len > 1 ? len - 1 : len);
+}
+
+/* --- Filling in. --- */
+
+/* The number of bytes, at most max, that end with a whole character. */
+static size_t
+whole(const char *s, size_t len, size_t max)
+{
+	if (len <= max)
+		return len;
+	while (max > 0 && ((unsigned char)s[max] & 0xc0) == 0x80)
+		max--;
+	return max;
+}
+
+/* Where the extension begins; the end of the name if it has none. */
+static const char *
+extension(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	if (dot == NULL || dot == name || strlen(dot) > EXTENSION_MAX)
+		return name + strlen(name);
+	return dot;
+}
+
+/* Put something between name and extension, and see that all of it fits. */
+static char *
+insert(struct arena *a, const char *name, const char *what)
+{
+	const char *end = extension(name);
+	size_t rest = strlen(what) + strlen(end);
+
+	return arena_printf(a, "%.*s%s%s",
+	    (int)whole(name, (size_t)(end - name), TEMPLATE_NAME_MAX - rest),
+	    name, what, end);
+}
+
+char *
+template_number(struct arena *a, const char *name, unsigned n)
+{
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "-%u", n);
+	return insert(a, name, number);
+}
+
+/* C0, DEL and C1. */
+static bool
+is_control(const char *s, size_t len)
+{
+	const unsigned char *u = (const unsigned char *)s;
+
+	return u[0] < 0x20 || u[0] == 0x7f ||
+	    (len == 2 && u[0] == 0xc2 && u[1] < 0xa0);
+}
+
+static const char *
+clean(struct arena *a, const char *s, size_t len)
+{
+	char *copy = arena_alloc(a, len + 2), *to = copy;
+	size_t i, n;
+
+	for (i = 0; i < len; i += n) {
+		n = utf8_char(s + i, len - i);
+		if (n == 0 || s[i] == '/' || is_control(s + i, n)) {
+			n = n == 0 ? 1 : n;
+			*to++ = '_';
+			continue;
+		}
+		memcpy(to, s + i, n);
+		to += n;
+	}
+	if (to == copy)
+		*to = '_';
+	return copy;
+}
+
+static const char *
+fill_name(struct arena *a, const char *text, size_t len, template_value *value,
+    const void *arg)
+{
+	const char *end = text + len, *name = "", *filled;
+	size_t n, value_len = 0;
+
+	for (; text < end; text += n) {
+		n = strcspn(text, *text == '{' ? "}" : "{/");
+		if (*text != '{') {
+			name = arena_printf(a, "%s%.*s", name, (int)n, text);
+			continue;
+		}
+		n++;
+		filled = value(arg, text + 1, n - 2, &value_len);
+		name = arena_printf(a, "%s%s", name,
+		    clean(a, filled, filled != NULL ? value_len : 0));
+	}
+	if (*name == '.')
+		name = arena_printf(a, "_%s", name + 1);
+	return insert(a, name, "");
+}
+
+char *
+template_fill(
+    struct arena *a, const char *rest, template_value *value, const void *arg)
+{
+	char *path = arena_strdup(a, "");
+	size_t len;
+
+	for (; *rest != '\0'; rest += len) {
+		rest += *rest == '/' ? 1 : 0;
+		len = strcspn(rest, "/");
+		path = arena_printf(a, "%s%s%s", path, *path != '\0' ? "/" : "",
+		    fill_name(a, rest, len, value, arg));
+	}
+	return path;
+}
+
+static bool
+is_filled_name(const char *s, size_t len)
+{
+	size_t i, n;
+
+	if (len == 0 || len > TEMPLATE_NAME_MAX || *s == '.')
+		return false;
+	for (i = 0; i < len; i += n) {
+		n = utf8_char(s + i, len - i);
+		if (n == 0 || is_control(s + i, n))
+			return false;
+	}
+	return true;
+}
+
+bool
+template_is_filled(const char *path)
+{
+	size_t len = strcspn(path, "/");
+
+	while (is_filled_name(path, len)) {
+		if (path[len] == '\0')
+			return true;
+		path += len + 1;
+		len = strcspn(path, "/");
+	}
+	return false;
+}

@@ -1,0 +1,52 @@
+/*
+ * template.h - paths made of what strangers say, as in finish.move_to.
+ *
+ * "/srv/in/{owner}/{id}-{filename}": the directories before the first
+ * component with a placeholder are the root, which the administrator made.
+ * What follows is put together anew for each upload, and whatever the values
+ * are, it leads to a place below the root: a value has no slash any more, and
+ * no component is hidden, "." or "..".
+ */
+#ifndef BASE_TEMPLATE_H
+#define BASE_TEMPLATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+
+/* What file systems take, in bytes. */
+#define TEMPLATE_NAME_MAX 255
+
+/*
+ * An absolute path, without empty components, "." and "..", that ends in a
+ * name and has at least one placeholder: {id}, {owner}, {filename}, {year},
+ * {month}, {day} or {meta:KEY}.  A brace has no other use, and no component
+ * behind the root begins with a dot.
+ */
+bool template_is_valid(const char *);
+
+/* The root of a valid template; and what follows it, without the slash. */
+char *template_root(struct arena *, const char *);
+const char *template_rest(const char *);
+
+/* The value of a placeholder: len bytes of any kind; NULL if there is none. */
+typedef const char *template_value(
+    const void *arg, const char *name, size_t name_len, size_t *len);
+
+/*
+ * Fill in the rest of a template.  In a value, what is a slash, a control
+ * character or no UTF-8 becomes '_', and so does a value that is empty or
+ * missing, and a dot that a component would begin with.  A component that is
+ * too long loses the end of what comes before its extension.
+ */
+char *template_fill(
+    struct arena *, const char *rest, template_value *, const void *arg);
+
+/* "name-2.txt" of "name.txt" and 2; not too long, either. */
+char *template_number(struct arena *, const char *name, unsigned n);
+
+/* Could template_fill() have made this path? */
+bool template_is_filled(const char *);
+
+#endif
