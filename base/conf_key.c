@@ -9,6 +9,7 @@
 
 #include "base/compat.h"
 #include "base/conf_key.h"
+#include "base/template.h"
 
 #define KIB ((int64_t)1 << 10)
 #define MIB ((int64_t)1 << 20)
@@ -66,6 +67,12 @@ static bool
 is_path_or_empty(const char *text)
 {
 	return *text == '/' || *text == '\0';
+}
+
+static bool
+is_template_or_empty(const char *text)
+{
+	return *text == '\0' || template_is_valid(text);
 }
 
 static bool
@@ -149,6 +156,9 @@ static const struct conf_syntax not_empty = { is_not_empty,
 	"a string that is not empty" };
 static const struct conf_syntax path_or_empty = { is_path_or_empty,
 	"a path that begins with /, or empty" };
+static const struct conf_syntax template_or_empty = { is_template_or_empty,
+	"an absolute path with {id}, {owner}, {filename}, {year}, {month}, "
+	"{day} or {meta:KEY} in it, or empty" };
 static const struct conf_syntax url_path = { is_url_path,
 	"the path of a URL, beginning with one /" };
 static const struct conf_syntax url_path_or_empty = { is_url_path_or_empty,
@@ -294,7 +304,8 @@ static const struct conf_key keys[] = {
 	STRING("hooks.secret", "", &anything),
 	NUMBER("hooks.progress", CONF_DURATION, "1s", 0, HOURS(1)),
 
-	STRING("finish.move_to", "", &path_or_empty),
+	STRING("finish.move_to", "", &template_or_empty),
+	NUMBER("finish.keep_record", CONF_DURATION, "7d", 0, DAYS(3650)),
 };
 
 const struct conf_key *

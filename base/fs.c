@@ -72,6 +72,54 @@ fs_open_dir(const char *path, int *dirfd, struct err *e)
 	return rc;
 }
 
+enum err_code
+fs_add_mode(int fd, mode_t mode, const char *path, struct err *e)
+{
+	mode_t bits = mode & 07000;
+	struct stat st;
+
+	if (bits != 0 &&
+	    (fstat(fd, &st) == -1 ||
+		fchmod(fd, (st.st_mode & 07777) | bits) == -1))
+		return err_sys(e, "set the mode of %s", path);
+	return ERR_OK;
+}
+
+enum err_code
+fs_open_subdir(int dirfd, const char *name, int *fd, struct err *e)
+{
+	int f = openat(dirfd, name, O_RDONLY | O_DIRECTORY | OPEN_FLAGS);
+
+	if (f == -1 && errno == ENOENT)
+		return err_set(e, ERR_NOT_FOUND, "%s: not there", name);
+	if (f == -1 && (errno == ELOOP || errno == ENOTDIR))
+		return err_set(e, ERR_CORRUPT, "%s: not a directory", name);
+	if (f == -1)
+		return err_sys(e, "open directory %s", name);
+	*fd = f;
+	return ERR_OK;
+}
+
+enum err_code
+fs_make_subdir(int dirfd, const char *name, mode_t mode, int *fd, bool *made,
+    struct err *e)
+{
+	enum err_code rc = fs_open_subdir(dirfd, name, fd, e);
+
+	*made = false;
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	if (mkdirat(dirfd, name, mode & 0777) == 0)
+		*made = true;
+	else if (errno != EEXIST)
+		return err_sys(e, "make directory %s", name);
+	rc = fs_open_subdir(dirfd, name, fd, e);
+	if (rc == ERR_OK && *made &&
+	    (rc = fs_add_mode(*fd, mode, name, e)) != ERR_OK)
+		(void)close(*fd);
+	return rc;
+}
+
 static enum err_code
 check_regular(int fd, const char *name, struct stat *st, struct err *e)
 {
@@ -246,6 +294,57 @@ fs_rename_at(int dirfd, const char *from, const char *to, struct err *e)
 	if (renameat(dirfd, from, dirfd, to) == -1)
 		return err_sys(e, "rename %s to %s", from, to);
 	return ERR_OK;
+}
+
+#ifdef HAVE_RENAMEAT2
+static int
+rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE);
+}
+#else
+static int
+rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+	(void)from_dir;
+	(void)from;
+	(void)to_dir;
+	(void)to;
+	errno = ENOSYS;
+	return -1;
+}
+#endif
+
+enum err_code
+fs_rename_new(
+    int from_dir, const char *from, int to_dir, const char *to, struct err *e)
+{
+	if (rename_new(from_dir, from, to_dir, to) == 0)
+		return ERR_OK;
+	if (errno == EEXIST)
+		return err_set(e, ERR_EXISTS, "%s: exists", to);
+	return err_sys(e, "rename %s to %s", from, to);
+}
+
+bool
+fs_is_beyond_rename(int sys)
+{
+	return sys == EXDEV || sys == EINVAL || sys == ENOSYS ||
+	    sys == EOPNOTSUPP;
+}
+
+enum err_code
+fs_name_new(int dirfd, const char *from, const char *to, struct err *e)
+{
+	enum err_code rc = fs_rename_new(dirfd, from, dirfd, to, e);
+
+	if (rc != ERR_SYSTEM || !fs_is_beyond_rename(e->sys))
+		return rc;
+	if (linkat(dirfd, from, dirfd, to, 0) == 0)
+		return fs_unlink_at(dirfd, from, e);
+	if (errno == EEXIST)
+		return err_set(e, ERR_EXISTS, "%s: exists", to);
+	return err_sys(e, "link %s to %s", from, to);
 }
 
 enum err_code

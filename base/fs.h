@@ -29,6 +29,21 @@ MUST_CHECK enum err_code fs_open_dir(
     const char *path, int *dirfd, struct err *);
 
 /*
+ * Open a directory in another one, no symbolic link; close() the descriptor.
+ * ERR_NOT_FOUND if there is none, ERR_CORRUPT if it is something else.
+ */
+MUST_CHECK enum err_code fs_open_subdir(
+    int dirfd, const char *name, int *fd, struct err *);
+
+/* Likewise, and make it if it is not there: *made. */
+MUST_CHECK enum err_code fs_make_subdir(int dirfd, const char *name,
+    mode_t mode, int *fd, bool *made, struct err *);
+
+/* What mkdir() itself leaves out of a mode: the set-group-ID bit. */
+MUST_CHECK enum err_code fs_add_mode(
+    int fd, mode_t mode, const char *path, struct err *);
+
+/*
  * Open an existing regular file with flags (O_RDONLY, O_RDWR) and stat it.
  * ERR_NOT_FOUND if there is none, ERR_CORRUPT if it is something else than a
  * regular file with one link.  st may be NULL.
@@ -59,6 +74,22 @@ MUST_CHECK enum err_code fs_truncate(
     int fd, int64_t size, const char *name, struct err *);
 
 MUST_CHECK enum err_code fs_rename_at(
+    int dirfd, const char *from, const char *to, struct err *);
+
+/*
+ * Give a file another name, perhaps in another directory, unless that name is
+ * taken: ERR_EXISTS.  err.sys says why it cannot be: EXDEV is another file
+ * system, and fs_is_beyond_rename() knows what else it may be.
+ */
+MUST_CHECK enum err_code fs_rename_new(
+    int from_dir, const char *from, int to_dir, const char *to, struct err *);
+bool fs_is_beyond_rename(int sys);
+
+/*
+ * Likewise within a directory, and if need be by a link: killed in between,
+ * the file has both names.
+ */
+MUST_CHECK enum err_code fs_name_new(
     int dirfd, const char *from, const char *to, struct err *);
 
 /* Remove a name; that it was not there is success. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/template.h"
 #include "store/file.h"
 
 #define CHECKPOINT_EVERY ((int64_t)64 << 20)
@@ -28,6 +29,11 @@ file_shutdown(struct data_store *ds)
 		(void)close(fs->note_fd);
 	if (fs->dirfd != -1)
 		(void)close(fs->dirfd);
+	if (fs->move_fd != -1)
+		(void)close(fs->move_fd);
+	free(fs->move_root);
+	free(fs->move_given);
+	free(fs->move_to);
 	free(fs->path);
 	free(fs);
 }
@@ -74,17 +80,34 @@ durability_of(const char *word)
 	return strcmp(word, "full") == 0 ? DURABILITY_FULL : DURABILITY_DATA;
 }
 
-/* mkdir() itself leaves these bits out. */
+/* Where finished uploads go.  It is somebody else's and is not made. */
 static enum err_code
-add_mode(int fd, mode_t bits, const char *path, struct err *e)
+open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 {
-	struct stat st;
+	const char *to = conf_str(conf, "finish.move_to");
+	struct arena *a = arena_new();
+	const char *path = template_root(a, to);
+	struct stat store, root;
+	struct err inner;
+	enum err_code rc = ERR_OK;
 
-	if (bits != 0 &&
-	    (fstat(fd, &st) == -1 ||
-		fchmod(fd, (st.st_mode & 07777) | bits) == -1))
-		return err_sys(e, "set the mode of %s", path);
-	return ERR_OK;
+	if (fs_open_dir(path, &fs->move_fd, &inner) != ERR_OK)
+		rc = err_set(
+		    e, inner.code, "finish.move_to: %.150s", inner.text);
+	else if ((fs->move_root = realpath(path, NULL)) == NULL)
+		rc = err_sys(e, "find %s", path);
+	else if (fstat(fs->dirfd, &store) == -1 ||
+	    fstat(fs->move_fd, &root) == -1)
+		rc = err_sys(e, "stat %s", path);
+	else if (store.st_dev == root.st_dev && store.st_ino == root.st_ino)
+		rc = err_set(e, ERR_INVALID,
+		    "finish.move_to: %s is the store itself; name another "
+		    "directory",
+		    path);
+	fs->move_given = must_strdup(path);
+	fs->move_to = must_strdup(template_rest(to));
+	arena_free(a);
+	return rc;
 }
 
 /* The directory is made if only its last component is missing. */
@@ -100,8 +123,7 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 		return err_sys(e, "make directory %s", path);
 	if ((rc = fs_open_dir(path, &fs->dirfd, e)) != ERR_OK)
 		return rc;
-	if (is_new &&
-	    (rc = add_mode(fs->dirfd, mode & 07000, path, e)) != ERR_OK)
+	if (is_new && (rc = fs_add_mode(fs->dirfd, mode, path, e)) != ERR_OK)
 		return rc;
 	if ((fs->path = realpath(path, NULL)) == NULL)
 		return err_sys(e, "find %s", path);
@@ -125,11 +147,14 @@ new_store(const struct conf *conf)
 			.expirer = &expirer,
 			.ledger = &file_ledger,
 			.keeper = &file_keeper,
+			.mover = &file_mover,
 		},
 		.dirfd = -1,
 		.note_fd = -1,
-		.mode = (mode_t)conf_int(conf, "store.file_mode"),
+		.move_fd = -1,
 		.dir_mode = (mode_t)conf_int(conf, "store.dir_mode"),
+		.keep_record = conf_ms(conf, "finish.keep_record") / 1000,
+		.mode = (mode_t)conf_int(conf, "store.file_mode"),
 		.durability = durability_of(conf_str(conf, "store.durability")),
 		.min_free = conf_int(conf, "store.min_free"),
 		.expire_after = conf_ms(conf, "expiration.after") / 1000,
@@ -145,6 +170,8 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	struct file_store *fs = new_store(conf);
 	enum err_code rc = open_directory(fs, conf, e);
 
+	if (rc == ERR_OK && *conf_str(conf, "finish.move_to") != '\0')
+		rc = open_move_root(fs, conf, e);
 	info_set_up();
 	if (rc == ERR_OK && !clock_boot_id(fs->boot))
 		rc = err_set(e, ERR_SYSTEM, "the kernel has no boot id");

@@ -7,6 +7,10 @@
  * is raised only after a flush of the bytes below it, and lowered, flushed,
  * before any of these bytes is cut.
  *
+ * A finished upload may be moved away (store_mover).  Then ID.moved says
+ * where, and ID is not there any more; while both are there, the move has not
+ * come to its end.  See file_move.c.
+ *
  *	file.c		the store: open, close, tables
  *	file_record.c	the record: read, change, create, replace
  *	file_open.c	look, claim and repair, confirm
@@ -14,6 +18,9 @@
  *	file_write.c	append, roll back, finish
  *	file_read.c	download and walk
  *	file_ledger.c	how much an owner has
+ *	file_move.c	carry a finished upload off
+ *	file_moved.c	what is known of an upload that is gone
+ *	file_copy.c	bytes from file to file
  *	file_keep.c	what no request does: settle, adopt, tidy
  */
 #ifndef STORE_FILE_H
@@ -54,12 +61,35 @@ struct file_store {
 	int64_t expire_after;
 
 	/*
+	 * finish.move_to: its root, open and by name, as it is and as it was
+	 * given, and the rest of the template; -1 and NULL if it is not set.
+	 */
+	int move_fd;
+	char *move_root;
+	char *move_given;
+	char *move_to;
+	int64_t keep_record;
+
+	/*
 	 * Bytes on probation wait here, if they fit and nobody else uses it.
 	 * Mapped when first needed.
 	 */
 	char *waiting;
 	size_t waiting_room;
 	const void *waiting_user;
+};
+
+/* What ID.moved says. */
+struct file_moved {
+	/* The directory that was finish.move_to's root then, and the path
+	 * below it; NULL if there is nothing in the file. */
+	const char *root, *path;
+
+	/* Of the copy, once it is whole, on another file system; else 0. */
+	uint64_t inode;
+
+	/* When it began, and when the record may go. */
+	int64_t when, forget;
 };
 
 struct file_upload {
@@ -85,6 +115,10 @@ struct file_upload {
 	int info_fd;
 	int data_fd;
 
+	/* The data file has gone there. */
+	bool is_moved;
+	struct file_moved moved;
+
 	/* Bytes in the data file, and when the last of them came. */
 	int64_t data_size;
 	int64_t data_time;
@@ -101,12 +135,14 @@ struct file_upload {
 
 /* A file name of an upload. */
 struct file_name {
-	char text[ID_MAX + sizeof(".info.new")];
+	char text[ID_MAX + sizeof(".moved.new")];
 };
 
-#define FILE_DATA ""
-#define FILE_INFO ".info"
-#define FILE_NEW  ".info.new"
+#define FILE_DATA      ""
+#define FILE_INFO      ".info"
+#define FILE_NEW       ".info.new"
+#define FILE_MOVED     ".moved"
+#define FILE_MOVED_NEW ".moved.new"
 
 static inline struct file_store *
 file_store_of(struct data_store *ds)
@@ -130,9 +166,9 @@ MUST_CHECK enum err_code file_name(
 MUST_CHECK enum err_code file_exists(struct file_store *, const char *id,
     const char *suffix, bool *, struct err *);
 
-/* Where the bytes are, as tusd's hooks know it. */
-const struct pair *file_storage(
-    const struct file_store *, const char *id, struct arena *);
+/* Where the bytes are, as tusd's hooks know it; path NULL: in the store. */
+const struct pair *file_storage(const struct file_store *, const char *id,
+    const char *path, struct arena *);
 
 /*
  * Open and read the whole record anew.  It is open even if it is damaged,
@@ -232,6 +268,41 @@ MUST_CHECK enum err_code file_declare_length(
     struct upload *, int64_t, struct err *);
 MUST_CHECK enum err_code file_set_expiry(
     struct upload *, int64_t, struct err *);
+
+/* --- file_copy.c --------------------------------------------------------- */
+
+/* Copy len bytes from the beginning of a file to some place in another. */
+MUST_CHECK enum err_code file_copy(
+    int from, int to, int64_t to_at, int64_t len, struct arena *, struct err *);
+
+/* --- file_moved.c -------------------------------------------------------- */
+
+/* ERR_NOT_FOUND if there is none.  One that is blank has no path. */
+MUST_CHECK enum err_code file_read_moved(struct file_store *, const char *id,
+    struct arena *, struct file_moved *, struct err *);
+MUST_CHECK enum err_code file_write_moved(
+    struct file_upload *, const struct file_moved *, struct err *);
+
+/* The bytes of an upload are not here: have they been moved? */
+MUST_CHECK enum err_code file_find_moved(struct file_upload *, struct err *);
+
+/* The directory of a move; *name is what comes after it. */
+MUST_CHECK enum err_code file_open_moved_dir(struct file_store *,
+    const struct file_moved *, struct arena *, int *dirfd, const char **name,
+    struct err *);
+
+/* The file, wherever it is now; ERR_NOT_FOUND unless it is as it was. */
+MUST_CHECK enum err_code file_open_moved(
+    struct file_upload *, int *fd, struct err *);
+const char *file_moved_path(const struct file_moved *, struct arena *);
+
+/* Where a copy is made, beside its place to be. */
+const char *file_copy_name(const char *id, struct arena *);
+
+/* Before an upload goes: that it was moved, or was to be, is forgotten. */
+MUST_CHECK enum err_code file_forget_moved(struct file_upload *, struct err *);
+
+extern const struct store_mover file_mover;
 
 /* --- file_ledger.c ------------------------------------------------------- */
 

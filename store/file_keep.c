@@ -28,6 +28,8 @@ enum kind {
 	KIND_DATA,
 	KIND_INFO,
 	KIND_NEW,
+	KIND_MOVED,
+	KIND_MOVED_NEW,
 	KIND_TUSD,
 	KIND_OTHER,
 	KIND_OURS
@@ -46,6 +48,10 @@ kind_of(const char *name, const char *suffix)
 		return KIND_INFO;
 	if (strcmp(suffix, FILE_NEW) == 0)
 		return KIND_NEW;
+	if (strcmp(suffix, FILE_MOVED) == 0)
+		return KIND_MOVED;
+	if (strcmp(suffix, FILE_MOVED_NEW) == 0)
+		return KIND_MOVED_NEW;
 	if (strcmp(suffix, ".stop") == 0 || strncmp(suffix, ".lock.", 6) == 0)
 		return KIND_TUSD;
 	return KIND_OTHER;
@@ -99,6 +105,35 @@ is_blank_record(struct file_store *fs, const char *id, struct arena *a)
 	return is_blank;
 }
 
+/* Here, or where they were moved to. */
+static enum err_code
+has_bytes(struct file_store *fs, const char *id, bool *has, struct err *e)
+{
+	enum err_code rc = file_exists(fs, id, FILE_DATA, has, e);
+
+	if (rc != ERR_OK || *has)
+		return rc;
+	return file_exists(fs, id, FILE_MOVED, has, e);
+}
+
+static enum err_code
+judge_moved(struct file_store *fs, const char *id, struct arena *a,
+    const char **what, struct err *e)
+{
+	struct file_moved moved;
+	bool there;
+	struct err ignored;
+	enum err_code rc = file_exists(fs, id, FILE_INFO, &there, e);
+
+	if (rc == ERR_OK && !there)
+		*what = "move without a record";
+	else if (rc == ERR_OK &&
+	    file_read_moved(fs, id, a, &moved, &ignored) == ERR_OK &&
+	    moved.path == NULL)
+		*what = "move that died";
+	return rc;
+}
+
 /* What is wrong with it; NULL if it belongs to an upload. */
 static enum err_code
 judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
@@ -116,13 +151,17 @@ judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
 		*what = "lock of tusd";
 	} else if (kind == KIND_NEW) {
 		*what = "creation that died";
+	} else if (kind == KIND_MOVED_NEW) {
+		*what = "move that died";
+	} else if (kind == KIND_MOVED) {
+		rc = judge_moved(fs, id, a, what, e);
 	} else if (kind == KIND_DATA) {
 		rc = file_exists(fs, id, FILE_INFO, &there, e);
 		*what = there && !is_blank_record(fs, id, a) ?
 		    NULL :
 		    "bytes without a record";
 	} else {
-		rc = file_exists(fs, id, FILE_DATA, &there, e);
+		rc = has_bytes(fs, id, &there, e);
 		*what = !there		       ? "record without bytes" :
 		    is_blank_record(fs, id, a) ? "empty record" :
 						 NULL;

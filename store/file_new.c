@@ -18,10 +18,6 @@
 #include "base/log.h"
 #include "store/file.h"
 
-/* Copied at once: by the kernel, and by us where it cannot. */
-#define KERNEL_SLICE ((size_t)64 << 20)
-#define OWN_SLICE    ((size_t)256 << 10)
-
 static enum err_code
 lock_data(struct file_upload *u, struct err *e)
 {
@@ -37,7 +33,8 @@ remove_files(struct file_upload *u, struct err *e)
 	struct file_name data, info;
 	enum err_code rc;
 
-	if ((rc = file_name(u->base.info.id, FILE_DATA, &data, e)) != ERR_OK ||
+	if ((rc = file_forget_moved(u, e)) != ERR_OK ||
+	    (rc = file_name(u->base.info.id, FILE_DATA, &data, e)) != ERR_OK ||
 	    (rc = file_name(u->base.info.id, FILE_INFO, &info, e)) != ERR_OK ||
 	    (rc = fs_unlink_at(fs->dirfd, data.text, e)) != ERR_OK)
 		return rc;
@@ -84,9 +81,16 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 	bool has_boot = fs->durability != DURABILITY_NONE;
 	struct file_name name;
 	enum err_code rc;
+	bool is_taken;
 
+	/* By one that was moved, which has no data file any more. */
+	rc = file_exists(fs, info->id, FILE_MOVED, &is_taken, e);
+	if (rc == ERR_OK && is_taken)
+		rc = err_set(e, ERR_EXISTS, "%s: exists", info->id);
+	if (rc != ERR_OK)
+		return rc;
 	file_info_copy(u->arena, &u->base.info, info);
-	u->base.info.storage = file_storage(fs, info->id, u->arena);
+	u->base.info.storage = file_storage(fs, info->id, NULL, u->arena);
 	u->head = (struct info_head){
 		.size = info->size_deferred ? 0 : info->size,
 		.size_deferred = info->size_deferred,
@@ -127,80 +131,21 @@ file_new_upload(struct data_store *ds, const struct file_info *info,
 /* --- concatenation ---------------------------------------------------------
  */
 
-#ifdef HAVE_COPY_FILE_RANGE
-static ssize_t
-copy_in_kernel(int from, off_t at, int to, off_t to_at, size_t len)
-{
-	return copy_file_range(from, &at, to, &to_at, len, 0);
-}
-#else
-static ssize_t
-copy_in_kernel(int from, off_t at, int to, off_t to_at, size_t len)
-{
-	(void)from;
-	(void)at;
-	(void)to;
-	(void)to_at;
-	(void)len;
-	errno = ENOSYS;
-	return -1;
-}
-#endif
-
-static bool
-is_beyond_kernel(int sys)
-{
-	return sys == EXDEV || sys == EINVAL || sys == ENOSYS ||
-	    sys == EOPNOTSUPP;
-}
-
-/* Append what is left of a part, through a buffer of our own. */
-static enum err_code
-copy_by_hand(struct file_upload *dst, struct file_upload *part, int64_t at,
-    struct err *e)
-{
-	char *buf = arena_alloc(dst->arena, OWN_SLICE);
-	size_t got;
-	enum err_code rc;
-
-	for (; at < part->data_size; at += (int64_t)got) {
-		rc = fs_pread(part->data_fd, buf, OWN_SLICE, at, &got, e);
-		if (rc != ERR_OK)
-			return rc;
-		if (got == 0)
-			return err_set(e, ERR_SYSTEM, "part %s: cut short",
-			    part->base.info.id);
-		rc = fs_pwrite(dst->data_fd, buf, got, dst->data_size, NULL, e);
-		if (rc != ERR_OK)
-			return rc;
-		dst->data_size += (int64_t)got;
-	}
-	return ERR_OK;
-}
-
 static enum err_code
 copy_part(struct file_upload *dst, struct file_upload *part, struct err *e)
 {
-	int64_t left, at = 0;
-	ssize_t n;
+	enum err_code rc = file_copy(part->data_fd, dst->data_fd,
+	    dst->data_size, part->data_size, dst->arena, e);
+	struct err inner;
 
-	while ((left = part->data_size - at) > 0) {
-		n = copy_in_kernel(part->data_fd, (off_t)at, dst->data_fd,
-		    (off_t)dst->data_size,
-		    left < (int64_t)KERNEL_SLICE ? (size_t)left : KERNEL_SLICE);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1 && is_beyond_kernel(errno))
-			return copy_by_hand(dst, part, at, e);
-		if (n == -1)
-			return err_sys(e, "copy %s", part->base.info.id);
-		if (n == 0)
-			return err_set(e, ERR_SYSTEM, "part %s: cut short",
-			    part->base.info.id);
-		at += n;
-		dst->data_size += n;
+	if (rc == ERR_OK) {
+		dst->data_size += part->data_size;
+		return rc;
 	}
-	return ERR_OK;
+	inner = *e;
+	rc = err_set(e, rc, "part %s: %.150s", part->base.info.id, inner.text);
+	e->sys = inner.sys;
+	return rc;
 }
 
 /* Its open descriptor keeps the bytes alive, whoever deletes the part. */

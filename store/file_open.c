@@ -126,14 +126,37 @@ file_see(struct file_upload *u)
 	info->finished = finished ? u->head.finished : 0;
 	if (finished && u->foreign)
 		info->finished = u->data_time;
+	info->moved = info->forget = 0;
+	if (u->is_moved) {
+		info->moved = u->moved.when;
+		info->forget = u->moved.forget;
+		info->storage = file_storage(u->store, info->id,
+		    file_moved_path(&u->moved, u->arena), u->arena);
+	}
 	u->base.settled = file_is_sound(u) && is_confirmed(u);
 }
 
 static void
 take_stat(struct file_upload *u, const struct stat *st)
 {
+	u->is_moved = false;
 	u->data_size = (int64_t)st->st_size;
 	u->data_time = st->st_mtime > 0 ? (int64_t)st->st_mtime : 1;
+}
+
+/* Without its bytes an upload is there only if it is finished and moved. */
+static enum err_code
+find_moved(struct file_upload *u, struct err *e)
+{
+	enum err_code rc = file_find_moved(u, e);
+
+	if (rc != ERR_OK)
+		return rc;
+	u->data_size = u->head.size;
+	u->data_time = u->moved.when;
+	if (is_finished(u))
+		return ERR_OK;
+	return err_set(e, ERR_NOT_FOUND, "%s: not there", u->base.info.id);
 }
 
 static enum err_code
@@ -144,7 +167,7 @@ stat_data(struct file_upload *u, struct err *e)
 
 	if (fstatat(u->store->dirfd, id, &st, AT_SYMLINK_NOFOLLOW) == -1) {
 		if (errno == ENOENT)
-			return err_set(e, ERR_NOT_FOUND, "%s: not there", id);
+			return find_moved(u, e);
 		return err_sys(e, "stat %s", id);
 	}
 	if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
@@ -360,7 +383,7 @@ open_data(struct file_upload *u, struct err *e)
 	    u->store->dirfd, u->base.info.id, O_RDWR, &u->data_fd, &st, e);
 	if (rc == ERR_OK)
 		take_stat(u, &st);
-	return rc;
+	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;
 }
 
 /* The record as it is now that nobody else changes it. */

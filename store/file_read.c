@@ -21,7 +21,8 @@ static enum err_code
 open_stream(struct upload *up, int64_t from, struct arena *a,
     struct stream **stream, struct err *e)
 {
-	struct file_store *fs = file_upload_of(up)->store;
+	struct file_upload *u = file_upload_of(up);
+	struct file_store *fs = u->store;
 	struct file_stream *s;
 	enum err_code rc;
 
@@ -29,13 +30,17 @@ open_stream(struct upload *up, int64_t from, struct arena *a,
 		return err_set(e, ERR_INVALID, "%s: no byte %lld", up->info.id,
 		    (long long)from);
 	s = arena_alloc(a, sizeof(*s));
+	s->base.path = arena_printf(a, "%s/%s", fs->path, up->info.id);
 	rc = fs_open_at(fs->dirfd, up->info.id, O_RDONLY, &s->base.fd, NULL, e);
+	/* It may have gone since it was looked at. */
+	if (rc == ERR_NOT_FOUND && (rc = file_find_moved(u, e)) == ERR_OK &&
+	    (rc = file_open_moved(u, &s->base.fd, e)) == ERR_OK)
+		s->base.path = file_moved_path(&u->moved, a);
 	if (rc != ERR_OK)
 		return rc;
 	s->at = from;
 	s->end = up->info.offset;
 	s->base.length = s->end - from;
-	s->base.path = arena_printf(a, "%s/%s", fs->path, up->info.id);
 	*stream = &s->base;
 	return ERR_OK;
 }

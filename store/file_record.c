@@ -41,15 +41,17 @@ file_exists(struct file_store *fs, const char *id, const char *suffix, bool *is,
 }
 
 const struct pair *
-file_storage(const struct file_store *fs, const char *id, struct arena *a)
+file_storage(const struct file_store *fs, const char *id, const char *path,
+    struct arena *a)
 {
 	struct pair *p = arena_alloc(a, 3 * sizeof(*p));
 
 	p[0] = (struct pair){ &p[1], "Type", "filestore", 0 };
-	p[1] = (struct pair){ &p[2], "Path",
-		arena_printf(a, "%s/%s", fs->path, id), 0 };
+	p[1] = (struct pair){ &p[2], "Path", path, 0 };
+	if (path == NULL)
+		p[1].value = arena_printf(a, "%s/%s", fs->path, id);
 	p[2] = (struct pair){ NULL, "InfoPath",
-		arena_printf(a, "%s.info", p[1].value), 0 };
+		arena_printf(a, "%s/%s.info", fs->path, id), 0 };
 	p[0].value_len = strlen(p[0].value);
 	p[1].value_len = strlen(p[1].value);
 	p[2].value_len = strlen(p[2].value);
@@ -74,7 +76,7 @@ parse(struct file_upload *u, char *buf, const struct stat *st, struct err *e)
 	u->base.info = r.info;
 	if (u->foreign && r.info.created == 0)
 		u->base.info.created = (int64_t)st->st_mtime;
-	u->base.info.storage = file_storage(u->store, id, u->arena);
+	u->base.info.storage = file_storage(u->store, id, NULL, u->arena);
 	return ERR_OK;
 }
 

@@ -346,6 +346,7 @@ read_keys(
 	    !get_parts(a, root, &info->parts) ||
 	    !get_cstring(a, root, "ConcatRaw", &info->concat_raw) ||
 	    !get_cstring(a, root, "Owner", &info->owner) ||
+	    !get_cstring(a, root, "MoveTo", &info->move_to) ||
 	    !get_number(root, "Created", &info->created))
 		return false;
 	if (info->owner != NULL && *info->owner == '\0')
@@ -481,6 +482,7 @@ put_keys(struct arena *a, const struct file_info *info, json_t *root)
 		root, "PartialUploads", make_parts(info->parts)) == 0 &&
 	    put_cstring(a, root, bytes, "ConcatRaw", info->concat_raw) == 0 &&
 	    put_cstring(a, root, bytes, "Owner", owner) == 0 &&
+	    put_cstring(a, root, bytes, "MoveTo", info->move_to) == 0 &&
 	    json_object_set_new(root, "Created", json_integer(info->created)) ==
 		0 &&
 	    put_pairs(a, storage, bytes, info->storage) == 0 &&

@@ -63,6 +63,7 @@ file_info_copy(
 	to->parts = copy_list(a, from->parts);
 	to->concat_raw = arena_strdup(a, from->concat_raw);
 	to->owner = arena_strdup(a, from->owner);
+	to->move_to = arena_strdup(a, from->move_to);
 	to->storage = copy_pairs(a, from->storage);
 }
 
@@ -102,6 +103,7 @@ store_check(const struct data_store *ds, struct err *e)
 		{ "expirer", ds->expirer, sizeof(*ds->expirer) },
 		{ "ledger", ds->ledger, sizeof(*ds->ledger) },
 		{ "keeper", ds->keeper, sizeof(*ds->keeper) },
+		{ "mover", ds->mover, sizeof(*ds->mover) },
 	};
 	size_t i;
 
@@ -139,7 +141,12 @@ store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 		    e, ERR_INVALID, "store.type: \"%s\" is not built in", type);
 	if ((rc = class->open(conf, ds, e)) != ERR_OK)
 		return rc;
-	if ((rc = store_check(*ds, e)) != ERR_OK)
+	rc = store_check(*ds, e);
+	if (rc == ERR_OK && (*ds)->mover == NULL &&
+	    *conf_str(conf, "finish.move_to") != '\0')
+		rc = err_set(e, ERR_INVALID,
+		    "finish.move_to: store %s cannot move uploads", type);
+	if (rc != ERR_OK)
 		(*ds)->core->shutdown(*ds);
 	return rc;
 }

@@ -71,6 +71,18 @@ struct file_info {
 	/* Who created it, where ownership is enforced; NULL if nobody. */
 	const char *owner;
 
+	/*
+	 * Where pre-create wants it once it is finished, as the store's
+	 * choose() put it; NULL if it said nothing.
+	 */
+	const char *move_to;
+
+	/*
+	 * When its bytes left the store, and when the rest may be forgotten;
+	 * both 0 while they are here.
+	 */
+	int64_t moved, forget;
+
 	/* Where the bytes are, in the store's own words; for hooks. */
 	const struct pair *storage;
 };
@@ -306,6 +318,38 @@ struct store_ledger {
 	    struct data_store *, bool only_count, int64_t *n, struct err *);
 };
 
+/*
+ * Finished uploads that go where people want them (finish.move_to).  What has
+ * gone is somebody else's: the record stays for a while, so that HEAD still
+ * answers, the file can be read as long as it is where it went, and to
+ * terminate() the upload leaves it alone.
+ */
+struct store_mover {
+	/* Will an upload like this have to be moved when it is finished?
+	 * False for partial ones, and if it was moved. */
+	bool (*wants)(struct data_store *, const struct file_info *);
+
+	/*
+	 * Judge the place that pre-create chose for one: what of it is to be
+	 * kept in file_info.move_to.  ERR_INVALID if it leads elsewhere.
+	 */
+	MUST_CHECK enum err_code (*choose)(struct data_store *,
+	    const char *path, struct arena *, const char **move_to,
+	    struct err *);
+
+	/*
+	 * Move a claimed and finished upload, if it has to be, and make sure
+	 * of it if it was.  May take as long as it takes to copy it.  After
+	 * an error, or a crash, it is tried again, and there is never more
+	 * than one file, nor less.
+	 */
+	MUST_CHECK enum err_code (*move)(struct upload *, struct err *);
+
+	/* Did somebody die while he moved this finished upload?  Needs the
+	 * lock, or else somebody may be busy with it. */
+	bool (*is_pending)(struct upload *);
+};
+
 /* Something in the store that is no upload, or no upload any more. */
 struct store_leftover {
 	/* What it is called there, and what it is, for people. */
@@ -406,6 +450,7 @@ struct data_store {
 	const struct store_expirer *expirer;
 	const struct store_ledger *ledger;
 	const struct store_keeper *keeper;
+	const struct store_mover *mover;
 };
 
 /* Has every announced byte arrived? */

@@ -393,7 +393,12 @@ static const struct refusal refusals[] = {
 	{ "log: { target = \"sylog\"; };", "a file name with a / in it" },
 	{ "hooks: { url = \"example.org\"; };", "http:// or https://" },
 	{ "hooks: { dir = \"hooks\"; };", "a path that begins with /" },
-	{ "finish: { move_to = \"in/{id}\"; };", "a path that begins with /" },
+	{ "finish: { move_to = \"in/{id}\"; };", "an absolute path with {id}" },
+	{ "\nfinish: { move_to = \"/srv/{ip}\"; };",
+	    "t.conf:2: finish.move_to cannot be \"/srv/{ip}\": expected an" },
+	{ "finish: { move_to = \"/srv/{id\"; };",
+	    "an absolute path with {id}" },
+	{ "finish: { move_to = \"/srv/in\"; };", "an absolute path with {id}" },
 	{ "store: { path = \"\"; };", "a string that is not empty" },
 	/* Syntax of the file. */
 	{ "max_size = 1; @include \"t.conf\"", "t.conf:1: syntax error" },

@@ -702,6 +702,113 @@ nothing_is_left_of_a_concatenation_that_fails(void **state)
 	assert_bytes(p, ID, 0, "two");
 }
 
+/* --- moving -------------------------------------------------------------- */
+
+/* Whole and finished, and to be moved to a directory within the store. */
+static struct upload *
+make_to_move(struct place *p, const char *id, bool is_partial)
+{
+	struct file_info info = {
+		.id = id, .size = 5, .is_partial = is_partial
+	};
+	struct upload *up;
+
+	ok(p,
+	    p->ds->mover->choose(
+		p->ds, "there/it.txt", p->a, &info.move_to, &p->e));
+	ok(p, p->ds->core->new_upload(p->ds, &info, p->a, &up, &p->e));
+	append(p, up, "hello");
+	finish(p, up);
+	drop(p, up);
+	return claim(p, id);
+}
+
+static void
+what_was_moved_is_known_as_before(void **state)
+{
+	struct place *p = *state;
+	struct upload *up;
+
+	if (p->ds->mover == NULL)
+		return;
+	up = make_to_move(p, ID, false);
+	assert_true(p->ds->mover->wants(p->ds, &up->info));
+	assert_int_equal(up->info.moved, 0);
+	ok(p, p->ds->mover->move(up, &p->e));
+	assert_true(upload_is_finished(up));
+	assert_true(up->info.moved != 0);
+	drop(p, up);
+	up = look(p, ID);
+	assert_true(upload_is_finished(up) && up->settled);
+	assert_int_equal(up->info.offset, 5);
+	assert_true(up->info.moved != 0);
+	assert_true(up->info.forget > up->info.moved);
+	assert_false(p->ds->mover->wants(p->ds, &up->info));
+	assert_false(p->ds->mover->is_pending(up));
+	ok(p, p->ds->core->confirm(up, &p->e));
+	ok(p, p->ds->keeper->check(up, &p->e));
+	drop(p, up);
+	assert_bytes(p, ID, 0, "hello");
+	up = claim(p, ID);
+	ok(p, p->ds->mover->move(up, &p->e));
+	drop(p, up);
+	assert_bytes(p, ID, 0, "hello");
+}
+
+static void
+an_id_that_was_moved_is_taken(void **state)
+{
+	struct place *p = *state;
+	struct file_info info = { .id = ID, .size = 3 };
+	struct upload *up;
+
+	if (p->ds->mover == NULL)
+		return;
+	up = make_to_move(p, ID, false);
+	ok(p, p->ds->mover->move(up, &p->e));
+	drop(p, up);
+	is(p, ERR_EXISTS,
+	    p->ds->core->new_upload(p->ds, &info, p->a, &up, &p->e));
+	assert_bytes(p, ID, 0, "hello");
+	up = claim(p, ID);
+	ok(p, p->ds->terminater->terminate(up, &p->e));
+	drop(p, up);
+	assert_false(is_there(p, ID));
+	drop(p, make(p, ID, 3));
+}
+
+static void
+a_partial_upload_stays(void **state)
+{
+	struct place *p = *state;
+	struct upload *up;
+
+	if (p->ds->mover == NULL)
+		return;
+	up = make_to_move(p, ID, true);
+	assert_false(p->ds->mover->wants(p->ds, &up->info));
+	ok(p, p->ds->mover->move(up, &p->e));
+	assert_int_equal(up->info.moved, 0);
+	drop(p, up);
+}
+
+static void
+a_place_elsewhere_is_refused(void **state)
+{
+	static const char *const bad[] = { "", "/", "/etc/passwd", "../x",
+		"a/../../x", "a//b", "a/", "file", ".hidden/x", "a/.b" };
+	struct place *p = *state;
+	const char *move_to;
+	size_t i;
+
+	if (p->ds->mover == NULL)
+		return;
+	for (i = 0; i < NITEMS(bad); i++)
+		is(p, ERR_INVALID,
+		    p->ds->mover->choose(p->ds, bad[i], p->a, &move_to, &p->e));
+	ok(p, p->ds->mover->choose(p->ds, "a/b", p->a, &move_to, &p->e));
+}
+
 static void
 a_walk_meets_every_upload_once(void **state)
 {
@@ -829,6 +936,10 @@ contract_run(const struct variant *v)
 		TEST(no_stream_begins_behind_the_end),
 		TEST(parts_are_joined_in_their_order),
 		TEST(nothing_is_left_of_a_concatenation_that_fails),
+		TEST(what_was_moved_is_known_as_before),
+		TEST(an_id_that_was_moved_is_taken),
+		TEST(a_partial_upload_stays),
+		TEST(a_place_elsewhere_is_refused),
 		TEST(a_walk_meets_every_upload_once),
 		TEST(a_walk_survives_that_what_it_meets_is_removed),
 	};

@@ -32,6 +32,9 @@ struct variant {
 void place_open(struct place *, const struct variant *);
 void place_close(struct place *);
 
+/* A directory with all that is in it. */
+void place_remove(const char *path);
+
 /* Run every promise over one store; the number of failures. */
 int contract_run(const struct variant *);
 

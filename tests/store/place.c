@@ -38,6 +38,7 @@ open_store(struct place *p, const struct variant *v)
 	p->ds->expirer = NULL;
 	p->ds->ledger = NULL;
 	p->ds->keeper = NULL;
+	p->ds->mover = NULL;
 }
 
 void
@@ -64,19 +65,25 @@ place_open(struct place *p, const struct variant *v)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;
-	(void)kind;
+	(void)type;
 	(void)ftw;
 	return remove(path);
+}
+
+void
+place_remove(const char *path)
+{
+	assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 void
 place_close(struct place *p)
 {
 	p->ds->core->shutdown(p->ds);
-	assert_int_equal(nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+	place_remove(p->dir);
 	arena_free(p->a);
 	conf_free(p->conf);
 }

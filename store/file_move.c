@@ -1,0 +1,532 @@
+/*
+ * file_move.c - carry a finished upload off to where people want it.
+ *
+ * First ID.moved says where it will be.  Then, on the same file system, one
+ * rename is all: when ID is gone, it is there.  On another one a copy is made
+ * under a hidden name beside its place, and flushed; ID.moved is written anew
+ * with the number of its inode; it gets its name; and only then ID goes.  So
+ * whoever finds ID and ID.moved knows that somebody died, and if there is a
+ * file of this inode number, size and content in that place, that the copy is
+ * as it should be.  If not, what there is of it is removed and all begins
+ * anew.
+ *
+ * A name that is taken is never overwritten.  Who holds the lock of the upload
+ * does all this, and nobody else.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/template.h"
+#include "store/file.h"
+
+/* So many files of one name. */
+#define NUMBER_MAX 100000
+
+/* Compared at once. */
+#define SLICE ((size_t)256 << 10)
+
+/* Longer paths are of no use to anybody. */
+#define PATH_LIMIT 4096
+
+struct move {
+	struct file_upload *u;
+
+	/* The directory, open, and its path below the root with a slash. */
+	int dirfd;
+	const char *dir;
+
+	/* The name there, while nobody has it, and that of the copy. */
+	const char *name;
+	const char *copy;
+
+	/* The copy is whole. */
+	bool is_copied;
+	struct file_moved moved;
+};
+
+/* --- Where to? --- */
+
+static const char *
+root_of(const struct file_store *fs)
+{
+	return fs->move_fd != -1 ? fs->move_root : fs->path;
+}
+
+static const char *
+metadata(
+    const struct file_info *info, const char *key, size_t key_len, size_t *len)
+{
+	const struct pair *p;
+
+	for (p = info->metadata; p != NULL; p = p->next)
+		if (strlen(p->key) == key_len &&
+		    memcmp(p->key, key, key_len) == 0) {
+			*len = p->value_len;
+			return p->value;
+		}
+	return NULL;
+}
+
+static bool
+is_word(const char *name, size_t len, const char *word)
+{
+	return strlen(word) == len && memcmp(word, name, len) == 0;
+}
+
+struct values {
+	const struct file_info *info;
+	char year[24], month[4], day[4];
+};
+
+static const char *
+value_of(const void *arg, const char *name, size_t name_len, size_t *len)
+{
+	const struct values *v = arg;
+	const char *text;
+
+	if (name_len > 5 && memcmp(name, "meta:", 5) == 0)
+		return metadata(v->info, name + 5, name_len - 5, len);
+	if (is_word(name, name_len, "filename"))
+		return metadata(v->info, name, name_len, len);
+	text = is_word(name, name_len, "id") ? v->info->id :
+	    is_word(name, name_len, "owner") ? v->info->owner :
+	    is_word(name, name_len, "year")  ? v->year :
+	    is_word(name, name_len, "month") ? v->month :
+	    is_word(name, name_len, "day")   ? v->day :
+					       NULL;
+	if (text != NULL)
+		*len = strlen(text);
+	return text;
+}
+
+/* The path below the root; NULL if there is none. */
+static const char *
+plan(const struct file_upload *u)
+{
+	const struct file_info *info = &u->base.info;
+	struct values v = { .info = info };
+	time_t t = (time_t)info->finished;
+	struct tm tm;
+
+	if (info->is_partial)
+		return NULL;
+	if (info->move_to != NULL)
+		return info->move_to;
+	if (u->store->move_to == NULL)
+		return NULL;
+	if (gmtime_r(&t, &tm) == NULL)
+		memset(&tm, 0, sizeof(tm));
+	(void)snprintf(v.year, sizeof(v.year), "%04d", tm.tm_year + 1900);
+	(void)snprintf(
+	    v.month, sizeof(v.month), "%02u", (unsigned)(tm.tm_mon + 1) % 100);
+	(void)snprintf(
+	    v.day, sizeof(v.day), "%02u", (unsigned)tm.tm_mday % 100);
+	return template_fill(u->arena, u->store->move_to, value_of, &v);
+}
+
+/* The directories on the way, made where they are missing. */
+static enum err_code
+make_dirs(struct move *m, const char *path, struct err *e)
+{
+	struct file_store *fs = m->u->store;
+	int parent = fs->move_fd != -1 ? fs->move_fd : fs->dirfd;
+	const char *slash;
+	bool made;
+	enum err_code rc = fs_open_subdir(parent, ".", &m->dirfd, e);
+
+	for (m->name = path;
+	     rc == ERR_OK && (slash = strchr(m->name, '/')) != NULL;
+	     m->name = slash + 1) {
+		parent = m->dirfd;
+		m->dirfd = -1;
+		rc = fs_make_subdir(parent,
+		    arena_memdup(
+			m->u->arena, m->name, (size_t)(slash - m->name)),
+		    fs->dir_mode, &m->dirfd, &made, e);
+		if (rc == ERR_OK && made && fs->durability != DURABILITY_NONE)
+			rc = fs_sync(parent, path, e);
+		(void)close(parent);
+	}
+	m->dir = arena_memdup(m->u->arena, path, (size_t)(m->name - path));
+	return rc;
+}
+
+/* --- On the way. --- */
+
+static enum err_code
+write_down(struct move *m, const char *name, struct err *e)
+{
+	m->moved.path = arena_printf(m->u->arena, "%s%s", m->dir, name);
+	return file_write_moved(m->u, &m->moved, e);
+}
+
+static enum err_code
+check_room(struct move *m, struct err *e)
+{
+	int64_t bytes;
+	enum err_code rc = fs_free_space(m->dirfd, &bytes, e);
+
+	if (rc == ERR_OK && bytes < m->u->data_size)
+		rc = err_set(e, ERR_NO_SPACE, "%s/%s: only %lld bytes are free",
+		    m->moved.root, m->dir, (long long)bytes);
+	return rc;
+}
+
+/* Flushed even where nothing else is: the other file system may be one that
+ * keeps it in memory longer than ours would have. */
+static enum err_code
+copy(struct move *m, struct err *e)
+{
+	struct file_upload *u = m->u;
+	struct stat st;
+	enum err_code rc;
+	int fd;
+
+	if ((rc = check_room(m, e)) != ERR_OK ||
+	    (rc = fs_unlink_at(m->dirfd, m->copy, e)) != ERR_OK ||
+	    (rc = fs_create_at(m->dirfd, m->copy, u->store->mode, &fd, e)) !=
+		ERR_OK)
+		return rc;
+	rc = file_copy(u->data_fd, fd, 0, u->data_size, u->arena, e);
+	if (rc == ERR_OK)
+		rc = fs_sync(fd, m->copy, e);
+	if (rc == ERR_OK && fstat(fd, &st) == -1)
+		rc = err_sys(e, "stat %s", m->copy);
+	if (close(fd) == -1 && rc == ERR_OK)
+		rc = err_sys(e, "close %s", m->copy);
+	if (rc == ERR_OK) {
+		m->moved.inode = st.st_ino;
+		m->is_copied = true;
+	}
+	return rc;
+}
+
+/* ERR_EXISTS: somebody has this name by now. */
+static enum err_code
+go_by(struct move *m, const char *name, struct err *e)
+{
+	struct file_upload *u = m->u;
+	enum err_code rc;
+
+	if ((rc = write_down(m, name, e)) != ERR_OK)
+		return rc;
+	if (!m->is_copied) {
+		rc = fs_rename_new(
+		    u->store->dirfd, u->base.info.id, m->dirfd, name, e);
+		if (rc != ERR_SYSTEM || !fs_is_beyond_rename(e->sys))
+			return rc;
+		if ((rc = copy(m, e)) != ERR_OK ||
+		    (rc = write_down(m, name, e)) != ERR_OK)
+			return rc;
+	}
+	return fs_name_new(m->dirfd, m->copy, name, e);
+}
+
+/* The first name that is free: "a.txt", "a-1.txt", ... */
+static enum err_code
+go(struct move *m, struct err *e)
+{
+	const char *name = m->name;
+	enum err_code rc;
+	struct stat st;
+	unsigned n = 0;
+
+	for (;;) {
+		if (fstatat(m->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			rc = err_set(e, ERR_EXISTS, "%s/%s%s and %u more exist",
+			    m->moved.root, m->dir, m->name, n);
+		else if (errno == ENOENT)
+			rc = go_by(m, name, e);
+		else
+			rc = err_sys(e, "stat %s", name);
+		if (rc != ERR_EXISTS || n++ == NUMBER_MAX)
+			return rc;
+		name = template_number(m->u->arena, m->name, n);
+	}
+}
+
+/* It has its name.  Both directories are flushed before the copy's original
+ * goes, and before anybody is told. */
+static enum err_code
+arrive(struct move *m, struct err *e)
+{
+	struct file_upload *u = m->u;
+	struct file_store *fs = u->store;
+	bool durably = fs->durability != DURABILITY_NONE;
+	enum err_code rc = ERR_OK;
+
+	if (durably || m->is_copied)
+		rc = fs_sync(m->dirfd, m->moved.root, e);
+	if (rc == ERR_OK && m->is_copied)
+		rc = fs_unlink_at(fs->dirfd, u->base.info.id, e);
+	if (rc == ERR_OK && durably)
+		rc = file_flush_dir(fs, e);
+	return rc;
+}
+
+/* --- What somebody left who died. --- */
+
+static bool
+is_same(int a, int b, int64_t size, struct arena *arena)
+{
+	char *buf = arena_alloc(arena, 2 * SLICE);
+	size_t got, want;
+	struct err ignored;
+	int64_t at;
+
+	for (at = 0; at < size; at += (int64_t)got) {
+		if (fs_pread(a, buf, SLICE, at, &got, &ignored) != ERR_OK ||
+		    fs_pread(b, buf + SLICE, SLICE, at, &want, &ignored) !=
+			ERR_OK ||
+		    got == 0 || got != want ||
+		    memcmp(buf, buf + SLICE, got) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Is the copy, that was whole, where it was meant to be? */
+static bool
+has_arrived(struct file_upload *u, int dirfd, const char *name)
+{
+	struct stat st;
+	bool is_it;
+	int fd;
+
+	if (u->moved.inode == 0)
+		return false;
+	fd =
+	    openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd == -1)
+		return false;
+	is_it = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_ino == u->moved.inode &&
+	    (int64_t)st.st_size == u->data_size &&
+	    is_same(fd, u->data_fd, u->data_size, u->arena);
+	(void)close(fd);
+	return is_it;
+}
+
+/*
+ * Go on with a move that did not come to its end: *arrived if nothing is
+ * missing but the end.  Else nothing is left of it.
+ */
+static enum err_code
+take_up(struct move *m, bool *arrived, struct err *e)
+{
+	struct file_upload *u = m->u;
+	const char *name;
+	enum err_code rc;
+
+	*arrived = false;
+	rc = file_read_moved(u->store, u->base.info.id, u->arena, &u->moved, e);
+	if (rc == ERR_NOT_FOUND || (rc == ERR_OK && u->moved.path == NULL))
+		return ERR_OK;
+	if (rc == ERR_OK)
+		rc = file_open_moved_dir(
+		    u->store, &u->moved, u->arena, &m->dirfd, &name, e);
+	if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT) {
+		log_warn("%s: a move that died is begun anew: %s",
+		    u->base.info.id, e->text);
+		return ERR_OK;
+	}
+	if (rc != ERR_OK)
+		return rc;
+	*arrived = has_arrived(u, m->dirfd, name);
+	rc = fs_unlink_at(m->dirfd, m->copy, e);
+	if (*arrived) {
+		m->moved = u->moved;
+		m->is_copied = true;
+		return rc;
+	}
+	(void)close(m->dirfd);
+	m->dirfd = -1;
+	return rc;
+}
+
+/* It failed: as if nothing had been, unless it has its name already. */
+static void
+take_back(struct move *m)
+{
+	struct file_upload *u = m->u;
+	bool arrived, is_here;
+	struct err ignored;
+	struct file_name name;
+
+	if (m->dirfd != -1)
+		(void)close(m->dirfd);
+	m->dirfd = -1;
+	if (file_exists(u->store, u->base.info.id, FILE_DATA, &is_here,
+		&ignored) != ERR_OK ||
+	    !is_here)
+		return;
+	if (take_up(m, &arrived, &ignored) == ERR_OK && !arrived &&
+	    file_name(u->base.info.id, FILE_MOVED, &name, &ignored) == ERR_OK)
+		(void)!fs_unlink_at(u->store->dirfd, name.text, &ignored);
+}
+
+/* --- What others call. --- */
+
+static enum err_code
+begin(struct move *m, const char *path, struct err *e)
+{
+	struct file_store *fs = m->u->store;
+	bool arrived;
+	enum err_code rc = take_up(m, &arrived, e);
+
+	if (rc != ERR_OK || arrived)
+		return rc;
+	if (!template_is_filled(path))
+		return err_set(e, ERR_CORRUPT, "%s: MoveTo makes no sense",
+		    m->u->base.info.id);
+	m->moved =
+	    (struct file_moved){ .root = root_of(fs), .when = clock_now() };
+	m->moved.forget = m->moved.when + fs->keep_record;
+	rc = make_dirs(m, path, e);
+	return rc == ERR_OK ? go(m, e) : rc;
+}
+
+/* Whoever moved it may not have lived to flush it. */
+static enum err_code
+make_sure(struct file_upload *u, struct err *e)
+{
+	const char *name;
+	enum err_code rc;
+	int dirfd;
+
+	if (u->store->durability == DURABILITY_NONE)
+		return ERR_OK;
+	rc = file_open_moved_dir(
+	    u->store, &u->moved, u->arena, &dirfd, &name, e);
+	if (rc == ERR_OK) {
+		rc = fs_sync(dirfd, u->moved.path, e);
+		(void)close(dirfd);
+	}
+	/* Where it went is gone, or is no concern of ours any more. */
+	if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT)
+		rc = ERR_OK;
+	return rc == ERR_OK ? file_flush_dir(u->store, e) : rc;
+}
+
+static enum err_code
+move(struct upload *up, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	struct move m = { .u = u, .dirfd = -1 };
+	struct err ignored;
+	const char *path;
+	enum err_code rc;
+
+	assert(upload_is_finished(up));
+	if (u->is_moved)
+		return make_sure(u, e);
+	if ((path = plan(u)) == NULL)
+		return ERR_OK;
+	m.copy = file_copy_name(up->info.id, u->arena);
+	rc = begin(&m, path, e);
+	if (rc == ERR_OK)
+		rc = arrive(&m, e);
+	if (rc != ERR_OK) {
+		take_back(&m);
+		if (m.dirfd != -1)
+			(void)close(m.dirfd);
+		return rc;
+	}
+	(void)close(m.dirfd);
+	u->moved = m.moved;
+	u->is_moved = true;
+	file_see(u);
+	/* If that fails somebody strikes it out who needs the room. */
+	(void)!file_release(up, &ignored);
+	return rc;
+}
+
+static bool
+wants(struct data_store *ds, const struct file_info *info)
+{
+	return !info->is_partial && info->moved == 0 &&
+	    (info->move_to != NULL || file_store_of(ds)->move_to != NULL);
+}
+
+static bool
+is_pending(struct upload *up)
+{
+	struct file_upload *u = file_upload_of(up);
+	struct err ignored;
+	bool there;
+
+	return !u->is_moved &&
+	    file_exists(u->store, up->info.id, FILE_MOVED, &there, &ignored) ==
+	    ERR_OK &&
+	    there;
+}
+
+/* What follows the root in an absolute path; NULL if it is elsewhere. */
+static const char *
+below(const char *path, const char *root)
+{
+	size_t len = strlen(root);
+
+	while (len > 0 && root[len - 1] == '/')
+		len--;
+	if (strncmp(path, root, len) != 0 || path[len] != '/')
+		return NULL;
+	return path + len + 1;
+}
+
+/* No symbolic link is on the way, as far as there is one already. */
+static enum err_code
+check_way(
+    struct file_store *fs, const char *path, struct arena *a, struct err *e)
+{
+	const struct file_moved m = { .root = root_of(fs), .path = path };
+	const char *name;
+	enum err_code rc;
+	int dirfd;
+
+	rc = file_open_moved_dir(fs, &m, a, &dirfd, &name, e);
+	if (rc == ERR_OK)
+		(void)close(dirfd);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+static enum err_code
+choose(struct data_store *ds, const char *path, struct arena *a,
+    const char **move_to, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	const char *rest = path;
+
+	if (*path == '/')
+		rest = below(path, root_of(fs));
+	if (rest == NULL && fs->move_given != NULL)
+		rest = below(path, fs->move_given);
+	if (rest == NULL || strlen(rest) > PATH_LIMIT ||
+	    !template_is_filled(rest))
+		return err_set(e, ERR_INVALID,
+		    "\"%.60s\" is no place below %.60s, or is hidden", path,
+		    root_of(fs));
+	if (fs->move_fd == -1 && strchr(rest, '/') == NULL)
+		return err_set(e, ERR_INVALID,
+		    "\"%.60s\" is among the uploads: name a directory, or set "
+		    "finish.move_to",
+		    path);
+	*move_to = rest;
+	return check_way(fs, rest, a, e);
+}
+
+const struct store_mover file_mover = {
+	.wants = wants,
+	.choose = choose,
+	.move = move,
+	.is_pending = is_pending,
+};
