@@ -352,32 +352,6 @@ refuse_pair(const struct conf *c, const char *key, const char *why,
 	    e, ERR_INVALID, "%s%s %s %s", find(c, key)->where, key, why, other);
 }
 
-/*
- * Keys that are a promise for later.  Whoever sets one relies on it, so it is
- * better refused than ignored.
- */
-static const struct {
-	const char *key, *advice;
-} promised[] = {
-	{ "finish.move_to", "a post-finish hook can move the file" },
-};
-
-static enum err_code
-check_promised(const struct conf *c, struct err *e)
-{
-	size_t i;
-
-	for (i = 0; i < NITEMS(promised); i++) {
-		const struct value *v = find(c, promised[i].key);
-
-		if (v->number != 0 || (v->text != NULL && *v->text != '\0'))
-			return err_set(e, ERR_INVALID,
-			    "%s%s does nothing in this version: remove it; %s",
-			    v->where, promised[i].key, promised[i].advice);
-	}
-	return ERR_OK;
-}
-
 enum err_code
 conf_check(const struct conf *c, struct err *e)
 {
@@ -404,7 +378,7 @@ conf_check(const struct conf *c, struct err *e)
 		return refuse_pair(c, "download.sendfile",
 		    "= \"x-accel\" needs the internal location in",
 		    "download.sendfile_root", e);
-	return check_promised(c, e);
+	return ERR_OK;
 }
 
 /* --- What others see. --- */

@@ -184,12 +184,16 @@ ctl_let_go(struct ctl *c, struct ctl_held *h)
 		ctl_unlock(h->lock, h->is_over);
 }
 
-/* They have a say in whether an upload may finish: see the sweep. */
+/* Hooks have a say in whether an upload may finish, and what is finished may
+ * have to be moved: see the sweep. */
 static bool
-has_hooks(const struct ctl *c)
+has_sequel(struct ctl *c, const struct upload *up)
 {
+	const struct store_mover *mover = c->store->mover;
+
 	return *conf_str(c->conf, "hooks.dir") != '\0' ||
-	    *conf_str(c->conf, "hooks.url") != '\0';
+	    *conf_str(c->conf, "hooks.url") != '\0' ||
+	    (mover != NULL && mover->wants(c->store, &up->info));
 }
 
 enum err_code
@@ -201,7 +205,7 @@ ctl_repair(struct ctl *c, struct ctl_held *h, struct err *e)
 	rc = c->store->core->claim(h->up, e);
 	h->is_over = rc == ERR_NOT_FOUND;
 	if (rc != ERR_OK || finisher == NULL || upload_is_finished(h->up) ||
-	    !upload_is_whole(h->up) || has_hooks(c))
+	    !upload_is_whole(h->up) || has_sequel(c, h->up))
 		return rc;
 	rc = finisher->finish(h->up, e);
 	h->is_over = rc == ERR_OK;

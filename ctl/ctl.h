@@ -97,9 +97,9 @@ MUST_CHECK enum err_code ctl_hold(struct ctl *, const char *id, int64_t wait_ms,
 void ctl_let_go(struct ctl *, struct ctl_held *);
 
 /*
- * Claim what is held, and finish it if only that is missing and there are no
- * hooks to be asked and told; these are left to the sweep, or to the next
- * request.  Sets is_over if it does.
+ * Claim what is held, and finish it if only that is missing, there are no
+ * hooks to be asked and told, and it is not to be moved; these are left to the
+ * sweep, or to the next request.  Sets is_over if it does.
  */
 MUST_CHECK enum err_code ctl_repair(
     struct ctl *, struct ctl_held *, struct err *);

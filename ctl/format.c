@@ -199,6 +199,8 @@ upload_to_json(const struct upload *up, enum ctl_state state)
 	set_number(object, "created", info->created);
 	set_number(object, "expires", info->expires);
 	set_number(object, "finished", info->finished);
+	set_number(object, "moved", info->moved);
+	set_number(object, "forget", info->forget);
 	set_flag(object, "settled", up->settled);
 	set_flag(object, "partial", info->is_partial);
 	set_flag(object, "final", info->is_final);

@@ -21,13 +21,17 @@ print_row(struct ctl *c, const struct upload *up, enum ctl_state state)
 {
 	const struct file_info *info = &up->info;
 	const struct pair *name = find_pair(info->metadata, "filename");
-	const char *size = "?";
+	const char *size = "?", *arrow = "";
 
+	if (info->moved != 0) {
+		name = find_pair(info->storage, "Path");
+		arrow = "-> ";
+	}
 	if (!info->size_deferred)
 		size = format_size(c->arena, info->size);
-	(void)printf("%-32s  %-10s  %8s  %8s  %5s  %s\n", info->id,
+	(void)printf("%-32s  %-10s  %8s  %8s  %5s  %s%s\n", info->id,
 	    format_state(state), format_size(c->arena, info->offset), size,
-	    format_age(c->arena, info->created, c->now),
+	    format_age(c->arena, info->created, c->now), arrow,
 	    name == NULL ? "-" :
 			   format_text(c->arena, name->value, name->value_len));
 }

@@ -82,6 +82,8 @@ show_info(struct ctl *c, const struct upload *up)
 		show_time(c, "changed",
 		    c->store->keeper->last_change((struct upload *)up));
 	show_time(c, "finished", info->finished);
+	show_time(c, "moved", info->moved);
+	show_time(c, "forgotten", info->forget);
 	show_time(c, "expires", info->expires);
 	show_kind(info);
 	show_text(c, "owner", info->owner);

@@ -23,6 +23,7 @@ struct sweep {
 static const char *const words[TUS_SWEEP_MAX] = {
 	[TUS_SWEEP_EXPIRED] = "removed: expired",
 	[TUS_SWEEP_FINISHED] = "finished: it was complete",
+	[TUS_SWEEP_FORGOTTEN] = "forgotten: it was moved away",
 	[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
 	[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
 	[TUS_SWEEP_LEFTOVER] = "removed: ",
@@ -77,6 +78,9 @@ sum_up(const struct tus_sweep *s)
 		(void)printf(
 		    "%squotas: %lld uploads entered, %lld struck out\n", would,
 		    (long long)n[TUS_SWEEP_ENTERED], (long long)s->struck);
+	if (n[TUS_SWEEP_FORGOTTEN] > 0)
+		(void)printf("%s%lld records of moved uploads removed\n", would,
+		    (long long)n[TUS_SWEEP_FORGOTTEN]);
 	if (told > 0)
 		(void)printf(
 		    "%s%lld events told to hooks\n", would, (long long)told);

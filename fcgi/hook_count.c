@@ -59,6 +59,16 @@ count_note(struct tus_hooks *h, const struct tus_event *event, struct arena *a)
 	return (struct tus_notice *)(void *)n;
 }
 
+static void
+count_moved(struct tus_hooks *h, struct tus_notice *notice,
+    const struct file_info *info, struct arena *a)
+{
+	struct counting *c = counting(h);
+	const struct counted *n = (const struct counted *)(void *)notice;
+
+	c->inner->ops->moved(c->inner, n->inner, info, a);
+}
+
 static bool
 count_tell(struct tus_hooks *h, struct tus_notice *notice)
 {
@@ -110,6 +120,7 @@ static const struct tus_hooks_ops ops = {
 	.wants = count_wants,
 	.ask = count_ask,
 	.note = count_note,
+	.moved = count_moved,
 	.tell = count_tell,
 	.forget = count_forget,
 	.deliver = count_deliver,

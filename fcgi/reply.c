@@ -67,6 +67,28 @@ below_store(const struct settings *s, const char *path)
 	return path + len + 1;
 }
 
+/* As in a URL: those who read such a header undo it. */
+static const char *
+encode_path(struct arena *a, const char *path)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "abcdefghijklmnopqrstuvwxyz0123456789"
+				    "-._~/";
+	static const char hex[] = "0123456789ABCDEF";
+	char *out = arena_alloc(a, strlen(path) * 3 + 1), *to = out;
+
+	for (; *path != '\0'; path++) {
+		if (strchr(plain, *path) != NULL) {
+			*to++ = *path;
+			continue;
+		}
+		*to++ = '%';
+		*to++ = hex[(unsigned char)*path >> 4];
+		*to++ = hex[*path & 15];
+	}
+	return out;
+}
+
 /* Let the web server send the file; false if it has no way to it. */
 static bool
 offload(FCGX_Stream *out, const struct settings *s, const char *path,
@@ -77,13 +99,13 @@ offload(FCGX_Stream *out, const struct settings *s, const char *path,
 	if (path == NULL || s->sendfile == SENDFILE_NONE)
 		return false;
 	if (s->sendfile == SENDFILE_X_SENDFILE) {
-		put_header(out, "X-Sendfile", path);
+		put_header(out, "X-Sendfile", encode_path(a, path));
 		return true;
 	}
 	if ((rest = below_store(s, path)) == NULL)
 		return false;
 	put_header(out, "X-Accel-Redirect",
-	    arena_printf(a, "%s/%s", s->sendfile_root, rest));
+	    arena_printf(a, "%s/%s", s->sendfile_root, encode_path(a, rest)));
 	return true;
 }
 

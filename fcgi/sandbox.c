@@ -17,6 +17,7 @@
 
 #include "base/compat.h"
 #include "base/log.h"
+#include "base/template.h"
 #include "fcgi/sandbox.h"
 
 #ifdef USE_LANDLOCK
@@ -90,6 +91,16 @@ allow(int ruleset, const char *path, uint64_t rights)
 	(void)close(rule.parent_fd);
 }
 
+/* Where finished uploads go. */
+static void
+allow_root(int ruleset, const char *template, uint64_t known)
+{
+	struct arena *a = arena_new();
+
+	allow(ruleset, template_root(a, template), TO_KEEP & known);
+	arena_free(a);
+}
+
 static void
 allow_all(int ruleset, const struct conf *conf, uint64_t known)
 {
@@ -99,6 +110,8 @@ allow_all(int ruleset, const struct conf *conf, uint64_t known)
 		allow(ruleset, conf_str(conf, "store.path"), TO_KEEP & known);
 	if (*conf_str(conf, "lock.path") != '\0')
 		allow(ruleset, conf_str(conf, "lock.path"), TO_KEEP & known);
+	if (*conf_str(conf, "finish.move_to") != '\0')
+		allow_root(ruleset, conf_str(conf, "finish.move_to"), known);
 	for (i = 0; i < NITEMS(always_read); i++)
 		allow(ruleset, always_read[i], TO_READ);
 	if (*conf_str(conf, "hooks.url") == '\0')

@@ -283,6 +283,11 @@ settings_open_store(struct settings *s, struct err *e)
 	else
 		s->store_dir =
 		    real_path(s->arena, conf_str(s->conf, "store.path"));
+	if (s->sendfile == SENDFILE_X_ACCEL)
+		s->server.offload_moved = s->store_dir;
+	else if (s->sendfile == SENDFILE_X_SENDFILE &&
+	    *s->sendfile_root != '\0')
+		s->server.offload_moved = real_path(s->arena, s->sendfile_root);
 	return rc;
 }
 
@@ -406,6 +411,9 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	fprintf(out, "locks         %s %s\n", conf_str(c, "lock.type"),
 	    *lock_path != '\0' ? lock_path : store_path);
 	fprintf(out, "durability    %s\n", conf_str(c, "store.durability"));
+	if (*conf_str(c, "finish.move_to") != '\0')
+		fprintf(
+		    out, "moves to      %s\n", conf_str(c, "finish.move_to"));
 	fprintf(out, "extensions    %s\n",
 	    *extensions != '\0' ? extensions : "none");
 	if (s->server.max_size > 0)

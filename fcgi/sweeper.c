@@ -60,6 +60,7 @@ met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
 	static const char *const words[TUS_SWEEP_MAX] = {
 		[TUS_SWEEP_EXPIRED] = "removed: expired",
 		[TUS_SWEEP_FINISHED] = "finished: it was complete",
+		[TUS_SWEEP_FORGOTTEN] = "forgotten: it was moved away",
 		[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
 		[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
 		[TUS_SWEEP_LEFTOVER] = "removed",
@@ -105,6 +106,7 @@ sum_up(const struct sweep *sweep, int64_t ms)
 	const struct log_field fields[] = {
 		{ "expired", NULL, n[TUS_SWEEP_EXPIRED] },
 		{ "finished", NULL, n[TUS_SWEEP_FINISHED] },
+		{ "forgotten", NULL, n[TUS_SWEEP_FORGOTTEN] },
 		{ "leftovers", NULL, n[TUS_SWEEP_LEFTOVER] },
 		{ "locks", NULL, locks },
 		{ "entered", NULL, n[TUS_SWEEP_ENTERED] },
@@ -117,8 +119,8 @@ sum_up(const struct sweep *sweep, int64_t ms)
 	};
 
 	if (n[TUS_SWEEP_EXPIRED] + n[TUS_SWEEP_FINISHED] +
-		n[TUS_SWEEP_LEFTOVER] + locks + n[TUS_SWEEP_ENTERED] +
-		s->struck + told + sweep->failures >
+		n[TUS_SWEEP_FORGOTTEN] + n[TUS_SWEEP_LEFTOVER] + locks +
+		n[TUS_SWEEP_ENTERED] + s->struck + told + sweep->failures >
 	    0)
 		log_event(LOG_LEVEL_INFO, "sweep", fields, NITEMS(fields));
 	else

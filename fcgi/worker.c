@@ -167,7 +167,8 @@ may_send(const struct job *job, const struct tus_response *res)
 
 	if (res->content == NULL || res->bodiless ||
 	    res->content->length <= SHORT_CONTENT ||
-	    job->settings->sendfile != SENDFILE_NONE)
+	    (job->settings->sendfile != SENDFILE_NONE &&
+		res->content->path != NULL))
 		return true;
 	return board_claim(w->board, w->slot);
 }
@@ -333,6 +334,22 @@ wait_idle(struct job *job)
 	return false;
 }
 
+/*
+ * To copy an upload takes as long as to receive one, and takes a place as
+ * well, so that those in reserve stay that; if there is none left it is done
+ * nevertheless.
+ */
+static void
+close_call(const struct worker *w, struct tus_call *call)
+{
+	bool has_place = !w->is_alone && tus_has_to_move(call) &&
+	    board_claim(w->board, w->slot);
+
+	tell_and_close(call, w->is_alone, w->listen_fd);
+	if (has_place)
+		board_unclaim(w->board, w->slot);
+}
+
 /* One request, or none if a signal came first.  False: accept() is broken. */
 static bool
 serve_one(struct job *job)
@@ -362,7 +379,7 @@ serve_one(struct job *job)
 	finish(job);
 	job->is_kept = job->fcgi.ipcFd >= 0;
 	if (call != NULL)
-		tell_and_close(call, w->is_alone, w->listen_fd);
+		close_call(w, call);
 	job->served++;
 	arena_reset(job->arena);
 	return true;

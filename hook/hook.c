@@ -158,6 +158,14 @@ forget(struct tus_hooks *hooks, struct tus_notice *n)
 	hook_message_free(&n->m);
 }
 
+static void
+moved(struct tus_hooks *hooks, struct tus_notice *n,
+    const struct file_info *info, struct arena *a)
+{
+	(void)hooks;
+	hook_message_move(&n->m, info, a);
+}
+
 static bool
 tell(struct tus_hooks *hooks, struct tus_notice *n)
 {
@@ -201,6 +209,7 @@ static const struct tus_hooks_ops ops = {
 	.wants = wants,
 	.ask = ask,
 	.note = note,
+	.moved = moved,
 	.tell = tell,
 	.forget = forget,
 	.deliver = deliver,

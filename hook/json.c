@@ -135,6 +135,15 @@ hook_json_event(const struct tus_event *event, struct arena *a)
 
 /* --- A message. --- */
 
+static void
+write_text(struct hook_message *m)
+{
+	m->text = json_dumps(m->json, JSON_COMPACT);
+	if (m->text == NULL)
+		out_of_memory();
+	m->len = strlen(m->text);
+}
+
 enum err_code
 hook_message_make(
     struct hook_message *m, json_t *json, const char *event_id, struct err *e)
@@ -154,11 +163,19 @@ hook_message_make(
 	m->size = size;
 	m->offset = offset;
 	m->json = json;
-	m->text = json_dumps(json, JSON_COMPACT);
-	if (m->text == NULL)
-		out_of_memory();
-	m->len = strlen(m->text);
+	write_text(m);
 	return ERR_OK;
+}
+
+void
+hook_message_move(
+    struct hook_message *m, const struct file_info *info, struct arena *a)
+{
+	json_t *event = json_object_get(m->json, "Event");
+
+	set(json_object_get(event, "Upload"), "Storage", map(a, info->storage));
+	free(m->text);
+	write_text(m);
 }
 
 void

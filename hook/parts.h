@@ -99,6 +99,9 @@ MUST_CHECK enum err_code hook_json_answer(
  */
 MUST_CHECK enum err_code hook_message_make(
     struct hook_message *, json_t *, const char *event_id, struct err *);
+/* The same event of an upload whose file is somewhere else. */
+void hook_message_move(
+    struct hook_message *, const struct file_info *, struct arena *);
 void hook_message_free(struct hook_message *);
 
 /*

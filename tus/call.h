@@ -147,6 +147,9 @@ struct tus_call {
 	int64_t reported, reported_at;
 	struct file_info created, gone;
 	struct tus_notice *notices[TUS_HOOK_MAX];
+
+	/* The upload that is to be moved before post-finish; NULL if none. */
+	const char *moving;
 };
 
 /* handle.c: the routes. */
@@ -215,7 +218,7 @@ void tus_unlock(struct tus_call *);
 /*
  * hooks.c.  The pre-hooks, and report, which is post-receive, answer false if
  * they have refused.  report_progress: report if it is time.  note: before the
- * response, tell: after it.
+ * response, tell: after it, which is when a finished upload is moved, too.
  */
 bool tus_wants(const struct tus_call *, enum tus_hook);
 bool tus_pre_create(struct tus_call *);
@@ -225,6 +228,10 @@ bool tus_report(struct tus_call *);
 bool tus_report_progress(struct tus_call *);
 void tus_note(struct tus_call *);
 void tus_tell(struct tus_call *);
+
+/* Is there something to be done when such an upload is finished, of which its
+ * lock has to be the mark? */
+bool tus_has_sequel(const struct tus_call *, const struct file_info *);
 
 /* receive.c: append a body to c->up, from c->up->info.offset on. */
 #define TUS_BODY_TYPE "application/offset+octet-stream"

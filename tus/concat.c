@@ -77,7 +77,7 @@ remove_part(struct tus_call *c, const char *id)
 static bool
 finish(struct tus_call *c)
 {
-	if (tus_wants(c, TUS_POST_FINISH) &&
+	if (tus_has_sequel(c, &c->up->info) &&
 	    tus_lock_new(c, c->up->info.id) != ERR_OK) {
 		tus_uncreate(c);
 		(void)tus_fail(c);

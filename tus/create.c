@@ -126,8 +126,9 @@ describe(struct tus_call *c)
 /*
  * Nobody knows a new id before the answer, so that it needs no lock; but one
  * that a hook chose may be known, and the lock of an upload that may finish in
- * this request marks that post-finish is still to be told.  A final upload is
- * finished as soon as it is made: it gets its mark when pre-finish agreed.
+ * this request marks that it is still to be moved, or post-finish to be told.
+ * A final upload is finished as soon as it is made: it gets its mark when
+ * pre-finish agreed.
  */
 static bool
 is_locked(const struct tus_call *c, bool is_chosen)
@@ -135,10 +136,10 @@ is_locked(const struct tus_call *c, bool is_chosen)
 	if (is_chosen)
 		return true;
 	if (c->concat.is_final)
-		return tus_wants(c, TUS_POST_FINISH) &&
+		return tus_has_sequel(c, &c->create) &&
 		    !tus_wants(c, TUS_PRE_FINISH);
 	return (c->length == 0 || (c->length > 0 && c->content_length != 0)) &&
-	    tus_wants(c, TUS_POST_FINISH);
+	    tus_has_sequel(c, &c->create);
 }
 
 static enum err_code

@@ -204,6 +204,26 @@ matches(struct arena *a, const char *list, const char *tag)
 	    tus_parse_has_token(list, arena_printf(a, "W/%s", tag));
 }
 
+/* Is it for the web server to send? */
+static bool
+is_offloaded(const struct tus_call *c)
+{
+	const struct file_info *info = &c->up->info;
+	const char *dir = c->srv->offload_moved, *path = NULL;
+	const struct pair *p;
+	size_t len;
+
+	if (!c->srv->offload_download || info->moved == 0)
+		return c->srv->offload_download;
+	for (p = info->storage; p != NULL; p = p->next)
+		if (strcmp(p->key, "Path") == 0)
+			path = p->value;
+	if (dir == NULL || path == NULL)
+		return false;
+	len = strlen(dir);
+	return strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
 /* Which bytes, and with which status?  0 if refused. */
 static int
 choose_range(struct tus_call *c, int64_t *first, int64_t *last)
@@ -213,7 +233,7 @@ choose_range(struct tus_call *c, int64_t *first, int64_t *last)
 
 	*first = 0;
 	*last = size - 1;
-	if (c->srv->offload_download ||
+	if (is_offloaded(c) ||
 	    (req->if_range != NULL &&
 		strcmp(tus_parse_trim(c->arena, req->if_range), etag(c)) != 0))
 		return 200;
@@ -242,6 +262,7 @@ tus_get(struct tus_call *c)
 {
 	const struct store_reader *reader = c->srv->store->reader;
 	int64_t first, last;
+	enum err_code rc;
 	int status;
 
 	if (!tus_look(c))
@@ -256,10 +277,15 @@ tus_get(struct tus_call *c)
 	status = choose_range(c, &first, &last);
 	if (status == 0)
 		return TUS_DONE;
-	if (reader->open(
-		c->up, first, c->arena, &c->res.content, &c->res.err) != ERR_OK)
-		return tus_fail(c);
+	rc = reader->open(c->up, first, c->arena, &c->res.content, &c->res.err);
+	/* It was moved, and moved on: a 404 is nothing to log. */
+	if (rc == ERR_NOT_FOUND)
+		c->res.err.code = ERR_OK;
+	if (rc != ERR_OK)
+		return tus_refuse(c, tus_refusal_for(rc));
 	c->res.content->length = last - first + 1;
+	if (!is_offloaded(c))
+		c->res.content->path = NULL;
 	tus_header(c, "Accept-Ranges", "bytes");
 	add_content_headers(c);
 	return tus_done(c, status);

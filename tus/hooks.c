@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "tus/call.h"
 
 static const char *const names[TUS_HOOK_MAX] = {
@@ -103,19 +104,31 @@ change_metadata(struct tus_call *c, const struct pair *metadata)
 	return true;
 }
 
+/* Where it will go when it is finished. */
+static bool
+choose_place(struct tus_call *c, const char *path)
+{
+	struct data_store *store = c->srv->store;
+	struct err why;
+
+	if (store->mover == NULL)
+		(void)err_set(&why, ERR_INVALID,
+		    "store %s keeps uploads where they are", store->name);
+	else if (store->mover->choose(
+		     store, path, c->arena, &c->create.move_to, &why) == ERR_OK)
+		return true;
+	(void)err_set(&c->res.err, why.code,
+	    "pre-create: ChangeFileInfo.Storage.Path: %.130s", why.text);
+	return fail(c);
+}
+
 static bool
 change_upload(struct tus_call *c, const struct tus_verdict *v)
 {
 	struct err *e = &c->res.err;
 
-	if (v->storage_path != NULL) {
-		(void)err_set(e, ERR_INVALID,
-		    "pre-create: ChangeFileInfo.Storage.Path: store %s keeps "
-		    "uploads in its own directory only; move them when they "
-		    "are finished",
-		    c->srv->store->name);
-		return fail(c);
-	}
+	if (v->storage_path != NULL && !choose_place(c, v->storage_path))
+		return false;
 	if (v->id != NULL && !id_is_valid(v->id)) {
 		(void)err_set(e, ERR_INVALID,
 		    "pre-create: ChangeFileInfo.ID: an id is 1 to %d of the "
@@ -241,6 +254,20 @@ note(struct tus_call *c, enum tus_hook hook, const struct file_info *info)
 		c->notices[hook] = hooks->ops->note(hooks, &event, c->arena);
 }
 
+static bool
+has_to_move(const struct tus_call *c, const struct file_info *info)
+{
+	const struct store_mover *mover = c->srv->store->mover;
+
+	return mover != NULL && mover->wants(c->srv->store, info);
+}
+
+bool
+tus_has_sequel(const struct tus_call *c, const struct file_info *info)
+{
+	return tus_wants(c, TUS_POST_FINISH) || has_to_move(c, info);
+}
+
 void
 tus_note(struct tus_call *c)
 {
@@ -248,8 +275,11 @@ tus_note(struct tus_call *c)
 
 	if (o->created)
 		note(c, TUS_POST_CREATE, &c->created);
-	if (o->finished)
+	if (o->finished) {
 		note(c, TUS_POST_FINISH, &c->up->info);
+		if (has_to_move(c, &c->up->info))
+			c->moving = c->up->info.id;
+	}
 	if (o->terminated)
 		note(c, TUS_POST_TERMINATE, &c->gone);
 }
@@ -262,7 +292,13 @@ tus_has_to_tell(const struct tus_call *c)
 	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
 		if (c->notices[hook] != NULL)
 			return true;
-	return false;
+	return tus_has_to_move(c);
+}
+
+bool
+tus_has_to_move(const struct tus_call *c)
+{
+	return c->moving != NULL;
 }
 
 /* The child retires the lock; ours is but a copy. */
@@ -277,11 +313,58 @@ tus_forget(struct tus_call *c)
 			hooks->ops->forget(hooks, c->notices[hook]);
 		c->notices[hook] = NULL;
 	}
+	c->moving = NULL;
 	c->retire = false;
 	tus_close(c);
 }
 
-/* The lock stays behind as a mark where post-finish did not succeed. */
+/* The upload was closed, but its lock is still ours. */
+static bool
+move(struct tus_call *c, struct file_info *info)
+{
+	struct data_store *store = c->srv->store;
+	struct upload *up = NULL;
+	enum err_code rc;
+	struct err e;
+
+	rc = store->core->get_upload(store, c->moving, c->arena, &up, &e);
+	if (rc == ERR_OK)
+		rc = store->core->claim(up, &e);
+	if (rc == ERR_OK)
+		rc = store->mover->move(up, &e);
+	if (rc == ERR_OK)
+		*info = up->info;
+	else
+		log_warn("%s is not moved: %s; the next sweep will try again",
+		    c->moving, e.text);
+	if (up != NULL)
+		store->core->close(up);
+	return rc == ERR_OK;
+}
+
+/* False: what would come next waits, too. */
+static bool
+move_and_note(struct tus_call *c)
+{
+	struct tus_notice **n = &c->notices[TUS_POST_FINISH];
+	struct tus_hooks *hooks = c->srv->hooks;
+	struct file_info info;
+
+	if (c->moving == NULL)
+		return true;
+	c->retire = move(c, &info);
+	c->moving = NULL;
+	if (*n != NULL && c->retire)
+		hooks->ops->moved(hooks, *n, &info, c->arena);
+	else if (*n != NULL)
+		hooks->ops->forget(hooks, *n);
+	if (!c->retire)
+		*n = NULL;
+	return c->retire;
+}
+
+/* The lock stays behind as a mark where it was not moved, or post-finish did
+ * not succeed. */
 void
 tus_tell(struct tus_call *c)
 {
@@ -290,6 +373,8 @@ tus_tell(struct tus_call *c)
 	bool told;
 
 	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
+		if (hook == TUS_POST_FINISH && !move_and_note(c))
+			continue;
 		if (c->notices[hook] == NULL)
 			continue;
 		told = hooks->ops->tell(hooks, c->notices[hook]);

@@ -107,6 +107,10 @@ struct tus_hooks_ops {
 	struct tus_notice *(*note)(
 	    struct tus_hooks *, const struct tus_event *, struct arena *);
 
+	/* Before it is told: the upload is somewhere else by now. */
+	void (*moved)(struct tus_hooks *, struct tus_notice *,
+	    const struct file_info *, struct arena *);
+
 	/* After the response: tell it, once, and let go of it.  False if it
 	 * was not taken; that is logged, and it stays written down. */
 	bool (*tell)(struct tus_hooks *, struct tus_notice *);

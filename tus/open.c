@@ -81,13 +81,14 @@ tus_look(struct tus_call *c)
 }
 
 /*
- * The holder may be done with the upload and tell of it now, which can take
- * longer than we wait.  A finished upload needs no lock, so look next time.
+ * The holder may be done with the upload and move it or tell of it now, which
+ * can take longer than we wait.  A finished upload needs no lock, so look next
+ * time.
  */
 static void
 look_again(struct tus_call *c)
 {
-	if (!tus_wants(c, TUS_POST_FINISH))
+	if (!tus_has_sequel(c, &c->up->info))
 		return;
 	c->srv->store->core->close(c->up);
 	c->up = NULL;
@@ -240,7 +241,7 @@ tus_let_go(struct tus_call *c)
 	if (c->asked)
 		locker->ops->stop_asking(locker, c->id);
 	c->asked = false;
-	/* Kept until the end is told, by who made the note of it. */
-	if (c->notices[TUS_POST_FINISH] == NULL)
+	/* Kept until it is moved and its end is told, by who noted that. */
+	if (c->notices[TUS_POST_FINISH] == NULL && !tus_has_to_move(c))
 		tus_unlock(c);
 }

@@ -26,7 +26,8 @@ struct held {
 	struct lock *lock;
 	/* Nobody will lock it again. */
 	bool is_over;
-	/* The lock stays as a mark: a finish is still to be told. */
+	/* The lock stays as a mark: it is still to be moved, or its finish to
+	 * be told. */
 	bool is_marked;
 };
 
@@ -160,7 +161,8 @@ enum fate {
 	EXPIRE,
 	FINISH,
 	CONFIRM,
-	ENTER
+	ENTER,
+	FORGET
 };
 
 static bool
@@ -175,15 +177,34 @@ is_entered(struct tus_sweep *s, struct upload *up)
 	return is_right;
 }
 
+/* Did somebody die while he moved it? */
+static bool
+is_pending(struct tus_sweep *s, struct upload *up)
+{
+	const struct store_mover *mover = s->store->mover;
+
+	return mover != NULL && mover->is_pending(up);
+}
+
+static bool
+may_be_forgotten(const struct tus_sweep *s, const struct upload *up)
+{
+	return upload_is_finished(up) && up->info.forget != 0 &&
+	    up->info.forget < s->now.real;
+}
+
 static enum fate
 fate_by_time(struct tus_sweep *s, struct upload *up)
 {
 	int64_t quiet = s->now.real - s->store->keeper->last_change(up);
 	const struct file_info *info = &up->info;
 
+	if (upload_is_finished(up) &&
+	    (s->locker->ops->is_known(s->locker, info->id) ||
+		is_pending(s, up)))
+		return CONFIRM;
 	if (upload_is_finished(up))
-		return s->locker->ops->is_known(s->locker, info->id) ? CONFIRM :
-								       KEEP;
+		return may_be_forgotten(s, up) ? FORGET : KEEP;
 	if (upload_is_whole(up))
 		return quiet > QUIET ? FINISH : KEEP;
 	if (info->expires != 0 && info->expires < s->now.real)
@@ -231,6 +252,18 @@ finish(struct tus_sweep *s, struct held *h, struct err *e)
 }
 
 static enum err_code
+move_and_tell(struct tus_sweep *s, struct held *h, struct err *e)
+{
+	const struct store_mover *mover = s->store->mover;
+	enum err_code rc = ERR_OK;
+
+	if (mover != NULL)
+		rc = mover->move(h->up, e);
+	h->is_marked = rc != ERR_OK;
+	return rc == ERR_OK ? tell_finished(s, h, e) : rc;
+}
+
+static enum err_code
 carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 {
 	enum err_code rc = ERR_OK;
@@ -239,6 +272,7 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 	case KEEP:
 		break;
 	case EXPIRE:
+	case FORGET:
 		rc = s->store->terminater->terminate(h->up, e);
 		break;
 	case FINISH:
@@ -252,7 +286,7 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 		break;
 	}
 	if (rc == ERR_OK && (fate == FINISH || fate == CONFIRM))
-		rc = tell_finished(s, h, e);
+		rc = move_and_tell(s, h, e);
 	h->is_over = fate != KEEP && fate != ENTER && rc == ERR_OK;
 	return rc;
 }
@@ -271,9 +305,10 @@ sweep_held(struct tus_sweep *s, struct held *h, enum fate *fate, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	/* Our own lock file is no mark: somebody has just removed his. */
-	if (seen == CONFIRM && h->lock->made)
+	if (seen == CONFIRM && h->lock->made && !is_pending(s, h->up))
 		return ERR_OK;
-	if (fate_of(s, h->up) != seen)
+	if (seen == FORGET ? !may_be_forgotten(s, h->up) :
+			     fate_of(s, h->up) != seen)
 		return ERR_OK;
 	*fate = seen;
 	return carry_out(s, h, seen, e);
@@ -287,6 +322,7 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 		[FINISH] = TUS_SWEEP_FINISHED,
 		[CONFIRM] = TUS_SWEEP_CONFIRMED,
 		[ENTER] = TUS_SWEEP_ENTERED,
+		[FORGET] = TUS_SWEEP_FORGOTTEN,
 	};
 	struct held held;
 	enum err_code rc = ERR_OK;
@@ -309,7 +345,8 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 static bool
 may_ask(struct tus_sweep *s, enum fate fate)
 {
-	if (fate == EXPIRE || fate == ENTER || s->failures < PATIENCE ||
+	if (fate == EXPIRE || fate == ENTER || fate == FORGET ||
+	    s->failures < PATIENCE ||
 	    (!wants(s, TUS_POST_FINISH) && !wants(s, TUS_PRE_FINISH)))
 		return true;
 	s->unasked++;

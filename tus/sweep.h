@@ -1,7 +1,8 @@
 /*
  * sweep.h - carry out what time has decided, in a whole store.
  *
- * Uploads that expired go; uploads that only lack their finish get it; events
+ * Uploads that expired go; uploads that only lack their finish get it; what is
+ * finished is moved, if that was interrupted, and forgotten in time; events
  * that nobody took are told again; and what crashes left behind goes once it
  * is too old to be work in progress.  No request does any of this, and it may
  * be killed at any instruction: the next one goes on.
@@ -22,9 +23,10 @@
 #include "tus/hooks.h"
 
 enum tus_sweep_deed {
-	/* Uploads: removed; finished. */
+	/* Uploads: removed; finished; moved away long ago, and forgotten. */
 	TUS_SWEEP_EXPIRED,
 	TUS_SWEEP_FINISHED,
+	TUS_SWEEP_FORGOTTEN,
 	/* Locks removed: of a finished upload; of one that is gone. */
 	TUS_SWEEP_CONFIRMED,
 	TUS_SWEEP_ORPHAN,

@@ -183,6 +183,10 @@ struct tus_server {
 	 * them, and does ranges itself. */
 	bool offload_download;
 
+	/* Of what was moved out of the store only what is below this
+	 * directory; NULL is nothing. */
+	const char *offload_moved;
+
 	enum tus_location location;
 	const char *location_base;
 
@@ -270,9 +274,11 @@ ssize_t tus_content(struct tus_call *, void *, size_t, struct err *);
  * Let go of all that is still open, wherever the call has got to.  After the
  * response was sent to its end, and the connection given back if
  * tus_has_to_tell(): this is when post-hooks are told, which may take as long
- * as they want.  The request is not needed any more.
+ * as they want, and when a finished upload is moved, which may take as long as
+ * it takes to copy it: tus_has_to_move().  The request is not needed any more.
  */
 bool tus_has_to_tell(const struct tus_call *);
+bool tus_has_to_move(const struct tus_call *);
 void tus_close(struct tus_call *);
 
 /* As tus_close(), in a process whose child calls that. */

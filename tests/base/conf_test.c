@@ -419,9 +419,6 @@ static const struct refusal refusals[] = {
 	    "t.conf:1: expiration.after must be 0 or at least 1s" },
 	{ "download: { sendfile = \"x-accel\"; };",
 	    "t.conf:1: download.sendfile = \"x-accel\" needs" },
-	/* Better refused than ignored. */
-	{ "finish: { move_to = \"/srv/in/{id}\"; };",
-	    "t.conf:1: finish.move_to does nothing in this version" },
 };
 
 static void

@@ -45,16 +45,6 @@ def check(folder, config):
                           capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("config", [
-    {"finish": {"move_to": "/srv/{id}"}}])
-def test_what_is_not_there_yet_is_refused_not_ignored(tmp_path, config):
-    ((group, keys),) = config.items()
-    result = check(tmp_path, config)
-    assert result.returncode == 2
-    assert f"{group}.{next(iter(keys))} does nothing" in result.stderr
-    assert "t.conf:" in result.stderr
-
-
 @pytest.mark.parametrize("group", ["store", "lock"])
 def test_a_back_end_that_is_not_built_in_is_refused(tmp_path, group):
     result = check(tmp_path, {group: {"type": "s3"}})

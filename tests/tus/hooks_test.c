@@ -31,6 +31,8 @@ static struct {
 	struct file_info seen;
 	bool lock_exists;
 	bool lock_is_taken;
+	/* Of the mover. */
+	bool move_fails;
 } play;
 
 static void
@@ -82,6 +84,17 @@ note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
 	return n;
 }
 
+static void
+moved(struct tus_hooks *hooks, struct tus_notice *n,
+    const struct file_info *info, struct arena *a)
+{
+	(void)hooks;
+	(void)n;
+	(void)a;
+	log_word("moved", -1);
+	play.seen = *info;
+}
+
 static bool
 tell(struct tus_hooks *hooks, struct tus_notice *n)
 {
@@ -104,8 +117,8 @@ shutdown_hooks(struct tus_hooks *hooks)
 	(void)hooks;
 }
 
-static const struct tus_hooks_ops hook_ops = { wants, ask, note, tell, forget,
-	NULL, shutdown_hooks };
+static const struct tus_hooks_ops hook_ops = { wants, ask, note, moved, tell,
+	forget, NULL, shutdown_hooks };
 static struct tus_hooks hooks = { &hook_ops, 1000 };
 
 static struct locker locker;
@@ -171,6 +184,45 @@ static const struct locker_ops locker_ops = {
 	.retire = retire,
 	.wanted = wanted,
 };
+
+/* The memory store keeps what it has; this only says that it moved it. */
+static bool
+mover_wants(struct data_store *ds, const struct file_info *info)
+{
+	(void)ds;
+	return !info->is_partial && info->moved == 0;
+}
+
+static enum err_code
+mover_choose(struct data_store *ds, const char *path, struct arena *a,
+    const char **move_to, struct err *e)
+{
+	(void)ds;
+	if (*path == '/')
+		return err_set(e, ERR_INVALID, "elsewhere");
+	*move_to = arena_strdup(a, path);
+	return ERR_OK;
+}
+
+static enum err_code
+mover_move(struct upload *up, struct err *e)
+{
+	log_word("move", up->info.offset);
+	if (play.move_fails)
+		return err_set(e, ERR_NO_SPACE, "the disk is full");
+	up->info.moved = 1;
+	return ERR_OK;
+}
+
+static bool
+mover_is_pending(struct upload *up)
+{
+	(void)up;
+	return false;
+}
+
+static const struct store_mover mover = { mover_wants, mover_choose, mover_move,
+	mover_is_pending };
 
 static int
 setup(void **state)
@@ -660,6 +712,100 @@ nobody_is_called_who_does_not_listen(void **state)
 	assert_string_equal(happened(w), "lock, retire");
 }
 
+/* --- moving -------------------------------------------------------------- */
+
+static void
+an_upload_is_moved_before_its_finish_is_told(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+
+	w->store->mover = &mover;
+	only("post-create post-finish");
+	r = post(w, "Upload-Length: 5", "hello");
+	assert_int_equal(r.status, 201);
+	assert_string_equal(happened(w),
+	    "lock, note, note, post-create 0, move 5, moved, post-finish 5, "
+	    "retire");
+	assert_int_equal(play.seen.moved, 1);
+	r = post(w, "Upload-Length: 5", NULL);
+	(void)happened(w);
+	r = patch(w, location(&r), "Upload-Offset: 0", "hello");
+	assert_int_equal(r.status, 204);
+	assert_string_equal(
+	    happened(w), "lock, note, move 5, moved, post-finish 5, retire");
+}
+
+static void
+what_cannot_be_moved_keeps_its_mark_and_is_not_told(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+
+	w->store->mover = &mover;
+	only("post-finish");
+	play.move_fails = true;
+	r = post(w, "Upload-Length: 5", "hello");
+	assert_int_equal(world_offset(w, location(&r)), 5);
+	assert_string_equal(happened(w), "lock, note, move 5, forget, release");
+	assert_true(play.lock_exists);
+}
+
+static void
+a_move_is_marked_where_nobody_is_told(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+	const char *refs;
+
+	w->store->mover = &mover;
+	only("");
+	r = post(w, "Upload-Length: 5", "hello");
+	assert_int_equal(r.status, 201);
+	assert_string_equal(happened(w), "lock, move 5, retire");
+	refs = arena_printf(w->arena, "Upload-Concat: final;%s %s",
+	    part(w, "hello "), part(w, "world"));
+	assert_string_equal(happened(w), "");
+	assert_int_equal(post(w, refs, NULL).status, 201);
+	assert_string_equal(happened(w), "lock, move 11, retire");
+	only("pre-finish");
+	assert_int_equal(post(w, refs, NULL).status, 201);
+	assert_string_equal(
+	    happened(w), "pre-finish 11, lock, move 11, retire");
+}
+
+static void
+nobody_waits_for_an_upload_that_is_being_moved(void **state)
+{
+	struct world *w = *state;
+	struct reply r;
+	const char *path;
+
+	w->store->mover = &mover;
+	only("");
+	play.move_fails = true;
+	r = post(w, "Upload-Length: 5", "hello");
+	path = location(&r);
+	play.lock_is_taken = true;
+	assert_int_equal(world_offset(w, path), 5);
+	assert_int_equal(patch(w, path, "Upload-Offset: 5", "").status, 204);
+	assert_int_equal(terminate(w, path).status, 423);
+}
+
+static void
+pre_create_may_choose_a_place(void **state)
+{
+	struct world *w = *state;
+
+	play.verdicts[TUS_PRE_CREATE].storage_path = "joe/x";
+	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 500);
+	w->store->mover = &mover;
+	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 201);
+	assert_string_equal(play.seen.move_to, "joe/x");
+	play.verdicts[TUS_PRE_CREATE].storage_path = "/etc/x";
+	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 500);
+}
+
 int
 main(void)
 {
@@ -683,6 +829,11 @@ main(void)
 		T(early_end_is_reported_too),
 		T(pre_terminate_may_reject),
 		T(nobody_is_called_who_does_not_listen),
+		T(an_upload_is_moved_before_its_finish_is_told),
+		T(what_cannot_be_moved_keeps_its_mark_and_is_not_told),
+		T(a_move_is_marked_where_nobody_is_told),
+		T(nobody_waits_for_an_upload_that_is_being_moved),
+		T(pre_create_may_choose_a_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
