@@ -146,8 +146,10 @@ store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	    *conf_str(conf, "finish.move_to") != '\0')
 		rc = err_set(e, ERR_INVALID,
 		    "finish.move_to: store %s cannot move uploads", type);
-	if (rc != ERR_OK)
+	if (rc != ERR_OK) {
 		(*ds)->core->shutdown(*ds);
+		*ds = NULL;
+	}
 	return rc;
 }
 
