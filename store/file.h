@@ -180,6 +180,11 @@ MUST_CHECK enum err_code file_load(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_load_head(struct file_upload *, struct err *);
 void file_close_info(struct file_upload *);
 
+/* Make a file that has yet to get its name.  What somebody left of it who died
+ * is in the way of nobody. */
+MUST_CHECK enum err_code file_create(
+    struct file_store *, int dirfd, const char *name, int *fd, struct err *);
+
 /* Change the head in the file, by one write, and then in memory. */
 MUST_CHECK enum err_code file_set(
     struct file_upload *, const struct info_head *, struct err *);

@@ -192,9 +192,7 @@ copy(struct move *m, struct err *e)
 	int fd;
 
 	if ((rc = check_room(m, e)) != ERR_OK ||
-	    (rc = fs_unlink_at(m->dirfd, m->copy, e)) != ERR_OK ||
-	    (rc = fs_create_at(m->dirfd, m->copy, u->store->mode, &fd, e)) !=
-		ERR_OK)
+	    (rc = file_create(u->store, m->dirfd, m->copy, &fd, e)) != ERR_OK)
 		return rc;
 	rc = file_copy(u->data_fd, fd, 0, u->data_size, u->arena, e);
 	if (rc == ERR_OK)

@@ -96,9 +96,7 @@ write_new(
 	enum err_code rc;
 	int fd;
 
-	/* What somebody left who died. */
-	if ((rc = fs_unlink_at(fs->dirfd, name, e)) != ERR_OK ||
-	    (rc = fs_create_at(fs->dirfd, name, fs->mode, &fd, e)) != ERR_OK)
+	if ((rc = file_create(fs, fs->dirfd, name, &fd, e)) != ERR_OK)
 		return rc;
 	rc = fs_pwrite(fd, text, strlen(text), 0, NULL, e);
 	if (rc == ERR_OK && fs->durability != DURABILITY_NONE)

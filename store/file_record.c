@@ -198,18 +198,17 @@ file_flush_dir(struct file_store *fs, struct err *e)
 	return fs_sync(fs->dirfd, fs->path, e);
 }
 
-/* A record that died before it got its name is in the way of nobody. */
-static enum err_code
-create_record(struct file_upload *u, const char *name, int *fd, struct err *e)
+enum err_code
+file_create(
+    struct file_store *fs, int dirfd, const char *name, int *fd, struct err *e)
 {
-	struct file_store *fs = u->store;
-	enum err_code rc = fs_create_at(fs->dirfd, name, fs->mode, fd, e);
+	enum err_code rc = fs_create_at(dirfd, name, fs->mode, fd, e);
 
 	if (rc != ERR_EXISTS)
 		return rc;
-	if ((rc = fs_unlink_at(fs->dirfd, name, e)) != ERR_OK)
+	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
 		return rc;
-	return fs_create_at(fs->dirfd, name, fs->mode, fd, e);
+	return fs_create_at(dirfd, name, fs->mode, fd, e);
 }
 
 static enum err_code
@@ -237,7 +236,7 @@ file_publish(struct file_upload *u, bool durably, struct err *e)
 
 	if ((rc = file_name(u->base.info.id, FILE_NEW, &from, e)) != ERR_OK ||
 	    (rc = file_name(u->base.info.id, FILE_INFO, &to, e)) != ERR_OK ||
-	    (rc = create_record(u, from.text, &fd, e)) != ERR_OK)
+	    (rc = file_create(fs, fs->dirfd, from.text, &fd, e)) != ERR_OK)
 		return rc;
 	rc = write_record(u, fd, durably, e);
 	if (rc == ERR_OK)

@@ -9,6 +9,7 @@ NEW = "store/file_new.c"
 RECORD = "store/file_record.c"
 WRITE = "store/file_write.c"
 LEDGER = "store/file_ledger.c"
+MOVE = "store/file_move.c"
 
 SET = """	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
 """
@@ -39,6 +40,19 @@ HOLD = """	head.hold = u->start;
 PUT_BACK = """	before.hold = -1;
 	(void)!file_set(u, &before, &ignored);
 	return rc;
+"""
+GO_BY = """	if ((rc = write_down(m, name, e)) != ERR_OK)
+		return rc;
+	if (!m->is_copied) {
+		rc = fs_rename_new(
+		    u->store->dirfd, u->base.info.id, m->dirfd, name, e);
+"""
+COPIED = """		if ((rc = copy(m, e)) != ERR_OK ||
+		    (rc = write_down(m, name, e)) != ERR_OK)
+			return rc;
+"""
+FLUSH_COPY = """	if (rc == ERR_OK)
+		rc = fs_sync(fd, m->copy, e);
 """
 
 
@@ -320,6 +334,59 @@ BUGS = [
 		(void)!fs_unlink_at(fs->dirfd, from.text, &ignored);
 """, """
 		(void)ignored;
+""")),
+    Bug("move-written-down-afterwards", ("K-near",), (MOVE, GO_BY, """
+	if (!m->is_copied) {
+		rc = fs_rename_new(
+		    u->store->dirfd, u->base.info.id, m->dirfd, name, e);
+		if (rc == ERR_OK)
+			rc = write_down(m, name, e);
+""")),
+    Bug("copy-not-written-down", ("K-far",), (MOVE, COPIED, """
+		if ((rc = copy(m, e)) != ERR_OK)
+			return rc;
+""")),
+    Bug("original-gone-before-the-copy-has-its-name", ("K-far",), (
+        MOVE, COPIED, """
+		if ((rc = copy(m, e)) != ERR_OK ||
+		    (rc = write_down(m, name, e)) != ERR_OK ||
+		    (rc = fs_unlink_at(u->store->dirfd, u->base.info.id, e)) !=
+			ERR_OK)
+			return rc;
+""")),
+    Bug("copy-named-before-it-is-whole", ("K-far",), (MOVE, COPIED, """
+		m->copy = name;
+		if ((rc = copy(m, e)) != ERR_OK ||
+		    (rc = write_down(m, name, e)) != ERR_OK)
+			return rc;
+		return ERR_OK;
+""")),
+    Bug("move-over-what-is-there", ("K-near",), (MOVE, """
+		if (fstatat(m->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+""", """
+		if (fstatat(m->dirfd, "none", &st, AT_SYMLINK_NOFOLLOW) == 0)
+"""), ("base/fs.c", "to_dir, to, RENAME_NOREPLACE);", "to_dir, to, 0);")),
+    Bug("copy-not-flushed", ("F-far",), (MOVE, FLUSH_COPY, "")),
+    Bug("failed-flush-of-a-copy-ignored", ("E-far",), (MOVE, FLUSH_COPY, """
+	if (rc == ERR_OK)
+		(void)!fs_sync(fd, m->copy, e);
+""")),
+    Bug("failed-copy-left-behind", ("E-far",), (MOVE, """
+		take_back(&m);
+""", """
+		(void)take_back;
+""")),
+    Bug("half-a-copy-not-removed", ("K-far",), (MOVE, """
+	rc = fs_unlink_at(m->dirfd, m->copy, e);
+	if (*arrived) {
+""", """
+	if (*arrived) {
+"""), ("store/file_record.c", """
+	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
+		return rc;
+	return fs_create_at(dirfd, name, fs->mode, fd, e);
+""", """
+	return fs_create_at(dirfd, name, fs->mode, fd, e);
 """)),
     Bug("descriptor-leaked-on-error", ("E",), (RECORD, """
 		(void)close(fd);

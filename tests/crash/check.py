@@ -49,6 +49,8 @@ class Want:
         self.acked = self.tried = 0
         # The offset, if nothing was tried since it was told.
         self.exact = None
+        # Where it was moved to.
+        self.place = None
         # While a body grows too long nobody knows yet that it will be
         # refused: if we die now, what came of it counts.
         self.loose = range(0)
@@ -70,6 +72,10 @@ def read_log(text):
             want.parts = [int(part) for part in rest[1:]]
             want.tried = want.total
         want = wants[upload]
+        if op == "move":
+            if said == "ACK":
+                want.place = rest[0]
+            continue
         if said == "TRY":
             try_it(want, op, rest)
         else:
@@ -196,6 +202,12 @@ def read_states(text):
     return states, errors
 
 
+def read_places(text):
+    """id -> path, of what was moved away."""
+    return dict(line.split()[1:3] for line in text.splitlines()
+                if line.startswith("PLACE "))
+
+
 def check_presence(want, present, level):
     if level in (FINISHED, CUT) and not want.finished:
         return
@@ -238,8 +250,12 @@ def check_length(want, state, level):
         yield f"{want.id}: its size is gone"
 
 
-def check_bytes(folder, want, offset):
-    with open(os.path.join(folder, want.id), "rb") as f:
+def check_bytes(folder, want, offset, place=None):
+    path = place or os.path.join(folder, want.id)
+    if not os.path.exists(path):
+        yield f"{want.id}: {path} is not there"
+        return
+    with open(path, "rb") as f:
         got = f.read()
     right = right_content(want, offset)
     if len(got) < offset:
@@ -254,6 +270,7 @@ def check_bytes(folder, want, offset):
 def check_states(folder, wants, text, level):
     """After recover: every promise of the log, against what it found."""
     states, errors = read_states(text)
+    places = read_places(text)
     yield from errors
     for upload, want in wants.items():
         state = states.get(upload)
@@ -261,14 +278,15 @@ def check_states(folder, wants, text, level):
         if state is not None:
             yield from check_offset(want, state, level)
             yield from check_length(want, state, level)
-            yield from check_bytes(folder, want, state[0])
+            yield from check_bytes(folder, want, state[0], places.get(upload))
     for upload in states.keys() - wants.keys():
         yield f"{upload}: nobody made it"
     owned = sorted(line.split()[1] for line in text.splitlines()
                    if line.startswith("OWNED "))
     if read_ledger(folder) != owned:
         yield f"{read_ledger(folder)} are entered, not {owned}"
-    live = {name for upload in states for name in (upload, upload + ".info")}
+    live = {upload + end for upload in states
+            for end in (".info", ".moved" if upload in places else "")}
     live.add(".quota")
     for name in sorted(set(os.listdir(folder)) - live):
         yield f"{name}: left over"
@@ -277,10 +295,11 @@ def check_states(folder, wants, text, level):
 def check_resumed(folder, wants, text):
     """After resume: every upload that is there is whole and right."""
     states, errors = read_states(text)
+    places = read_places(text)
     yield from errors
     for upload, (offset, _, _, finished) in states.items():
         want = wants[upload]
         if not finished or offset != want.total:
             yield f"{upload}: cannot be completed: {offset} of {want.total}"
         else:
-            yield from check_bytes(folder, want, offset)
+            yield from check_bytes(folder, want, offset, places.get(upload))

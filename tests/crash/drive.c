@@ -4,6 +4,7 @@
  *	store-drive prepare DIR MODE	what is there before: an upload of tusd
  *	store-drive run DIR MODE	the workload
  *	store-drive owned DIR MODE	another, of somebody who has a quota
+ *	store-drive move DIR MODE	another one: what is finished moves away
  *	store-drive recover DIR MODE	open and repair every upload, then sweep
  *	store-drive resume DIR MODE	complete every upload
  *	store-drive settle DIR MODE	as before handing the directory over
@@ -11,7 +12,8 @@
  * One process, the real store, no locks.  What is about to be done is written
  * to standard output first ("TRY"), and what was done afterwards ("ACK"), each
  * with one write(2): what the log acknowledges must be true of the directory
- * for ever.  STORE_BOOT stands for the kernel's boot id.
+ * for ever.  STORE_BOOT stands for the kernel's boot id.  If there is a
+ * directory "in" beside DIR, that is where finished uploads go.
  */
 #include "config.h"
 
@@ -23,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/file.h"
@@ -48,6 +51,11 @@ enum {
 	EXPIRING,
 	REFUSED,
 	FOREIGN,
+	MOVED,
+	MOVED_TOO,
+	MOVED_EMPTY,
+	MOVED_APART,
+	MOVED_AND_GONE,
 	OWNED,
 	OWNED_DEFERRED,
 	OWNED_PART,
@@ -73,6 +81,11 @@ static const int64_t total[UPLOADS] = {
 	[OWNED_DEFERRED] = 9000,
 	[OWNED_PART] = 3000,
 	[OWNED_FINAL] = 6000,
+	[MOVED] = 5000,
+	[MOVED_TOO] = 3000,
+	[MOVED_EMPTY] = 0,
+	[MOVED_APART] = 2000,
+	[MOVED_AND_GONE] = 1000,
 };
 
 /* What becomes of a chunk. */
@@ -302,6 +315,7 @@ create(int number, bool is_deferred, int64_t expires)
 		.metadata = &name,
 		.metadata_raw = "filename d29ybGQudHh0",
 		.is_partial = number == PART_A || number == PART_B,
+		.move_to = number == MOVED_APART ? "sub/dir/world.txt" : NULL,
 		.created = clock_now(),
 		.expires = expires,
 		.owner = owner };
@@ -421,6 +435,43 @@ refuse_finish(int number)
 	    good(ds->core->write_end(up, true, &err), "end", id) &&
 	    good(ds->finisher->refuse(up, &err), "refuse", id))
 		say("ACK refuse %s %lld 0", id, (long long)up->info.offset);
+	ds->core->close(up);
+}
+
+static const char *
+place_of(const struct upload *up)
+{
+	const struct pair *p = up->info.storage;
+
+	while (strcmp(p->key, "Path") != 0)
+		p = p->next;
+	return p->value;
+}
+
+static void
+move(struct upload *up)
+{
+	const char *id = up->info.id;
+
+	say("TRY move %s", id);
+	if (good(ds->mover->move(up, &err), "move", id) && up->info.moved != 0)
+		say("ACK move %s %s", id, place_of(up));
+}
+
+static void
+create_and_move(int number)
+{
+	struct upload *up;
+
+	if (total[number] > 0)
+		create_with_body(number, total[number]);
+	else
+		create_only(number, false, 0);
+	up = open_claimed(id_of(number));
+	if (up == NULL)
+		return;
+	if (upload_is_finished(up))
+		move(up);
 	ds->core->close(up);
 }
 
@@ -544,6 +595,20 @@ run_owned(void)
 	patch(OWNED, CHUNK(.len = 3000));
 }
 
+/* All of one name, which somebody else has already. */
+static void
+run_moves(void)
+{
+	create_and_move(MOVED);
+	create_and_move(MOVED_TOO);
+	head(MOVED);
+	create_and_move(MOVED_EMPTY);
+	create_and_move(PART_A);
+	create_and_move(MOVED_APART);
+	create_and_move(MOVED_AND_GONE);
+	remove_upload(MOVED_AND_GONE);
+}
+
 /* --- afterwards ---------------------------------------------------------- */
 
 /* All ids, collected first: what follows changes the directory. */
@@ -571,6 +636,8 @@ report(const struct upload *up)
 		say("OWNED %s.%lld", up->info.id,
 		    (long long)(up->info.size_deferred ? up->info.offset :
 							 up->info.size));
+	if (up->info.moved != 0)
+		say("PLACE %s %s", up->info.id, place_of(up));
 }
 
 /* As the sweep does it. */
@@ -596,6 +663,8 @@ recover_one(const char *id)
 		return;
 	if (upload_is_whole(up) && !upload_is_finished(up))
 		(void)good(ds->finisher->finish(up, &err), "finish", id);
+	if (upload_is_finished(up))
+		(void)good(ds->mover->move(up, &err), "move", id);
 	is_expired = up->info.expires != 0 && up->info.expires < clock_now() &&
 	    !upload_is_finished(up);
 	if (is_expired)
@@ -721,14 +790,28 @@ count_open(void)
 	return n;
 }
 
+/* NULL if there is none. */
+static const char *
+root_beside(const char *dir)
+{
+	int len = (int)(strrchr(dir, '/') - dir);
+	const char *root = arena_printf(arena, "%.*s/in", len, dir);
+
+	return access(root, F_OK) == 0 ? root : NULL;
+}
+
 static bool
 open_store(const char *dir, const char *mode)
 {
 	struct conf *conf = conf_new();
-	const char *boot = getenv("STORE_BOOT");
+	const char *boot = getenv("STORE_BOOT"), *root = root_beside(dir);
 	struct file_store *fs;
 
-	if (conf_set(conf, "store.path", dir, &err) != ERR_OK ||
+	if (root != NULL)
+		root = arena_printf(arena, "%s/{filename}", root);
+	if (conf_set(conf, "finish.move_to", root != NULL ? root : "", &err) !=
+		ERR_OK ||
+	    conf_set(conf, "store.path", dir, &err) != ERR_OK ||
 	    conf_set(conf, "store.durability", mode, &err) != ERR_OK ||
 	    conf_set(conf, "store.min_free", "0", &err) != ERR_OK ||
 	    store_open(conf, &ds, &err) != ERR_OK) {
@@ -751,7 +834,7 @@ main(int argc, char **argv)
 
 	if (argc != 4) {
 		fprintf(stderr,
-		    "usage: store-drive prepare|run|owned|recover|"
+		    "usage: store-drive prepare|run|owned|move|recover|"
 		    "resume|settle DIR MODE\n");
 		return 2;
 	}
@@ -761,6 +844,8 @@ main(int argc, char **argv)
 		return 3;
 	/* It reads a configuration of its own when it is first used. */
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+	/* What reads a file the first time it is called. */
+	tzset();
 	opened = count_open();
 	say("BEGIN");
 	if (strcmp(argv[1], "prepare") == 0)
@@ -769,6 +854,8 @@ main(int argc, char **argv)
 		run();
 	else if (strcmp(argv[1], "owned") == 0)
 		run_owned();
+	else if (strcmp(argv[1], "move") == 0)
+		run_moves();
 	else if (strcmp(argv[1], "recover") == 0)
 		recover();
 	else if (strcmp(argv[1], "resume") == 0)

@@ -4,6 +4,7 @@ import os
 
 import check
 import harness
+import move
 from harness import Place, Point, Result
 
 ERRORS = {
@@ -15,6 +16,9 @@ ERRORS = {
     "fdatasync": ("EIO", "ENOSPC"),
     "fsync": ("EIO", "ENOSPC"),
     "renameat": ("ENOSPC", "EIO"),
+    "renameat2": ("EXDEV", "EINVAL", "EIO", "ENOSPC"),
+    "linkat": ("EIO", "EPERM"),
+    "mkdirat": ("ENOSPC", "EACCES"),
     "unlinkat": ("EIO", "EROFS"),
     "ftruncate": ("EIO",),
     "close": ("EIO",),
@@ -25,7 +29,8 @@ ERRORS = {
 # Nothing is wrong when these fail: there is nothing left to lose, or another
 # way.
 HARMLESS = (("close", "EIO"), ("copy_file_range", "EXDEV"),
-            ("copy_file_range", "EINVAL"))
+            ("copy_file_range", "EINVAL"), ("renameat2", "EXDEV"),
+            ("renameat2", "EINVAL"))
 
 # Who waits for an owner's lock does so again after a signal, and for ever if
 # this process itself did not let go of it.
@@ -38,6 +43,10 @@ FOR_GOOD = 6
 def points_of(driver, template, scratch, mode, what):
     with Place(scratch, template) as place:
         calls = driver.points(what, place.store, mode, tuple(ERRORS))
+    yield from failures_of(calls, mode, what)
+
+
+def failures_of(calls, mode, what):
     for n, (call, when) in enumerate(calls):
         error = ERRORS[call][when % len(ERRORS[call])]
         if what == "owned" and (call, error) in NOT_IN_LEDGER:
@@ -121,3 +130,4 @@ def run(driver, scratch, options):
     for name, what in (("E", "run"), ("E-quota", "owned")):
         if options.wants(name):
             yield fail_run(driver, scratch, options, name, what)
+    yield from move.failures(driver, scratch, options)

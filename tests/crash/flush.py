@@ -4,18 +4,24 @@ One run is traced, and what it does to the disk is compared with flushes.txt.
 The words there: data and record are flushes of the two files of an upload, dir
 of the directory; head is a write of the record's head, name the rename that
 makes a record appear; cut, unlink; ack is an answer.
+
+Of moves, in moves.txt: note is a flush of what says where, name makes it
+appear; mkdir; copy is a flush of the copy, root one of a directory where
+uploads go, go a rename to there.
 """
 
 import os
 import re
 
 import harness
+import move
 from harness import Place, Result
 
 CALL = re.compile(r'(\w+)\((.*?)\)\s+= (-?\d+)')
 TRY = re.compile(r'"TRY (\w+) ([0-9a-f]{32})')
-EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                        "flushes.txt")
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXPECTED = os.path.join(HERE, "flushes.txt")
+MOVES = os.path.join(HERE, "moves.txt")
 
 
 def step_of(call, arguments, descriptors):
@@ -23,13 +29,18 @@ def step_of(call, arguments, descriptors):
         return descriptors[arguments]
     if call == "pwrite64" and arguments.endswith("219, 0"):
         return "head"
-    return {"renameat": "name", "ftruncate": "cut",
-            "unlinkat": "unlink"}.get(call)
+    return {"renameat": "name", "ftruncate": "cut", "renameat2": "go",
+            "mkdirat": "mkdir", "unlinkat": "unlink"}.get(call)
 
 
 def open_as(arguments):
     if arguments.startswith("AT_FDCWD"):
         return "dir"
+    if "O_DIRECTORY" in arguments:
+        return "root"
+    for end, kind in ((".moved.new", "note"), (".tusfcgi", "copy")):
+        if end + '"' in arguments:
+            return kind
     return "record" if ".info" in arguments.split('"')[1] else "data"
 
 
@@ -54,9 +65,9 @@ def operations(lines):
     return [[title, " ".join(steps)] for title, steps in found]
 
 
-def expected(mode):
+def expected(mode, file=EXPECTED):
     column = 1 + harness.MODES.index(mode)
-    with open(EXPECTED, encoding="utf-8") as f:
+    with open(file, encoding="utf-8") as f:
         for line in f:
             words = [word.strip() for word in line.split("|")]
             if not line.startswith("#"):
@@ -75,10 +86,16 @@ def judge(driver, template, scratch, mode):
 
 
 def run(driver, scratch, options):
+    if options.wants("F"):
+        yield flush_run(driver, scratch, options)
+    yield from move.flushes(driver, scratch, options)
+
+
+def flush_run(driver, scratch, options):
     result = Result("F", options)
     place, _ = harness.template(driver, scratch)
     with place:
         result.judge_all(
             options.modes or harness.MODES,
             lambda mode: list(judge(driver, place.store, scratch, mode)))
-    yield result
+    return result

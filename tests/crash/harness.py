@@ -21,7 +21,8 @@ NEXT_BOOT = "b0000000-0000-4000-8000-000000000002"
 # The calls that change something outside the process, the log included: being
 # killed before any other call is being killed before the next of these.
 CHANGING = ("openat", "pwrite64", "copy_file_range", "ftruncate", "fdatasync",
-            "fsync", "renameat", "renameat2", "unlinkat", "mkdirat", "write")
+            "fsync", "renameat", "renameat2", "linkat", "mkdirat", "unlinkat",
+            "write")
 ALL_CALLS = CHANGING + ("flock", "fcntl", "newfstatat", "fstat", "pread64",
                         "close", "read", "getdents64")
 

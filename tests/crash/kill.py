@@ -4,6 +4,7 @@ import os
 
 import check
 import harness
+import move
 from harness import Place, Point, Result
 
 SIGNAL = "signal=KILL"
@@ -99,3 +100,4 @@ def run(driver, scratch, options):
                        ("K-recover", kill_recover)):
         if options.wants(name):
             yield kind(driver, scratch, options)
+    yield from move.kills(driver, scratch, options)
