@@ -366,7 +366,7 @@ BUGS = [
 """, """
 		if (fstatat(m->dirfd, "none", &st, AT_SYMLINK_NOFOLLOW) == 0)
 """), ("base/fs.c", "to_dir, to, RENAME_NOREPLACE);", "to_dir, to, 0);")),
-    Bug("copy-not-flushed", ("F-far",), (MOVE, FLUSH_COPY, "")),
+    Bug("copy-not-flushed", ("F-far", "P-far"), (MOVE, FLUSH_COPY, "")),
     Bug("failed-flush-of-a-copy-ignored", ("E-far",), (MOVE, FLUSH_COPY, """
 	if (rc == ERR_OK)
 		(void)!fs_sync(fd, m->copy, e);

@@ -1,4 +1,4 @@
-"""Moves, for the harnesses K, E and F: uploads that go elsewhere when they are
+"""Moves, for the harnesses K, E, F and P: uploads that go elsewhere when they are
 finished, on the file system of the store ("near") and to another one ("far").
 
 At any moment the bytes of a finished upload are in the store, or in one file
@@ -7,6 +7,7 @@ that place, once, under a name that nobody had.
 """
 
 import os
+import queue
 import shutil
 import tempfile
 
@@ -14,6 +15,7 @@ import check
 import fail
 import flush
 import harness
+import power
 from harness import Place, Point, Result
 
 SIGNAL = "signal=KILL"
@@ -152,11 +154,11 @@ def check_at_rest(place, wants, text):
             yield f"{want.id}: is not in {want.place}"
 
 
-def verify(driver, place, mode, log, level):
+def verify(driver, place, mode, log, level, boot=harness.BOOT):
     wants = check.read_log(log)
     found = list(check.check_raw(place.store, level))
     found += check_any_time(place, wants)
-    text = driver.run("recover", place.store, mode)
+    text = driver.run("recover", place.store, mode, boot)
     found += check_any_time(place, wants)
     found += check.check_states(place.store, wants, text, level)
     found += check_at_rest(place, wants, text)
@@ -295,4 +297,65 @@ def flushes(driver, scratch, options):
             options.modes or harness.MODES,
             lambda mode, name=name, far=far: list(judge_flushes(
                 driver, scratch, name[2:], far, mode)))
+        yield result
+
+
+class PowerPlace:
+    """A store on one image, and its root there, too, or on another one."""
+
+    def __init__(self, images):
+        self.images = images
+        self.store = os.path.join(images[0].mnt, "store")
+        self.root = os.path.join(images[0].mnt, "in")
+        target = os.path.join(images[-1].mnt, "target")
+        for folder in (self.store, target):
+            shutil.rmtree(folder, ignore_errors=True)
+            os.mkdir(folder)
+        if os.path.islink(self.root):
+            os.unlink(self.root)
+        os.symlink(target, self.root)
+        with open(os.path.join(target, STRANGER), "wb") as f:
+            f.write(THEIRS)
+        for image in images:
+            image.sync()
+
+    def lose_power(self):
+        for image in self.images:
+            image.lose_power()
+
+
+def judge_power(driver, pairs, point):
+    images = pairs.get()
+    try:
+        place = PowerPlace(images)
+        log = driver.inject("move", place.store, point)
+        place.lose_power()
+        return verify(driver, place, point.mode, log,
+                      power.LEVELS[point.mode], harness.NEXT_BOOT)
+    finally:
+        pairs.put(images)
+
+
+def power_losses(driver, scratch, options, system):
+    for name, count in (("P-near", 1), ("P-far", 2)):
+        if not options.wants(name):
+            continue
+        result = Result(f"{name}-{system[0]}", options)
+        pairs = queue.Queue()
+        for _ in range(harness.WORKERS):
+            pairs.put([power.Image(system, scratch) for _ in range(count)])
+        far = far_base(scratch) if count == 2 else None
+        for mode in options.modes or power.LEVELS:
+            if mode not in power.LEVELS or (count == 2 and not far):
+                continue
+            calls = calls_of(driver, scratch, far, mode, harness.CHANGING)
+            if not options.only:
+                calls = calls[::max(1, system[3] // options.depth)]
+            result.judge_all(
+                options.pick(harness.shuffled(
+                    Point(mode, call, when, SIGNAL) for call, when in calls)),
+                lambda p, pairs=pairs: judge_power(driver, pairs, p))
+        for _ in range(harness.WORKERS):
+            for image in pairs.get():
+                image.close()
         yield result

@@ -17,6 +17,7 @@ import tempfile
 import check
 import harness
 import kill
+import move
 from harness import Result
 
 FS_IOC_SHUTDOWN = 0x8004587D
@@ -60,11 +61,14 @@ class Image:
         quiet("umount", self.mnt)
         self.mount()
 
+    def sync(self):
+        quiet("sync", "-f", self.mnt)
+
     def fresh(self, template):
         store = os.path.join(self.mnt, "store")
         shutil.rmtree(store, ignore_errors=True)
         shutil.copytree(template, store)
-        quiet("sync", "-f", self.mnt)
+        self.sync()
         return store
 
     def close(self):
@@ -102,11 +106,18 @@ def judge(driver, before, template, images, point):
 
 
 def run(driver, scratch, options):
-    place, before = harness.template(driver, scratch)
     for system in SYSTEMS:
         if shutil.which(system[2][0]) is None:
             print(f"P: no {system[2][0]}, hence nothing about {system[0]}")
             continue
+        if options.wants("P"):
+            yield from lose_runs(driver, scratch, options, system)
+        yield from move.power_losses(driver, scratch, options, system)
+
+
+def lose_runs(driver, scratch, options, system):
+    place, before = harness.template(driver, scratch)
+    with place:
         result = Result("P-" + system[0], options)
         images = queue.Queue()
         for _ in range(harness.WORKERS):
@@ -124,6 +135,3 @@ def run(driver, scratch, options):
         for _ in range(harness.WORKERS):
             images.get().close()
         yield result
-        if result.is_over():
-            break
-    place.__exit__()
