@@ -279,6 +279,23 @@ def test_a_sweep_finishes_and_moves_what_was_only_complete(start):
     assert one.files() == {id_of(path): b"hello"}
 
 
+def test_what_the_sweep_finished_and_cannot_move_is_tried_again(start):
+    one = start("{filename}/{id}")
+    path = one.client.create(5, {"filename": "joe"})
+    assert one.client.patch(path, 0, b"hell").status == 204
+    (one.root / "joe").write_bytes(b"no directory")
+    data = one.uploads / id_of(path)
+    data.write_bytes(b"hello")
+    then = time.time() - 7200
+    os.utime(data, (then, then))
+    (one.uploads / (id_of(path) + ".lock")).unlink()
+    one.ctl("sweep", status=1)
+    assert one.client.offset(path) == 5
+    (one.root / "joe").unlink()
+    one.ctl("sweep")
+    assert one.files() == {f"joe/{id_of(path)}": b"hello"}
+
+
 def test_the_record_goes_after_keep_record(start):
     one = start("{filename}", {"finish": {"keep_record": "100ms"}})
     path = one.upload("a.txt")
