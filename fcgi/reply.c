@@ -67,7 +67,7 @@ below_store(const struct settings *s, const char *path)
 	return path + len + 1;
 }
 
-/* As in a URL: those who read such a header undo it. */
+/* As in a URL: nginx undoes it. */
 static const char *
 encode_path(struct arena *a, const char *path)
 {
@@ -99,7 +99,10 @@ offload(FCGX_Stream *out, const struct settings *s, const char *path,
 	if (path == NULL || s->sendfile == SENDFILE_NONE)
 		return false;
 	if (s->sendfile == SENDFILE_X_SENDFILE) {
-		put_header(out, "X-Sendfile", encode_path(a, path));
+		/* lighttpd takes %41 for an A, Apache takes it as it is. */
+		if (strchr(path, '%') != NULL)
+			return false;
+		put_header(out, "X-Sendfile", path);
 		return true;
 	}
 	if ((rest = below_store(s, path)) == NULL)

@@ -1,5 +1,6 @@
 """GET that the web server answers from the file itself."""
 
+import json
 import os
 import re
 import urllib.error
@@ -123,3 +124,26 @@ def test_nginx_sends_the_file_and_parts_of_it(nginx):
                                   headers={"Range": "bytes=10-19"})
     with urllib.request.urlopen(part) as answer:
         assert answer.status == 206 and answer.read() == body[10:20]
+
+
+def test_nginx_finds_what_was_moved_by_any_name(server, tmp_path):
+    """The header has its path as in a URL."""
+    store, hooks = tmp_path / "store", tmp_path / "hooks"
+    hooks.mkdir()
+    name = "a b?c#100%41+\u00e9"
+    (hooks / "pre-create").write_text("#!/bin/sh\necho '" + json.dumps(
+        {"ChangeFileInfo": {"Storage": {"Path": "done/" + name}}}) + "'\n")
+    (hooks / "pre-create").chmod(0o755)
+    one = server(config={"store": {"path": str(store)},
+                         "hooks": {"dir": str(hooks)},
+                         "download": {"sendfile": "x-accel",
+                                      "sendfile_root": "/tus-store"}},
+                 extra=f"location /tus-store/ {{ internal; alias {store}/; }}")
+    path = whole_upload(fastcgi.Client(one.socket), b"content")
+    rig.wait_for((store / "done" / name).exists, "the upload to be moved")
+    with urllib.request.urlopen(one.origin + path) as answer:
+        assert answer.read() == b"content"
+        assert answer.headers["ETag"] is not None
+    (store / "done" / name).unlink()
+    answer = fastcgi.Client(one.socket).request("GET", path)
+    assert answer.status == 404

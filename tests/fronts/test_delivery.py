@@ -1,6 +1,7 @@
 """What goes on between the client, the web server and us, front by front."""
 
 import base64
+import json
 import os
 import re
 import socket
@@ -259,6 +260,30 @@ def test_downloads_are_handed_over_with_ranges(front, own, tmp_path):
         "GET", url, {"Range": "bytes=1000000-1999999"})
     assert (status, body == data[1000000:2000000]) == (206, True)
     assert headers["Content-Range"] == f"bytes 1000000-1999999/{3 * MIB}"
+
+
+@pytest.mark.but("nginx", "htaccess", "apache-fcgid")
+@pytest.mark.parametrize("name", ["a b?c#d+\u00e9", "100%41"])
+def test_a_file_that_was_moved_is_found_by_any_name(
+        front, own, tmp_path, name):
+    hook = tmp_path / "pre-create"
+    hook.write_text("#!/bin/sh\necho '" + json.dumps({"ChangeFileInfo": {
+        "Storage": {"Path": "done/" + name}}}) + "'\n")
+    hook.chmod(0o755)
+    one = offload(own, front.name)
+    one.stop_app()
+    one.configure(rig.merge(SENDFILE, {
+        "hooks": {"dir": str(tmp_path)},
+        "store": {"dir_mode": "0755"},
+        "download": {"sendfile_root": str(one.uploads)}}))
+    one.start_app()
+    url = create(one, 5)
+    assert clients.request("PATCH", url, PATCH, b"hello")[0] == 204
+    moved = one.uploads / "done" / name
+    rig.wait_for(moved.exists, "the upload to be moved")
+    status, headers, body = clients.request("GET", url)
+    assert (status, body) == (200, b"hello")
+    assert headers["X-Sendfile"] is None
 
 
 def test_a_download_says_how_long_it_is(front):
