@@ -272,6 +272,7 @@ expire_07_time_may_be_up_while_one_waits(void **state)
 static void
 who_finds_no_place_hears_503_and_nothing_else(void **state)
 {
+	static const char *const everybody[] = { "*", NULL };
 	struct world *w = *state;
 	const char *path = world_create(w, "Upload-Length: 3");
 	struct ask ask = { .method = "PATCH",
@@ -281,7 +282,7 @@ who_finds_no_place_hears_503_and_nothing_else(void **state)
 		.turn_away = true };
 	int i;
 
-	w->srv.cors.origins = (const char *const[]){ "*", NULL };
+	w->srv.cors.origins = everybody;
 	for (i = 0; i < 2; i++) {
 		struct reply r = world_ask(w, ask);
 
