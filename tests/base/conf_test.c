@@ -824,8 +824,8 @@ aborts(void (*ask)(void))
 	pid = fork();
 	if (pid == 0) {
 		(void)setrlimit(RLIMIT_CORE, &no_core);
-		(void)freopen("/dev/null", "w", stderr);
-		ask();
+		if (freopen("/dev/null", "w", stderr) != NULL)
+			ask();
 		_exit(0);
 	}
 	return pid > 0 && waitpid(pid, &status, 0) == pid &&
