@@ -319,6 +319,20 @@ def test_a_record_stays_until_then(start):
     assert one.client.offset(path) == 5
 
 
+def test_what_was_moved_does_not_count_for_a_quota(start):
+    one = start("{filename}", {"owner": {"param": "TUS_OWNER"},
+                               "quota": {"uploads": 1}})
+    joe = {"TUS_OWNER": "joe"}
+    for n in range(2):
+        answer = one.client.request(
+            "POST", "/files", one.client.patch_headers(
+                0, {"Upload-Length": "3"}), b"abc", joe)
+        assert answer.status == 201
+        one.wait(answer.headers["location"])
+        assert not list((one.uploads / ".quota").rglob("*.*"))
+    assert one.files() == {"_": b"abc", "_-1": b"abc"}
+
+
 def test_tusctl_says_where_it_went(start):
     one = start()
     path = one.upload("a.txt")
