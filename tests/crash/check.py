@@ -28,7 +28,7 @@ def right_bytes(number, size, cache={}):
 def right_content(want, size):
     if want.parts is None:
         return right_bytes(want.number, size)
-    lengths = {5: 3000, 6: 5000, 8: 0, 16: 3000}
+    lengths = {5: 3000, 6: 5000, 8: 0, 21: 3000}
     return b"".join(
         right_bytes(part, lengths[part]) for part in want.parts)[:size]
 
