@@ -211,7 +211,7 @@ begin(struct sweeper *sw, const struct settings *s, struct board *board,
 	(void)close(listen_fd);
 	/* Requests come first; the kernel takes it for the disk as well. */
 	(void)setpriority(PRIO_PROCESS, 0, 19);
-	_exit(sweep(s, board, sw->has_warned));
+	_exit((int)sweep(s, board, sw->has_warned));
 }
 
 static int64_t
