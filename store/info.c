@@ -270,64 +270,6 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 	return true;
 }
 
-/* Could this key have come in a header? */
-static bool
-is_key(const char *s)
-{
-	if (*s == '\0')
-		return false;
-	for (; *s != '\0'; s++)
-		if (*s < 0x21 || *s > 0x7e || *s == ',')
-			return false;
-	return true;
-}
-
-static size_t
-encode_base64(char *to, const char *bytes, size_t len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *v = (const unsigned char *)bytes;
-	size_t i, at = 0;
-	unsigned n;
-
-	for (i = 0; i < len; i += 3) {
-		n = (unsigned)v[i] << 16;
-		n |= i + 1 < len ? (unsigned)v[i + 1] << 8 : 0;
-		n |= i + 2 < len ? v[i + 2] : 0;
-		to[at++] = digits[n >> 18];
-		to[at++] = digits[n >> 12 & 63];
-		to[at++] = i + 1 < len ? digits[n >> 6 & 63] : '=';
-		to[at++] = i + 2 < len ? digits[n & 63] : '=';
-	}
-	return at;
-}
-
-/* A header value for metadata that came without one. */
-static const char *
-encode_metadata(struct arena *a, const struct pair *pairs)
-{
-	const struct pair *p;
-	size_t room = 1, at = 0;
-	char *raw;
-
-	for (p = pairs; p != NULL; p = p->next)
-		room += strlen(p->key) + 2 + (p->value_len + 2) / 3 * 4;
-	raw = arena_alloc(a, room);
-	for (p = pairs; p != NULL; p = p->next) {
-		if (!is_key(p->key))
-			continue;
-		if (at > 0)
-			raw[at++] = ',';
-		memcpy(raw + at, p->key, strlen(p->key));
-		at += strlen(p->key);
-		if (p->value_len > 0)
-			raw[at++] = ' ';
-		at += encode_base64(raw + at, p->value, p->value_len);
-	}
-	return at > 0 ? raw : NULL;
-}
-
 /* What never changes. */
 static bool
 read_keys(
@@ -372,7 +314,8 @@ read_foreign(
 	if (h->size_deferred)
 		h->size = 0;
 	if (r->info.metadata_raw == NULL)
-		r->info.metadata_raw = encode_metadata(a, r->info.metadata);
+		r->info.metadata_raw =
+		    store_encode_metadata(a, r->info.metadata);
 	return true;
 }
 

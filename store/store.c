@@ -1,11 +1,14 @@
 /*
- * store.c - find the back end that the configuration names.
+ * store.c - find the back end that the configuration names; and what all of
+ * them need.
  *
  * A capability is a table of functions, and the protocol core tests the table,
  * never its members.  So a table with a hole is refused here, when the store
  * is opened and not when the first client falls into it.
  */
 #include "config.h"
+
+#include <openssl/evp.h>
 
 #include <string.h>
 
@@ -20,6 +23,42 @@ static const struct store_class *const classes[] = {
 #include "store/list.h"
 #undef STORE
 };
+
+bool
+store_is_metadata_key(const char *s)
+{
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++)
+		if (*s < 0x21 || *s > 0x7e || *s == ',')
+			return false;
+	return true;
+}
+
+const char *
+store_encode_metadata(struct arena *a, const struct pair *pairs)
+{
+	const struct pair *p;
+	size_t room = 1, at = 0;
+	char *raw;
+
+	for (p = pairs; p != NULL; p = p->next)
+		room += strlen(p->key) + 2 + (p->value_len + 2) / 3 * 4;
+	raw = arena_alloc(a, room);
+	for (p = pairs; p != NULL; p = p->next) {
+		if (!store_is_metadata_key(p->key))
+			continue;
+		if (at > 0)
+			raw[at++] = ',';
+		memcpy(raw + at, p->key, strlen(p->key));
+		at += strlen(p->key);
+		if (p->value_len > 0)
+			raw[at++] = ' ';
+		at += (size_t)EVP_EncodeBlock((unsigned char *)raw + at,
+		    (const unsigned char *)p->value, (int)p->value_len);
+	}
+	return at > 0 ? raw : NULL;
+}
 
 static const struct pair *
 copy_pairs(struct arena *a, const struct pair *from)

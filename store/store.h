@@ -36,6 +36,15 @@ struct pair {
 	size_t value_len; /* decoded values may hold any byte */
 };
 
+/* Could this be a key of the header Upload-Metadata? */
+bool store_is_metadata_key(const char *);
+
+/*
+ * "key base64,key" as a client would have sent it, without the keys that it
+ * could not have sent; NULL if nothing is left.
+ */
+const char *store_encode_metadata(struct arena *, const struct pair *);
+
 /* All we know about one upload. */
 struct file_info {
 	const char *id;

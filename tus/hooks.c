@@ -6,8 +6,6 @@
  */
 #include "config.h"
 
-#include <openssl/evp.h>
-
 #include <string.h>
 
 #include "base/log.h"
@@ -56,42 +54,13 @@ fail(struct tus_call *c)
 	return false;
 }
 
-/* "key base64,key" as a client would have sent it. */
-static const char *
-encode_metadata(struct arena *a, const struct pair *p)
-{
-	const char *text = NULL;
-	unsigned char *value;
-
-	for (; p != NULL; p = p->next) {
-		value = arena_alloc(a, p->value_len / 3 * 4 + 5);
-		(void)EVP_EncodeBlock(
-		    value, (const unsigned char *)p->value, (int)p->value_len);
-		text = arena_printf(a, "%s%s%s%s%s", text == NULL ? "" : text,
-		    text == NULL ? "" : ",", p->key, *value == '\0' ? "" : " ",
-		    (const char *)value);
-	}
-	return text;
-}
-
-static bool
-is_key(const char *s)
-{
-	if (*s == '\0')
-		return false;
-	for (; *s != '\0'; s++)
-		if (*s <= ' ' || *s >= 0x7f || *s == ',')
-			return false;
-	return true;
-}
-
 /* Metadata that a hook made must be such as a client could have sent. */
 static bool
 change_metadata(struct tus_call *c, const struct pair *metadata)
 {
 	const struct pair *p = metadata;
 
-	while (p != NULL && is_key(p->key))
+	while (p != NULL && store_is_metadata_key(p->key))
 		p = p->next;
 	if (p != NULL) {
 		(void)err_set(&c->res.err, ERR_INVALID,
@@ -100,7 +69,7 @@ change_metadata(struct tus_call *c, const struct pair *metadata)
 		return fail(c);
 	}
 	c->create.metadata = metadata;
-	c->create.metadata_raw = encode_metadata(c->arena, metadata);
+	c->create.metadata_raw = store_encode_metadata(c->arena, metadata);
 	return true;
 }
 
