@@ -185,6 +185,25 @@ take_page(
 
 /* --- What is on a page. --------------------------------------------------- */
 
+struct entry {
+	const char *name;
+	char id[ID_MAX + 1];
+	int64_t bytes;
+};
+
+/* As fs_walk_next(), without what is no entry. */
+static enum err_code
+next_entry(int dir, DIR **cursor, struct entry *it, struct err *e)
+{
+	enum err_code rc;
+
+	do
+		rc = fs_walk_next(dir, cursor, &it->name, e);
+	while (rc == ERR_OK && it->name != NULL &&
+	    !parse_entry(it->name, it->id, &it->bytes));
+	return rc;
+}
+
 struct tally {
 	/* Without the upload in question. */
 	int64_t uploads, bytes;
@@ -195,23 +214,19 @@ struct tally {
 static enum err_code
 count(int dir, const char *id, struct tally *t, struct err *e)
 {
-	char other[ID_MAX + 1];
 	DIR *cursor = NULL;
-	const char *name;
-	int64_t bytes;
+	struct entry it;
 	enum err_code rc;
 
 	*t = (struct tally){ .own = -1 };
-	while ((rc = fs_walk_next(dir, &cursor, &name, e)) == ERR_OK &&
-	    name != NULL) {
-		if (!parse_entry(name, other, &bytes))
-			continue;
-		if (strcmp(other, id) == 0) {
-			t->own = bytes;
+	while ((rc = next_entry(dir, &cursor, &it, e)) == ERR_OK &&
+	    it.name != NULL) {
+		if (strcmp(it.id, id) == 0) {
+			t->own = it.bytes;
 			continue;
 		}
 		t->uploads++;
-		if (__builtin_add_overflow(t->bytes, bytes, &t->bytes))
+		if (__builtin_add_overflow(t->bytes, it.bytes, &t->bytes))
 			t->bytes = INT64_MAX;
 	}
 	return rc;
@@ -256,20 +271,16 @@ strike_if_dead(struct file_store *fs, int dir, const char *name, const char *id,
 static enum err_code
 strike_dead(struct file_store *fs, int dir, int64_t *n, struct err *e)
 {
-	char id[ID_MAX + 1];
 	DIR *cursor = NULL;
-	const char *name;
-	int64_t bytes;
+	struct entry it;
 	enum err_code rc;
 	bool has;
 
-	while ((rc = fs_walk_next(dir, &cursor, &name, e)) == ERR_OK &&
-	    name != NULL) {
-		if (!parse_entry(name, id, &bytes))
-			continue;
-		rc = has_files(fs, id, &has, e);
+	while ((rc = next_entry(dir, &cursor, &it, e)) == ERR_OK &&
+	    it.name != NULL) {
+		rc = has_files(fs, it.id, &has, e);
 		if (rc == ERR_OK && !has)
-			rc = strike_if_dead(fs, dir, name, id, &has, e);
+			rc = strike_if_dead(fs, dir, it.name, it.id, &has, e);
 		else
 			has = false;
 		if (rc != ERR_OK)
@@ -528,19 +539,15 @@ static enum err_code
 count_dead(
     struct file_store *fs, int dir, int64_t *dead, int64_t *all, struct err *e)
 {
-	char id[ID_MAX + 1];
 	DIR *cursor = NULL;
-	const char *name;
-	int64_t bytes;
+	struct entry it;
 	enum err_code rc;
 	bool has;
 
 	*dead = *all = 0;
-	while ((rc = fs_walk_next(dir, &cursor, &name, e)) == ERR_OK &&
-	    name != NULL) {
-		if (!parse_entry(name, id, &bytes))
-			continue;
-		if ((rc = has_files(fs, id, &has, e)) != ERR_OK)
+	while ((rc = next_entry(dir, &cursor, &it, e)) == ERR_OK &&
+	    it.name != NULL) {
+		if ((rc = has_files(fs, it.id, &has, e)) != ERR_OK)
 			break;
 		*all += 1;
 		*dead += !has;
