@@ -507,9 +507,3 @@ conf_is_set(const struct conf *c, const char *key)
 {
 	return find(c, key)->is_set;
 }
-
-const char *
-conf_key_name(size_t n)
-{
-	return n < conf_key_count() ? conf_key(n)->name : NULL;
-}

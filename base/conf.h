@@ -64,7 +64,4 @@ const char *conf_item(const struct conf *, const char *key, size_t n);
 /* Was the key set by the file or conf_set(), rather than left alone? */
 bool conf_is_set(const struct conf *, const char *key);
 
-/* Go through the table: the name of the n-th key, NULL after the last. */
-const char *conf_key_name(size_t n);
-
 #endif
