@@ -52,7 +52,8 @@ print_usage(FILE *f)
 
 	(void)fputs("usage: tusctl [-c FILE] COMMAND ...\n", f);
 	for (i = 0; i < NITEMS(commands); i++)
-		(void)fprintf(f, "  %s %s\n      %s\n", commands[i].name,
+		(void)fprintf(f, "  %s%s%s\n      %s\n", commands[i].name,
+		    *commands[i].arguments != '\0' ? " " : "",
 		    commands[i].arguments, commands[i].purpose);
 	(void)fputs("  -c FILE  configuration   -V  version   -h  this\n"
 		    "See tusctl(8).\n",
