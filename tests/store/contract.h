@@ -8,12 +8,15 @@
 
 #include "store/store.h"
 
+struct variant;
+
 /* A store under test, in a place of its own. */
 struct place {
 	struct conf *conf;
 	struct data_store *ds;
 	struct arena *a;
 	struct err e;
+	const struct variant *variant;
 
 	/* Empty for a store without a directory. */
 	char dir[64];
@@ -31,6 +34,10 @@ struct variant {
 
 void place_open(struct place *, const struct variant *);
 void place_close(struct place *);
+
+/* Fails the test if this call, in this line of it, came to another end. */
+void place_expect(struct place *, enum err_code got, enum err_code want,
+    const char *call, int line);
 
 /* A directory with all that is in it. */
 void place_remove(const char *path);

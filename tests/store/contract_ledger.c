@@ -44,19 +44,10 @@ tear_down(void **state)
 	return 0;
 }
 
-#define ok(p, call)	  expect(p, call, ERR_OK, #call, __LINE__)
-#define is(p, want, call) expect(p, call, want, #call, __LINE__)
+#define ok(p, call)	  place_expect(p, call, ERR_OK, #call, __LINE__)
+#define is(p, want, call) place_expect(p, call, want, #call, __LINE__)
 
-static void
-expect(struct place *p, enum err_code got, enum err_code want, const char *call,
-    int line)
-{
-	if (got != want)
-		fail_msg("%s: line %d: %s: %d, not %d: %s", variant->name, line,
-		    call, (int)got, (int)want, got == ERR_OK ? "" : p->e.text);
-}
-
-#define QUOTA(u, b) (&(struct store_quota){ .uploads = (u), .bytes = (b) })
+#define QUOTA(u, b)	  (&(struct store_quota){ .uploads = (u), .bytes = (b) })
 
 static struct file_info
 info_of(const char *owner, const char *id, int64_t size)

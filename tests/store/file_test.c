@@ -68,16 +68,8 @@ tear_down(void **state)
 	return 0;
 }
 
-#define ok(call)       expect(call, ERR_OK, #call, __LINE__)
-#define is(want, call) expect(call, want, #call, __LINE__)
-
-static void
-expect(enum err_code got, enum err_code want, const char *call, int line)
-{
-	if (got != want)
-		fail_msg("line %d: %s: %d, not %d: %s", line, call, (int)got,
-		    (int)want, got == ERR_OK ? "" : place.e.text);
-}
+#define ok(call)       place_expect(&place, call, ERR_OK, #call, __LINE__)
+#define is(want, call) place_expect(&place, call, want, #call, __LINE__)
 
 static const char *
 path_of(const char *name)

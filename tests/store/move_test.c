@@ -37,16 +37,8 @@ static struct place place;
 /* The root of finish.move_to. */
 static char root[64];
 
-#define ok(call)       expect(call, ERR_OK, #call, __LINE__)
-#define is(want, call) expect(call, want, #call, __LINE__)
-
-static void
-expect(enum err_code got, enum err_code want, const char *call, int line)
-{
-	if (got != want)
-		fail_msg("line %d: %s: %d, not %d: %s", line, call, (int)got,
-		    (int)want, got == ERR_OK ? "" : place.e.text);
-}
+#define ok(call)       place_expect(&place, call, ERR_OK, #call, __LINE__)
+#define is(want, call) place_expect(&place, call, want, #call, __LINE__)
 
 /* Open the store again, with this template below the root. */
 static void

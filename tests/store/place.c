@@ -49,6 +49,7 @@ place_open(struct place *p, const struct variant *v)
 	(void)snprintf(p->dir, sizeof(p->dir), "%.30s/tus-store-XXXXXX",
 	    tmp != NULL ? tmp : "/tmp");
 	assert_non_null(mkdtemp(p->dir));
+	p->variant = v;
 	p->a = arena_new();
 	p->conf = conf_new();
 	assert_int_equal(
@@ -62,6 +63,16 @@ place_open(struct place *p, const struct variant *v)
 		v->durability != NULL ? v->durability : "data", &p->e),
 	    ERR_OK);
 	open_store(p, v);
+}
+
+void
+place_expect(struct place *p, enum err_code got, enum err_code want,
+    const char *call, int line)
+{
+	if (got != want)
+		fail_msg("%s: line %d: %s: %d, not %d: %s", p->variant->name,
+		    line, call, (int)got, (int)want,
+		    got == ERR_OK ? "" : p->e.text);
 }
 
 static int
