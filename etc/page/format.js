@@ -79,8 +79,10 @@ export function describeError(error) {
 	const isOurs = response.getHeader("Tus-Resumable");
 	if (!isOurs && (status === 413 || status === 500))
 		return "The web server does not take so much in one request.";
-	const said = /^ERR_[A-Z_]+: (.+)/.exec(response.getBody() || "");
+	const said = /^(ERR_[A-Z_]+): (.+)/.exec(response.getBody() || "");
+	if (said && said[1] === "ERR_QUOTA_EXCEEDED")
+		return "You have as much here as you may. Remove something first.";
 	if (byStatus[status])
 		return byStatus[status];
-	return said ? `The server says: ${said[1]}` : `The server answered ${status}.`;
+	return said ? `The server says: ${said[2]}` : `The server answered ${status}.`;
 }

@@ -123,6 +123,15 @@ def test_a_refusal_is_explained(server, page, tmp_path, small):
     assert "not allow" in seen["text"] or "log in" in seen["text"]
 
 
+def test_a_full_quota_is_not_taken_for_a_file_that_is_too_large(
+        server, page, tmp_path, small):
+    # All who come through this web server are one owner.
+    one = server(page=page, config={
+        "owner": {"param": "SERVER_SOFTWARE"}, "quota": {"bytes": 1000}})
+    seen = play("refused", one, tmp_path, small)
+    assert "as much here as you may" in seen["text"]
+
+
 def test_by_keyboard(server, page, tmp_path, big):
     other = clients.make_file(tmp_path / "other.flac", 12 * MB)
     seen = play("keyboard", server(page=page), tmp_path, big, other)["seen"]
