@@ -370,6 +370,22 @@ duration(const struct settings *s, int64_t ms)
 	    s->arena, "%" PRId64 "%s", ms / units[i].ms, units[i].suffix);
 }
 
+static void
+explain_owners(const struct settings *s, FILE *out)
+{
+	const struct store_quota *q = &s->server.quota;
+
+	if (*s->owner_param != '\0')
+		fprintf(out, "owners        %s%s\n", s->owner_param,
+		    s->server.owner_required ? ", required" : "");
+	if (q->uploads > 0)
+		fprintf(out, "quota         %" PRId64 " uploads per owner\n",
+		    q->uploads);
+	if (q->bytes > 0)
+		fprintf(out, "quota         %" PRId64 " bytes per owner\n",
+		    q->bytes);
+}
+
 /* What happens to an upload apart from being received. */
 static void
 explain_keeping(const struct settings *s, FILE *out)
@@ -419,6 +435,7 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	if (s->server.max_size > 0)
 		fprintf(out, "largest       %" PRId64 " bytes\n",
 		    s->server.max_size);
+	explain_owners(s, out);
 	explain_keeping(s, out);
 	if (s->fixed && s->max_workers == 1)
 		fprintf(out, "workers       1, this process\n");

@@ -58,6 +58,16 @@ def test_an_owner_that_nothing_names_is_warned_of(tmp_path):
     assert result.returncode == 0 and "TUS_OWNER" not in result.stdout
 
 
+def test_what_an_owner_may_have_is_shown(tmp_path):
+    result = check(tmp_path, {"owner": {"param": "X", "require": True},
+                              "quota": {"uploads": 7, "bytes": "1K"}})
+    assert result.returncode == 0
+    for line in ("owners        X, required", "quota         7 uploads",
+                 "quota         1024 bytes"):
+        assert line in result.stdout
+    assert "quota" not in check(tmp_path, {}).stdout
+
+
 def test_a_quota_of_nobody_is_warned_of(tmp_path):
     result = check(tmp_path, {"quota": {"uploads": 1}})
     assert result.returncode == 0 and "TUS_OWNER have a quota" in result.stdout
