@@ -19,28 +19,19 @@ struct sweep {
 	struct ctl *ctl;
 };
 
-/* NULL: only counted. */
-static const char *const words[TUS_SWEEP_MAX] = {
-	[TUS_SWEEP_EXPIRED] = "removed: expired",
-	[TUS_SWEEP_FINISHED] = "finished: it was complete",
-	[TUS_SWEEP_FORGOTTEN] = "forgotten: it was moved away",
-	[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
-	[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
-	[TUS_SWEEP_LEFTOVER] = "removed: ",
-	[TUS_SWEEP_ENTERED] = "entered: its owner has a quota",
-};
-
 static void
 met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
     const char *what)
 {
 	if (deed == TUS_SWEEP_STRANGER && s->count[deed] <= STRANGERS_NAMED)
 		ctl_note("%s: left alone: %s", name, what);
-	if (words[deed] == NULL)
+	/* What is left alone is counted only. */
+	if (deed >= TUS_SWEEP_IN_USE)
 		return;
 	ctl_progress(NULL, 0);
-	(void)printf("%s  %s%s%s\n", name, s->dry_run ? "would be " : "",
-	    words[deed], deed == TUS_SWEEP_LEFTOVER ? what : "");
+	(void)printf("%s  %s%s%s%s\n", name, s->dry_run ? "would be " : "",
+	    tus_sweep_says(deed), what != NULL ? ": " : "",
+	    what != NULL ? what : "");
 }
 
 static void

@@ -57,21 +57,8 @@ static void
 met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
     const char *what)
 {
-	static const char *const words[TUS_SWEEP_MAX] = {
-		[TUS_SWEEP_EXPIRED] = "removed: expired",
-		[TUS_SWEEP_FINISHED] = "finished: it was complete",
-		[TUS_SWEEP_FORGOTTEN] = "forgotten: it was moved away",
-		[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
-		[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
-		[TUS_SWEEP_LEFTOVER] = "removed",
-		[TUS_SWEEP_ENTERED] = "entered: its owner has a quota",
-		[TUS_SWEEP_IN_USE] = "in use",
-		[TUS_SWEEP_DAMAGED] = "damaged, see tusctl check",
-		[TUS_SWEEP_STRANGER] = "left alone",
-	};
-
 	(void)s;
-	log_debug("sweep: %s %s%s%s", name, words[deed],
+	log_debug("sweep: %s %s%s%s", name, tus_sweep_says(deed),
 	    what != NULL ? ": " : "", what != NULL ? what : "");
 }
 

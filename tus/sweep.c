@@ -31,6 +31,25 @@ struct held {
 	bool is_marked;
 };
 
+const char *
+tus_sweep_says(enum tus_sweep_deed deed)
+{
+	static const char *const words[TUS_SWEEP_MAX] = {
+		[TUS_SWEEP_EXPIRED] = "removed: expired",
+		[TUS_SWEEP_FINISHED] = "finished: it was complete",
+		[TUS_SWEEP_FORGOTTEN] = "forgotten: it was moved away",
+		[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
+		[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
+		[TUS_SWEEP_LEFTOVER] = "removed",
+		[TUS_SWEEP_ENTERED] = "entered: its owner has a quota",
+		[TUS_SWEEP_IN_USE] = "in use",
+		[TUS_SWEEP_DAMAGED] = "damaged, see tusctl check",
+		[TUS_SWEEP_STRANGER] = "left alone",
+	};
+
+	return words[deed];
+}
+
 static void
 met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
     const char *what)

@@ -40,6 +40,9 @@ enum tus_sweep_deed {
 	TUS_SWEEP_MAX
 };
 
+/* For people: "removed: expired". */
+const char *tus_sweep_says(enum tus_sweep_deed);
+
 struct tus_sweep;
 
 /* Who listens while it goes on. */
