@@ -45,6 +45,9 @@ void place_remove(const char *path);
 /* Run every promise over one store; the number of failures. */
 int contract_run(const struct variant *);
 
+/* And those of a store that is not bare. */
+int contract_run_capable(const struct variant *);
+
 /* And those about what an owner has, if it has a ledger. */
 int contract_run_ledger(const struct variant *);
 

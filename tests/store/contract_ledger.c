@@ -19,35 +19,12 @@
 #include <cmocka.h>
 
 #include "base/id.h"
-#include "tests/store/contract.h"
+#include "tests/store/contract_kit.h"
 
-#define PROCESSES 8
-#define CREATIONS 1000
+#define PROCESSES   8
+#define CREATIONS   1000
 
-static const struct variant *variant;
-
-static int
-set_up(void **state)
-{
-	static struct place place;
-
-	memset(&place, 0, sizeof(place));
-	place_open(&place, variant);
-	*state = &place;
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	place_close(*state);
-	return 0;
-}
-
-#define ok(p, call)	  place_expect(p, call, ERR_OK, #call, __LINE__)
-#define is(p, want, call) place_expect(p, call, want, #call, __LINE__)
-
-#define QUOTA(u, b)	  (&(struct store_quota){ .uploads = (u), .bytes = (b) })
+#define QUOTA(u, b) (&(struct store_quota){ .uploads = (u), .bytes = (b) })
 
 static struct file_info
 info_of(const char *owner, const char *id, int64_t size)
@@ -77,24 +54,6 @@ create(struct place *p, const char *owner, const char *id, int64_t size,
 	if (rc == ERR_OK)
 		p->ds->core->close(up);
 	return rc;
-}
-
-static struct upload *
-claim(struct place *p, const char *id)
-{
-	struct upload *up = NULL;
-
-	ok(p, p->ds->core->get_upload(p->ds, id, p->a, &up, &p->e));
-	ok(p, p->ds->core->claim(up, &p->e));
-	return up;
-}
-
-static void
-append(struct place *p, struct upload *up, const char *text)
-{
-	ok(p, p->ds->core->write_begin(up, false, &p->e));
-	ok(p, p->ds->core->write(up, text, strlen(text), &p->e));
-	ok(p, p->ds->core->write_end(up, true, &p->e));
 }
 
 static void

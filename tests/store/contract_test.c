@@ -21,6 +21,7 @@ main(void)
 
 	for (i = 0; i < NITEMS(variants); i++)
 		failures += contract_run(&variants[i]) +
+		    contract_run_capable(&variants[i]) +
 		    contract_run_ledger(&variants[i]);
 	return failures != 0;
 }

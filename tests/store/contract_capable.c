@@ -1,0 +1,431 @@
+/*
+ * contract_capable.c - what every store must do that has all capabilities.
+ */
+#include "config.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "tests/store/contract_kit.h"
+
+static void
+a_length_is_declared_at_once(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, -1);
+
+	append(p, up, "hello");
+	is(p, ERR_INVALID,
+	    p->ds->length_declarer->declare_length(up, 4, &p->e));
+	assert_true(up->info.size_deferred);
+	ok(p, p->ds->length_declarer->declare_length(up, 9, &p->e));
+	assert_int_equal(up->info.size, 9);
+	drop(p, up);
+	up = look(p, ID);
+	assert_false(up->info.size_deferred);
+	assert_int_equal(up->info.size, 9);
+	assert_int_equal(up->info.offset, 5);
+	drop(p, up);
+}
+
+static void
+what_is_decided_in_a_chunk_shares_its_fate(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, -1), *seen;
+	int probation;
+
+	append(p, up, "ab");
+	for (probation = 0; probation < 2; probation++) {
+		begin(p, up, probation);
+		ok(p, p->ds->length_declarer->declare_length(up, 9, &p->e));
+		ok(p, p->ds->expirer->set_expiry(up, 1999999999, &p->e));
+		assert_int_equal(up->info.size, 9);
+		put(p, up, "cd");
+		seen = look(p, ID);
+		assert_true(seen->info.size_deferred);
+		assert_int_equal(seen->info.expires, 0);
+		drop(p, seen);
+		end(p, up, false);
+		assert_true(up->info.size_deferred);
+		assert_int_equal(up->info.expires, 0);
+		assert_int_equal(up->info.offset, 2);
+	}
+	begin(p, up, true);
+	put(p, up, "cd");
+	ok(p, p->ds->length_declarer->declare_length(up, 9, &p->e));
+	ok(p, p->ds->expirer->set_expiry(up, 1999999999, &p->e));
+	end(p, up, true);
+	drop(p, up);
+	up = look(p, ID);
+	assert_false(up->info.size_deferred);
+	assert_int_equal(up->info.size, 9);
+	assert_int_equal(up->info.offset, 4);
+	assert_int_equal(up->info.expires, 1999999999);
+	drop(p, up);
+}
+
+static void
+expiry_takes_effect_at_once(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 3);
+
+	ok(p, p->ds->expirer->set_expiry(up, 1999999999, &p->e));
+	drop(p, up);
+	up = look(p, ID);
+	assert_int_equal(up->info.expires, 1999999999);
+	drop(p, up);
+}
+
+static void
+a_finish_that_is_refused_gives_one_byte_back(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 5);
+
+	append(p, up, "hello");
+	ok(p, p->ds->finisher->refuse(up, &p->e));
+	assert_int_equal(up->info.offset, 4);
+	drop(p, up);
+	up = claim(p, ID);
+	assert_int_equal(up->info.offset, 4);
+	append(p, up, "O");
+	finish(p, up);
+	drop(p, up);
+	assert_bytes(p, ID, 0, "hellO");
+}
+
+/* A crash between the last byte and the finish. */
+static void
+a_claim_shows_that_the_finish_is_missing(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 5);
+
+	append(p, up, "hello");
+	drop(p, up);
+	up = claim(p, ID);
+	assert_true(upload_is_whole(up));
+	assert_false(upload_is_finished(up));
+	finish(p, up);
+	assert_true(upload_is_finished(up));
+	drop(p, up);
+}
+
+static void
+a_terminated_upload_is_gone_for_all(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 5), *other;
+
+	append(p, up, "hel");
+	drop(p, up);
+	up = claim(p, ID);
+	other = look(p, ID);
+	ok(p, p->ds->terminater->terminate(up, &p->e));
+	drop(p, up);
+	assert_false(is_there(p, ID));
+	is(p, ERR_NOT_FOUND, p->ds->core->claim(other, &p->e));
+	drop(p, other);
+	up = make(p, ID, 7);
+	assert_int_equal(up->info.offset, 0);
+	drop(p, up);
+}
+
+static void
+a_stream_outlives_its_upload(void **state)
+{
+	struct place *p = *state;
+	struct upload *up;
+	struct stream *s;
+	char buf[8];
+
+	make_whole(p, ID, "hello");
+	up = claim(p, ID);
+	ok(p, p->ds->reader->open(up, 0, p->a, &s, &p->e));
+	ok(p, p->ds->terminater->terminate(up, &p->e));
+	drop(p, up);
+	assert_int_equal(p->ds->reader->read(s, buf, 8, &p->e), 5);
+	assert_memory_equal(buf, "hello", 5);
+	p->ds->reader->close(s);
+}
+
+static void
+no_stream_begins_behind_the_end(void **state)
+{
+	struct place *p = *state;
+	struct upload *up;
+	struct stream *s;
+
+	make_whole(p, ID, "hello");
+	up = look(p, ID);
+	is(p, ERR_INVALID, p->ds->reader->open(up, 6, p->a, &s, &p->e));
+	is(p, ERR_INVALID, p->ds->reader->open(up, -1, p->a, &s, &p->e));
+	drop(p, up);
+}
+
+static enum err_code
+concat(struct place *p, const char *const *parts, int64_t size)
+{
+	struct file_info info = { .id = ID,
+		.size = size,
+		.is_final = true,
+		.parts = parts,
+		.concat_raw = "final;/files/2 /files/3" };
+	struct upload *up;
+	enum err_code rc;
+
+	rc = p->ds->concater->concat(p->ds, &info, p->a, &up, &p->e);
+	if (rc != ERR_OK)
+		return rc;
+	assert_true(upload_is_finished(up));
+	assert_true(up->info.is_final);
+	drop(p, up);
+	return ERR_OK;
+}
+
+static void
+parts_are_joined_in_their_order(void **state)
+{
+	struct place *p = *state;
+	static const char *const parts[] = { ID_3, ID_2, ID_3, NULL };
+	struct upload *up;
+
+	make_whole(p, ID_2, "two");
+	make_whole(p, ID_3, "THREE");
+	ok(p, concat(p, parts, 13));
+	assert_bytes(p, ID, 0, "THREEtwoTHREE");
+	up = look(p, ID);
+	assert_true(upload_is_finished(up));
+	assert_true(up->settled);
+	assert_true(up->info.is_final);
+	assert_string_equal(up->info.concat_raw, "final;/files/2 /files/3");
+	assert_string_equal(up->info.parts[1], ID_2);
+	drop(p, up);
+	assert_bytes(p, ID_2, 0, "two");
+}
+
+static void
+nothing_is_left_of_a_concatenation_that_fails(void **state)
+{
+	struct place *p = *state;
+	static const char *const missing[] = { ID_2, "nobody", NULL };
+	static const char *const unfinished[] = { ID_2, ID_3, NULL };
+	static const char *const good[] = { ID_2, NULL };
+	struct upload *up;
+
+	make_whole(p, ID_2, "two");
+	up = make(p, ID_3, 5);
+	append(p, up, "TH");
+	drop(p, up);
+	is(p, ERR_NOT_FOUND, concat(p, missing, 6));
+	assert_false(is_there(p, ID));
+	is(p, ERR_CONFLICT, concat(p, unfinished, 8));
+	assert_false(is_there(p, ID));
+	is(p, ERR_CONFLICT, concat(p, good, 2));
+	is(p, ERR_CONFLICT, concat(p, good, 4));
+	assert_false(is_there(p, ID));
+	ok(p, concat(p, good, 3));
+	is(p, ERR_EXISTS, concat(p, good, 3));
+	assert_bytes(p, ID, 0, "two");
+}
+
+/* Whole and finished, and to be moved to a directory within the store. */
+static struct upload *
+make_to_move(struct place *p, const char *id, bool is_partial)
+{
+	struct file_info info = {
+		.id = id, .size = 5, .is_partial = is_partial
+	};
+	struct upload *up;
+
+	ok(p,
+	    p->ds->mover->choose(
+		p->ds, "there/it.txt", p->a, &info.move_to, &p->e));
+	ok(p, p->ds->core->new_upload(p->ds, &info, p->a, &up, &p->e));
+	append(p, up, "hello");
+	finish(p, up);
+	drop(p, up);
+	return claim(p, id);
+}
+
+static void
+what_was_moved_is_known_as_before(void **state)
+{
+	struct place *p = *state;
+	struct upload *up;
+
+	if (p->ds->mover == NULL)
+		return;
+	up = make_to_move(p, ID, false);
+	assert_true(p->ds->mover->wants(p->ds, &up->info));
+	assert_int_equal(up->info.moved, 0);
+	ok(p, p->ds->mover->move(up, &p->e));
+	assert_true(upload_is_finished(up));
+	assert_true(up->info.moved != 0);
+	drop(p, up);
+	up = look(p, ID);
+	assert_true(upload_is_finished(up) && up->settled);
+	assert_int_equal(up->info.offset, 5);
+	assert_true(up->info.moved != 0);
+	assert_true(up->info.forget > up->info.moved);
+	assert_false(p->ds->mover->wants(p->ds, &up->info));
+	assert_false(p->ds->mover->is_pending(up));
+	ok(p, p->ds->core->confirm(up, &p->e));
+	ok(p, p->ds->keeper->check(up, &p->e));
+	drop(p, up);
+	assert_bytes(p, ID, 0, "hello");
+	up = claim(p, ID);
+	ok(p, p->ds->mover->move(up, &p->e));
+	drop(p, up);
+	assert_bytes(p, ID, 0, "hello");
+}
+
+static void
+an_id_that_was_moved_is_taken(void **state)
+{
+	struct place *p = *state;
+	struct file_info info = { .id = ID, .size = 3 };
+	struct upload *up;
+
+	if (p->ds->mover == NULL)
+		return;
+	up = make_to_move(p, ID, false);
+	ok(p, p->ds->mover->move(up, &p->e));
+	drop(p, up);
+	is(p, ERR_EXISTS,
+	    p->ds->core->new_upload(p->ds, &info, p->a, &up, &p->e));
+	assert_bytes(p, ID, 0, "hello");
+	up = claim(p, ID);
+	ok(p, p->ds->terminater->terminate(up, &p->e));
+	drop(p, up);
+	assert_false(is_there(p, ID));
+	drop(p, make(p, ID, 3));
+}
+
+static void
+a_partial_upload_stays(void **state)
+{
+	struct place *p = *state;
+	struct upload *up;
+
+	if (p->ds->mover == NULL)
+		return;
+	up = make_to_move(p, ID, true);
+	assert_false(p->ds->mover->wants(p->ds, &up->info));
+	ok(p, p->ds->mover->move(up, &p->e));
+	assert_int_equal(up->info.moved, 0);
+	drop(p, up);
+}
+
+static void
+a_place_elsewhere_is_refused(void **state)
+{
+	static const char *const bad[] = { "", "/", "/etc/passwd", "../x",
+		"a/../../x", "a//b", "a/", "file", ".hidden/x", "a/.b" };
+	struct place *p = *state;
+	const char *move_to;
+	size_t i;
+
+	if (p->ds->mover == NULL)
+		return;
+	for (i = 0; i < NITEMS(bad); i++)
+		is(p, ERR_INVALID,
+		    p->ds->mover->choose(p->ds, bad[i], p->a, &move_to, &p->e));
+	ok(p, p->ds->mover->choose(p->ds, "a/b", p->a, &move_to, &p->e));
+}
+
+static void
+a_walk_meets_every_upload_once(void **state)
+{
+	struct place *p = *state;
+	void *cursor = NULL;
+	const char *id;
+	int seen[100] = { 0 }, i, n = 0;
+	char name[33];
+
+	for (i = 0; i < 100; i++) {
+		(void)snprintf(name, sizeof(name), "%032d", i);
+		drop(p, make(p, name, i % 2 == 0 ? 5 : -1));
+	}
+	for (;;) {
+		ok(p,
+		    p->ds->expirer->walk_next(
+			p->ds, &cursor, p->a, &id, &p->e));
+		if (id == NULL)
+			break;
+		seen[atoi(id)]++;
+		n++;
+	}
+	assert_null(cursor);
+	assert_int_equal(n, 100);
+	for (i = 0; i < 100; i++)
+		assert_int_equal(seen[i], 1);
+}
+
+static void
+a_walk_survives_that_what_it_meets_is_removed(void **state)
+{
+	struct place *p = *state;
+	void *cursor = NULL;
+	struct upload *up;
+	const char *id;
+	char name[33];
+	int i, n = 0;
+
+	for (i = 0; i < 20; i++) {
+		(void)snprintf(name, sizeof(name), "%032d", i);
+		drop(p, make(p, name, 5));
+	}
+	for (;;) {
+		ok(p,
+		    p->ds->expirer->walk_next(
+			p->ds, &cursor, p->a, &id, &p->e));
+		if (id == NULL)
+			break;
+		up = claim(p, id);
+		ok(p, p->ds->terminater->terminate(up, &p->e));
+		drop(p, up);
+		n++;
+	}
+	assert_int_equal(n, 20);
+	ok(p, p->ds->expirer->walk_next(p->ds, &cursor, p->a, &id, &p->e));
+	assert_null(id);
+}
+
+int
+contract_run_capable(const struct variant *v)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest all[] = {
+		TEST(a_length_is_declared_at_once),
+		TEST(what_is_decided_in_a_chunk_shares_its_fate),
+		TEST(expiry_takes_effect_at_once),
+		TEST(a_finish_that_is_refused_gives_one_byte_back),
+		TEST(a_claim_shows_that_the_finish_is_missing),
+		TEST(a_terminated_upload_is_gone_for_all),
+		TEST(a_stream_outlives_its_upload),
+		TEST(no_stream_begins_behind_the_end),
+		TEST(parts_are_joined_in_their_order),
+		TEST(nothing_is_left_of_a_concatenation_that_fails),
+		TEST(what_was_moved_is_known_as_before),
+		TEST(an_id_that_was_moved_is_taken),
+		TEST(a_partial_upload_stays),
+		TEST(a_place_elsewhere_is_refused),
+		TEST(a_walk_meets_every_upload_once),
+		TEST(a_walk_survives_that_what_it_meets_is_removed),
+	};
+
+	variant = v;
+	return v->bare ? 0 :
+			 cmocka_run_group_tests_name(v->name, all, NULL, NULL);
+}
