@@ -20,7 +20,7 @@ TESTS = Path(__file__).parents[1]
 CALLS = "%file,%desc,accept,accept4"
 LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
 # The name of an upload's file, as any call of ours gives it.
-OURS = re.compile(r"[A-Za-z0-9_-]{1,64}(\.info|\.lock|\.info\.new)?")
+OURS = re.compile(r"[A-Za-z0-9_-]{1,64}(\.info|\.lock|\.moved|\.info\.new)?")
 # dirfd<directory>, "name", twice for a rename.
 PLACE = re.compile(r'\d+<([^>]*)>(?:\(deleted\))?, "((?:[^"\\]|\\.)*)"')
 WRITES = {"pwrite64", "ftruncate", "fallocate", "renameat", "renameat2",
