@@ -427,8 +427,9 @@ move(struct upload *up, struct err *e)
 	assert(upload_is_finished(up));
 	if (u->is_moved)
 		return make_sure(u, e);
+	/* Nor does it have to go any more if somebody died on the way. */
 	if ((path = plan(u)) == NULL)
-		return ERR_OK;
+		return file_forget_moved(u, e);
 	m.copy = file_copy_name(up->info.id, u->arena);
 	rc = begin(&m, path, e);
 	if (rc == ERR_OK)

@@ -296,6 +296,26 @@ def test_what_the_sweep_finished_and_cannot_move_is_tried_again(start):
     assert one.files() == {f"joe/{id_of(path)}": b"hello"}
 
 
+def test_where_nothing_moves_any_more_a_finish_is_told_once(start, tmp_path):
+    config = hook(tmp_path / "hooks", "post-finish", RECORD)
+    one = start("{filename}", config)
+    path = one.client.create(5, {"filename": "a.txt"})
+    assert one.client.patch(path, 0, b"hello").status == 204
+    one.wait(path).app.stop_app()
+    # Killed when it had said where it goes, and not gone yet.
+    shutil.move(one.root / "a.txt", one.uploads / id_of(path))
+    (one.uploads / (id_of(path) + ".lock")).touch()
+    before = len(one.events())
+    one.app.configure({k: v for k, v in one.app.config.items()
+                       if k != "finish"})
+    assert "1 locks removed" in one.ctl("sweep")
+    assert "0 locks removed" in one.ctl("sweep")
+    (event,) = one.events()[before:]
+    assert event["Event"]["Upload"]["Storage"]["Path"] == \
+        str(one.uploads / id_of(path))
+    assert not (one.uploads / (id_of(path) + ".moved")).exists()
+
+
 def test_the_record_goes_after_keep_record(start):
     one = start("{filename}", {"finish": {"keep_record": "100ms"}})
     path = one.upload("a.txt")
