@@ -80,6 +80,17 @@ durability_of(const char *word)
 	return strcmp(word, "full") == 0 ? DURABILITY_FULL : DURABILITY_DATA;
 }
 
+/* Can names that strangers choose lead from there into the store?  Then they
+ * would write records, too. */
+static bool
+leads_to(const char *root, const char *store)
+{
+	size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
+
+	return strncmp(store, root, len) == 0 && store[len] == '/' &&
+	    template_is_filled(store + len + 1);
+}
+
 /* Where finished uploads go.  It is somebody else's and is not made. */
 static enum err_code
 open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
@@ -104,6 +115,11 @@ open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 		    "finish.move_to: %s is the store itself; name another "
 		    "directory",
 		    path);
+	else if (leads_to(fs->move_root, fs->path))
+		rc = err_set(e, ERR_INVALID,
+		    "finish.move_to: names below %.60s could lead into the "
+		    "store %.60s; name another directory",
+		    path, fs->path);
 	fs->move_given = must_strdup(path);
 	fs->move_to = must_strdup(template_rest(to));
 	arena_free(a);

@@ -259,6 +259,31 @@ the_root_is_not_made(void **state)
 }
 
 static void
+no_name_leads_from_the_root_into_the_store(void **state)
+{
+	const char *up = "uploads", *hidden = ".uploads";
+	struct data_store *ds;
+
+	(void)state;
+	ok(conf_set(place.conf, "store.path", in(root, up), &place.e));
+	is(ERR_INVALID, store_open(place.conf, &ds, &place.e));
+	assert_non_null(strstr(place.e.text, "lead into the store"));
+	ok(conf_set(place.conf, "finish.move_to", "/{id}", &place.e));
+	is(ERR_INVALID, store_open(place.conf, &ds, &place.e));
+	/* A longer name is another name, and no template makes hidden ones. */
+	ok(conf_set(place.conf, "finish.move_to",
+	    arena_printf(place.a, "%s/{id}", root), &place.e));
+	ok(conf_set(place.conf, "store.path",
+	    arena_printf(place.a, "%s-2", root), &place.e));
+	ok(store_open(place.conf, &ds, &place.e));
+	ds->core->shutdown(ds);
+	place_remove(conf_str(place.conf, "store.path"));
+	ok(conf_set(place.conf, "store.path", in(root, hidden), &place.e));
+	ok(store_open(place.conf, &ds, &place.e));
+	ds->core->shutdown(ds);
+}
+
+static void
 directories_below_are_made_with_the_mode_of_the_store(void **state)
 {
 	struct stat st;
@@ -533,6 +558,26 @@ to_terminate_half_a_move_leaves_nothing_of_it(void **state)
 	assert_false(is_there(in(place.dir, ID ".moved")));
 }
 
+static void
+half_a_move_is_over_when_nothing_is_moved_any_more(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	place.ds->core->close(finished(ID, "a", "hello"));
+	leave_note(ID, "a", 0);
+	ok(conf_set(place.conf, "finish.move_to", "", &place.e));
+	place.ds->core->shutdown(place.ds);
+	ok(store_open(place.conf, &place.ds, &place.e));
+	up = claimed(ID);
+	assert_true(place.ds->mover->is_pending(up));
+	ok(place.ds->mover->move(up, &place.e));
+	assert_false(place.ds->mover->is_pending(up));
+	place.ds->core->close(up);
+	read_all(ID, "hello");
+	assert_string_equal(path_of(ID), in(place.dir, ID));
+}
+
 static enum err_code
 look(const char *id)
 {
@@ -668,6 +713,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_finished_upload_goes_where_the_template_says),
 		TEST(the_root_is_not_made),
+		TEST(no_name_leads_from_the_root_into_the_store),
 		TEST(directories_below_are_made_with_the_mode_of_the_store),
 		TEST(a_store_that_cannot_move_is_refused),
 		TEST(a_name_that_is_taken_gets_a_number),
@@ -683,6 +729,7 @@ main(void)
 		TEST(a_copy_that_arrived_is_believed),
 		TEST(another_file_in_its_place_is_no_copy),
 		TEST(to_terminate_half_a_move_leaves_nothing_of_it),
+		TEST(half_a_move_is_over_when_nothing_is_moved_any_more),
 		TEST(a_note_without_a_place_is_none),
 		TEST(an_unfinished_upload_without_bytes_was_not_moved),
 		TEST(leftovers_of_moves_are_known),
