@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/template.h"
 #include "store/file.h"
 
@@ -223,21 +224,25 @@ file_open_moved(struct file_upload *u, int *fd, struct err *e)
 	return err_set(e, ERR_NOT_FOUND, "%s: not there", u->moved.path);
 }
 
-/* Half a copy, if that is how far it got. */
-static enum err_code
-remove_copy(struct file_upload *u, struct err *e)
+/* Half a copy, if that is how far it got.  Where it is, nothing may be writable
+ * any more; the upload goes nevertheless. */
+static void
+remove_copy(struct file_upload *u)
 {
-	const char *name;
-	enum err_code rc;
+	const char *name, *copy = file_copy_name(u->base.info.id, u->arena);
+	struct stat st;
+	struct err e;
 	int dirfd;
 
 	if (u->moved.path == NULL ||
 	    file_open_moved_dir(
-		u->store, &u->moved, u->arena, &dirfd, &name, e) != ERR_OK)
-		return ERR_OK;
-	rc = fs_unlink_at(dirfd, file_copy_name(u->base.info.id, u->arena), e);
+		u->store, &u->moved, u->arena, &dirfd, &name, &e) != ERR_OK)
+		return;
+	if (fs_unlink_at(dirfd, copy, &e) != ERR_OK &&
+	    fstatat(dirfd, copy, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		log_warn(
+		    "half a copy stays below %s: %s", u->moved.root, e.text);
 	(void)close(dirfd);
-	return rc;
 }
 
 /*
@@ -260,8 +265,8 @@ file_forget_moved(struct file_upload *u, struct err *e)
 	    (rc = file_name(id, FILE_MOVED, &name, e)) != ERR_OK ||
 	    (rc = file_exists(fs, id, FILE_DATA, &is_here, e)) != ERR_OK)
 		return rc;
-	if (is_here && (rc = remove_copy(u, e)) != ERR_OK)
-		return rc;
+	if (is_here)
+		remove_copy(u);
 	if ((rc = fs_unlink_at(fs->dirfd, name.text, e)) != ERR_OK)
 		return rc;
 	return is_here && fs->durability != DURABILITY_NONE ?

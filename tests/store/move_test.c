@@ -558,6 +558,35 @@ to_terminate_half_a_move_leaves_nothing_of_it(void **state)
 	assert_false(is_there(in(place.dir, ID ".moved")));
 }
 
+static enum err_code
+look(const char *id)
+{
+	struct upload *up = NULL;
+	enum err_code rc =
+	    place.ds->core->get_upload(place.ds, id, place.a, &up, &place.e);
+
+	if (up != NULL)
+		place.ds->core->close(up);
+	return rc;
+}
+
+static void
+to_terminate_needs_nothing_but_the_store(void **state)
+{
+	const char *copy = in(root, "." ID ".tusfcgi");
+	struct upload *up = finished(ID, "a", "hello");
+
+	(void)state;
+	/* Not to be removed, like all on a file system that is read-only. */
+	assert_int_equal(mkdir(copy, 0700), 0);
+	leave_note(ID, "a", 0);
+	ok(place.ds->terminater->terminate(up, &place.e));
+	place.ds->core->close(up);
+	is(ERR_NOT_FOUND, look(ID));
+	assert_false(is_there(in(place.dir, ID ".moved")));
+	assert_int_equal(rmdir(copy), 0);
+}
+
 static void
 half_a_move_is_over_when_nothing_is_moved_any_more(void **state)
 {
@@ -576,18 +605,6 @@ half_a_move_is_over_when_nothing_is_moved_any_more(void **state)
 	place.ds->core->close(up);
 	read_all(ID, "hello");
 	assert_string_equal(path_of(ID), in(place.dir, ID));
-}
-
-static enum err_code
-look(const char *id)
-{
-	struct upload *up = NULL;
-	enum err_code rc =
-	    place.ds->core->get_upload(place.ds, id, place.a, &up, &place.e);
-
-	if (up != NULL)
-		place.ds->core->close(up);
-	return rc;
 }
 
 static void
@@ -729,6 +746,7 @@ main(void)
 		TEST(a_copy_that_arrived_is_believed),
 		TEST(another_file_in_its_place_is_no_copy),
 		TEST(to_terminate_half_a_move_leaves_nothing_of_it),
+		TEST(to_terminate_needs_nothing_but_the_store),
 		TEST(half_a_move_is_over_when_nothing_is_moved_any_more),
 		TEST(a_note_without_a_place_is_none),
 		TEST(an_unfinished_upload_without_bytes_was_not_moved),
