@@ -498,6 +498,21 @@ check_way(
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
+/* "ID.lock/x" among the uploads, where nobody could lock ID any more. */
+static bool
+is_in_the_way(const char *path)
+{
+	static const char *const ours[] = { FILE_INFO, FILE_NEW, FILE_MOVED,
+		FILE_MOVED_NEW, ".lock", ".stop" };
+	const char *suffix = path + strcspn(path, "./");
+	size_t i, len = strcspn(suffix, "/");
+
+	for (i = 0; i < NITEMS(ours); i++)
+		if (is_word(suffix, len, ours[i]))
+			return true;
+	return false;
+}
+
 static enum err_code
 choose(struct data_store *ds, const char *path, struct arena *a,
     const char **move_to, struct err *e)
@@ -514,7 +529,8 @@ choose(struct data_store *ds, const char *path, struct arena *a,
 		return err_set(e, ERR_INVALID,
 		    "\"%.60s\" is no place below %.60s, or is hidden", path,
 		    root_of(fs));
-	if (fs->move_fd == -1 && strchr(rest, '/') == NULL)
+	if (fs->move_fd == -1 &&
+	    (strchr(rest, '/') == NULL || is_in_the_way(rest)))
 		return err_set(e, ERR_INVALID,
 		    "\"%.60s\" is among the uploads: name a directory, or set "
 		    "finish.move_to",

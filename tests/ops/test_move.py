@@ -388,9 +388,15 @@ def test_pre_create_without_move_to_chooses_below_the_store(start, tmp_path):
     one.wait(path)
     assert (one.uploads / "project/x.bin").read_bytes() == b"hello"
     assert one.client.request("GET", path).body == b"hello"
-    hook(tmp_path / "hooks", "pre-create", CHOOSE % "x.bin")
-    answer = one.client.request("POST", "/files", {"Upload-Length": "5"})
-    assert answer.status == 500
+    for place in ("x.bin", f"{'0' * 32}.lock/x", "a.info/x", "a.info.new/x",
+                  "a.moved/b/x"):
+        hook(tmp_path / "hooks", "pre-create", CHOOSE % place)
+        answer = one.client.request("POST", "/files", {"Upload-Length": "5"})
+        assert answer.status == 500, place
+    hook(tmp_path / "hooks", "pre-create", CHOOSE % "joe.smith/a.info/x")
+    path = one.upload("a.txt")
+    one.wait(path)
+    assert (one.uploads / "joe.smith/a.info/x").read_bytes() == b"hello"
 
 
 @pytest.mark.parametrize("place", [
