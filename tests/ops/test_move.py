@@ -353,6 +353,23 @@ def test_what_was_moved_does_not_count_for_a_quota(start):
     assert one.files() == {"_": b"abc", "_-1": b"abc"}
 
 
+def test_what_nobody_can_count_is_moved_nevertheless(start):
+    one = start("{filename}/{id}", {"owner": {"param": "TUS_OWNER"},
+                                    "quota": {"uploads": 1}})
+    joe = {"TUS_OWNER": "joe"}
+    blocker = one.root / "_"
+    blocker.write_bytes(b"no directory")
+    path = one.client.request(
+        "POST", "/files", one.client.patch_headers(
+            0, {"Upload-Length": "3"}), b"abc", joe).headers["location"]
+    rig.wait_for(lambda: "is not moved" in one.app.log(), "the log to tell")
+    blocker.unlink()
+    shutil.rmtree(one.uploads / ".quota")
+    (one.uploads / ".quota").write_bytes(b"no directory")
+    assert "1 locks removed" in one.ctl("sweep", status=1)
+    assert one.files() == {f"_/{id_of(path)}": b"abc"}
+
+
 def test_tusctl_says_where_it_went(start):
     one = start()
     path = one.upload("a.txt")
