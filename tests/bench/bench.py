@@ -1,51 +1,86 @@
 #!/usr/bin/python3
 """Measures tusfcgi and its peers, in one interleaved run.
 
-usage: bench.py [-r ROUNDS] [-o FOLDER] [--quick] [PART...]
+usage: bench.py [-r ROUNDS] [-o FOLDER] [--quick] [--before PROGRAM]
+                [--no-install] [PART...]
 
-Parts: big chunks small with head get concat slow durability idle; all if none
-is named.  Prints a table per part: medians, the spread, the ratio to each
-peer, and whether a goal is met (missed only if it is missed in more than half
-of the rounds).  Writes FOLDER/bench.json and compares with the one that was
-there.  Two noisy cores carry generator, front end and application: believe
-ratios, and CPU seconds before wall time.
+Without a part, all of them.  For each it prints a table, medians and spread,
+the ratio to each peer, and whether a goal is met: missed only if it is missed
+in more than half of the rounds.  Where the rounds differ much, fewer digits
+are printed.  FOLDER/bench.json has every single result of the last run of
+each part, FOLDER/bench.html is the same as a page.  See README.md.
 """
 
 import argparse
 import json
 import os
 import platform
-import statistics
+import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import growth
+import parts
 import peers
-import slow
+import pool
+import report
 
 HERE = Path(__file__).resolve().parent
-MIB = 1 << 20
-GIB = 1 << 30
+PARTS = {**parts.PARTS, **pool.PARTS, **growth.PARTS}
+WANTS = ("nginx=nginx wrk=wrk node=nodejs npm=npm lighttpd=lighttpd "
+         "apache2=apache2 libapache2-mod-fcgid libapache2-mod-xsendfile "
+         "mkfs.ext4=e2fsprogs valgrind=valgrind strace=strace").split()
 
 
 class Bench:
     def __init__(self, options):
         self.rounds = options.rounds
         self.quick = options.quick
+        self.before = options.before
         self.out = Path(options.out).resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self.upload = self.out / "upload"
         subprocess.run([os.environ.get("CC", "cc"), "-O2", "-o", self.upload,
                         HERE / "upload.c"], check=True)
-        self.results = {}
+        self.data = self.load()
+        self.last = dict(self.data["parts"])
         self.place = tempfile.TemporaryDirectory(dir=self.out)
+        subprocess.run(["chattr", "+T", self.place.name], check=False,
+                       capture_output=True)
+        self.image = None
+
+    def load(self):
+        """What earlier runs left, for the parts that are not run now."""
+        path = self.out / "bench.json"
+        old = json.loads(path.read_text()) if path.exists() else {}
+        return {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "commit": commit(), "machine": platform.platform(),
+                "cores": os.cpu_count(), "parts": old.get("parts", {})}
+
+    def save(self):
+        (self.out / "bench.json").write_text(json.dumps(self.data, indent=1))
+        (self.out / "bench.html").write_text(report.page(self.data))
+
+    def close(self):
+        if self.image:
+            self.image.close()
+        self.place.cleanup()
 
     def fresh(self):
         """A folder of its own; all go at the end, since ext4 creates files
         several times slower for minutes after many were removed."""
         return Path(tempfile.mkdtemp(dir=self.place.name))
+
+    def fresh_for_many(self):
+        """The same for many small files: on a file system of its own, where
+        nobody removes any meanwhile, if we may make one."""
+        if self.image is None:
+            self.image = Image(self.out)
+        if not self.image.mounted:
+            return self.fresh()
+        return Path(tempfile.mkdtemp(dir=self.image.mounted))
 
     # --- one measurement ---------------------------------------------------
 
@@ -57,6 +92,22 @@ class Bench:
         if done.returncode != 0:
             raise RuntimeError(f"{peer.name}: {done.stderr.strip()}")
         return done.stdout.split(), done.stderr.split()
+
+    def wrk(self, peer, script, seconds):
+        done = subprocess.run(
+            ["wrk", "-t2", "-c32", f"-d{seconds}s", "-s",
+             str(HERE / script), f"http://127.0.0.1:{peer.port}"],
+            capture_output=True, text=True, check=True,
+            env={**os.environ, "BENCH_PATH": peer.path})
+        count, bad = 0, 0
+        for line in done.stdout.splitlines():
+            if " requests in " in line:
+                count = int(line.split()[0])
+            if line.strip().startswith("Non-2xx"):
+                bad = int(line.split()[-1])
+        if bad > count / 100 or count == 0:
+            raise RuntimeError(f"{peer.name}: {bad} of {count} refused")
+        return count
 
     def measure(self, peer, work):
         """work() returns a number of things done; what one of them costs."""
@@ -70,270 +121,151 @@ class Bench:
                 "app": (app2 - app) / count,
                 "cpu": (front2 - front + app2 - app) / count}
 
-    def wrk(self, peer, script, seconds, **env):
-        done = subprocess.run(
-            ["wrk", "-t2", "-c32", f"-d{seconds}s", "-s",
-             str(HERE / script), f"http://127.0.0.1:{peer.port}"],
-            capture_output=True, text=True, check=True,
-            env={**os.environ, "BENCH_PATH": peer.path, **env})
-        count, bad = 0, 0
-        for line in done.stdout.splitlines():
-            if " requests in " in line:
-                count = int(line.split()[0])
-            if line.strip().startswith("Non-2xx"):
-                bad = int(line.split()[-1])
-        if bad > count / 100 or count == 0:
-            raise RuntimeError(f"{peer.name}: {bad} of {count} refused")
-        return count
-
     # --- a part: peers, interleaved rounds, a table --------------------------
 
-    def compare(self, part, classes, work, goals=(), unit="GiB"):
-        """work(peer) -> count; goals: (metric, peer, limit, is_at_least)."""
-        running = self.start(part, classes, self.fresh())
+    def compare(self, part, makers, work, goals=(), unit="GiB", folder=None):
+        """work(peer) -> count; goals: (letter, metric, peer, limit, whether
+        at least, ours)."""
+        running = self.start(part, makers, folder or self.fresh())
         found = {p.name: [] for p in running}
         try:
             for i in range(self.rounds):
                 for p in running:
-                    say(f"{part}: round {i + 1} of {self.rounds}, {p.name}")
+                    report.say(f"{part}: round {i + 1} of {self.rounds}, "
+                               f"{p.name}")
                     found[p.name].append(
                         self.measure(p, lambda p=p: work(p)))
                     p.clear()
         finally:
             for p in running:
                 p.close()
-        say("")
-        self.results[part] = found
-        show(part, found, unit)
-        for goal in goals:
-            judge(part, found, *goal)
+        report.say("")
+        report.show(part, found, unit)
+        self.keep(part, {"unit": unit, "peers": found},
+                  [self.goal(found, *g) for g in goals
+                   if g[2] in found])
+        self.against_others(part, found)
 
-    def start(self, part, classes, folder):
+    def start(self, part, makers, folder):
+        """makers: classes, or functions that take a folder."""
         running = []
-        for cls in classes:
-            why = peers.missing(cls) if isinstance(cls, type) else None
+        if self.before and peers.Tusfcgi in makers:
+            makers = [peers.before(self.before), *makers]
+        for make in makers:
+            why = peers.missing(make)
             if why:
-                print(f"{part}: {cls.name} left out: {why}")
+                print(f"{part}: {why}")
                 continue
-            running.append(cls(folder))
+            running.append(make(folder))
         return running
 
-    def send(self, size, chunk=None):
-        def work(peer):
-            argv = [peer.kind, peer.path, size]
-            if peer.kind == "tus":
-                argv.append(chunk or size)
-            self.drive(peer, *argv)
-            return size / GIB
-        return work
+    @staticmethod
+    def goal(found, letter, metric, peer, limit, at_least, ours="tusfcgi"):
+        what = {"cpu": "CPU", "per_s": "speed"}[metric]
+        return report.Goal(letter, f"{what}, {ours} / {peer}", limit,
+                           report.ratios(found, metric, peer, ours), at_least)
 
-    def big(self):
-        self.compare(
-            "big", [peers.Tusfcgi, peers.Dav, peers.DavDefault, peers.Node],
-            self.send(GIB // 4 if self.quick else GIB), [
-                ("cpu", "dav-1m", 1.8, False),
-                ("cpu", "dav-default", 0.9, False),
-                ("cpu", "node", 0.6, False),
-                ("per_s", "dav-1m", 0.65, True),
-                ("per_s", "dav-default", 1.3, True),
-                ("per_s", "node", 1.5, True)])
+    def keep(self, part, result, goals=()):
+        """Remembers a part, and says which of its goals are met."""
+        result["goals"] = [g.line() for g in goals]
+        result["date"], result["commit"] = self.data["date"], commit()
+        for line in result["goals"]:
+            print(f"  {line}")
+        self.data["parts"][part] = result
+        self.save()
 
-    def chunks(self):
-        for chunk in (4 * MIB, MIB, 65536):
-            goals = [("per_s", "node", 3, True), ("cpu", "node", 0.3, False)]
-            self.compare(
-                f"chunks of {chunk // 1024} KiB",
-                [peers.Tusfcgi, peers.Node],
-                self.send(256 * MIB if chunk >= MIB else 32 * MIB, chunk),
-                goals if chunk == MIB else ())
+    def against_others(self, part, found):
+        """The program before a change, in this run or in the last one."""
+        if "before" in found:
+            print("  against the program before: CPU " + report.number(
+                report.ratios(found, "cpu", "before")) + ", application " +
+                report.number(report.ratios(found, "app", "before")) +
+                ", speed " + report.number(
+                    report.ratios(found, "per_s", "before")))
+        last = self.last.get(part, {})
+        rows = last.get("peers", {}).get("tusfcgi")
+        if rows and "tusfcgi" in found:
+            ratio = report.middle(found["tusfcgi"], "cpu") / \
+                report.middle(rows, "cpu")
+            print(f"  against the last run ({last['commit']}, "
+                  f"{last['date'][:10]}): CPU {report.digits(ratio, 0.2)}")
 
-    def short(self, part, script, goals):
-        if not peers.rig.have("wrk"):
-            print(f"{part}: left out: wrk is not installed")
+
+class Image:
+    """An ext4 in a file, mounted; goes in one piece.  Not mounted: None."""
+
+    def __init__(self, folder):
+        self.path = folder / "small.img"
+        self.mounted = None
+        point = folder / "small"
+        point.mkdir(exist_ok=True)
+        if os.geteuid() != 0 or not shutil.which("mkfs.ext4"):
             return
-        seconds = 2 if self.quick else 5
+        with open(self.path, "wb") as f:
+            f.truncate(12 << 30)
+        made = subprocess.run(
+            f"mkfs.ext4 -q -N 6000000 {self.path} && "
+            f"mount -o loop {self.path} {point} && chattr +T {point}",
+            shell=True, capture_output=True, check=False)
+        if made.returncode == 0:
+            self.mounted = point
+        else:
+            self.path.unlink()
 
-        def work(peer):
-            count = self.wrk(peer, script, seconds)
-            return count / 2 if script == "small.lua" else count
-
-        self.compare(part, [peers.Tusfcgi, peers.Node], work, goals,
-                     "upload")
-
-    def small(self):
-        self.short("small", "small.lua", [("per_s", "node", 7, True),
-                                          ("cpu", "node", 0.25, False)])
-
-    def with_(self):
-        self.short("with", "with.lua", [("per_s", "node", 8, True)])
-
-    def head(self):
-        ids = {}
-
-        def work(peer):
-            if peer.name not in ids:
-                paths = [self.drive(peer, "tus", peer.path, 1024)[1][0]
-                         for _ in range(200)]
-                ids[peer.name] = self.out / f"ids-{peer.name}"
-                ids[peer.name].write_text("\n".join(paths) + "\n")
-            said, _ = self.drive(peer, "head", ids[peer.name],
-                                 2 if self.quick else 5, 32)
-            return int(said[0])
-
-        self.compare("head", [peers.Tusfcgi, peers.Node], work,
-                     [("per_s", "node", 5.5, True)], "HEAD")
-
-    def get(self):
-        paths = {}
-
-        def work(peer):
-            if peer.name not in paths:
-                said = self.drive(peer, peer.kind, peer.path, 256 * MIB)[1]
-                paths[peer.name] = said[0] if said else peer.path
-            self.drive(peer, "get", paths[peer.name])
-            return 0.25
-
-        def keep(cls):
-            class Kept(cls):
-                def clear(self):
-                    pass
-            return Kept
-
-        self.compare("get", [keep(peers.Tusfcgi), keep(peers.Dav)], work)
-
-    def concat(self):
-        def work(peer):
-            return slow.concat(peer.port, peer.path, 64, 65536)
-
-        self.compare("concat of 64 parts", [peers.Tusfcgi], work, (),
-                     "final")
-
-    def durability(self):
-        def ours(mode):
-            return lambda folder: peers.Tusfcgi(
-                folder, f"tusfcgi-{mode}", store={"durability": mode})
-
-        modes = ("none", "data", "full")
-        size = GIB // 4 if self.quick else GIB
-        self.compare("durability, one PATCH", [ours(m) for m in modes],
-                     self.send(size),
-                     [("per_s", "tusfcgi-none", 0.7, True, "tusfcgi-data")])
-        self.compare("durability, chunks of 4 MiB",
-                     [ours(m) for m in modes], self.send(size // 4, 4 * MIB),
-                     [("per_s", "tusfcgi-none", 0.4, True, "tusfcgi-full")])
-
-    def idle(self):
-        p = peers.Tusfcgi(self.fresh())
-        try:
-            time.sleep(1)
-            pss, n = p.app.pss(), len(p.app.all_pids())
-        finally:
-            p.close()
-        self.results["idle"] = {"pss": pss, "processes": n}
-        print(f"\nidle: {n} processes, {pss / MIB:.2f} MiB PSS; goal at most "
-              f"4 MiB: {'ok' if pss <= 4 * MIB else 'MISS'}")
-
-    def slow(self):
-        n = 200 if self.quick else 1000
-        p = peers.Tusfcgi(self.fresh(), pool={"max_workers": n + 60})
-        try:
-            r = slow.uploads(p, n, 20)
-        finally:
-            p.close()
-        self.results["slow"] = r
-        print(f"\n{n} uploads at 1 KiB/s: {r['progress']} progressed, HEAD "
-              f"p50 {r['p50']:.1f} p99 {r['p99']:.1f} max {r['max']:.1f} ms, "
-              f"application {r['pss'] / MIB:.1f} MiB PSS")
-        print(f"  goals: all progress: {verdict(r['progress'] == n)}; p99 at "
-              f"most 50 ms: {verdict(r['p99'] <= 50)}; at most 90 MiB for "
-              f"1,000: {verdict(r['pss'] <= 90 * MIB * n / 1000)}")
-
-
-def verdict(met):
-    return "ok" if met else "MISS"
-
-
-def say(text):
-    """Progress, for somebody who looks."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-def middle(rows, metric):
-    return statistics.median(r[metric] for r in rows)
-
-
-def digits(value):
-    """Three that mean something."""
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-
-
-def show(part, found, unit):
-    scale, name = (1, "s") if unit == "GiB" else (1e6, "us")
-    print(f"\n{part}: CPU {name} per {unit} (median, min..max), of which "
-          f"front end + application; {unit}/s")
-    for peer, rows in found.items():
-        cpu = sorted(r["cpu"] * scale for r in rows)
-        print(f"  {peer:16} {digits(middle(rows, 'cpu') * scale):>8} "
-              f"({digits(cpu[0])}..{digits(cpu[-1])}) = "
-              f"{digits(middle(rows, 'front') * scale)} + "
-              f"{digits(middle(rows, 'app') * scale)};  "
-              f"{digits(middle(rows, 'per_s'))}/s")
-
-
-def judge(part, found, metric, peer, limit, at_least, ours="tusfcgi"):
-    """Round by round, so that what shakes both shakes neither."""
-    if peer not in found or ours not in found:
-        return
-    ratios = [a[metric] / b[metric]
-              for a, b in zip(found[ours], found[peer])]
-    met = sum(r >= limit if at_least else r <= limit for r in ratios)
-    print(f"  {ours} / {peer}, {'CPU' if metric == 'cpu' else 'speed'}: "
-          f"{statistics.median(ratios):.2f} ({min(ratios):.2f}.."
-          f"{max(ratios):.2f}), goal {'>=' if at_least else '<='} {limit}: "
-          f"{verdict(met * 2 >= len(ratios))}")
+    def close(self):
+        if self.mounted:
+            subprocess.run(["umount", self.mounted], check=False)
+            self.path.unlink()
 
 
 def commit():
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE,
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE,
                           capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 
-def compare_with_last(last, results):
-    """CPU of ours against the last run, where both have it."""
-    for part, found in results.items():
-        before = last.get("results", {}).get(part, {}).get("tusfcgi")
-        now = found.get("tusfcgi")
-        if before and now:
-            print(f"  {part}: CPU {middle(now, 'cpu') / middle(before, 'cpu'):.2f}"
-                  f" times that of {last.get('commit')} ({last.get('date')})")
+def install():
+    """What is missing, if we may; what cannot be had is left out."""
+    subprocess.run(
+        ["bash", "-c", 'top=$1; . "$top/etc/prepare.sh"; shift; want "$@"',
+         "bench", peers.TREE, *WANTS], check=False)
+
+
+def warm_up():
+    """A page of memory that a guest never used costs six times as much as
+    one it did: touch what the page cache will want."""
+    with open("/proc/meminfo", encoding="ascii") as f:
+        free = int(f.read().split("MemFree:")[1].split()[0]) << 10
+    size = min(free // 2, 8 << 30)
+    subprocess.run(["/usr/bin/python3", "-c", f"bytearray({size})"],
+                   check=False)
 
 
 def main():
-    parts = ["big", "chunks", "small", "with", "head", "get", "concat",
-             "slow", "durability", "idle"]
     parser = argparse.ArgumentParser(
-        description=__doc__,
+        description=__doc__ + "\nParts: " + " ".join(PARTS),
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-r", "--rounds", type=int, default=5)
     parser.add_argument("-o", "--out", default="bench")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("part", nargs="*", choices=[[], *parts], default=[])
+    parser.add_argument("--quick", action="store_true",
+                        help="less of everything, to see whether it works")
+    parser.add_argument("--before", metavar="PROGRAM",
+                        help="another tusfcgi, to compare with")
+    parser.add_argument("--no-install", action="store_true",
+                        help="leave out what is not installed")
+    parser.add_argument("part", nargs="*", choices=[[], *PARTS], default=[])
     options = parser.parse_args()
+    if not options.no_install:
+        install()
+    warm_up()
     bench = Bench(options)
-    for part in options.part or parts:
-        getattr(bench, "with_" if part == "with" else part)()
-    path = bench.out / "bench.json"
-    if path.exists():
-        print("\nagainst the last run:")
-        compare_with_last(json.loads(path.read_text()), bench.results)
-    path.write_text(json.dumps({
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": commit(), "machine": platform.platform(),
-        "cores": os.cpu_count(), "results": bench.results}, indent=1))
-    bench.place.cleanup()
-    print(f"\nevery single result is in {path}")
+    try:
+        for name in options.part or PARTS:
+            PARTS[name](bench)
+    finally:
+        bench.close()
+    print(f"\nevery single result is in {bench.out}/bench.json, a page in "
+          f"{bench.out}/bench.html")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ and the application, whose CPU time is measured apart: by a cpuacct or cpu
 control group where one can be made, else by /proc of every process.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,8 +17,8 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(TREE / "tests" / "lib"))
-import rig  # noqa: E402
+sys.path.insert(0, str(TREE / "tests"))
+from lib import fronts, rig  # noqa: E402
 
 
 class Group:
@@ -48,6 +49,18 @@ class Group:
         if self.folder:
             (self.folder / "cgroup.procs").write_text("0")
 
+    @contextlib.contextmanager
+    def inside(self):
+        """What is started meanwhile belongs to the group."""
+        if not self.folder:
+            yield
+            return
+        self.enter()
+        try:
+            yield
+        finally:
+            (self.folder.parent / "cgroup.procs").write_text("0")
+
     def all_pids(self):
         """The processes and all that came of them."""
         if self.folder:
@@ -74,35 +87,15 @@ class Group:
             return int(self.file.read_text()) / 1e9
         if self.folder:
             return int(self.file.read_text().split()[1]) / 1e6
-        ticks = 0
-        for pid in self.all_pids():
-            try:
-                text = Path(f"/proc/{pid}/stat").read_text()
-            except OSError:
-                continue
-            ticks += sum(map(int, text.rsplit(")", 1)[1].split()[11:15]))
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(map(cpu_of, self.all_pids()))
 
     def pss(self):
         """Bytes of memory, what is shared counted once."""
-        total = 0
-        for pid in self.all_pids():
-            try:
-                text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            except OSError:
-                continue
-            total += sum(int(line.split()[1]) * 1024
-                         for line in text.splitlines()
-                         if line.startswith("Pss:"))
-        return total
+        return sum(map(pss_of, self.all_pids()))
 
-    def spawn(self, argv, log, **more):
-        with open(log, "ab") as out:
-            process = subprocess.Popen(
-                list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=out,
-                stderr=out, preexec_fn=self.enter, **more)
-        self.pids.append(process)
-        return process
+    def spawn(self, argv, log):
+        with self.inside():
+            self.pids.append(rig.spawn(list(map(str, argv)), log))
 
     def close(self):
         for process in self.pids:
@@ -120,6 +113,33 @@ class Group:
                     break
                 except OSError:
                     time.sleep(0.1)
+
+
+def cpu_of(pid):
+    """CPU seconds of a process: its own by the ns, its dead children by the
+    tick; 0 if it is gone."""
+    try:
+        own = Path(f"/proc/{pid}/schedstat").read_text().split()[0]
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    ticks = sum(map(int, stat.rsplit(")", 1)[1].split()[13:15]))
+    return int(own) / 1e9 + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def pss_of(pid, kinds=("Pss:",)):
+    """Bytes of a process, its share of what is shared; 0 if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in text.splitlines()
+               if line.startswith(kinds))
+
+
+def own_of(pid):
+    """Bytes that nobody else uses."""
+    return pss_of(pid, ("Private_Clean:", "Private_Dirty:"))
 
 
 class Peer:
@@ -181,7 +201,7 @@ class Tusfcgi(Peer):
 
     name = "tusfcgi"
 
-    def __init__(self, folder, name=None, **config):
+    def __init__(self, folder, name=None, args=(), program=None, **config):
         if name:
             self.name = name
         super().__init__(folder)
@@ -191,7 +211,8 @@ class Tusfcgi(Peer):
         conf.write_text(rig.libconfig(rig.merge({
             "store": {"path": str(self.uploads), "durability": "none"},
             "pool": {"listen": str(sock)}}, config)))
-        self.app.spawn([rig.program(), "-c", conf], self.dir / "app.log")
+        self.app.spawn([program or rig.program(), "-c", conf, *args],
+                       self.dir / "app.log")
         rig.wait_for(lambda: rig.accepts(socket.AF_UNIX, str(sock)),
                      "tusfcgi")
         self.nginx(rig.snippet("etc/nginx/tusfcgi.conf", {
@@ -200,6 +221,77 @@ class Tusfcgi(Peer):
     def close(self):
         super().close()
         self.sock.unlink(missing_ok=True)
+
+
+def before(program):
+    """The same with another program, to compare with."""
+    return lambda folder: Tusfcgi(folder, "before", program=program)
+
+
+class Fronted(Peer):
+    """Ours behind any web server, with the shipped files."""
+
+    def __init__(self, folder, name):
+        self.name = name
+        super().__init__(folder)
+        self.server = rig.Server(self.dir, name, config={
+            "store": {"durability": "none"}, "log": {"level": "info"}})
+        with self.app.inside():
+            self.server.start_app()
+        with self.front.inside():
+            self.server.start_front()
+        for process, group in ((self.server.app, self.app),
+                               (self.server.front, self.front)):
+            if process:
+                group.pids.append(process)
+        self.port, self.path = self.server.port, self.server.base
+        self.uploads = self.server.uploads
+
+    def cpu(self):
+        """Where the web server starts the program, both are one group."""
+        front, app = super().cpu()
+        if self.server.front_end.runs_app:
+            app = sum(cpu_of(p) for p in self.front.all_pids()
+                      if name_of(p) == "tusfcgi")
+            front -= app
+        return front, app
+
+    def close(self):
+        self.server.stop()
+        self.front.pids, self.app.pids = [], []
+        super().close()
+
+
+def name_of(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
+def fronted(name):
+    def make(folder):
+        return Fronted(folder, name)
+    make.front_end = name
+    return make
+
+
+class Core:
+    """The protocol, the store and the locks without a web server."""
+
+    def __init__(self, folder):
+        self.program = Path(rig.program()).parent / "bench-core"
+        self.uploads = folder / "core"
+        self.uploads.mkdir()
+
+    def run(self, *argv):
+        """CPU time of each, in us."""
+        done = subprocess.run(
+            [self.program, self.uploads, *map(str, argv)],
+            capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return float(done.stdout)
 
 
 class Dav(Peer):
@@ -254,7 +346,7 @@ def install_node(folder):
 def missing(peer):
     """Why it cannot be measured here; None if it can."""
     if peer is Node and not (rig.have("node") and rig.have("npm")):
-        return "node and npm are not installed"
-    if peer is not Node and not rig.have("nginx"):
-        return "nginx is not installed"
-    return None
+        return "@tus/server left out: node and npm are not installed"
+    name = getattr(peer, "front_end", "nginx")
+    why = fronts.missing(name)
+    return f"{name} left out: {why}" if peer is not Node and why else None

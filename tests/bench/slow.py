@@ -1,5 +1,6 @@
 """What the benchmark does with many connections, or with many requests."""
 
+import asyncio
 import http.client
 import socket
 import time
@@ -56,10 +57,14 @@ def uploads(peer, count, seconds):
     running = []
     for _ in range(count):
         running.append(begin_slow(peer.port, peer.path, 1 << 20))
+        running[-1][1].sendall(b"x")
+    # Some servers close what was idle meanwhile.
+    c.close()
+    served = all_have_bytes(peer, [name for name, _ in running])
     times = []
     end = time.monotonic() + seconds
     piece = b"x" * 128
-    sent = 0
+    sent = 1
     while time.monotonic() < end:
         slice_end = time.monotonic() + 0.125
         for _, s in running:
@@ -76,8 +81,9 @@ def uploads(peer, count, seconds):
     time.sleep(1)
     sizes = {name: (peer.uploads / name).stat().st_size
              for name, _ in running}
-    result = {"progress": sum(size > 0 for size in sizes.values()),
-              "pss": peer.app.pss(),
+    result = {"progress": sum(size > 1 for size in sizes.values()),
+              "served": served, "pss": peer.app.pss(),
+              "processes": len(peer.app.all_pids()),
               "complete": sum(size == sent for size in sizes.values())}
     for _, s in running:
         s.close()
@@ -87,3 +93,157 @@ def uploads(peer, count, seconds):
     result["p99"] = times[len(times) * 99 // 100]
     result["max"] = times[-1]
     return result
+
+
+def all_have_bytes(peer, names):
+    """How long until each has a byte on the disk, in seconds."""
+    began = time.monotonic()
+    waiting = set(names)
+    while waiting and time.monotonic() - began < 30:
+        waiting = {n for n in waiting
+                   if (peer.uploads / n).stat().st_size == 0}
+        time.sleep(0.01)
+    return time.monotonic() - began
+
+
+def early(peer, count):
+    """PATCHes of 1 GiB that are refused at once, their clients staying
+    connected: ms until the answer, and until somebody else gets one."""
+    c = http.client.HTTPConnection("127.0.0.1", peer.port)
+    where = create(c, peer.path, {"Upload-Length": str(1 << 30)})
+    answered, free = [], []
+    for _ in range(count):
+        with socket.create_connection(("127.0.0.1", peer.port)) as s:
+            began = time.monotonic()
+            s.sendall((f"PATCH {where} HTTP/1.1\r\nHost: localhost\r\n"
+                       "Tus-Resumable: 1.0.0\r\nUpload-Offset: 5\r\n"
+                       "Content-Type: application/offset+octet-stream\r\n"
+                       f"Content-Length: {1 << 30}\r\n\r\n").encode() +
+                      b"x" * 65536)
+            if not s.recv(4096).startswith(b"HTTP/1.1 409"):
+                raise RuntimeError("the PATCH was not refused")
+            answered.append((time.monotonic() - began) * 1000)
+            began = time.monotonic()
+            ask(c, "HEAD", where, {})
+            free.append((time.monotonic() - began) * 1000)
+    c.close()
+    return sorted(answered), sorted(free)
+
+
+# --- More clients than there is room for -------------------------------------
+
+class Crowd:
+    """Clients that all want to send at the same time, and try again when they
+    are told to; what happened is counted."""
+
+    SIZE, PIECE, PAUSE = 65536, 8192, 0.1
+
+    def __init__(self, peer, count):
+        self.peer = peer
+        self.count = count
+        self.seen = {}
+        self.wrong = []
+        self.heads = []
+        self.finished = 0
+
+    def note(self, what):
+        self.seen[what] = self.seen.get(what, 0) + 1
+
+    def run(self, patience):
+        asyncio.run(asyncio.wait_for(self.all(), patience))
+
+    async def all(self):
+        pinger = asyncio.create_task(self.ping())
+        names = await asyncio.gather(
+            *(self.client(i) for i in range(self.count)))
+        pinger.cancel()
+        for i, name in enumerate(names):
+            if (self.peer.uploads / name).read_bytes() != self.content(i):
+                self.wrong.append(f"{name} has other content")
+
+    def content(self, i):
+        return (f"{i:08d}" * (self.SIZE // 8)).encode()
+
+    async def request(self, method, path, headers, body=b"", pause=0):
+        """The status and the headers; 0 if the connection was lost."""
+        try:
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", self.peer.port)
+        except OSError:
+            return 0, {}
+        lines = [f"{method} {path} HTTP/1.1", "Host: localhost",
+                 "Tus-Resumable: 1.0.0", "Connection: close",
+                 f"Content-Length: {len(body)}",
+                 *(f"{k}: {v}" for k, v in headers.items())]
+        answer = asyncio.create_task(self.answer(reader))
+        try:
+            writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+            for at in range(0, len(body), self.PIECE):
+                if answer.done():
+                    break
+                writer.write(body[at:at + self.PIECE])
+                await writer.drain()
+                await asyncio.sleep(pause)
+        except OSError:
+            pass
+        try:
+            return await answer
+        except (OSError, asyncio.IncompleteReadError):
+            return 0, {}
+        finally:
+            writer.close()
+
+    @staticmethod
+    async def answer(reader):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        return int(head[0].split()[1]), {
+            k.lower(): v for k, v in
+            (line.split(": ", 1) for line in head[1:] if ": " in line)}
+
+    async def client(self, i):
+        """One upload, until it is finished; its name."""
+        path = None
+        while path is None:
+            status, headers = await self.request(
+                "POST", self.peer.path, {"Upload-Length": self.SIZE})
+            self.note(f"POST {status}")
+            if status == 201:
+                path = headers["location"]
+                path = path[path.index("/files"):]
+            else:
+                await asyncio.sleep(1)
+        offset = 0
+        while offset < self.SIZE:
+            status, headers = await self.request(
+                "PATCH", path, {
+                    "Upload-Offset": offset,
+                    "Content-Type": "application/offset+octet-stream"},
+                self.content(i)[offset:], self.PAUSE)
+            self.note(f"PATCH {status}")
+            if status == 204:
+                offset = int(headers["upload-offset"])
+                continue
+            if status == 503 and "retry-after" not in headers:
+                self.wrong.append("503 without Retry-After")
+            if status not in (0, 409, 423, 502, 503, 504):
+                self.wrong.append(f"PATCH answered {status}")
+            await asyncio.sleep(1 + i % 100 / 100)
+            status, headers = await self.request("HEAD", path, {})
+            self.note(f"HEAD {status}")
+            offset = int(headers.get("upload-offset", offset))
+        self.finished += 1
+        return path.rsplit("/", 1)[1]
+
+    async def ping(self):
+        status, headers = 0, {}
+        while status != 201:
+            status, headers = await self.request(
+                "POST", self.peer.path, {"Upload-Length": 10})
+        path = headers["location"]
+        path = path[path.index("/files"):]
+        while True:
+            began = time.monotonic()
+            status, _ = await self.request("HEAD", path, {})
+            self.note(f"HEAD {status}")
+            self.heads.append((time.monotonic() - began) * 1000)
+            await asyncio.sleep(0.05)

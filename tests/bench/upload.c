@@ -255,6 +255,15 @@ ask_head(struct link *l, const char *path)
 	send_text(l, head);
 }
 
+/* Apache closes idle connections when it wants their threads. */
+static bool
+is_closed(const struct link *l)
+{
+	char byte;
+
+	return recv(l->fd, &byte, 1, MSG_PEEK) <= 0;
+}
+
 /* Every connection has one request under way at any time.  How many. */
 static int64_t
 heads(uint16_t port, const char *file, double for_seconds, size_t n)
@@ -277,13 +286,20 @@ heads(uint16_t port, const char *file, double for_seconds, size_t n)
 	while (seconds() < end) {
 		(void)poll(pfds, n, 1000);
 		for (i = 0; i < n; i++) {
+			bool closed;
+
 			if (pfds[i].revents == 0)
 				continue;
-			(void)read_head(&links[i], &extra);
-			if (strncmp(answer + 9, "200", 3) != 0)
-				errx(1, "answered %.200s", answer);
-			count++;
-			if (strcasestr(answer, "Connection: close") != NULL) {
+			closed = is_closed(&links[i]);
+			if (!closed) {
+				(void)read_head(&links[i], &extra);
+				if (strncmp(answer + 9, "200", 3) != 0)
+					errx(1, "answered %.200s", answer);
+				count++;
+				closed = strcasestr(answer,
+					     "Connection: close") != NULL;
+			}
+			if (closed) {
 				(void)close(links[i].fd);
 				link_up(&links[i]);
 				pfds[i].fd = links[i].fd;

@@ -4,7 +4,7 @@ Instructions are counted by valgrind, in a program of its own without
 sanitizers; system calls by strace.  A ceiling is somewhat above what was
 counted: whoever runs into one has made each request slower, or has a reason to
 raise it.  In tests/, "PYTHONPATH=. /usr/bin/python3 fcgi/test_cost.py" prints
-the counts.
+the counts: request; instructions; system calls; which.
 """
 
 import re
@@ -171,8 +171,8 @@ def main():
         plain = build(folder)
         for kind in CEILINGS:
             found = calls(folder, plain, kind)
-            print(f"{kind}: {instructions(folder, plain, kind):,.0f} "
-                  f"instructions, {sum(found.values()):.1f} system calls: " +
+            print(f"{kind};{instructions(folder, plain, kind):,.0f};"
+                  f"{sum(found.values()):.0f};" +
                   ", ".join(f"{n:.3g} {name}" if n != 1 else name
                             for name, n in sorted(found.items())), flush=True)
 

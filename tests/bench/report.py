@@ -1,0 +1,189 @@
+"""What the numbers say: how many digits, ok or MISS, tables, and a page."""
+
+import html
+import json
+import math
+import statistics
+import sys
+
+
+def say(text):
+    """Progress, for somebody who looks."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def middle(rows, metric):
+    return statistics.median(r[metric] for r in rows)
+
+
+def spread(values):
+    """How far the middle half is from the median, as a part of it."""
+    values = sorted(values)
+    median = statistics.median(values)
+    if len(values) < 3 or median == 0:
+        return 0
+    quarter = len(values) // 4
+    return max(values[-1 - quarter] - median,
+               median - values[quarter]) / abs(median)
+
+
+def digits(value, noise=0.0):
+    """Three digits; two where a tenth is noise, one and "~" where a third."""
+    n = 3 if noise < 0.1 else 2 if noise < 0.33 else 1
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = n - 1 - math.floor(math.log10(abs(value)))
+    text = f"{round(value, places):,.{max(places, 0)}f}"
+    return "~" + text if n == 1 else text
+
+
+def number(values):
+    return digits(statistics.median(values), spread(values))
+
+
+def judge(ratios, limit, at_least):
+    """Missed only if missed in more than half of the rounds; and where the
+    rounds do not agree, that is said."""
+    met = sum(r >= limit if at_least else r <= limit for r in ratios)
+    verdict = "ok" if met * 2 >= len(ratios) else "MISS"
+    return verdict if met in (0, len(ratios)) else \
+        f"{verdict}, in {max(met, len(ratios) - met)} of {len(ratios)} rounds"
+
+
+class Goal:
+    """One of the goals of a part, and what became of it."""
+
+    def __init__(self, letter, what, limit, ratios, at_least=False):
+        self.text = (f"{letter}: {what} {'>=' if at_least else '<='} "
+                     f"{limit:g}")
+        self.value = number(ratios)
+        self.range = f"{digits(min(ratios))}..{digits(max(ratios))}"
+        self.verdict = judge(ratios, limit, at_least)
+
+    def line(self):
+        return f"{self.text}: {self.value} ({self.range}): {self.verdict}"
+
+
+def scale_of(unit):
+    """CPU time is said in s for a GiB, in us for anything smaller."""
+    return (1, "s") if unit == "GiB" else (1e6, "us")
+
+
+def show(part, found, unit):
+    scale, name = scale_of(unit)
+    print(f"\n{part}: CPU {name} per {unit} (median, min..max) = front end + "
+          f"application; {unit}/s")
+    for peer, rows in found.items():
+        cpu = sorted(r["cpu"] * scale for r in rows)
+        print(f"  {peer:16} {number(cpu):>8} "
+              f"({digits(cpu[0])}..{digits(cpu[-1])}) = "
+              f"{digits(middle(rows, 'front') * scale)} + "
+              f"{digits(middle(rows, 'app') * scale)};  "
+              f"{number([r['per_s'] for r in rows])}/s")
+
+
+def ratios(found, metric, peer, ours="tusfcgi"):
+    """Round by round, so that what shakes both shakes neither."""
+    return [a[metric] / b[metric] for a, b in zip(found[ours], found[peer])]
+
+
+def table(title, columns, rows):
+    """A table of text, the columns as wide as they need to be."""
+    cells = [list(map(str, r)) for r in (columns, *rows)]
+    widths = [max(len(r[i]) for r in cells) for i in range(len(columns))]
+    print(f"\n{title}")
+    for row in cells:
+        print("  " + "  ".join(c.rjust(w) for c, w in zip(row, widths)))
+
+
+# --- A page ------------------------------------------------------------------
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; max-width: 52rem; margin: 2rem
+  auto; padding: 0 1rem; color: #1c2024; background: #fff }
+h1 { font-size: 1.5rem } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem }
+p, li { color: #444c55 } svg { width: 100%; height: auto; display: block }
+text { font: 13px system-ui, sans-serif; fill: currentColor }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+td, th { padding: .15rem .8rem .15rem 0; text-align: right }
+ul { list-style: none; padding: 0 } .ok { color: #18794e }
+.miss { color: #b4232a; font-weight: 600 }
+@media (prefers-color-scheme: dark) { body { background: #16181b;
+  color: #e6e8ea } p, li { color: #a9b1ba } .ok { color: #4cc38a }
+  .miss { color: #ff8589 } }
+"""
+COLOURS = {"front": "#8fb8de", "app": "#2f6fb3"}
+WIDTH, LEFT, RIGHT, ROW = 760, 130, 190, 26
+
+
+def bars(found, unit):
+    """CPU per unit, front end and application; the line is min to max."""
+    scale, name = scale_of(unit)
+    most = max(r["cpu"] for rows in found.values() for r in rows) * scale
+    per = (WIDTH - LEFT - RIGHT) / most
+    out = []
+    for i, (peer, rows) in enumerate(found.items()):
+        y = i * ROW + 4
+        x = LEFT
+        out.append(f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">'
+                   f"{html.escape(peer)}</text>")
+        for part in ("front", "app"):
+            width = middle(rows, part) * scale * per
+            out.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" '
+                       f'height="18" fill="{COLOURS[part]}"/>')
+            x += width
+        cpu = [r["cpu"] * scale for r in rows]
+        ends = [LEFT + v * per for v in (min(cpu), max(cpu))]
+        out.append(f'<path d="M{ends[0]:.1f} {y + 9}H{ends[1]:.1f}" '
+                   'stroke="#e5484d" stroke-width="2"/>')
+        out.append(f'<text x="{max(ends[1], x) + 8:.1f}" y="{y + 13}">'
+                   f"{number(cpu)} {name}; "
+                   f"{number([r['per_s'] for r in rows])}/s</text>")
+    return (f'<svg viewBox="0 0 {WIDTH} {len(found) * ROW + 6}" role="img">'
+            + "".join(out) + "</svg>")
+
+
+def page_table(part):
+    head = "".join(f"<th>{html.escape(str(c))}" for c in part["columns"])
+    rows = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}" for c in row)
+                   for row in part["rows"])
+    return f"<table><tr>{head}{rows}</table>"
+
+
+def page_part(name, part):
+    out = [f"<h2>{html.escape(name)}</h2>"]
+    if "peers" in part:
+        out.append(f"<p>CPU time per {part['unit']}, and {part['unit']}/s</p>")
+        out.append(bars(part["peers"], part["unit"]))
+    if "rows" in part:
+        out.append(page_table(part))
+    if "text" in part:
+        out.append(f"<p>{html.escape(part['text'])}</p>")
+    out.append("<ul>" + "".join(
+        f'<li class="{"ok" if "ok" in g[-20:] else "miss"}">'
+        f"{html.escape(g)}</li>" for g in part.get("goals", [])) + "</ul>")
+    return "".join(out)
+
+
+def page(data):
+    """The whole of bench.json as one page that needs nothing else."""
+    parts = "".join(page_part(n, p) for n, p in data["parts"].items())
+    return (f"<!doctype html><html lang=en><meta charset=utf-8><meta "
+            f"name=viewport content='width=device-width'><title>tusfcgi: how "
+            f"fast</title><style>{STYLE}</style><h1>How fast</h1><p>"
+            f"{html.escape(data['machine'])}, {data['cores']} cores, commit "
+            f"{data['commit']}, {data['date'][:10]}. Bars: CPU time of the "
+            f"<span style='color:{COLOURS['front']}'>front end</span> and of "
+            f"the <span style='color:{COLOURS['app']}'>application</span>, "
+            f"medians; the red line goes from the best to the worst round. "
+            f"Shorter is better.</p>{parts}</html>")
+
+
+def main():
+    """bench.json on stdin, the page on stdout: to look at an old run."""
+    print(page(json.load(sys.stdin)))
+
+
+if __name__ == "__main__":
+    main()
