@@ -80,15 +80,40 @@ durability_of(const char *word)
 	return strcmp(word, "full") == 0 ? DURABILITY_FULL : DURABILITY_DATA;
 }
 
-/* Can names that strangers choose lead from there into the store?  Then they
- * would write records, too. */
 static bool
-leads_to(const char *root, const char *store)
+leads_to(const char *root, const char *dir)
 {
 	size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
 
-	return strncmp(store, root, len) == 0 && store[len] == '/' &&
-	    template_is_filled(store + len + 1);
+	if (strncmp(dir, root, len) != 0)
+		return false;
+	return dir[len] == '\0' ||
+	    (dir[len] == '/' && template_is_filled(dir + len + 1));
+}
+
+/* Names that strangers choose must not lead to where our own files are: they
+ * would write records, locks and hooks, too. */
+static enum err_code
+check_ways(
+    const char *root, const char *path, const struct conf *conf, struct err *e)
+{
+	static const char *const keys[] = { "store.path", "lock.path",
+		"hooks.dir" };
+	bool is_way;
+	char *dir;
+	size_t i;
+
+	for (i = 0; i < NITEMS(keys); i++) {
+		dir = realpath(conf_str(conf, keys[i]), NULL);
+		is_way = dir != NULL && leads_to(root, dir);
+		free(dir);
+		if (is_way)
+			return err_set(e, ERR_INVALID,
+			    "finish.move_to: names below %.60s could lead "
+			    "into %s; name another directory",
+			    path, keys[i]);
+	}
+	return ERR_OK;
 }
 
 /* Where finished uploads go.  It is somebody else's and is not made. */
@@ -115,11 +140,8 @@ open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 		    "finish.move_to: %s is the store itself; name another "
 		    "directory",
 		    path);
-	else if (leads_to(fs->move_root, fs->path))
-		rc = err_set(e, ERR_INVALID,
-		    "finish.move_to: names below %.60s could lead into the "
-		    "store %.60s; name another directory",
-		    path, fs->path);
+	else
+		rc = check_ways(fs->move_root, path, conf, e);
 	fs->move_given = must_strdup(path);
 	fs->move_to = must_strdup(template_rest(to));
 	arena_free(a);

@@ -267,7 +267,7 @@ no_name_leads_from_the_root_into_the_store(void **state)
 	(void)state;
 	ok(conf_set(place.conf, "store.path", in(root, up), &place.e));
 	is(ERR_INVALID, store_open(place.conf, &ds, &place.e));
-	assert_non_null(strstr(place.e.text, "lead into the store"));
+	assert_non_null(strstr(place.e.text, "lead into store.path"));
 	ok(conf_set(place.conf, "finish.move_to", "/{id}", &place.e));
 	is(ERR_INVALID, store_open(place.conf, &ds, &place.e));
 	/* A longer name is another name, and no template makes hidden ones. */
@@ -279,6 +279,31 @@ no_name_leads_from_the_root_into_the_store(void **state)
 	ds->core->shutdown(ds);
 	place_remove(conf_str(place.conf, "store.path"));
 	ok(conf_set(place.conf, "store.path", in(root, hidden), &place.e));
+	ok(store_open(place.conf, &ds, &place.e));
+	ds->core->shutdown(ds);
+}
+
+static void
+nor_to_locks_or_hooks(void **state)
+{
+	static const char *const keys[] = { "lock.path", "hooks.dir" };
+	const char *dir;
+	struct data_store *ds;
+	size_t i;
+
+	(void)state;
+	dir = arena_strdup(place.a, in(root, "own"));
+	assert_int_equal(mkdir(dir, 0700), 0);
+	ok(conf_set(place.conf, "finish.move_to",
+	    arena_printf(place.a, "%s/{id}", root), &place.e));
+	for (i = 0; i < NITEMS(keys); i++) {
+		ok(conf_set(place.conf, keys[i], dir, &place.e));
+		is(ERR_INVALID, store_open(place.conf, &ds, &place.e));
+		assert_non_null(strstr(place.e.text, keys[i]));
+		ok(conf_set(place.conf, keys[i], root, &place.e));
+		is(ERR_INVALID, store_open(place.conf, &ds, &place.e));
+		ok(conf_set(place.conf, keys[i], "", &place.e));
+	}
 	ok(store_open(place.conf, &ds, &place.e));
 	ds->core->shutdown(ds);
 }
@@ -731,6 +756,7 @@ main(void)
 		TEST(a_finished_upload_goes_where_the_template_says),
 		TEST(the_root_is_not_made),
 		TEST(no_name_leads_from_the_root_into_the_store),
+		TEST(nor_to_locks_or_hooks),
 		TEST(directories_below_are_made_with_the_mode_of_the_store),
 		TEST(a_store_that_cannot_move_is_refused),
 		TEST(a_name_that_is_taken_gets_a_number),
