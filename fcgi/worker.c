@@ -52,6 +52,10 @@ struct job {
 	/* It had a body, whose memory is still ours. */
 	bool is_warm;
 
+	/* A place is ours; hooks may take their time with this request, so it
+	 * is kept to the end. */
+	bool has_place, is_slow;
+
 	int64_t served;
 };
 
@@ -93,19 +97,40 @@ begin(struct job *job, struct tus_call *call)
 	return step;
 }
 
-static void
-receive(struct job *job, struct tus_call *call)
+/* Whoever may be busy for long needs a place, so that some never are. */
+static bool
+take_place(struct job *job)
 {
 	const struct worker *w = job->worker;
 
+	if (!job->has_place)
+		job->has_place = board_claim(w->board, w->slot);
+	return job->has_place;
+}
+
+static void
+leave_place(struct job *job)
+{
+	const struct worker *w = job->worker;
+
+	if (!job->has_place)
+		return;
+	board_unclaim(w->board, w->slot);
+	board_set(w->board, w->slot, WORKER_BUSY);
+	job->has_place = false;
+}
+
+static void
+receive(struct job *job, struct tus_call *call)
+{
 	job->is_warm = true;
-	if (!board_claim(w->board, w->slot)) {
+	if (!take_place(job)) {
 		body_receive_at_once(&job->fcgi, job->settings, call);
 		return;
 	}
 	body_receive(&job->fcgi, job->settings, call);
-	board_unclaim(w->board, w->slot);
-	board_set(w->board, w->slot, WORKER_BUSY);
+	if (!job->is_slow)
+		leave_place(job);
 }
 
 static void
@@ -161,28 +186,24 @@ announces_body(const struct tus_request *req)
  * as one who sends a body does: then it takes a place as well.
  */
 static bool
-may_send(const struct job *job, const struct tus_response *res)
+may_send(struct job *job, const struct tus_response *res)
 {
-	const struct worker *w = job->worker;
-
 	if (res->content == NULL || res->bodiless ||
 	    res->content->length <= SHORT_CONTENT ||
 	    (job->settings->sendfile != SENDFILE_NONE &&
 		res->content->path != NULL))
 		return true;
-	return board_claim(w->board, w->slot);
+	return take_place(job);
 }
 
 static void
 send_response(struct job *job, struct tus_call *call, struct err *e)
 {
-	const struct worker *w = job->worker;
-
 	if (!may_send(job, tus_response(call)))
 		tus_turn_away(call);
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, e);
-	board_unclaim(w->board, w->slot);
-	board_set(w->board, w->slot, WORKER_BUSY);
+	if (!job->is_slow)
+		leave_place(job);
 }
 
 /*
@@ -284,7 +305,10 @@ handle(struct job *job)
 	job->fcgi.keepConnection = keeps;
 	call = tus_call_new(&job->settings->server, req, job->arena);
 	os_read_begin(job->fcgi.ipcFd);
-	if (begin(job, call) == TUS_RECEIVE)
+	job->is_slow = tus_may_ask(call);
+	if (job->is_slow && !take_place(job))
+		tus_turn_away(call);
+	else if (begin(job, call) == TUS_RECEIVE)
 		receive(job, call);
 	answer(job, req, call);
 	if (!os_read_end() || tus_has_to_tell(call))
@@ -335,19 +359,18 @@ wait_idle(struct job *job)
 }
 
 /*
- * To copy an upload takes as long as to receive one, and takes a place as
- * well, so that those in reserve stay that; if there is none left it is done
- * nevertheless.
+ * To copy an upload takes as long as to receive one, and so may hooks; if there
+ * is no place left it is done nevertheless.
  */
 static void
-close_call(const struct worker *w, struct tus_call *call)
+close_call(struct job *job, struct tus_call *call)
 {
-	bool has_place = !w->is_alone && tus_has_to_move(call) &&
-	    board_claim(w->board, w->slot);
+	const struct worker *w = job->worker;
 
+	if (tus_has_to_move(call))
+		(void)take_place(job);
 	tell_and_close(call, w->is_alone, w->listen_fd);
-	if (has_place)
-		board_unclaim(w->board, w->slot);
+	leave_place(job);
 }
 
 /* One request, or none if a signal came first.  False: accept() is broken. */
@@ -379,7 +402,7 @@ serve_one(struct job *job)
 	finish(job);
 	job->is_kept = job->fcgi.ipcFd >= 0;
 	if (call != NULL)
-		close_call(w, call);
+		close_call(job, call);
 	job->served++;
 	arena_reset(job->arena);
 	return true;

@@ -35,6 +35,28 @@ tus_wants(const struct tus_call *c, enum tus_hook hook)
 	return hooks != NULL && hooks->ops->wants(hooks, hook);
 }
 
+bool
+tus_may_ask(const struct tus_call *c)
+{
+	static const enum tus_method methods[TUS_HOOK_MAX][2] = {
+		[TUS_PRE_CREATE] = { TUS_POST, TUS_POST },
+		[TUS_POST_CREATE] = { TUS_POST, TUS_POST },
+		[TUS_POST_RECEIVE] = { TUS_POST, TUS_PATCH },
+		[TUS_PRE_FINISH] = { TUS_POST, TUS_PATCH },
+		[TUS_POST_FINISH] = { TUS_POST, TUS_PATCH },
+		[TUS_PRE_TERMINATE] = { TUS_DELETE, TUS_DELETE },
+		[TUS_POST_TERMINATE] = { TUS_DELETE, TUS_DELETE },
+	};
+	enum tus_hook hook;
+
+	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+		if ((methods[hook][0] == c->method ||
+			methods[hook][1] == c->method) &&
+		    tus_wants(c, hook))
+			return true;
+	return false;
+}
+
 static bool
 ask(struct tus_call *c, enum tus_hook hook, const struct file_info *info,
     struct tus_verdict *v)

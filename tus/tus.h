@@ -237,13 +237,17 @@ struct tus_call;
 struct tus_call *tus_call_new(
     const struct tus_server *, const struct tus_request *, struct arena *);
 
+/* Is this a request that hooks may be asked or told of?  They may take as long
+ * as hooks.timeout says, before the response or in tus_close(). */
+bool tus_may_ask(const struct tus_call *);
+
 MUST_CHECK enum tus_step tus_begin(struct tus_call *);
 
 /* After TUS_BUSY: the lock did not come in time, the response is a 423. */
 void tus_give_up(struct tus_call *);
 
-/* After TUS_RECEIVE, or when the response has a content: there is nobody free
- * to receive or to send it, the response is a 503. */
+/* Instead of tus_begin(), after TUS_RECEIVE, or when the response has a
+ * content: nobody is free for what takes long, the response is a 503. */
 void tus_turn_away(struct tus_call *);
 
 /* How many bytes of the body are still to come; -1 if nobody knows.  Bytes

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -500,6 +501,47 @@ def test_nobody_waits_for_a_post_hook(start, hooks):
     assert lock(one, url).exists()
     rig.wait_for((hooks.home / "done").exists, "the hook")
     rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
+
+
+@pytest.mark.parametrize("name", ["pre-create", "post-create", "pre-finish",
+                                  "pre-terminate"])
+def test_hooks_that_hang_leave_the_reserve_alone(start, hooks, name):
+    """They take a place each; who finds none is told so, and HEAD is served."""
+    one = start({"pool": {"min_spare": 4, "max_workers": 4, "reserve": 2}})
+    quiet = create(one, 5)
+    urls = [create(one, 5) for _ in range(6)]
+    hooks.write(name, """#!/bin/sh
+echo >>$HOME/began
+while [ ! -e $HOME/over ]; do sleep 0.1; done
+""")
+
+    def ask(url):
+        if name == "pre-terminate":
+            return clients.request("DELETE", url)
+        return patch(url, 0, b"hello") if name == "pre-finish" else post(one, 5)
+
+    began = hooks.home / "began"
+    answers = []
+    with ThreadPoolExecutor(6) as crowd:
+        try:
+            for url in urls[:2]:
+                answers.append(crowd.submit(ask, url))
+                rig.wait_for(lambda: began.exists() and
+                             len(began.read_text()) == len(answers),
+                             "the hook to hang")
+            answers += [crowd.submit(ask, url) for url in urls[2:]]
+            rig.wait_for(lambda: all(a.done() for a in answers[2:]),
+                         "the others to be answered")
+            start_time = time.monotonic()
+            assert clients.offset(quiet) == 0
+            assert time.monotonic() - start_time < 2
+        finally:
+            (hooks.home / "over").touch()
+        told = [a.result() for a in answers]
+    refused = [headers for status, headers, _ in told if status == 503]
+    assert len(refused) == 4
+    assert all(headers["Retry-After"] == "1" for headers in refused)
+    assert len(began.read_text()) == 2
 
 
 @pytest.mark.parametrize("args", [[], ["-w", "1"]])
