@@ -383,6 +383,11 @@ takes_announcement(struct doctor *d, int64_t size)
 		return false;
 	}
 	r = send_patch(d, url, 0, DROP_SENT, size);
+	if (r->is_tus && r->status == 204) {
+		bad(d, ADVICE_BODY_SIZE, "a body of %s is cut without a word",
+		    bytes(d, size));
+		return false;
+	}
 	if (r->status == 0 || r->is_tus)
 		return true;
 	bad(d, ADVICE_BODY_SIZE, "a body of %s is answered with %s",

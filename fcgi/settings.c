@@ -307,6 +307,19 @@ settings_close_store(struct settings *s)
 	srv->store = NULL;
 }
 
+/* tus 1.0.0, Checksum */
+static bool
+lacks_sha1(const struct settings *s)
+{
+	const char *const *name = s->server.checksums;
+
+	if (!s->server.allow_checksum || name == NULL || *name == NULL)
+		return false;
+	while (*name != NULL && strcmp(*name, "sha1") != 0)
+		name++;
+	return *name == NULL;
+}
+
 static void
 explain_warnings(const struct settings *s, const char *address, FILE *out)
 {
@@ -330,6 +343,10 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: store.type = \"memory\" is for tests: each "
 		    "worker has its own uploads and forgets them\n");
+	if (lacks_sha1(s))
+		fprintf(out,
+		    "warning: checksum.algorithms without \"sha1\": the "
+		    "protocol asks for it, and clients count on it\n");
 	if (s->server.max_metadata > 7900)
 		fprintf(out,
 		    "warning: max_metadata above 7900 bytes: Apache answers "

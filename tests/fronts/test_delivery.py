@@ -271,12 +271,13 @@ def test_a_file_that_was_moved_is_found_by_any_name(
         "Storage": {"Path": "done/" + name}}}) + "'\n")
     hook.chmod(0o755)
     one = offload(own, front.name)
+    one.stop_front()
     one.stop_app()
     one.configure(rig.merge(SENDFILE, {
         "hooks": {"dir": str(tmp_path)},
         "store": {"dir_mode": "0755"},
         "download": {"sendfile_root": str(one.uploads)}}))
-    one.start_app()
+    one.start()
     url = create(one, 5)
     assert clients.request("PATCH", url, PATCH, b"hello")[0] == 204
     moved = one.uploads / "done" / name

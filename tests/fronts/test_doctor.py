@@ -77,6 +77,15 @@ def test_defaults_are_found_and_the_directive_is_named(front, own):
     assert all(w in text for w in wanted), text
 
 
+@pytest.mark.only_front("apache-fcgid")
+def test_bodies_that_are_cut_are_noticed(front, own):
+    """Apache's default of 1 GiB, which mod_fcgid takes for the end."""
+    _, problems, _, text = doctor(
+        own(front.name, replace={"LimitRequestBody 0": ""}))
+    assert any("cut without a word" in p for p in problems), text
+    assert "LimitRequestBody 0" in text
+
+
 @pytest.mark.only_front("nginx")
 def test_what_is_no_upload_server_is_said_to_be_none(front):
     status, problems, _, _ = doctor(front, front.origin + "/")
