@@ -1,9 +1,9 @@
 """tusfcgi without a web server: the tests are the web server."""
 
 import socket
-from pathlib import Path
 
 from lib import fastcgi, rig
+from lib.proc import children, is_alive  # noqa: F401
 
 
 class App(rig.Server):
@@ -43,19 +43,3 @@ class App(rig.Server):
     def wait_for_bytes(self, path, n):
         rig.wait_for(lambda: self.data_size(path) >= n,
                      f"{n} bytes of {path} on the disk")
-
-
-def children(pid):
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(child) for child in text.split()]
-
-
-def is_alive(pid):
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -24,6 +24,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from lib import proc
+
 TREE = Path(__file__).resolve().parents[2]
 SANITIZER = re.compile(
     r"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer")
@@ -317,10 +319,14 @@ class Server:
         return accepts(socket.AF_INET, ("127.0.0.1", self.port))
 
     def stop_app(self, how=signal.SIGTERM):
-        """Returns the exit status; SIGKILL must take the workers along."""
+        """Returns the exit status, once the workers are gone, too: the
+        kernel kills them after a master that was killed."""
         if self.app is None:
             return None
+        workers = proc.children(self.app.pid)
         status = end(self.app, how)
+        wait_for(lambda: not any(map(proc.is_alive, workers)),
+                 "the workers to be gone")
         self.app = None
         return status
 
