@@ -378,6 +378,10 @@ conf_check(const struct conf *c, struct err *e)
 		return refuse_pair(c, "download.sendfile",
 		    "= \"x-accel\" needs the internal location in",
 		    "download.sendfile_root", e);
+	if (conf_str(c, "hooks.dir")[0] != '\0' &&
+	    conf_str(c, "hooks.url")[0] != '\0')
+		return refuse_pair(c, "hooks.url",
+		    "cannot be set together with", "hooks.dir", e);
 	return ERR_OK;
 }
 

@@ -272,9 +272,6 @@ hook_open(const struct conf *conf, struct tus_hooks **hooks, struct err *e)
 	*hooks = NULL;
 	if (*dir == '\0' && *url == '\0')
 		return ERR_OK;
-	if (*dir != '\0' && *url != '\0')
-		return err_set(e, ERR_INVALID,
-		    "hooks.dir and hooks.url: only one of them can be set");
 	h = must_alloc(sizeof(*h));
 	h->hooks.ops = &ops;
 	h->hooks.progress = conf_ms(conf, "hooks.progress");
