@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+import re
 import signal
 import socket
 import stat
@@ -270,6 +271,30 @@ def test_it_serves_on_a_socket_that_it_was_given(given, place, fd):
     process.terminate()
     assert process.wait(20) == 0
     assert (place / "sock").exists(), "not ours to remove"
+
+
+@pytest.mark.skipif(not rig.have("spawn-fcgi"), reason="no spawn-fcgi")
+def test_it_serves_below_spawn_fcgi(place):
+    """With the command line that the snippet for lighttpd names, but as who we
+    are."""
+    line = re.search(r"^#     (spawn-fcgi .*)\\\n#         (.*)$", (
+        rig.TREE / "etc/lighttpd/tusfcgi.conf").read_text(), re.M)
+    command = "".join(line.groups()).replace("-u tusfcgi -g www-data ", "")
+    argv = command.replace("/usr/sbin/tusfcgi", rig.program()).replace(
+        "/run/tusfcgi/tusfcgi.sock", str(place / "sock")).split()
+    process = rig.spawn(
+        argv, place / "log",
+        env={**os.environ, "TUSFCGI_CONF": str(place / "t.conf")})
+    try:
+        rig.wait_for(lambda: rig.accepts(socket.AF_UNIX, str(place / "sock")),
+                     "it to listen")
+        assert stat.S_IMODE((place / "sock").stat().st_mode) == 0o660
+        client = fastcgi.Client(place / "sock")
+        path = client.create(5)
+        assert client.patch(path, 0, b"hello").status == 204
+        assert client.request("GET", path).body == b"hello"
+    finally:
+        assert rig.end(process, signal.SIGTERM) == 0
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGUSR1])
