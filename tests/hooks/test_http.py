@@ -326,5 +326,6 @@ def test_both_ways_at_once_are_refused(tmp_path, endpoint):
         "hooks": {"dir": str(tmp_path), "url": endpoint.url}}))
     run = subprocess.run([rig.program(), "-t", "-c", conf],
                          capture_output=True, text=True, check=False)
-    assert run.returncode != 0
-    assert "only one of them" in run.stderr
+    assert run.returncode == 2
+    assert f"{conf}:" in run.stderr
+    assert "hooks.url cannot be set together with hooks.dir" in run.stderr
