@@ -104,7 +104,8 @@ def test_what_a_sweep_tells_hooks_is_counted(app, args, tmp_path):
             f"#!/bin/sh\ncat >/dev/null\ntest -e {works}\n")
         (hooks / name).chmod(0o755)
     one = app(config=config("1s", hooks={"dir": str(hooks)},
-                            metrics={"enabled": True}), args=args)
+                            metrics={"enabled": True},
+                            pool={"reserve": 0}), args=args)
 
     def calls(hook):
         text = one.client.request("GET", "/metrics").body.decode()
