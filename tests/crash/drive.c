@@ -477,8 +477,9 @@ create_and_move(int number)
 
 #define CHUNK(...) (&(struct chunk){ __VA_ARGS__ })
 
+/* What goes on as it was meant to, or breaks off. */
 static void
-run(void)
+run_plain(void)
 {
 	create_only(PLAIN, false, 0);
 	patch(PLAIN, CHUNK(.len = 5000));
@@ -511,7 +512,12 @@ run(void)
 	create_with_body(PART_B, 5000);
 	concat(FINAL, PART_A, PART_B, PART_A);
 	create_only(EMPTY, false, 0);
+}
 
+/* What is refused, taken back, somebody else's, or removed. */
+static void
+run_odd(void)
+{
 	create_only(DECLARED_WRONGLY, true, 0);
 	patch(DECLARED_WRONGLY,
 	    CHUNK(.len = 7000, .on_probation = true, .declare_within = true,
@@ -540,6 +546,13 @@ run(void)
 	remove_upload(FINAL);
 	remove_upload(EMPTY);
 	patch(PLAIN, CHUNK(.len = 6000));
+}
+
+static void
+run(void)
+{
+	run_plain();
+	run_odd();
 }
 
 static bool

@@ -152,67 +152,63 @@ the_scheme_and_the_limit(void **state)
 	arena_free(a);
 }
 
+#define SEEN "REQUEST_URI=/", "HTTP_HOST=seen.test:80", "REQUEST_SCHEME=http"
+static const struct {
+	const char *params[PARAMS_MAX];
+	const char *host, *scheme;
+} forwarded[] = {
+	{ { SEEN }, "seen.test", "http" },
+	{ { SEEN, "HTTP_X_FORWARDED_HOST=b.test" }, "b.test", "http" },
+	{ { SEEN, "HTTP_X_FORWARDED_PROTO=https" }, "seen.test:80", "https" },
+	{ { SEEN, "HTTP_X_FORWARDED_PROTO=HTTPS , http",
+	      "HTTP_X_FORWARDED_HOST= b.test:443 , c.test" },
+	    "b.test", "https" },
+	{ { SEEN, "HTTP_X_FORWARDED_PROTO=javascript",
+	      "HTTP_X_FORWARDED_HOST=" },
+	    "seen.test", "http" },
+	/* RFC 7239 */
+	{ { SEEN,
+	      "HTTP_FORWARDED=for=192.0.2.60;proto=https;host=b.test,"
+	      "host=c.test;proto=http" },
+	    "b.test", "https" },
+	{ { SEEN, "HTTP_FORWARDED=Host=\"b.test:8443\" ; PROTO=HTTPS" },
+	    "b.test:8443", "https" },
+	{ { SEEN, "HTTP_FORWARDED=host=\"[::1]:443\";proto=\"https\"" },
+	    "[::1]", "https" },
+	{ { SEEN, "HTTP_FORWARDED=for=\"a,host=x;\\\"\";host=b.test" },
+	    "b.test", "http" },
+	{ { SEEN, "HTTP_X_FORWARDED_HOST=b.test",
+	      "HTTP_X_FORWARDED_PROTO=https", "HTTP_FORWARDED=host=c.test" },
+	    "c.test", "https" },
+	/* Rubbish. */
+	{ { SEEN, "HTTP_FORWARDED=host" }, "seen.test", "http" },
+	{ { SEEN, "HTTP_FORWARDED=host=;proto=ftp" }, "seen.test", "http" },
+	{ { SEEN, "HTTP_FORWARDED=;;=;xhost=a;hosts=b" }, "seen.test", "http" },
+	{ { SEEN, "HTTP_FORWARDED=,host=c.test" }, "seen.test", "http" },
+	{ { SEEN, "HTTP_FORWARDED=host=\"b.test" }, "b.test", "http" },
+	{ { "REQUEST_URI=/", "HTTP_FORWARDED=proto=https" }, NULL, "https" },
+};
+
 static void
 what_a_proxy_says_counts_where_it_is_trusted(void **state)
 {
-#define SEEN "REQUEST_URI=/", "HTTP_HOST=seen.test:80", "REQUEST_SCHEME=http"
-	static const struct {
-		const char *params[PARAMS_MAX];
-		const char *host, *scheme;
-	} rows[] = {
-		{ { SEEN }, "seen.test", "http" },
-		{ { SEEN, "HTTP_X_FORWARDED_HOST=b.test" }, "b.test", "http" },
-		{ { SEEN, "HTTP_X_FORWARDED_PROTO=https" }, "seen.test:80",
-		    "https" },
-		{ { SEEN, "HTTP_X_FORWARDED_PROTO=HTTPS , http",
-		      "HTTP_X_FORWARDED_HOST= b.test:443 , c.test" },
-		    "b.test", "https" },
-		{ { SEEN, "HTTP_X_FORWARDED_PROTO=javascript",
-		      "HTTP_X_FORWARDED_HOST=" },
-		    "seen.test", "http" },
-		/* RFC 7239 */
-		{ { SEEN,
-		      "HTTP_FORWARDED=for=192.0.2.60;proto=https;host=b.test,"
-		      "host=c.test;proto=http" },
-		    "b.test", "https" },
-		{ { SEEN, "HTTP_FORWARDED=Host=\"b.test:8443\" ; PROTO=HTTPS" },
-		    "b.test:8443", "https" },
-		{ { SEEN, "HTTP_FORWARDED=host=\"[::1]:443\";proto=\"https\"" },
-		    "[::1]", "https" },
-		{ { SEEN, "HTTP_FORWARDED=for=\"a,host=x;\\\"\";host=b.test" },
-		    "b.test", "http" },
-		{ { SEEN, "HTTP_X_FORWARDED_HOST=b.test",
-		      "HTTP_X_FORWARDED_PROTO=https",
-		      "HTTP_FORWARDED=host=c.test" },
-		    "c.test", "https" },
-		/* Rubbish. */
-		{ { SEEN, "HTTP_FORWARDED=host" }, "seen.test", "http" },
-		{ { SEEN, "HTTP_FORWARDED=host=;proto=ftp" }, "seen.test",
-		    "http" },
-		{ { SEEN, "HTTP_FORWARDED=;;=;xhost=a;hosts=b" }, "seen.test",
-		    "http" },
-		{ { SEEN, "HTTP_FORWARDED=,host=c.test" }, "seen.test",
-		    "http" },
-		{ { SEEN, "HTTP_FORWARDED=host=\"b.test" }, "b.test", "http" },
-		{ { "REQUEST_URI=/", "HTTP_FORWARDED=proto=https" }, NULL,
-		    "https" },
-	};
 	struct settings s = { .base_path = "", .owner_param = "" };
 	struct arena *a = arena_new();
 	struct tus_request req;
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < NITEMS(rows); i++) {
+	for (i = 0; i < NITEMS(forwarded); i++) {
 		s.trust_forwarded = true;
-		assert_true(read_params(rows[i].params, &s, a, &req));
-		assert_text(req.host, rows[i].host);
-		assert_text(req.scheme, rows[i].scheme);
+		assert_true(read_params(forwarded[i].params, &s, a, &req));
+		assert_text(req.host, forwarded[i].host);
+		assert_text(req.scheme, forwarded[i].scheme);
 		s.trust_forwarded = false;
-		assert_true(read_params(rows[i].params, &s, a, &req));
+		assert_true(read_params(forwarded[i].params, &s, a, &req));
+		assert_text(req.host,
+		    forwarded[i].host != NULL ? "seen.test:80" : NULL);
 		assert_text(
-		    req.host, rows[i].host != NULL ? "seen.test:80" : NULL);
-		assert_text(req.scheme, rows[i].host != NULL ? "http" : NULL);
+		    req.scheme, forwarded[i].host != NULL ? "http" : NULL);
 	}
 	arena_free(a);
 }
