@@ -110,16 +110,23 @@ arena_reset(struct arena *a)
 	first->used = 0;
 }
 
-void *
-arena_alloc(struct arena *a, size_t size)
+static size_t
+aligned(size_t size)
 {
 	const size_t align = alignof(max_align_t);
-	struct block *b = a->blocks;
-	void *p;
 
 	if (size > SIZE_MAX - align)
 		out_of_memory();
-	size = (size + align - 1) / align * align;
+	return (size + align - 1) / align * align;
+}
+
+void *
+arena_alloc(struct arena *a, size_t size)
+{
+	struct block *b = a->blocks;
+	void *p;
+
+	size = aligned(size);
 	if (size > b->size - b->used)
 		b = add_block(a, size > BLOCK_SIZE ? size : BLOCK_SIZE);
 	p = b->data + b->used;
@@ -146,18 +153,26 @@ arena_strdup(struct arena *a, const char *s)
 	return s == NULL ? NULL : arena_memdup(a, s, strlen(s));
 }
 
+/* Into what is left of the block if it fits there, as nearly all does. */
 char *
 arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
+	struct block *b = a->blocks;
+	size_t room = b->size - b->used;
 	va_list again;
 	char *s;
 	int len;
 
 	va_copy(again, ap);
-	len = vsnprintf(NULL, 0, fmt, again);
+	len = vsnprintf(b->data + b->used, room, fmt, again);
 	va_end(again);
 	if (len < 0)
 		out_of_memory();
+	if (aligned((size_t)len + 1) <= room) {
+		s = b->data + b->used;
+		b->used += aligned((size_t)len + 1);
+		return s;
+	}
 	s = arena_alloc(a, (size_t)len + 1);
 	(void)vsnprintf(s, (size_t)len + 1, fmt, ap);
 	return s;

@@ -132,17 +132,16 @@ make_name(const char *id, char *name, size_t size, struct err *e)
 	return ERR_OK;
 }
 
-/* Is the file we have open still the one that bears the name? */
+/* Has the file we have open still got its name?  It has no other, and nobody
+ * renames it. */
 static bool
-has_its_name(const struct flock_locker *l, int fd, const char *name)
+has_its_name(int fd)
 {
-	struct stat ours, named;
+	struct stat st;
 
 	if (LOCK_BUG == BUG_NO_RECHECK)
 		return true;
-	return fstat(fd, &ours) == 0 &&
-	    fstatat(l->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+	return fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
 /* ERR_CONFLICT: got it, but it is not the lock of that upload any more. */
@@ -154,7 +153,7 @@ try_file(struct flock_locker *l, int fd, const char *name, struct err *e)
 			return err_sys(e, "lock %s", name);
 		return err_set(e, ERR_LOCKED, "%s is held", name);
 	}
-	if (!has_its_name(l, fd, name))
+	if (!has_its_name(fd))
 		return err_set(e, ERR_CONFLICT, "%s was removed", name);
 	return ERR_OK;
 }
@@ -365,7 +364,7 @@ flock_retire(struct lock *base)
 {
 	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
 	struct flock_locker *l = OUTER(base->locker, struct flock_locker, base);
-	bool is_ours = has_its_name(l, lock->fd, lock->name);
+	bool is_ours = has_its_name(lock->fd);
 	struct err e;
 
 	if (LOCK_BUG == BUG_UNLINK_AFTER_CLOSE)

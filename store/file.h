@@ -101,6 +101,10 @@ struct file_upload {
 	struct info_head head;
 	bool foreign;
 
+	/* The bytes that head was last read from or written as: where they
+	 * stand unchanged there is nothing to parse. */
+	char head_bytes[INFO_HEAD];
+
 	/* It could not be read. */
 	bool damaged;
 
@@ -211,6 +215,13 @@ MUST_CHECK enum err_code file_flush_dir(struct file_store *, struct err *);
  * replaced.  With flushes if durably.
  */
 MUST_CHECK enum err_code file_publish(
+    struct file_upload *, bool durably, struct err *);
+
+/*
+ * The same for a new upload, where that can be had for less: an empty record
+ * is none, and one page is written as a whole or not at all.
+ */
+MUST_CHECK enum err_code file_publish_new(
     struct file_upload *, bool durably, struct err *);
 
 /*

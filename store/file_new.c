@@ -2,8 +2,8 @@
  * file_new.c - make an upload, out of nothing or out of others; unmake it.
  *
  * Nobody knows the id yet, so no lock is needed.  An advisory lock on the data
- * file tells the sweep that somebody is still at work.  The record gets its
- * name last: until then there is no upload.
+ * file tells the sweep that somebody is still at work.  The record comes
+ * last: until then there is no upload.
  */
 #include "config.h"
 
@@ -118,7 +118,7 @@ file_new_upload(struct data_store *ds, const struct file_info *info,
 		return rc;
 	rc = begin(u, info, e);
 	if (rc == ERR_OK)
-		rc = file_publish(u, fs->durability == DURABILITY_FULL, e);
+		rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
 	if (rc != ERR_OK) {
 		unmake(u);
 		return rc;
@@ -216,7 +216,7 @@ file_concat(struct data_store *ds, const struct file_info *info,
 	u->head.finished = clock_now();
 	u->head.expires = 0;
 	if (rc == ERR_OK)
-		rc = file_publish(u, durably, e);
+		rc = file_publish_new(u, durably, e);
 	if (rc != ERR_OK) {
 		unmake(u);
 		return rc;

@@ -15,6 +15,9 @@
 /* Room on the stack for a record; few are longer. */
 #define USUAL_RECORD 4096
 
+/* The most that the kernel writes in one piece whoever is killed meanwhile. */
+#define ONE_PAGE 4096
+
 enum err_code
 file_name(
     const char *id, const char *suffix, struct file_name *name, struct err *e)
@@ -69,6 +72,7 @@ parse(struct file_upload *u, char *buf, const struct stat *st, struct err *e)
 	rc = fs_pread(u->info_fd, buf, (size_t)st->st_size, 0, &got, e);
 	if (rc != ERR_OK)
 		return rc;
+	memcpy(u->head_bytes, buf, got < INFO_HEAD ? got : INFO_HEAD);
 	if ((rc = info_parse(buf, got, id, u->arena, &r, e)) != ERR_OK)
 		return rc;
 	u->head = r.head;
@@ -117,9 +121,12 @@ file_load_head(struct file_upload *u, struct err *e)
 	rc = fs_pread(u->info_fd, buf, sizeof(buf), 0, &got, e);
 	if (rc != ERR_OK)
 		return rc;
+	if (got == sizeof(buf) && memcmp(buf, u->head_bytes, got) == 0)
+		return ERR_OK;
 	if (!info_read_head(buf, got, &head))
 		return err_set(
 		    e, ERR_CORRUPT, "%s.info: damaged", u->base.info.id);
+	memcpy(u->head_bytes, buf, got);
 	u->head = head;
 	return ERR_OK;
 }
@@ -142,6 +149,7 @@ file_set(struct file_upload *u, const struct info_head *head, struct err *e)
 	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
 	if (rc != ERR_OK)
 		return rc;
+	memcpy(u->head_bytes, buf, sizeof(buf));
 	u->head = *head;
 	u->unflushed = true;
 	return ERR_OK;
@@ -211,49 +219,105 @@ file_create(
 	return fs_create_at(dirfd, name, fs->mode, fd, e);
 }
 
+/* The record as text; its head counts as what is in the file from now on. */
 static enum err_code
-write_record(struct file_upload *u, int fd, bool durably, struct err *e)
+format(struct file_upload *u, const char **text, size_t *len, struct err *e)
 {
 	struct info_record r = { .head = u->head, .info = u->base.info };
-	const char *text;
-	size_t len;
-	enum err_code rc;
+	enum err_code rc = info_format(&r, u->arena, text, len, e);
 
-	if ((rc = info_format(&r, u->arena, &text, &len, e)) != ERR_OK)
-		return rc;
-	if ((rc = fs_pwrite(fd, text, len, 0, NULL, e)) != ERR_OK || !durably)
-		return rc;
-	return fs_sync_data(fd, "the record", e);
+	if (rc == ERR_OK)
+		memcpy(u->head_bytes, *text, INFO_HEAD);
+	return rc;
 }
 
-enum err_code
-file_publish(struct file_upload *u, bool durably, struct err *e)
+static void
+take_record(struct file_upload *u, int fd, bool durably)
 {
-	struct file_store *fs = u->store;
-	struct file_name from, to;
-	enum err_code rc;
-	int fd;
-
-	if ((rc = file_name(u->base.info.id, FILE_NEW, &from, e)) != ERR_OK ||
-	    (rc = file_name(u->base.info.id, FILE_INFO, &to, e)) != ERR_OK ||
-	    (rc = file_create(fs, fs->dirfd, from.text, &fd, e)) != ERR_OK)
-		return rc;
-	rc = write_record(u, fd, durably, e);
-	if (rc == ERR_OK)
-		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
-	if (rc != ERR_OK) {
-		struct err ignored;
-
-		(void)close(fd);
-		(void)!fs_unlink_at(fs->dirfd, from.text, &ignored);
-		return rc;
-	}
 	file_close_info(u);
 	u->info_fd = fd;
 	u->foreign = false;
 	u->damaged = false;
 	u->unflushed = !durably;
-	return durably ? file_flush_dir(fs, e) : ERR_OK;
+}
+
+/* Made, written, and open; or not there. */
+static enum err_code
+write_file(struct file_store *fs, const char *name, const char *text,
+    size_t len, bool durably, int *fd, struct err *e)
+{
+	struct err ignored;
+	enum err_code rc;
+
+	if ((rc = file_create(fs, fs->dirfd, name, fd, e)) != ERR_OK)
+		return rc;
+	rc = fs_pwrite(*fd, text, len, 0, NULL, e);
+	if (rc == ERR_OK && durably)
+		rc = fs_sync_data(*fd, "the record", e);
+	if (rc == ERR_OK)
+		return rc;
+	(void)close(*fd);
+	(void)!fs_unlink_at(fs->dirfd, name, &ignored);
+	return rc;
+}
+
+static enum err_code
+write_and_rename(struct file_upload *u, const char *text, size_t len,
+    bool durably, int *fd, struct err *e)
+{
+	struct file_store *fs = u->store;
+	struct file_name from, to;
+	struct err ignored;
+	enum err_code rc;
+
+	if ((rc = file_name(u->base.info.id, FILE_NEW, &from, e)) != ERR_OK ||
+	    (rc = file_name(u->base.info.id, FILE_INFO, &to, e)) != ERR_OK ||
+	    (rc = write_file(fs, from.text, text, len, durably, fd, e)) !=
+		ERR_OK)
+		return rc;
+	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+	if (rc == ERR_OK)
+		return rc;
+	(void)close(*fd);
+	(void)!fs_unlink_at(fs->dirfd, from.text, &ignored);
+	return rc;
+}
+
+enum err_code
+file_publish(struct file_upload *u, bool durably, struct err *e)
+{
+	const char *text;
+	size_t len;
+	enum err_code rc;
+	int fd;
+
+	if ((rc = format(u, &text, &len, e)) != ERR_OK ||
+	    (rc = write_and_rename(u, text, len, durably, &fd, e)) != ERR_OK)
+		return rc;
+	take_record(u, fd, durably);
+	return durably ? file_flush_dir(u->store, e) : ERR_OK;
+}
+
+enum err_code
+file_publish_new(struct file_upload *u, bool durably, struct err *e)
+{
+	struct file_name name;
+	const char *text;
+	size_t len;
+	enum err_code rc;
+	int fd;
+
+	if (durably)
+		return file_publish(u, durably, e);
+	if ((rc = file_name(u->base.info.id, FILE_INFO, &name, e)) != ERR_OK ||
+	    (rc = format(u, &text, &len, e)) != ERR_OK)
+		return rc;
+	rc = len <= ONE_PAGE ?
+	    write_file(u->store, name.text, text, len, false, &fd, e) :
+	    write_and_rename(u, text, len, false, &fd, e);
+	if (rc == ERR_OK)
+		take_record(u, fd, false);
+	return rc;
 }
 
 bool

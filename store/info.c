@@ -8,7 +8,6 @@
  */
 #include "config.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,7 @@
 #include "base/utf8.h"
 #include "store/info.h"
 
-/* Where the values are in the head; see HEAD_FORMAT. */
+/* Where the values are in the head; see empty_head. */
 enum {
 	AT_OFFSET = 10,
 	AT_SIZE = 38,
@@ -30,27 +29,61 @@ enum {
 	NUMBER_WIDTH = 20
 };
 
-#define HEAD_FORMAT                                                            \
-	"{\"Offset\":%20" PRId64 ",\"Size\":%20" PRId64                        \
-	",\"SizeIsDeferred\":%5s,\"Finished\":%20" PRId64                      \
-	",\"Hold\":%20" PRId64 ",\"Expires\":%20" PRId64 ",\"Boot\":\"%s\","
+static const char empty_head[INFO_HEAD + 1] =
+    "{\"Offset\":                    ,\"Size\":                    "
+    ",\"SizeIsDeferred\":     ,\"Finished\":                    "
+    ",\"Hold\":                    ,\"Expires\":                    "
+    ",\"Boot\":\"                                    \",";
+
+/* Where the values of the record go that is being read or written. */
+static struct arena *place;
+
+static void *
+json_alloc(size_t size)
+{
+	return place != NULL ? arena_alloc(place, size) : must_alloc(size);
+}
+
+/* What is in an arena goes with it. */
+static void
+json_free(void *p)
+{
+	if (place == NULL)
+		free(p);
+}
 
 void
 info_set_up(void)
 {
-	json_set_alloc_funcs(must_alloc, free);
+	json_set_alloc_funcs(json_alloc, json_free);
 	json_object_seed(0);
+}
+
+/* To the right, as wide as a number may become. */
+static void
+put_number(char *buf, size_t at, int64_t number)
+{
+	uint64_t n = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	char *p = buf + at + NUMBER_WIDTH;
+
+	do
+		*--p = (char)('0' + n % 10);
+	while ((n /= 10) != 0);
+	if (number < 0)
+		*--p = '-';
 }
 
 void
 info_write_head(char *buf, const struct info_head *h)
 {
-	char line[INFO_HEAD + 1];
-
-	(void)snprintf(line, sizeof(line), HEAD_FORMAT, h->offset, h->size,
-	    h->size_deferred ? "true" : "false", h->finished, h->hold,
-	    h->expires, h->boot);
-	memcpy(buf, line, INFO_HEAD);
+	memcpy(buf, empty_head, INFO_HEAD);
+	put_number(buf, AT_OFFSET, h->offset);
+	put_number(buf, AT_SIZE, h->size);
+	memcpy(buf + AT_DEFERRED, h->size_deferred ? " true" : "false", 5);
+	put_number(buf, AT_FINISHED, h->finished);
+	put_number(buf, AT_HOLD, h->hold);
+	put_number(buf, AT_EXPIRES, h->expires);
+	memcpy(buf + AT_BOOT, h->boot, CLOCK_BOOT_ID_LEN);
 }
 
 static int64_t
@@ -186,7 +219,7 @@ get_string(struct arena *a, const json_t *text, const json_t *bytes,
 	value = json_object_get(text, key);
 	if (json_is_string(value)) {
 		*len = json_string_length(value);
-		*s = arena_memdup(a, json_string_value(value), *len);
+		*s = json_string_value(value);
 	}
 	return value == NULL || json_is_string(value) || json_is_null(value);
 }
@@ -236,7 +269,7 @@ get_metadata(struct arena *a, const json_t *root, const struct pair **pairs)
 	json_object_foreach(text, key, value)
 	{
 		*end = arena_alloc(a, sizeof(**end));
-		(*end)->key = arena_strdup(a, key);
+		(*end)->key = key;
 		if (!get_string(a, text, bytes, key, &(*end)->value,
 			&(*end)->value_len) ||
 		    (*end)->value == NULL)
@@ -261,8 +294,7 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 		return false;
 	ids = arena_alloc(a, (n + 1) * sizeof(*ids));
 	for (i = 0; i < n; i++) {
-		ids[i] =
-		    arena_strdup(a, json_string_value(json_array_get(list, i)));
+		ids[i] = json_string_value(json_array_get(list, i));
 		if (ids[i] == NULL)
 			return false;
 	}
@@ -338,6 +370,7 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 	memset(r, 0, sizeof(*r));
 	if (is_blank(buf, len))
 		return err_set(e, ERR_NOT_FOUND, "%s.info: empty", id);
+	place = a;
 	if (info_read_head(buf, len, &r->head)) {
 		/* The comma that ends the head begins the rest. */
 		buf[INFO_HEAD - 1] = '{';
@@ -349,7 +382,7 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 		root = json_loadb(buf, len, flags, &why);
 		is_good = read_foreign(a, root, id, r);
 	}
-	json_decref(root);
+	place = NULL;
 	if (!is_good)
 		return err_set(e, ERR_CORRUPT, "%s.info: damaged%s%s", id,
 		    root == NULL ? ": " : "", root == NULL ? why.text : "");
@@ -410,13 +443,13 @@ put_keys(struct arena *a, const struct file_info *info, json_t *root)
 	json_t *bytes = json_object(), *meta = json_object();
 	json_t *meta_bytes = json_object(), *storage = json_object();
 	const char *owner = info->owner != NULL ? info->owner : "";
-	bool is_good =
-	    json_object_set_new(root, "ID", json_string(info->id)) == 0 &&
+
+	return json_object_set_new(root, "ID", json_string(info->id)) == 0 &&
 	    put_pairs(a, meta, meta_bytes, info->metadata) == 0 &&
 	    json_object_set(root, "MetaData", meta) == 0 &&
 	    put_filled(root, "MetaDataBytes", meta_bytes) == 0 &&
 	    put_cstring(a, root, bytes, "MetadataRaw", info->metadata_raw) ==
-		0 &&
+	    0 &&
 	    json_object_set_new(
 		root, "IsPartial", json_boolean(info->is_partial)) == 0 &&
 	    json_object_set_new(
@@ -427,26 +460,22 @@ put_keys(struct arena *a, const struct file_info *info, json_t *root)
 	    put_cstring(a, root, bytes, "Owner", owner) == 0 &&
 	    put_cstring(a, root, bytes, "MoveTo", info->move_to) == 0 &&
 	    json_object_set_new(root, "Created", json_integer(info->created)) ==
-		0 &&
+	    0 &&
 	    put_pairs(a, storage, bytes, info->storage) == 0 &&
 	    json_object_set(root, "Storage", storage) == 0 &&
 	    put_filled(root, "Bytes", bytes) == 0;
-
-	json_decref(bytes);
-	json_decref(meta);
-	json_decref(meta_bytes);
-	json_decref(storage);
-	return is_good;
 }
 
 enum err_code
 info_format(const struct info_record *r, struct arena *a, const char **text,
     size_t *len, struct err *e)
 {
-	json_t *root = json_object();
 	size_t room = 2048, n = 0;
 	char *buf = NULL;
+	json_t *root;
 
+	place = a;
+	root = json_object();
 	if (put_keys(a, &r->info, root)) {
 		/* The rest goes behind the head, its brace over the comma. */
 		do {
@@ -456,7 +485,7 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 			    JSON_COMPACT | JSON_PRESERVE_ORDER);
 		} while (n > room && n <= INFO_MAX);
 	}
-	json_decref(root);
+	place = NULL;
 	if (n == 0)
 		return err_set(e, ERR_INVALID,
 		    "%s: a key is not text or comes twice", r->info.id);

@@ -68,19 +68,29 @@ check_upload(struct tus_call *c)
 	return false;
 }
 
+/* Only for one that seems to have expired it matters whether somebody was
+ * writing before we looked. */
+static bool
+look(struct tus_call *c, bool *known)
+{
+	if (!tus_look(c))
+		return false;
+	if (!tus_is_expired(c))
+		return true;
+	*known = tus_may_be_locked(c);
+	c->srv->store->core->close(c->up);
+	c->up = NULL;
+	return tus_look(c);
+}
+
 enum tus_step
 tus_patch(struct tus_call *c)
 {
 	bool known = false;
 	enum tus_step step;
 
-	if (c->up == NULL) {
-		if (!check_headers(c))
-			return TUS_DONE;
-		known = tus_may_be_locked(c);
-		if (!tus_look(c))
-			return TUS_DONE;
-	}
+	if (c->up == NULL && (!check_headers(c) || !look(c, &known)))
+		return TUS_DONE;
 	if (!upload_is_finished(c->up)) {
 		if (tus_is_over(c, known))
 			return tus_refuse(c, TUS_GONE);

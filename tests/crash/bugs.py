@@ -82,14 +82,21 @@ BUGS = [
 	if (rc == ERR_OK)
 		rc = fs_pwrite(u->info_fd, buf + 60, 159, 60, NULL, e);
 """)),
-    Bug("record-named-before-it-is-written", ("K",), (RECORD, """
-	rc = write_record(u, fd, durably, e);
-	if (rc == ERR_OK)
-		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
-""", """
+    Bug("record-replaced-before-it-is-written", ("K",), (RECORD, """
 	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+""", """
+	if ((rc = fs_truncate(*fd, 0, from.text, e)) != ERR_OK ||
+	    (rc = fs_rename_at(fs->dirfd, from.text, to.text, e)) != ERR_OK)
+		return rc;
+	rc = fs_pwrite(*fd, text, len, 0, NULL, e);
+""")),
+    Bug("new-record-written-in-pieces", ("K",), (RECORD, """
+	rc = fs_pwrite(*fd, text, len, 0, NULL, e);
+""", """
+	rc = fs_pwrite(*fd, text, INFO_HEAD, 0, NULL, e);
 	if (rc == ERR_OK)
-		rc = write_record(u, fd, durably, e);
+		rc = fs_pwrite(*fd, text + INFO_HEAD, len - INFO_HEAD,
+		    INFO_HEAD, NULL, e);
 """)),
     Bug("concat-names-the-record-first", ("K",), (NEW, """
 	rc = begin(u, info, e);
@@ -326,14 +333,14 @@ BUGS = [
 	return ERR_OK;
 """)),
     Bug("failed-rename-ignored", ("E",), (RECORD, """
-		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
 """, """
-		(void)!fs_rename_at(fs->dirfd, from.text, to.text, e);
+	(void)!fs_rename_at(fs->dirfd, from.text, to.text, e);
 """)),
     Bug("failed-creation-left-behind", ("E",), (RECORD, """
-		(void)!fs_unlink_at(fs->dirfd, from.text, &ignored);
+	(void)!fs_unlink_at(fs->dirfd, name, &ignored);
 """, """
-		(void)ignored;
+	(void)ignored;
 """)),
     Bug("move-written-down-afterwards", ("K-near",), (MOVE, GO_BY, """
 	if (!m->is_copied) {

@@ -171,8 +171,6 @@ def check_raw(folder, level):
         except ValueError as e:
             yield f"{upload}: {e}"
             continue
-        if head is None and level == KILL:
-            yield f"{upload}: empty record"
         if head is None or head == "foreign":
             continue
         path = os.path.join(folder, upload)

@@ -2,8 +2,8 @@
 
 One run is traced, and what it does to the disk is compared with flushes.txt.
 The words there: data and record are flushes of the two files of an upload, dir
-of the directory; head is a write of the record's head, name the rename that
-makes a record appear; cut, unlink; ack is an answer.
+of the directory; head is a write of the record's head, name what makes a record
+appear, its creation or a rename; cut, unlink; ack is an answer.
 
 Of moves, in moves.txt: note is a flush of what says where, name makes it
 appear; mkdir; copy is a flush of the copy, root one of a directory where
@@ -54,6 +54,8 @@ def operations(lines):
         call, arguments, result = match.groups()
         if call == "openat":
             descriptors[result] = open_as(arguments)
+            if '.info", O_RDWR|O_CREAT' in arguments:
+                found[-1][1].append("name")
         elif call == "write" and '"TRY ' in arguments:
             word = TRY.search(arguments)
             found.append([f"{word[1]} {int(word[2], 16)}", []])
