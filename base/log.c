@@ -21,8 +21,8 @@
 #define FIELD_MIN 32
 
 struct line {
-	char text[LOG_LINE_MAX];
 	size_t len;
+	char text[LOG_LINE_MAX];
 };
 
 struct format {
@@ -286,7 +286,8 @@ void
 log_event(
     enum log_level level, const char *msg, const struct log_field *f, size_t n)
 {
-	struct line l;
+	/* Not on the stack, of which a worker then needs a page less. */
+	static struct line l;
 	size_t i;
 
 	if (!log_wants(level))

@@ -3,7 +3,8 @@
  *
  * What arrives is gathered in one buffer, which is handed on when it is full,
  * when the body is over, or when the peer has nothing more for us just now: a
- * fast client gets large writes, a slow one can lose almost nothing.
+ * fast client gets large writes, a slow one can lose almost nothing and needs
+ * no buffer.
  */
 #include "config.h"
 
@@ -21,6 +22,9 @@
 
 /* What body_trim() leaves alone. */
 #define GATHER_KEPT (16 * 1024)
+
+/* Not worth to wait for more of it. */
+#define LITTLE (4 * 1024)
 
 /* A body of this size is taken even by those who take none. */
 #define SMALL_BODY (8 * 1024)
@@ -155,6 +159,17 @@ next_window(FCGX_Request *fcgi, const unsigned char **p)
 	return len;
 }
 
+/* The end, or the little that a slow client sends at a time: to gather that
+ * would only touch another page. */
+static bool
+goes_straight_on(const struct body *b, size_t len)
+{
+	if (b->held > 0)
+		return false;
+	return b->left == 0 ||
+	    (len <= LITTLE && !b->at_once && !os_read_is_ahead());
+}
+
 static void
 add(struct body *b, const unsigned char *p, size_t len)
 {
@@ -163,7 +178,7 @@ add(struct body *b, const unsigned char *p, size_t len)
 	if (b->left >= 0)
 		b->left -= (int64_t)len;
 	b->received += (int64_t)len;
-	if (b->held == 0 && b->left == 0) {
+	if (goes_straight_on(b, len)) {
 		b->is_done = tus_receive(b->call, p, len) == TUS_DONE;
 		return;
 	}

@@ -22,6 +22,7 @@
 #include "fcgi/pool.h"
 #include "fcgi/sandbox.h"
 #include "fcgi/settings.h"
+#include "fcgi/stop.h"
 #include "fcgi/worker.h"
 #include "lock/lock.h"
 #include "store/store.h"
@@ -257,7 +258,8 @@ serve_alone(struct settings *s, const struct settings_source *source,
 
 	if (w.board == NULL)
 		return EXIT_BROKEN;
-	worker_init(true);
+	worker_prepare();
+	stop_install(true);
 	if (settings_open_store(s, &e) != ERR_OK)
 		return complain(&e);
 	s->server.hooks = hook_count(&w.board->metrics, s->server.hooks);

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include <errno.h>
 #include <fcgios.h>
@@ -70,6 +71,12 @@ os_read_end(void)
 	return is_clean;
 }
 
+bool
+os_read_is_ahead(void)
+{
+	return seam.at < seam.end;
+}
+
 void
 os_read_trim(void)
 {
@@ -109,17 +116,23 @@ os_read_describe(void)
 	return "large reads";
 }
 
-/* Read what is there, or wait as long as the watch wants to. */
+/*
+ * Read what is there, or wait as long as the watch wants to.  What does not fit
+ * into buf goes ahead, so that a little at a time touches no page there.
+ */
 static ssize_t
 read_some(int fd, void *buf, size_t len)
 {
+	struct iovec to[] = { { buf, len }, { seam.ahead, AHEAD_SIZE } };
+	struct msghdr msg = { .msg_iov = to,
+		.msg_iovlen = seam.may_read_ahead ? 2 : 1 };
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	const struct os_read_watch *w = seam.watch;
 	int64_t since = -1, silence = 0;
 	ssize_t n;
 
 	for (;;) {
-		n = recv(fd, buf, len, MSG_DONTWAIT);
+		n = recvmsg(fd, &msg, MSG_DONTWAIT);
 		if (n >= 0)
 			return n;
 		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
@@ -149,18 +162,11 @@ see_connection(int fd)
 	memset(&seam.frame, 0, sizeof(seam.frame));
 }
 
-static ssize_t
-read_good(int fd, void *buf, size_t len)
+static bool
+is_good(const char *buf, size_t len, size_t more)
 {
-	ssize_t n = read_some(fd, buf, len);
-
-	if (n <= 0 || frame_check(&seam.frame, buf, (size_t)n))
-		return n;
-	log_warn("connection closed: no web server sends such FastCGI");
-	/* Or libfcgi would read on as long as something comes. */
-	(void)shutdown(fd, SHUT_RD);
-	errno = EPROTO;
-	return -1;
+	return frame_check(&seam.frame, buf, len) &&
+	    (more == 0 || frame_check(&seam.frame, seam.ahead, more));
 }
 
 static int
@@ -179,20 +185,28 @@ hand_out(char *buf, size_t len)
 int
 OS_Read(int fd, char *buf, size_t len)
 {
+	size_t more;
 	ssize_t n;
 
 	if (seam.at < seam.end)
 		return hand_out(buf, len);
-	if (!seam.may_read_ahead) {
+	if (!seam.may_read_ahead)
 		see_connection(fd);
-		return (int)read_good(fd, buf, len);
-	}
-	n = read_good(fd, seam.ahead, AHEAD_SIZE);
+	n = read_some(fd, buf, len);
 	if (n <= 0)
 		return (int)n;
+	more = (size_t)n > len ? (size_t)n - len : 0;
+	n -= (ssize_t)more;
+	if (!is_good(buf, (size_t)n, more)) {
+		log_warn("connection closed: no web server sends such FastCGI");
+		/* Or libfcgi would read on as long as something comes. */
+		(void)shutdown(fd, SHUT_RD);
+		errno = EPROTO;
+		return -1;
+	}
 	seam.at = 0;
-	seam.end = (size_t)n;
-	if (seam.touched < seam.end)
-		seam.touched = seam.end;
-	return hand_out(buf, len);
+	seam.end = more;
+	if (seam.touched < more)
+		seam.touched = more;
+	return (int)n;
 }

@@ -38,6 +38,10 @@ void os_read_watch(const struct os_read_watch *);
 void os_read_begin(int fd);
 bool os_read_end(void);
 
+/* Is there more than what libfcgi has been given?  True also where that cannot
+ * be known. */
+bool os_read_is_ahead(void);
+
 /* Give the memory back that reading ahead has touched, unless it is in use. */
 void os_read_trim(void);
 

@@ -108,6 +108,12 @@ os_read_end(void)
 	return true;
 }
 
+bool
+os_read_is_ahead(void)
+{
+	return true;
+}
+
 void
 os_read_trim(void)
 {

@@ -25,12 +25,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "fcgi/board.h"
 #include "fcgi/hook_count.h"
 #include "fcgi/notify.h"
 #include "fcgi/pool.h"
 #include "fcgi/sandbox.h"
+#include "fcgi/stop.h"
 #include "fcgi/sweeper.h"
 #include "fcgi/worker.h"
 
@@ -170,7 +172,7 @@ run_worker(struct pool *p, size_t slot)
 
 	die_with_master(p);
 	(void)close(p->wake[0]);
-	worker_init(false);
+	stop_install(false);
 	if (settings_open_store(p->settings, &e) != ERR_OK) {
 		log_error("worker cannot start: %s", e.text);
 		return 1;
@@ -192,6 +194,23 @@ free_slot(const struct pool *p)
 	return i;
 }
 
+/*
+ * fork() runs the handlers of libraries and resets locks of libc, which makes
+ * five pages of every worker its own.  Of our libraries only those behind
+ * libcurl need that, for TLS; and where there are no threads locks are free.
+ */
+static pid_t
+fork_lean(const struct pool *p)
+{
+#ifdef HAVE__FORK
+	if (*conf_str(p->settings->conf, "hooks.url") == '\0')
+		return _Fork();
+#else
+	(void)p;
+#endif
+	return fork();
+}
+
 static bool
 fork_worker(struct pool *p)
 {
@@ -202,7 +221,7 @@ fork_worker(struct pool *p)
 	if (slot == BOARD_SLOTS)
 		return false;
 	board_set(p->board, slot, WORKER_STARTING);
-	pid = fork();
+	pid = fork_lean(p);
 	if (pid == 0)
 		exit(run_worker(p, slot));
 	if (pid == -1) {
@@ -423,6 +442,7 @@ reload(struct pool *p)
 	struct err e;
 
 	notify_reloading();
+	heap_empty();
 	if (settings_load(&next, p->source, &e) != ERR_OK) {
 		log_error(
 		    "configuration refused, the old one stays: %s", e.text);
@@ -439,6 +459,7 @@ reload(struct pool *p)
 		apply(p);
 		log_info("configuration read, replacing the workers");
 	}
+	heap_fill();
 	notify_send("READY=1");
 }
 
@@ -528,6 +549,8 @@ set_up(struct pool *p)
 	}
 	p->board->wake_fd = p->wake[1];
 	apply(p);
+	worker_prepare();
+	heap_fill();
 	return true;
 }
 

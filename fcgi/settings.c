@@ -280,7 +280,7 @@ settings_open_store(struct settings *s, struct err *e)
 		rc = hook_open(s->conf, &s->server.hooks, e);
 	if (rc != ERR_OK)
 		settings_close_store(s);
-	else
+	else if (s->store_dir == NULL)
 		s->store_dir =
 		    real_path(s->arena, conf_str(s->conf, "store.path"));
 	if (s->sendfile == SENDFILE_X_ACCEL)

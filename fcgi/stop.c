@@ -94,10 +94,10 @@ stop_uninstall(void)
 static bool
 wait_for(int fd, int ms)
 {
-	static int epoll_fd = -1;
+	static int epoll_fd;
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
 
-	if (epoll_fd == -1) {
+	if (epoll_fd <= 0) {
 		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 		(void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 	}

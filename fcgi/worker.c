@@ -409,13 +409,12 @@ serve_one(struct job *job)
 }
 
 void
-worker_init(bool alone)
+worker_prepare(void)
 {
 	/* The answer is complete and END_REQUEST is out: nothing to linger
 	 * for, but a front end that still writes shall not be reset. */
 	(void)setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "100", 0);
 	(void)FCGX_Init();
-	stop_install(alone);
 }
 
 enum worker_end

@@ -30,8 +30,8 @@ struct worker {
 	struct sweeper *sweeper;
 };
 
-/* Once in each process, before the first worker_run(). */
-void worker_init(bool alone);
+/* Once, before the first worker_run() and before any fork. */
+void worker_prepare(void);
 
 enum worker_end worker_run(const struct worker *);
 

@@ -12,9 +12,6 @@
 #include "base/fs.h"
 #include "store/file.h"
 
-/* Room on the stack for a record; few are longer. */
-#define USUAL_RECORD 4096
-
 /* The most that the kernel writes in one piece whoever is killed meanwhile. */
 #define ONE_PAGE 4096
 
@@ -62,9 +59,10 @@ file_storage(const struct file_store *fs, const char *id, const char *path,
 }
 
 static enum err_code
-parse(struct file_upload *u, char *buf, const struct stat *st, struct err *e)
+parse(struct file_upload *u, const struct stat *st, struct err *e)
 {
 	const char *id = u->base.info.id;
+	char *buf = arena_alloc(u->arena, (size_t)st->st_size);
 	struct info_record r;
 	size_t got;
 	enum err_code rc;
@@ -87,7 +85,6 @@ parse(struct file_upload *u, char *buf, const struct stat *st, struct err *e)
 enum err_code
 file_load(struct file_upload *u, struct err *e)
 {
-	char usual[USUAL_RECORD], *buf = usual;
 	struct file_name name;
 	struct stat st;
 	enum err_code rc;
@@ -103,9 +100,7 @@ file_load(struct file_upload *u, struct err *e)
 		return rc;
 	if (st.st_size > INFO_MAX)
 		return err_set(e, ERR_CORRUPT, "%s: too long", name.text);
-	if ((size_t)st.st_size > sizeof(usual))
-		buf = arena_alloc(u->arena, (size_t)st.st_size);
-	rc = parse(u, buf, &st, e);
+	rc = parse(u, &st, e);
 	u->damaged = rc != ERR_OK;
 	return rc;
 }

@@ -52,13 +52,6 @@ json_free(void *p)
 		free(p);
 }
 
-void
-info_set_up(void)
-{
-	json_set_alloc_funcs(json_alloc, json_free);
-	json_object_seed(0);
-}
-
 /* To the right, as wide as a number may become. */
 static void
 put_number(char *buf, size_t at, int64_t number)
@@ -496,4 +489,37 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 	info_write_head(buf, &r->head);
 	*text = buf;
 	return ERR_OK;
+}
+
+/* --- starting ------------------------------------------------------------ */
+
+/* The first call of a function writes to a page of the library, which the
+ * processes that are forked later shall have in common. */
+static void
+rehearse(void)
+{
+	struct info_record r = { .head = { .boot = INFO_NO_BOOT },
+		.info = { .id = "0" } };
+	struct arena *a = arena_new();
+	struct err ignored;
+	const char *text;
+	size_t len;
+
+	if (info_format(&r, a, &text, &len, &ignored) == ERR_OK)
+		(void)!info_parse(
+		    arena_memdup(a, text, len), len, "0", a, &r, &ignored);
+	arena_free(a);
+}
+
+void
+info_set_up(void)
+{
+	static bool is_done;
+
+	if (is_done)
+		return;
+	is_done = true;
+	json_set_alloc_funcs(json_alloc, json_free);
+	json_object_seed(0);
+	rehearse();
 }

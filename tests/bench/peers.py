@@ -127,19 +127,14 @@ def cpu_of(pid):
     return int(own) / 1e9 + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def pss_of(pid, kinds=("Pss:",)):
+def pss_of(pid):
     """Bytes of a process, its share of what is shared; 0 if it is gone."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in text.splitlines()
-               if line.startswith(kinds))
-
-
-def own_of(pid):
-    """Bytes that nobody else uses."""
-    return pss_of(pid, ("Private_Clean:", "Private_Dirty:"))
+               if line.startswith("Pss:"))
 
 
 class Peer:

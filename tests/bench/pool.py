@@ -7,6 +7,7 @@ import time
 import peers
 import report
 import slow
+from lib import proc
 
 MIB = 1 << 20
 
@@ -22,7 +23,7 @@ def idle(bench):
         time.sleep(2)
         pids = sorted(peer.app.all_pids())
         pss = peer.app.pss()
-        each = statistics.mean(peers.own_of(p) for p in pids[1:])
+        each = statistics.mean(map(proc.own_memory, pids[1:]))
     finally:
         peer.close()
     text = (f"default pool, idle: {len(pids)} processes, "

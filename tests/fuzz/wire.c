@@ -136,7 +136,8 @@ set_up(void)
 	worker.settings = &settings;
 	worker.board = board_new();
 	listen_somewhere();
-	worker_init(false);
+	worker_prepare();
+	stop_install(false);
 }
 
 static int

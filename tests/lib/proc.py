@@ -58,3 +58,13 @@ def memory(pid):
     """Resident bytes."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) * 1024
+
+
+def own_memory(pid):
+    """Bytes that no other process shares; 0 if the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0
+    return 1024 * sum(map(int, re.findall(
+        r"Private_(?:Clean|Dirty):\s+(\d+)", text)))
