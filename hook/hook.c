@@ -3,7 +3,6 @@
  */
 #include "config.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -250,10 +249,7 @@ open_way(struct hook *h, struct err *e)
 
 	if (*h->dir == '\0') {
 		h->way = &hook_http;
-		/* Counted; what it loads is shared by all forked later. */
-		if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-			return err_set(e, ERR_SYSTEM, "libcurl does not start");
-		return ERR_OK;
+		return hook_http_load(e);
 	}
 	if (fs_open_dir(h->dir, &h->dirfd, &inner) != ERR_OK)
 		return err_set(e, inner.code, "hooks.dir: %.150s", inner.text);

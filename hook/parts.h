@@ -88,6 +88,9 @@ bool hook_take_answer(struct hook *, const void *, size_t);
 MUST_CHECK enum err_code hook_send(
     struct hook *, const struct hook_message *, struct err *);
 
+/* http.c: once, and best before any fork, which then shares it. */
+MUST_CHECK enum err_code hook_http_load(struct err *);
+
 /* json.c */
 json_t *hook_json_event(const struct tus_event *, struct arena *);
 MUST_CHECK enum err_code hook_json_answer(

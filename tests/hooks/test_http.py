@@ -318,6 +318,27 @@ def test_what_is_no_event_stays_and_is_named(start, endpoint):
     assert spool(one) == [bad]
 
 
+def test_a_missing_libcurl_is_said_before_anything_starts(tmp_path, endpoint):
+    """It is loaded only for hooks.url; a broken one is found first here."""
+    for name in "libcurl.so.4", "libcurl-gnutls.so.4":
+        (tmp_path / name).touch()
+    conf = tmp_path / "tusfcgi.conf"
+    (tmp_path / "uploads").mkdir()
+
+    def check(**settings):
+        conf.write_text(rig.libconfig({
+            "store": {"path": str(tmp_path / "uploads")}, **settings}))
+        return subprocess.run(
+            [rig.program(), "-t", "-c", conf], capture_output=True, text=True,
+            check=False,
+            env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)})
+
+    run = check(hooks={"url": endpoint.url})
+    assert run.returncode != 0
+    assert "hooks.url needs libcurl (Debian: libcurl4): " in run.stderr
+    assert check().returncode == 0
+
+
 def test_both_ways_at_once_are_refused(tmp_path, endpoint):
     conf = tmp_path / "tusfcgi.conf"
     (tmp_path / "uploads").mkdir()
