@@ -22,8 +22,9 @@
 
 #define INFO_HEAD 219
 
-/* Longer records are refused when they are made, and damaged when found. */
-#define INFO_MAX 65536
+/* Longer records are refused when they are made, and damaged when found.  Room
+ * for a thousand parts, as ids and as URLs. */
+#define INFO_MAX 131072
 
 /* Boot of an upload whose watermark nobody keeps. */
 #define INFO_NO_BOOT "------------------------------------"

@@ -82,12 +82,12 @@ def file_size(bench):
 
 def concat_parts(bench):
     """The final POST alone, without a web server, which would not take so
-    long a header.  Some 830 parts are what a record of 64 KiB can name."""
+    long a header."""
     peer = peers.Tusfcgi(bench.fresh_for_many(), args=["-w", "1"])
     client = fastcgi.Client(str(peer.sock))
     rows = []
     try:
-        for n in (1, 10, 100, 800):
+        for n in (1, 10, 100, 1000):
             report.say(f"growth: {n} parts")
             paths = []
             for _ in range(n):

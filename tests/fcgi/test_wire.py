@@ -443,3 +443,21 @@ def test_each_request_is_one_line_of_the_log(one):
     assert "method=PATCH" in lines[1] and "status=204" in lines[1]
     assert "offset=4" in lines[1] and "bytes=4" in lines[1]
     assert "status=409" in lines[2] and "ERR_MISMATCHED_OFFSET" in lines[2]
+
+
+def test_a_thousand_parts_are_one_upload(one):
+    """Named by whole URLs, which is more than a web server lets through."""
+    part = one.client.request("POST", "/files", {
+        "Upload-Concat": "partial", "Upload-Length": "3",
+        "Content-Type": "application/offset+octet-stream"},
+        b"abc").headers["location"]
+    url = "https://uploads.example.org" + part.removeprefix("http://localhost")
+    parts = "final;" + " ".join([url] * 1000)
+    made = one.client.request("POST", "/files", {"Upload-Concat": parts})
+    assert made.status == 201, made
+    final = made.headers["location"]
+    head = one.client.head(final)
+    assert head.headers["upload-concat"] == parts
+    assert head.headers["upload-offset"] == "3000"
+    name = final.rsplit("/", 1)[1]
+    assert (one.uploads / name).read_bytes() == b"abc" * 1000
