@@ -26,8 +26,8 @@ locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 	for (i = 0; i < NITEMS(classes); i++)
 		if (strcmp(classes[i]->name, type) == 0)
 			return classes[i]->open(conf, locker, e);
-	return err_set(
-	    e, ERR_INVALID, "lock.type \"%s\" is not built in", type);
+	return err_set(e, ERR_INVALID,
+	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
 }
 
 const char *

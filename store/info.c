@@ -35,21 +35,36 @@ static const char empty_head[INFO_HEAD + 1] =
     ",\"Hold\":                    ,\"Expires\":                    "
     ",\"Boot\":\"                                    \",";
 
-/* Where the values of the record go that is being read or written. */
-static struct arena *place;
+/* For the values of the record that is being read or written, which go all at
+ * once; NULL before and after. */
+static struct arena *values;
+static struct arena *scratch;
 
 static void *
 json_alloc(size_t size)
 {
-	return place != NULL ? arena_alloc(place, size) : must_alloc(size);
+	return values != NULL ? arena_alloc(values, size) : must_alloc(size);
 }
 
 /* What is in an arena goes with it. */
 static void
 json_free(void *p)
 {
-	if (place == NULL)
+	if (values == NULL)
 		free(p);
+}
+
+static void
+begin_json(void)
+{
+	values = scratch;
+}
+
+static void
+end_json(void)
+{
+	values = NULL;
+	arena_reset(scratch);
 }
 
 /* To the right, as wide as a number may become. */
@@ -212,7 +227,7 @@ get_string(struct arena *a, const json_t *text, const json_t *bytes,
 	value = json_object_get(text, key);
 	if (json_is_string(value)) {
 		*len = json_string_length(value);
-		*s = json_string_value(value);
+		*s = arena_memdup(a, json_string_value(value), *len);
 	}
 	return value == NULL || json_is_string(value) || json_is_null(value);
 }
@@ -262,7 +277,7 @@ get_metadata(struct arena *a, const json_t *root, const struct pair **pairs)
 	json_object_foreach(text, key, value)
 	{
 		*end = arena_alloc(a, sizeof(**end));
-		(*end)->key = key;
+		(*end)->key = arena_strdup(a, key);
 		if (!get_string(a, text, bytes, key, &(*end)->value,
 			&(*end)->value_len) ||
 		    (*end)->value == NULL)
@@ -287,7 +302,8 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 		return false;
 	ids = arena_alloc(a, (n + 1) * sizeof(*ids));
 	for (i = 0; i < n; i++) {
-		ids[i] = json_string_value(json_array_get(list, i));
+		ids[i] =
+		    arena_strdup(a, json_string_value(json_array_get(list, i)));
 		if (ids[i] == NULL)
 			return false;
 	}
@@ -363,7 +379,7 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 	memset(r, 0, sizeof(*r));
 	if (is_blank(buf, len))
 		return err_set(e, ERR_NOT_FOUND, "%s.info: empty", id);
-	place = a;
+	begin_json();
 	if (info_read_head(buf, len, &r->head)) {
 		/* The comma that ends the head begins the rest. */
 		buf[INFO_HEAD - 1] = '{';
@@ -375,7 +391,7 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 		root = json_loadb(buf, len, flags, &why);
 		is_good = read_foreign(a, root, id, r);
 	}
-	place = NULL;
+	end_json();
 	if (!is_good)
 		return err_set(e, ERR_CORRUPT, "%s.info: damaged%s%s", id,
 		    root == NULL ? ": " : "", root == NULL ? why.text : "");
@@ -467,7 +483,7 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 	char *buf = NULL;
 	json_t *root;
 
-	place = a;
+	begin_json();
 	root = json_object();
 	if (put_keys(a, &r->info, root)) {
 		/* The rest goes behind the head, its brace over the comma. */
@@ -478,7 +494,7 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 			    JSON_COMPACT | JSON_PRESERVE_ORDER);
 		} while (n > room && n <= INFO_MAX);
 	}
-	place = NULL;
+	end_json();
 	if (n == 0)
 		return err_set(e, ERR_INVALID,
 		    "%s: a key is not text or comes twice", r->info.id);
@@ -519,6 +535,7 @@ info_set_up(void)
 	if (is_done)
 		return;
 	is_done = true;
+	scratch = arena_new();
 	json_set_alloc_funcs(json_alloc, json_free);
 	json_object_seed(0);
 	rehearse();

@@ -176,8 +176,10 @@ store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	enum err_code rc;
 
 	if (class == NULL)
-		return err_set(
-		    e, ERR_INVALID, "store.type: \"%s\" is not built in", type);
+		return err_set(e, ERR_INVALID,
+		    "store.type: \"%s\" is not built in; tusfcgi -V says what "
+		    "is",
+		    type);
 	if ((rc = class->open(conf, ds, e)) != ERR_OK)
 		return rc;
 	rc = store_check(*ds, e);

@@ -71,7 +71,8 @@ def short(bench, part, script, goals):
         count = bench.wrk(peer, script, seconds)
         return count / 2 if script == "small.lua" else count
 
-    bench.compare(part, [peers.Tusfcgi, peers.Node], work, goals, "upload",
+    bench.compare(part, [peers.Tusfcgi, peers.Floor, peers.Node], work,
+                  goals, "upload",
                   bench.fresh_for_many())
 
 
@@ -102,7 +103,8 @@ def ask_heads(bench):
 
 
 def head(bench):
-    bench.compare("head", [peers.Tusfcgi, peers.Node], ask_heads(bench),
+    bench.compare("head", [peers.Tusfcgi, peers.Floor, peers.Node],
+                  ask_heads(bench),
                   [("D", "per_s", "node", 5.5, True)], "HEAD")
 
 

@@ -206,16 +206,29 @@ class Tusfcgi(Peer):
         conf.write_text(rig.libconfig(rig.merge({
             "store": {"path": str(self.uploads), "durability": "none"},
             "pool": {"listen": str(sock)}}, config)))
-        self.app.spawn([program or rig.program(), "-c", conf, *args],
-                       self.dir / "app.log")
+        self.start(program or rig.program(), conf, *args)
         rig.wait_for(lambda: rig.accepts(socket.AF_UNIX, str(sock)),
                      "tusfcgi")
         self.nginx(rig.snippet("etc/nginx/tusfcgi.conf", {
             "unix:/run/tusfcgi/tusfcgi.sock": f"unix:{sock}"}))
 
+    def start(self, program, conf, *args):
+        self.app.spawn([program, "-c", conf, *args], self.dir / "app.log")
+
     def close(self):
         super().close()
         self.sock.unlink(missing_ok=True)
+
+
+class Floor(Tusfcgi):
+    """The least that libfcgi, files and nginx cost in such a place."""
+
+    name = "floor"
+    PROCESSES = 8
+
+    def start(self, program, conf, *args):
+        self.app.spawn([Path(program).parent / "bench-floor", self.sock,
+                        self.PROCESSES, self.uploads], self.dir / "app.log")
 
 
 def before(program):

@@ -204,8 +204,10 @@ try_format(const uint8_t *p, size_t left)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	if (arena == NULL)
+	if (arena == NULL) {
+		info_set_up();
 		arena = arena_new();
+	}
 	check_head(bytes, len);
 	try_parse(bytes, len);
 	try_format(bytes, len);

@@ -136,6 +136,7 @@ a_record_says_again_what_it_was_told(void **state)
 	int i;
 
 	(void)state;
+	info_set_up();
 	srand(1);
 	memcpy(in.head.boot, BOOT, sizeof(in.head.boot));
 	for (i = 0; i < 2000; i++) {
