@@ -88,12 +88,12 @@ nothing_behind_the_head_ever_changes(void **state)
 static void
 records_that_are_too_long_are_refused(void **state)
 {
-	char *raw = arena_alloc(place.a, 70000);
+	char *raw = arena_alloc(place.a, INFO_MAX);
 	struct file_info info = { .id = ID, .size = 1, .metadata_raw = raw };
 	struct upload *up;
 
 	(void)state;
-	memset(raw, 'a', 69999);
+	memset(raw, 'a', INFO_MAX - 1);
 	is(ERR_INVALID,
 	    place.ds->core->new_upload(
 		place.ds, &info, place.a, &up, &place.e));
