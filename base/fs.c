@@ -120,8 +120,8 @@ fs_make_subdir(int dirfd, const char *name, mode_t mode, int *fd, bool *made,
 	return rc;
 }
 
-static enum err_code
-check_regular(int fd, const char *name, struct stat *st, struct err *e)
+enum err_code
+fs_stat_regular(int fd, const char *name, struct stat *st, struct err *e)
 {
 	if (fstat(fd, st) == -1)
 		return err_sys(e, "stat %s", name);
@@ -141,11 +141,8 @@ is_odd_file(int sys)
 }
 
 enum err_code
-fs_open_at(int dirfd, const char *name, int flags, int *fd, struct stat *st,
-    struct err *e)
+fs_open_thing_at(int dirfd, const char *name, int flags, int *fd, struct err *e)
 {
-	struct stat own;
-	enum err_code rc;
 	int f;
 
 	do
@@ -157,13 +154,26 @@ fs_open_at(int dirfd, const char *name, int flags, int *fd, struct stat *st,
 		return err_set(e, ERR_CORRUPT, "%s: not a regular file", name);
 	if (f == -1)
 		return err_sys(e, "open %s", name);
-	rc = check_regular(f, name, st != NULL ? st : &own, e);
-	if (rc != ERR_OK) {
-		(void)close(f);
-		return rc;
-	}
 	*fd = f;
 	return ERR_OK;
+}
+
+enum err_code
+fs_open_at(int dirfd, const char *name, int flags, int *fd, struct stat *st,
+    struct err *e)
+{
+	struct stat own;
+	enum err_code rc;
+	int f;
+
+	if ((rc = fs_open_thing_at(dirfd, name, flags, &f, e)) != ERR_OK)
+		return rc;
+	rc = fs_stat_regular(f, name, st != NULL ? st : &own, e);
+	if (rc == ERR_OK)
+		*fd = f;
+	else
+		(void)close(f);
+	return rc;
 }
 
 enum err_code
@@ -240,6 +250,24 @@ now_ns(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+enum err_code
+fs_start_flush(
+    int fd, int64_t from, int64_t len, const char *name, struct err *e)
+{
+#ifdef HAVE_SYNC_FILE_RANGE
+	if (sync_file_range(fd, from, len, SYNC_FILE_RANGE_WRITE) == -1 &&
+	    (errno == EIO || errno == ENOSPC || errno == EDQUOT))
+		return err_sys(e, "flush %s", name);
+#else
+	(void)fd;
+	(void)from;
+	(void)len;
+	(void)name;
+	(void)e;
+#endif
+	return ERR_OK;
 }
 
 enum err_code

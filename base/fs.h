@@ -51,6 +51,13 @@ MUST_CHECK enum err_code fs_add_mode(
 MUST_CHECK enum err_code fs_open_at(int dirfd, const char *name, int flags,
     int *fd, struct stat *st, struct err *);
 
+/* The same in two steps, for who has something to do in between: what was
+ * opened may be anything. */
+MUST_CHECK enum err_code fs_open_thing_at(
+    int dirfd, const char *name, int flags, int *fd, struct err *);
+MUST_CHECK enum err_code fs_stat_regular(
+    int fd, const char *name, struct stat *, struct err *);
+
 /* Make a new regular file, read-write.  ERR_EXISTS if the name is taken. */
 MUST_CHECK enum err_code fs_create_at(
     int dirfd, const char *name, mode_t mode, int *fd, struct err *);
@@ -62,6 +69,14 @@ MUST_CHECK enum err_code fs_pwrite(
 /* Read at most size bytes at an offset; *got is less only at the end. */
 MUST_CHECK enum err_code fs_pread(
     int fd, void *, size_t size, int64_t off, size_t *got, struct err *);
+
+/*
+ * Have the kernel begin to write so many bytes of a file, without waiting for
+ * them; a hint, which is for nothing where it is not known.  But an error is
+ * that of a flush: a later one may not say it again.
+ */
+MUST_CHECK enum err_code fs_start_flush(
+    int fd, int64_t from, int64_t len, const char *name, struct err *);
 
 /* Flush data and what is needed to read it back; or all of it. */
 MUST_CHECK enum err_code fs_sync_data(int fd, const char *name, struct err *);

@@ -41,6 +41,9 @@ enum lock_bug {
 #define LOCK_BUG BUG_NONE
 #endif
 
+/* Of the name of a lock file, with the NUL. */
+#define NAME_SIZE (ID_MAX + sizeof(".lock"))
+
 #define BYTE_LOCK ((off_t)0)
 #define BYTE_WANT ((off_t)1 << 40)
 #define BYTE_SLOT (BYTE_WANT + 1)
@@ -73,7 +76,7 @@ struct flock_locker {
 struct flock_lock {
 	struct lock base;
 	int fd;
-	char name[ID_MAX + sizeof(".lock")];
+	char name[NAME_SIZE];
 };
 
 /* A lock, or a question for one, that belongs to the open file itself. */
@@ -124,38 +127,38 @@ static const struct {
 };
 
 static enum err_code
-make_name(const char *id, char *name, size_t size, struct err *e)
+make_name(const char *id, char name[NAME_SIZE], struct err *e)
 {
 	if (!id_is_valid(id))
 		return err_set(e, ERR_INVALID, "lock: not an upload id");
-	(void)snprintf(name, size, "%s.lock", id);
+	(void)stpcpy(stpcpy(name, id), ".lock");
 	return ERR_OK;
 }
 
-/* Has the file we have open still got its name?  It has no other, and nobody
- * renames it. */
-static bool
-has_its_name(int fd)
+/* ERR_CONFLICT: it was removed.  It has no other name, and nobody renames it.
+ */
+static enum err_code
+check_name(int fd, const char *name, struct err *e)
 {
 	struct stat st;
+	enum err_code rc;
 
-	if (LOCK_BUG == BUG_NO_RECHECK)
-		return true;
-	return fstat(fd, &st) == 0 && st.st_nlink > 0;
+	if ((rc = fs_stat_regular(fd, name, &st, e)) != ERR_OK)
+		return rc;
+	if (st.st_nlink == 0 && LOCK_BUG != BUG_NO_RECHECK)
+		return err_set(e, ERR_CONFLICT, "%s was removed", name);
+	return ERR_OK;
 }
 
 /* ERR_CONFLICT: got it, but it is not the lock of that upload any more. */
 static enum err_code
 try_file(struct flock_locker *l, int fd, const char *name, struct err *e)
 {
-	if (l->try_lock(fd) == -1) {
-		if (!is_taken(errno))
-			return err_sys(e, "lock %s", name);
-		return err_set(e, ERR_LOCKED, "%s is held", name);
-	}
-	if (!has_its_name(fd))
-		return err_set(e, ERR_CONFLICT, "%s was removed", name);
-	return ERR_OK;
+	if (l->try_lock(fd) == 0)
+		return check_name(fd, name, e);
+	if (!is_taken(errno))
+		return err_sys(e, "lock %s", name);
+	return err_set(e, ERR_LOCKED, "%s is held", name);
 }
 
 /* ERR_EXISTS: it was not there, and then it was; look again. */
@@ -166,7 +169,7 @@ open_file(const struct flock_locker *l, const char *name, enum lock_how how,
 	enum err_code rc;
 
 	*made = false;
-	rc = fs_open_at(l->dirfd, name, O_RDWR, fd, NULL, e);
+	rc = fs_open_thing_at(l->dirfd, name, O_RDWR, fd, e);
 	if (rc != ERR_NOT_FOUND || how == LOCK_EXISTING)
 		return rc;
 	rc = fs_create_at(l->dirfd, name, l->mode, fd, e);
@@ -253,7 +256,7 @@ hand_out(struct flock_locker *l, int fd, const char *name, bool made,
 	lock->base.locker = &l->base;
 	lock->base.made = made;
 	lock->fd = fd;
-	(void)snprintf(lock->name, sizeof(lock->name), "%s", name);
+	(void)stpcpy(lock->name, name);
 	return &lock->base;
 }
 
@@ -288,13 +291,13 @@ flock_acquire(struct locker *locker, const char *id, enum lock_how how,
     struct arena *a, struct lock **out, struct err *e)
 {
 	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
-	char name[ID_MAX + sizeof(".lock")];
+	char name[NAME_SIZE];
 	struct ask *ask;
 	enum err_code rc;
 	int fd, tries;
 	bool made;
 
-	if ((rc = make_name(id, name, sizeof(name), e)) != ERR_OK)
+	if ((rc = make_name(id, name, e)) != ERR_OK)
 		return rc;
 	if ((ask = find_ask(l, id)) != NULL) {
 		rc = ask_again(l, ask, name, a, out, e);
@@ -336,11 +339,11 @@ static bool
 flock_is_known(struct locker *locker, const char *id)
 {
 	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
-	char name[ID_MAX + sizeof(".lock")];
+	char name[NAME_SIZE];
 	struct err e;
 	struct stat st;
 
-	if (make_name(id, name, sizeof(name), &e) != ERR_OK)
+	if (make_name(id, name, &e) != ERR_OK)
 		return false;
 	return fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
 	    errno != ENOENT;
@@ -364,8 +367,8 @@ flock_retire(struct lock *base)
 {
 	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
 	struct flock_locker *l = OUTER(base->locker, struct flock_locker, base);
-	bool is_ours = has_its_name(lock->fd);
 	struct err e;
+	bool is_ours = check_name(lock->fd, lock->name, &e) == ERR_OK;
 
 	if (LOCK_BUG == BUG_UNLINK_AFTER_CLOSE)
 		flock_release(base);
@@ -414,13 +417,13 @@ static pid_t
 flock_holder(struct locker *locker, const char *id)
 {
 	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
-	char name[ID_MAX + sizeof(".lock")], line[160];
+	char name[NAME_SIZE], line[160];
 	struct stat st;
 	struct err e;
 	pid_t pid = 0;
 	FILE *locks;
 
-	if (make_name(id, name, sizeof(name), &e) != ERR_OK ||
+	if (make_name(id, name, &e) != ERR_OK ||
 	    fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return 0;
 	if ((locks = fopen("/proc/locks", "re")) == NULL)

@@ -16,6 +16,7 @@
 #include "store/file.h"
 
 #define CHECKPOINT_EVERY ((int64_t)64 << 20)
+#define FLUSH_EVERY	 ((int64_t)2 << 20)
 #define WAITING_ROOM	 ((size_t)1 << 20)
 
 static void
@@ -197,6 +198,7 @@ new_store(const struct conf *conf)
 		.min_free = conf_int(conf, "store.min_free"),
 		.expire_after = conf_ms(conf, "expiration.after") / 1000,
 		.checkpoint_every = CHECKPOINT_EVERY,
+		.flush_every = FLUSH_EVERY,
 		.waiting_room = WAITING_ROOM,
 	};
 	return fs;

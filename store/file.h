@@ -54,8 +54,9 @@ struct file_store {
 	/* The note of the sweep, locked; -1 while no sweep is ours. */
 	int note_fd;
 
-	/* Flush at least after so many bytes. */
+	/* Flush at least after so many bytes, and begin to after so many. */
 	int64_t checkpoint_every;
+	int64_t flush_every;
 
 	/* How long an upload has, in seconds; 0 is for ever. */
 	int64_t expire_after;
@@ -135,6 +136,9 @@ struct file_upload {
 	int64_t start;
 	bool on_probation;
 	size_t waiting;
+
+	/* The bytes below it are flushed, or on their way. */
+	int64_t flushing;
 };
 
 /* A file name of an upload. */

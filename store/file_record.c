@@ -21,7 +21,7 @@ file_name(
 {
 	if (!id_is_valid(id))
 		return err_set(e, ERR_INVALID, "not an id");
-	(void)snprintf(name->text, sizeof(name->text), "%s%s", id, suffix);
+	(void)stpcpy(stpcpy(name->text, id), suffix);
 	return ERR_OK;
 }
 
@@ -58,6 +58,26 @@ file_storage(const struct file_store *fs, const char *id, const char *path,
 	return p;
 }
 
+/*
+ * Where the bytes are we know without the record.  That is a third of it, its
+ * end, which is not parsed if it reads as we write it.
+ */
+static size_t
+without_storage(const struct file_upload *u, char *buf, size_t len)
+{
+	const char *path = u->store->path, *id = u->base.info.id;
+	const char *end = arena_printf(u->arena,
+	    ",\"Storage\":{\"Type\":\"filestore\",\"Path\":\"%s/%s\","
+	    "\"InfoPath\":\"%s/%s.info\"}}",
+	    path, id, path, id);
+	size_t n = strlen(end);
+
+	if (len < INFO_HEAD + n || memcmp(buf + len - n, end, n) != 0)
+		return len;
+	buf[len - n] = '}';
+	return len - n + 1;
+}
+
 static enum err_code
 parse(struct file_upload *u, const struct stat *st, struct err *e)
 {
@@ -71,6 +91,7 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	memcpy(u->head_bytes, buf, got < INFO_HEAD ? got : INFO_HEAD);
+	got = without_storage(u, buf, got);
 	if ((rc = info_parse(buf, got, id, u->arena, &r, e)) != ERR_OK)
 		return rc;
 	u->head = r.head;

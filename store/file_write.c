@@ -67,19 +67,27 @@ roll_back(struct file_upload *u, int64_t to, struct err *e)
 	return rc;
 }
 
-/* Flush the bytes, or fall back to those that were flushed: a flush that
- * failed must not be asked again, it would succeed. */
+/* Back to the bytes that were flushed: a flush that failed must not be asked
+ * again, it would succeed. */
+static void
+fall_back(struct file_upload *u)
+{
+	struct err ignored;
+
+	if (!file_has_watermark(u))
+		return;
+	/* Perhaps not the first that failed; nobody else has told us. */
+	u->in_doubt = true;
+	(void)!roll_back(u, u->head.offset, &ignored);
+}
+
 static enum err_code
 flush_or_roll_back(struct file_upload *u, struct err *e)
 {
 	enum err_code rc = file_flush_data(u, e);
-	struct err ignored;
 
-	if (rc == ERR_OK || !file_has_watermark(u))
-		return rc;
-	/* Perhaps not the first that failed; nobody else has told us. */
-	u->in_doubt = true;
-	(void)!roll_back(u, u->head.offset, &ignored);
+	if (rc != ERR_OK)
+		fall_back(u);
 	return rc;
 }
 
@@ -117,7 +125,7 @@ file_write_begin(struct upload *up, bool on_probation, struct err *e)
 		return rc;
 	if ((rc = file_adopt_if_needed(u, e)) != ERR_OK)
 		return rc;
-	u->start = u->data_size;
+	u->start = u->flushing = u->data_size;
 	u->on_probation = on_probation;
 	u->waiting = 0;
 	if (on_probation && fs->waiting_user == NULL)
@@ -207,9 +215,34 @@ hold(struct file_upload *u, struct err *e)
 static bool
 is_checkpoint_due(const struct file_upload *u)
 {
-	return u->store->durability != DURABILITY_NONE &&
-	    file_has_watermark(u) && u->head.hold == -1 &&
-	    u->data_size - u->head.offset >= u->store->checkpoint_every;
+	return u->data_size - u->head.offset >= u->store->checkpoint_every;
+}
+
+/* What is on its way to the disk while more comes is not waited for later. */
+static enum err_code
+start_flush(struct file_upload *u, struct err *e)
+{
+	int64_t len = u->data_size - u->flushing;
+	enum err_code rc;
+
+	if (len < u->store->flush_every)
+		return ERR_OK;
+	rc = fs_start_flush(u->data_fd, u->flushing, len, u->base.info.id, e);
+	u->flushing = u->data_size;
+	if (rc != ERR_OK)
+		fall_back(u);
+	return rc;
+}
+
+/* What flushes are due in the middle of a chunk. */
+static enum err_code
+flush_some(struct file_upload *u, struct err *e)
+{
+	if (u->store->durability == DURABILITY_NONE || !file_has_watermark(u) ||
+	    u->head.hold != -1)
+		return ERR_OK;
+	return is_checkpoint_due(u) ? checkpoint(u, u->head, e) :
+				      start_flush(u, e);
 }
 
 enum err_code
@@ -231,9 +264,9 @@ file_write(struct upload *up, const void *buf, size_t len, struct err *e)
 		if ((rc = hold(u, e)) != ERR_OK)
 			return rc;
 	}
-	if ((rc = append(u, buf, len, e)) != ERR_OK || !is_checkpoint_due(u))
+	if ((rc = append(u, buf, len, e)) != ERR_OK)
 		return rc;
-	rc = checkpoint(u, u->head, e);
+	rc = flush_some(u, e);
 	up->info.offset = u->data_size;
 	return rc;
 }

@@ -190,10 +190,8 @@ BUGS = [
 """), modes=["full"]),
     Bug("failed-flush-believed", ("A-eio",), (WRITE, """
 	(void)!roll_back(u, u->head.offset, &ignored);
-	return rc;
 """, """
 	(void)ignored;
-	return rc;
 """)),
     Bug("data-rolled-back-after-the-end", ("A-eio",), (WRITE, """
 	rc = finish(u, e);
@@ -241,9 +239,10 @@ BUGS = [
 	if (file_has_watermark(u) && (rc = lift_hold(u, e)) != ERR_OK)
 """), modes=["none"]),
     Bug("checkpoint-inside-a-hold", ("K", "A"), (WRITE, """
-	    file_has_watermark(u) && u->head.hold == -1 &&
+	if (u->store->durability == DURABILITY_NONE || !file_has_watermark(u) ||
+	    u->head.hold != -1)
 """, """
-	    file_has_watermark(u) &&
+	if (u->store->durability == DURABILITY_NONE || !file_has_watermark(u))
 """)),
     Bug("adopted-without-flush", ("A",), (RECORD, """
 	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
@@ -254,9 +253,9 @@ BUGS = [
 		rc = file_flush_dir(u->store, e);
 """, "")),
     Bug("creation-not-flushed", ("A", "P"), (NEW, """
-		rc = file_publish(u, fs->durability == DURABILITY_FULL, e);
+		rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
 """, """
-		rc = file_publish(u, false, e);
+		rc = file_publish_new(u, false, e);
 """)),
     Bug("adoption-not-flushed", ("A",), (RECORD, """
 	rc = file_publish(u, durably, e);
@@ -396,9 +395,22 @@ BUGS = [
 	return fs_create_at(dirfd, name, fs->mode, fd, e);
 """)),
     Bug("descriptor-leaked-on-error", ("E",), (RECORD, """
-		(void)close(fd);
-		(void)!fs""", """
-		(void)!fs""")),
+	(void)close(*fd);
+	(void)!fs_unlink_at(fs->dirfd, name, &ignored);
+""", """
+	(void)!fs_unlink_at(fs->dirfd, name, &ignored);
+""")),
+    Bug("failed-start-of-a-flush-ignored", ("E",), (WRITE, """
+	if (rc != ERR_OK)
+		fall_back(u);
+	return rc;
+}
+
+/* What flushes are due""", """
+	return ERR_OK;
+}
+
+/* What flushes are due""")),
 ]
 
 

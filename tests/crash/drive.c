@@ -32,6 +32,7 @@
 
 /* Small, so that little data passes every limit. */
 #define CHECKPOINT_EVERY 8192
+#define FLUSH_EVERY	 3000
 #define WAITING_ROOM	 4096
 #define SLICE		 1500
 #define MAX_SIZE	 20000
@@ -833,6 +834,7 @@ open_store(const char *dir, const char *mode)
 	}
 	fs = file_store_of(ds);
 	fs->checkpoint_every = CHECKPOINT_EVERY;
+	fs->flush_every = FLUSH_EVERY;
 	fs->waiting_room = WAITING_ROOM;
 	if (boot != NULL)
 		(void)snprintf(fs->boot, sizeof(fs->boot), "%s", boot);

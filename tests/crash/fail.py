@@ -15,6 +15,7 @@ ERRORS = {
     "pwrite64": ("ENOSPC", "EDQUOT", "EIO", "EFBIG"),
     "fdatasync": ("EIO", "ENOSPC"),
     "fsync": ("EIO", "ENOSPC"),
+    "sync_file_range": ("EIO", "ENOSPC"),
     "renameat": ("ENOSPC", "EIO"),
     "renameat2": ("EXDEV", "EINVAL", "EIO", "ENOSPC"),
     "linkat": ("EIO", "EPERM"),
@@ -59,7 +60,7 @@ def failures_of(calls, mode, what):
 def level_of(point):
     """After a failed flush even what was acknowledged may have to go, unless
     it was flushed before."""
-    if point.call not in ("fdatasync", "fsync"):
+    if point.call not in ("fdatasync", "fsync", "sync_file_range"):
         return check.KILL
     return check.FULL if point.mode == "full" else check.FINISHED
 

@@ -190,7 +190,9 @@ def post(one, name, size=5):
 
 @pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
 def test_a_kill_between_the_reservation_and_the_creation_costs_nothing(app):
-    one = app(config={"quota": {"uploads": 1}})
+    """The record gets its name by a rename, in this mode."""
+    one = app(config={"quota": {"uploads": 1},
+                      "store": {"durability": "full"}})
     one.stop_app()
     one.app = rig.spawn(
         [rig.have("strace"), "-D", "-f", "-qq", "-o", "/dev/null", "-e",
