@@ -28,11 +28,11 @@ N = 40
 # Per request: instructions, system calls.
 CEILINGS = {
     "OPTIONS": (60_000, 12),
-    "HEAD, finished": (120_000, 18),
-    "HEAD, locked before": (125_000, 29),
+    "HEAD, finished": (90_000, 18),
+    "HEAD, locked before": (92_000, 28),
     "POST": (115_000, 27),
     "POST with 1 KiB": (122_000, 29),
-    "PATCH of 1 KiB": (130_000, 30),
+    "PATCH of 1 KiB": (96_000, 29),
     # How much of the body is here at a time is up to chance.
     "PATCH of 1 MiB": (600_000, 80),
 }
