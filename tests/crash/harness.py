@@ -23,8 +23,8 @@ NEXT_BOOT = "b0000000-0000-4000-8000-000000000002"
 CHANGING = ("openat", "pwrite64", "copy_file_range", "ftruncate", "fdatasync",
             "fsync", "renameat", "renameat2", "linkat", "mkdirat", "unlinkat",
             "write")
-ALL_CALLS = CHANGING + ("flock", "fcntl", "newfstatat", "fstat", "pread64",
-                        "close", "read", "getdents64")
+ALL_CALLS = CHANGING + ("sync_file_range", "flock", "fcntl", "newfstatat",
+                        "fstat", "pread64", "close", "read", "getdents64")
 
 
 class Point:
