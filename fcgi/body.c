@@ -45,6 +45,8 @@ struct body {
 
 	/* How many bytes are in the buffer. */
 	size_t held;
+	/* The read that brought what last went past it. */
+	unsigned straight;
 
 	/* The core needs no more of it. */
 	bool is_done;
@@ -159,15 +161,25 @@ next_window(FCGX_Request *fcgi, const unsigned char **p)
 	return len;
 }
 
-/* The end, or the little that a slow client sends at a time: to gather that
- * would only touch another page. */
+/*
+ * The end, or the little that a slow client sends at a time: to gather that
+ * would only touch another page.  Once for each read, which may have brought
+ * many little records.
+ */
 static bool
-goes_straight_on(const struct body *b, size_t len)
+goes_straight_on(struct body *b, size_t len)
 {
+	unsigned read = os_read_count();
+
 	if (b->held > 0)
 		return false;
-	return b->left == 0 ||
-	    (len <= LITTLE && !b->at_once && !os_read_is_ahead());
+	if (b->left == 0)
+		return true;
+	if (len > LITTLE || b->at_once || os_read_is_ahead() ||
+	    b->straight == read)
+		return false;
+	b->straight = read;
+	return true;
 }
 
 static void

@@ -32,6 +32,7 @@ static struct {
 	char *ahead;
 	size_t at, end;
 	bool may_read_ahead;
+	unsigned reads;
 	/* How much of ahead was touched since it was last given back. */
 	size_t touched;
 
@@ -75,6 +76,12 @@ bool
 os_read_is_ahead(void)
 {
 	return seam.at < seam.end;
+}
+
+unsigned
+os_read_count(void)
+{
+	return seam.reads;
 }
 
 void
@@ -193,6 +200,7 @@ OS_Read(int fd, char *buf, size_t len)
 	if (!seam.may_read_ahead)
 		see_connection(fd);
 	n = read_some(fd, buf, len);
+	seam.reads++;
 	if (n <= 0)
 		return (int)n;
 	more = (size_t)n > len ? (size_t)n - len : 0;

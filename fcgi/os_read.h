@@ -39,8 +39,9 @@ void os_read_begin(int fd);
 bool os_read_end(void);
 
 /* Is there more than what libfcgi has been given?  True also where that cannot
- * be known. */
+ * be known.  And how often was something read, modulo UINT_MAX + 1? */
 bool os_read_is_ahead(void);
+unsigned os_read_count(void);
 
 /* Give the memory back that reading ahead has touched, unless it is in use. */
 void os_read_trim(void);

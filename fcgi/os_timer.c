@@ -114,6 +114,12 @@ os_read_is_ahead(void)
 	return true;
 }
 
+unsigned
+os_read_count(void)
+{
+	return 0;
+}
+
 void
 os_read_trim(void)
 {

@@ -257,6 +257,18 @@ real_path(struct arena *a, const char *path)
 	return copy;
 }
 
+/* A worker writes to no page for what the master has found out. */
+static void
+find_store_dir(struct settings *s)
+{
+	char *real = realpath(conf_str(s->conf, "store.path"), NULL);
+	const char *dir = real != NULL ? real : "";
+
+	if (s->store_dir == NULL || strcmp(dir, s->store_dir) != 0)
+		s->store_dir = arena_strdup(s->arena, dir);
+	free(real);
+}
+
 static bool
 has_quota(const struct settings *s)
 {
@@ -280,9 +292,8 @@ settings_open_store(struct settings *s, struct err *e)
 		rc = hook_open(s->conf, &s->server.hooks, e);
 	if (rc != ERR_OK)
 		settings_close_store(s);
-	else if (s->store_dir == NULL)
-		s->store_dir =
-		    real_path(s->arena, conf_str(s->conf, "store.path"));
+	else
+		find_store_dir(s);
 	if (s->sendfile == SENDFILE_X_ACCEL)
 		s->server.offload_moved = s->store_dir;
 	else if (s->sendfile == SENDFILE_X_SENDFILE &&

@@ -135,19 +135,36 @@ make_name(const char *id, char name[NAME_SIZE], struct err *e)
 	return ERR_OK;
 }
 
-/* ERR_CONFLICT: it was removed.  It has no other name, and nobody renames it.
+/*
+ * Is what we have open still the file that bears the name?  Whoever removes it
+ * takes its only name; but NFS, which "ofd" is meant for, gives one that is
+ * open another.
  */
+static bool
+has_its_name(
+    const struct flock_locker *l, const struct stat *st, const char *name)
+{
+	struct stat named;
+
+	if (LOCK_BUG == BUG_NO_RECHECK)
+		return true;
+	if (st->st_nlink == 0 || l->try_lock != try_first_byte)
+		return st->st_nlink > 0;
+	return fstatat(l->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st->st_dev == named.st_dev && st->st_ino == named.st_ino;
+}
+
+/* ERR_CONFLICT: it is another file's name by now, or nobody's. */
 static enum err_code
-check_name(int fd, const char *name, struct err *e)
+check_name(
+    const struct flock_locker *l, int fd, const char *name, struct err *e)
 {
 	struct stat st;
-	enum err_code rc;
+	enum err_code rc = fs_stat_regular(fd, name, &st, e);
 
-	if ((rc = fs_stat_regular(fd, name, &st, e)) != ERR_OK)
+	if (rc == ERR_OK ? has_its_name(l, &st, name) : e->sys != ESTALE)
 		return rc;
-	if (st.st_nlink == 0 && LOCK_BUG != BUG_NO_RECHECK)
-		return err_set(e, ERR_CONFLICT, "%s was removed", name);
-	return ERR_OK;
+	return err_set(e, ERR_CONFLICT, "%s was removed", name);
 }
 
 /* ERR_CONFLICT: got it, but it is not the lock of that upload any more. */
@@ -155,7 +172,7 @@ static enum err_code
 try_file(struct flock_locker *l, int fd, const char *name, struct err *e)
 {
 	if (l->try_lock(fd) == 0)
-		return check_name(fd, name, e);
+		return check_name(l, fd, name, e);
 	if (!is_taken(errno))
 		return err_sys(e, "lock %s", name);
 	return err_set(e, ERR_LOCKED, "%s is held", name);
@@ -368,7 +385,7 @@ flock_retire(struct lock *base)
 	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
 	struct flock_locker *l = OUTER(base->locker, struct flock_locker, base);
 	struct err e;
-	bool is_ours = check_name(lock->fd, lock->name, &e) == ERR_OK;
+	bool is_ours = check_name(l, lock->fd, lock->name, &e) == ERR_OK;
 
 	if (LOCK_BUG == BUG_UNLINK_AFTER_CLOSE)
 		flock_release(base);

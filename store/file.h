@@ -2,10 +2,11 @@
  * file.h - what the files of the directory store share; private to store/.
  *
  * An upload is ID, the bytes, and ID.info, the record (info.h).  What makes
- * any crash harmless: the record appears by rename and is afterwards changed
- * only by file_set(), one write of its head; and its watermark, head.offset,
- * is raised only after a flush of the bytes below it, and lowered, flushed,
- * before any of these bytes is cut.
+ * any crash harmless: the record appears as a whole, by rename or by one write
+ * into an empty one, which is none; it is afterwards changed only by
+ * file_set(), one write of its head; and its watermark, head.offset, is raised
+ * only after a flush of the bytes below it, and lowered, flushed, before any of
+ * these bytes is cut.
  *
  * A finished upload may be moved away (store_mover).  Then ID.moved says
  * where, and ID is not there any more; while both are there, the move has not
@@ -137,7 +138,8 @@ struct file_upload {
 	bool on_probation;
 	size_t waiting;
 
-	/* The bytes below it are flushed, or on their way. */
+	/* Where the bytes begin that no flush has begun for, or some multiple
+	 * of flush_every before that. */
 	int64_t flushing;
 };
 

@@ -82,7 +82,7 @@ static enum err_code
 parse(struct file_upload *u, const struct stat *st, struct err *e)
 {
 	const char *id = u->base.info.id;
-	char *buf = arena_alloc(u->arena, (size_t)st->st_size);
+	char *buf = info_scratch((size_t)st->st_size);
 	struct info_record r;
 	size_t got;
 	enum err_code rc;
@@ -358,8 +358,10 @@ file_adopt(struct file_upload *u, bool durably, struct err *e)
 		return file_set_durably(u, &head, e);
 	u->head = head;
 	rc = file_publish(u, durably, e);
-	if (u->foreign)
+	if (u->foreign) {
 		u->head = before;
+		u->head_bytes[0] = '\0';
+	}
 	return rc;
 }
 

@@ -125,7 +125,8 @@ file_write_begin(struct upload *up, bool on_probation, struct err *e)
 		return rc;
 	if ((rc = file_adopt_if_needed(u, e)) != ERR_OK)
 		return rc;
-	u->start = u->flushing = u->data_size;
+	u->start = u->data_size;
+	u->flushing = u->data_size - u->data_size % fs->flush_every;
 	u->on_probation = on_probation;
 	u->waiting = 0;
 	if (on_probation && fs->waiting_user == NULL)

@@ -54,6 +54,12 @@ json_free(void *p)
 		free(p);
 }
 
+void *
+info_scratch(size_t size)
+{
+	return arena_alloc(scratch, size);
+}
+
 static void
 begin_json(void)
 {

@@ -68,6 +68,10 @@ void info_write_head(char *buf, const struct info_head *);
 /* False unless every byte is as info_write_head() would write it. */
 bool info_read_head(const char *buf, size_t len, struct info_head *);
 
+/* Memory for the text of a record, until the next info_parse() or
+ * info_format() returns. */
+void *info_scratch(size_t size);
+
 /*
  * Read a whole record of the upload id; buf is scratch afterwards.  Strings
  * come from the arena; info.offset and info.storage are left alone, for only

@@ -68,11 +68,14 @@ check_upload(struct tus_call *c)
 	return false;
 }
 
-/* Only for one that seems to have expired it matters whether somebody was
- * writing before we looked. */
+/*
+ * Only for one that seems to have expired it matters whether somebody was
+ * writing before we looked.  What expires from here on is for the lock to tell.
+ */
 static bool
 look(struct tus_call *c, bool *known)
 {
+	*known = true;
 	if (!tus_look(c))
 		return false;
 	if (!tus_is_expired(c))

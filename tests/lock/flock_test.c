@@ -152,6 +152,36 @@ only_our_own_lock_file_is_removed(void **state)
 	arena_free(a);
 }
 
+/* As a client of NFS does where the one that is removed is open. */
+static void
+a_lock_file_that_got_another_name_is_not_ours(void **state)
+{
+	struct locker *locker, *other;
+	struct arena *a = arena_new();
+	struct lock *lock, *stranger;
+
+	(void)state;
+	place_set_method("ofd");
+	locker = place_open();
+	other = place_open();
+	assert_int_equal(try_lock(locker, a, &lock), ERR_OK);
+	assert_int_equal(try_lock(other, a, &stranger), ERR_LOCKED);
+	assert_int_equal(renameat(place, ID ".lock", place, "other"), 0);
+	assert_int_equal(try_lock(locker, a, &stranger), ERR_OK);
+	locker->ops->retire(lock);
+	assert_true(locker->ops->is_known(locker, ID));
+	/* It waited for the one that is free now, but not ours any more. */
+	assert_int_equal(try_lock(other, a, &lock), ERR_LOCKED);
+	locker->ops->retire(stranger);
+	assert_int_equal(try_lock(other, a, &lock), ERR_OK);
+	other->ops->retire(lock);
+	other->ops->shutdown(other);
+	locker->ops->shutdown(locker);
+	(void)unlinkat(place, "other", 0);
+	place_set_method("flock");
+	arena_free(a);
+}
+
 static int
 count_descriptors(void)
 {
@@ -299,6 +329,7 @@ run_file_tests(void)
 		ONE(a_hard_link_is_not_locked),
 		ONE(the_lock_file_is_empty_and_has_the_configured_mode),
 		ONE(only_our_own_lock_file_is_removed),
+		ONE(a_lock_file_that_got_another_name_is_not_ours),
 		ONE(no_descriptor_is_left_open),
 		ONE(a_walk_sees_lock_files_only),
 		ONE(a_bad_configuration_is_refused),
