@@ -174,6 +174,8 @@ def own_memory(folder, program):
     has an upload which comes slowly."""
     one = Measured(folder, program, workers=6)
     try:
+        rig.wait_for(lambda: len(one.workers()) == 6, "all workers")
+        one.client.request("OPTIONS", "/files")
         workers = one.workers()
         idle = statistics.median(map(proc.own_memory, workers))
         path = one.client.create(1 << 20)
