@@ -353,25 +353,23 @@ a_table_with_a_hole_is_refused(void **state)
 int
 contract_run(const struct variant *v)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-	const struct CMUnitTest all[] = {
-		TEST(a_new_upload_is_found_again_with_all_it_was_given),
-		TEST(what_was_not_given_is_not_there),
-		TEST(an_id_is_taken_once),
-		TEST(an_unknown_id_is_not_found),
-		TEST(bytes_are_appended_slice_by_slice),
-		TEST(a_claim_sees_what_happened_since_the_look),
-		TEST(bytes_taken_back_do_not_count),
-		TEST(bytes_of_a_chunk_without_an_end_stay),
-		TEST(bytes_on_probation_count_only_once_kept),
-		TEST(two_chunks_on_probation_do_not_mix),
-		TEST(more_than_announced_is_refused),
-		TEST(a_finished_upload_says_so_and_never_expires),
-		TEST(an_empty_upload_can_be_finished),
-		TEST(a_settled_look_tells_what_a_claim_finds),
-		TEST(a_table_with_a_hole_is_refused),
+	static const struct promise all[] = {
+		PROMISE(a_new_upload_is_found_again_with_all_it_was_given, 0),
+		PROMISE(what_was_not_given_is_not_there, 0),
+		PROMISE(an_id_is_taken_once, 0),
+		PROMISE(an_unknown_id_is_not_found, 0),
+		PROMISE(bytes_are_appended_slice_by_slice, 0),
+		PROMISE(a_claim_sees_what_happened_since_the_look, 0),
+		PROMISE(bytes_taken_back_do_not_count, 0),
+		PROMISE(bytes_of_a_chunk_without_an_end_stay, 0),
+		PROMISE(bytes_on_probation_count_only_once_kept, 0),
+		PROMISE(two_chunks_on_probation_do_not_mix, 0),
+		PROMISE(more_than_announced_is_refused, 0),
+		PROMISE(a_finished_upload_says_so_and_never_expires, 0),
+		PROMISE(an_empty_upload_can_be_finished, 0),
+		PROMISE(a_settled_look_tells_what_a_claim_finds, 0),
+		PROMISE(a_table_with_a_hole_is_refused, 0),
 	};
 
-	variant = v;
-	return cmocka_run_group_tests_name(v->name, all, NULL, NULL);
+	return contract_check(v, all, NITEMS(all));
 }

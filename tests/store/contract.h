@@ -22,14 +22,28 @@ struct place {
 	char dir[64];
 };
 
+/* The capability tables that a store may lack. */
+enum {
+	CAN_TERMINATE = 1 << 0,
+	CAN_FINISH = 1 << 1,
+	CAN_READ = 1 << 2,
+	CAN_CONCAT = 1 << 3,
+	CAN_DECLARE = 1 << 4,
+	CAN_EXPIRE = 1 << 5,
+	CAN_LEDGER = 1 << 6,
+	CAN_KEEP = 1 << 7,
+	CAN_MOVE = 1 << 8,
+	CAN_ALL = (1 << 9) - 1
+};
+
 /* How to come to one. */
 struct variant {
 	const char *name;
 	const char *type;
 	const char *durability;
 
-	/* Without the capabilities that a store may lack. */
-	bool bare;
+	/* The tables that are taken away from it. */
+	unsigned without;
 };
 
 void place_open(struct place *, const struct variant *);
@@ -42,13 +56,15 @@ void place_expect(struct place *, enum err_code got, enum err_code want,
 /* A directory with all that is in it. */
 void place_remove(const char *path);
 
-/* Run every promise over one store; the number of failures. */
+/* The tables that the store has. */
+unsigned place_can(const struct place *);
+
+/*
+ * Run every promise of a group over one store, but for those that need a
+ * table which the store lacks; the number of failures.
+ */
 int contract_run(const struct variant *);
-
-/* And those of a store that is not bare. */
 int contract_run_capable(const struct variant *);
-
-/* And those about what an owner has, if it has a ledger. */
 int contract_run_ledger(const struct variant *);
 
 #endif

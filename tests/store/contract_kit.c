@@ -16,7 +16,7 @@
 
 const struct variant *variant;
 
-int
+static int
 set_up(void **state)
 {
 	static struct place place;
@@ -27,11 +27,43 @@ set_up(void **state)
 	return 0;
 }
 
-int
+static int
 tear_down(void **state)
 {
 	place_close(*state);
 	return 0;
+}
+
+static unsigned
+what_it_can(const struct variant *v)
+{
+	struct place place = { .ds = NULL };
+	unsigned can;
+
+	place_open(&place, v);
+	can = place_can(&place);
+	place_close(&place);
+	return can;
+}
+
+int
+contract_check(const struct variant *v, const struct promise *all, size_t n)
+{
+	struct CMUnitTest *tests = test_calloc(n, sizeof(*tests));
+	unsigned can = what_it_can(v);
+	size_t i, kept = 0;
+	int failed;
+
+	for (i = 0; i < n; i++)
+		if ((all[i].needs & ~can) == 0)
+			tests[kept++] = (struct CMUnitTest){ all[i].name,
+				all[i].test, set_up, tear_down, NULL };
+	variant = v;
+	failed = kept == 0 ?
+	    0 :
+	    _cmocka_run_group_tests(v->name, tests, kept, NULL, NULL);
+	test_free(tests);
+	return failed;
 }
 
 struct upload *

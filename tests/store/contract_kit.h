@@ -15,9 +15,21 @@
 /* The variant that is being tested; cmocka hands a state, not a parameter. */
 extern const struct variant *variant;
 
-/* For cmocka; the state is a struct place. */
-int set_up(void **state);
-int tear_down(void **state);
+/* One promise, and the tables without which a store cannot give it. */
+struct promise {
+	const char *name;
+	void (*test)(void **state);
+	unsigned needs;
+};
+
+#define PROMISE(f, needs)                                                      \
+	{                                                                      \
+#f, f, needs                                                   \
+	}
+
+/* Run those that the store can give, each in a place of its own; the state
+ * is a struct place. */
+int contract_check(const struct variant *, const struct promise *, size_t n);
 
 #define ok(p, call)	  place_expect(p, call, ERR_OK, #call, __LINE__)
 #define is(p, want, call) place_expect(p, call, want, #call, __LINE__)

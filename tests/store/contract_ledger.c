@@ -433,31 +433,27 @@ a_limit_holds_however_many_processes_try(void **state)
 int
 contract_run_ledger(const struct variant *v)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-	const struct CMUnitTest all[] = {
-		TEST(an_owner_has_no_more_uploads_than_allowed),
-		TEST(an_owner_has_no_more_bytes_than_allowed),
-		TEST(an_owner_may_have_any_name),
-		TEST(what_is_removed_gives_its_room_back),
-		TEST(what_was_not_made_gives_its_room_back),
-		TEST(what_is_being_made_elsewhere_counts_until_its_maker_dies),
-		TEST(an_id_is_entered_once),
-		TEST(an_upload_grows_as_far_as_there_is_room),
-		TEST(growth_strikes_out_the_dead_as_well),
-		TEST(what_is_missing_is_seen_and_can_be_entered),
-		TEST(the_sweep_strikes_out_the_dead_alone),
-		TEST(a_page_that_is_swept_away_takes_no_upload_along),
-		TEST(a_limit_holds_however_many_processes_try),
+	static const struct promise all[] = {
+		PROMISE(an_owner_has_no_more_uploads_than_allowed, CAN_LEDGER),
+		PROMISE(an_owner_has_no_more_bytes_than_allowed, CAN_LEDGER),
+		PROMISE(an_owner_may_have_any_name, CAN_LEDGER),
+		PROMISE(what_is_removed_gives_its_room_back,
+		    CAN_LEDGER | CAN_TERMINATE),
+		PROMISE(what_was_not_made_gives_its_room_back, CAN_LEDGER),
+		PROMISE(
+		    what_is_being_made_elsewhere_counts_until_its_maker_dies,
+		    CAN_LEDGER),
+		PROMISE(an_id_is_entered_once, CAN_LEDGER),
+		PROMISE(an_upload_grows_as_far_as_there_is_room,
+		    CAN_LEDGER | CAN_TERMINATE),
+		PROMISE(growth_strikes_out_the_dead_as_well, CAN_LEDGER),
+		PROMISE(what_is_missing_is_seen_and_can_be_entered, CAN_LEDGER),
+		PROMISE(the_sweep_strikes_out_the_dead_alone, CAN_LEDGER),
+		PROMISE(a_page_that_is_swept_away_takes_no_upload_along,
+		    CAN_LEDGER | CAN_TERMINATE),
+		PROMISE(a_limit_holds_however_many_processes_try,
+		    CAN_LEDGER | CAN_TERMINATE),
 	};
 
-	struct place place = { .ds = NULL };
-	bool has_ledger;
-
-	place_open(&place, v);
-	has_ledger = place.ds->ledger != NULL;
-	place_close(&place);
-	variant = v;
-	return has_ledger ?
-	    cmocka_run_group_tests_name(v->name, all, NULL, NULL) :
-	    0;
+	return contract_check(v, all, NITEMS(all));
 }

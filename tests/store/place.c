@@ -21,6 +21,17 @@
 
 #include "tests/store/contract.h"
 
+#define TABLES(X)                                                              \
+	X(CAN_TERMINATE, terminater)                                           \
+	X(CAN_FINISH, finisher)                                                \
+	X(CAN_READ, reader)                                                    \
+	X(CAN_CONCAT, concater)                                                \
+	X(CAN_DECLARE, length_declarer)                                        \
+	X(CAN_EXPIRE, expirer)                                                 \
+	X(CAN_LEDGER, ledger)                                                  \
+	X(CAN_KEEP, keeper)                                                    \
+	X(CAN_MOVE, mover)
+
 static void
 open_store(struct place *p, const struct variant *v)
 {
@@ -28,17 +39,24 @@ open_store(struct place *p, const struct variant *v)
 
 	if (rc != ERR_OK)
 		fail_msg("%s", p->e.text);
-	if (!v->bare)
-		return;
-	p->ds->terminater = NULL;
-	p->ds->finisher = NULL;
-	p->ds->reader = NULL;
-	p->ds->concater = NULL;
-	p->ds->length_declarer = NULL;
-	p->ds->expirer = NULL;
-	p->ds->ledger = NULL;
-	p->ds->keeper = NULL;
-	p->ds->mover = NULL;
+#define WITHOUT(bit, table)                                                    \
+	if ((v->without & (bit)) != 0)                                         \
+		p->ds->table = NULL;
+	TABLES(WITHOUT)
+#undef WITHOUT
+}
+
+unsigned
+place_can(const struct place *p)
+{
+	unsigned can = 0;
+
+#define HAS(bit, table)                                                        \
+	if (p->ds->table != NULL)                                              \
+		can |= (bit);
+	TABLES(HAS)
+#undef HAS
+	return can;
 }
 
 void
