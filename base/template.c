@@ -12,10 +12,17 @@
 /* What comes after the last dot is no extension if it is longer. */
 #define EXTENSION_MAX 32
 
+/* A path of a client ends somewhere: what comes later is one name. */
+#define FOLDERS_MAX  32
+#define FOLDERS_SIZE 2048
+
 static const char *const placeholders[] = { "id", "owner", "filename", "year",
 	"month", "day" };
 
 static const char meta[] = "meta:";
+
+/* The only value that keeps its slashes. */
+static const char relative_path[] = "meta:relativePath";
 
 static bool
 is_placeholder(const char *name, size_t len)
@@ -178,12 +185,86 @@ clean(struct arena *a, const char *s, size_t len)
 	return copy;
 }
 
+/* "/photos/2024/a.jpg": each name made harmless, and empty ones left out. */
+static const char *
+clean_path(struct arena *a, const char *s, size_t len)
+{
+	const char *path = "", *slash;
+	unsigned folders = 0;
+	size_t i, n;
+
+	for (i = 0; i < len; i += n + 1) {
+		slash = memchr(s + i, '/', len - i);
+		n = slash != NULL ? (size_t)(slash - s) - i : len - i;
+		if (n == 0)
+			continue;
+		if (folders++ == FOLDERS_MAX || i > FOLDERS_SIZE)
+			n = len - i;
+		path = arena_printf(a, "%s%s%s", path, *path != '\0' ? "/" : "",
+		    clean(a, s + i, n));
+	}
+	return path;
+}
+
+/* A relative path that has no folder is the file name: a file that came alone
+ * has none, and Uppy sends "null" then. */
+static const char *
+fill_relative_path(struct arena *a, const char *s, size_t len,
+    template_value *value, const void *arg)
+{
+	const char *filename;
+	size_t filename_len = 0;
+
+	for (; len > 0 && *s == '/'; s++)
+		len--;
+	if (len > 0 && memchr(s, '/', len) != NULL)
+		return clean_path(a, s, len);
+	filename = value(arg, "filename", strlen("filename"), &filename_len);
+	return filename != NULL ? clean(a, filename, filename_len) :
+				  clean(a, s, len);
+}
+
+static const char *
+fill_value(struct arena *a, const char *name, size_t name_len,
+    template_value *value, const void *arg)
+{
+	size_t len = 0;
+	const char *s = value(arg, name, name_len, &len);
+
+	if (s == NULL)
+		len = 0;
+	if (name_len == strlen(relative_path) &&
+	    memcmp(name, relative_path, name_len) == 0)
+		return fill_relative_path(a, s, len, value, arg);
+	return clean(a, s, len);
+}
+
+/* Not hidden, and not too long. */
+static char *
+close_names(struct arena *a, const char *names)
+{
+	char *name, *path = arena_strdup(a, "");
+	size_t len;
+
+	for (; *names != '\0'; names += len) {
+		names += *names == '/' ? 1 : 0;
+		len = strcspn(names, "/");
+		name = arena_memdup(a, names, len);
+		if (*name == '.')
+			*name = '_';
+		path = arena_printf(a, "%s%s%s", path, *path != '\0' ? "/" : "",
+		    insert(a, name, ""));
+	}
+	return path;
+}
+
+/* One component of the template. */
 static const char *
 fill_name(struct arena *a, const char *text, size_t len, template_value *value,
     const void *arg)
 {
-	const char *end = text + len, *name = "", *filled;
-	size_t n, value_len = 0;
+	const char *end = text + len, *name = "";
+	size_t n;
 
 	for (; text < end; text += n) {
 		n = strcspn(text, *text == '{' ? "}" : "{/");
@@ -192,13 +273,10 @@ fill_name(struct arena *a, const char *text, size_t len, template_value *value,
 			continue;
 		}
 		n++;
-		filled = value(arg, text + 1, n - 2, &value_len);
 		name = arena_printf(a, "%s%s", name,
-		    clean(a, filled, filled != NULL ? value_len : 0));
+		    fill_value(a, text + 1, n - 2, value, arg));
 	}
-	if (*name == '.')
-		name = arena_printf(a, "_%s", name + 1);
-	return insert(a, name, "");
+	return close_names(a, name);
 }
 
 char *

@@ -4,8 +4,8 @@
  * "/srv/in/{owner}/{id}-{filename}": the directories before the first
  * component with a placeholder are the root, which the administrator made.
  * What follows is put together anew for each upload, and whatever the values
- * are, it leads to a place below the root: a value has no slash any more, and
- * no component is hidden, "." or "..".
+ * are, it leads to a place below the root: no component is hidden, "." or
+ * "..", and only {meta:relativePath} may be more than one.
  */
 #ifndef BASE_TEMPLATE_H
 #define BASE_TEMPLATE_H
@@ -39,6 +39,10 @@ typedef const char *template_value(
  * character or no UTF-8 becomes '_', and so does a value that is empty or
  * missing, and a dot that a component would begin with.  A component that is
  * too long loses the end of what comes before its extension.
+ *
+ * {meta:relativePath} says where a file was in a folder that was uploaded: its
+ * slashes stay, and each name between them is treated as above.  Where it has
+ * no folder, it means {filename}.
  */
 char *template_fill(
     struct arena *, const char *rest, template_value *, const void *arg);

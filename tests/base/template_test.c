@@ -149,6 +149,91 @@ values_stay_within_their_component(void **state)
 	assert_string_equal(fill("{owner}{owner}/{id}", ".", 1), "_./0d7");
 }
 
+/* The value of {filename} and {owner} is "f.txt". */
+static const char *
+of_a_folder(const void *arg, const char *name, size_t name_len, size_t *len)
+{
+	bool is_path = name_len > 5 && memcmp(name, "meta:", 5) == 0;
+
+	if (is_path)
+		return filename_only(arg, name, name_len, len);
+	*len = 5;
+	return "f.txt";
+}
+
+static const char *
+fill_folder(const char *rest, const char *bytes)
+{
+	const struct value v = { bytes, bytes != NULL ? strlen(bytes) : 0 };
+	const char *path = template_fill(arena, rest, of_a_folder, &v);
+
+	if (!template_is_filled(path))
+		fail_msg("%s is no place of its own", path);
+	return path;
+}
+
+static void
+a_relative_path_keeps_its_folders_and_nothing_else(void **state)
+{
+	static const struct {
+		const char *value, *want;
+	} rows[] = {
+		{ "photos/2024/a.jpg", "photos/2024/a.jpg" },
+		{ "/photos/a.jpg", "photos/a.jpg" },
+		{ "//photos//a.jpg/", "photos/a.jpg" },
+		{ "../../etc/passwd", "_./_./etc/passwd" },
+		{ "a/../../b", "a/_./_./b" },
+		{ "./a/.ssh/id", "_/a/_ssh/id" },
+		{ "a\n/b\x7f/\xc0\xae/c", "a_/b_/__/c" },
+		{ NULL, "f.txt" },
+		{ "", "f.txt" },
+		{ "/", "f.txt" },
+		{ "//", "f.txt" },
+		{ "null", "f.txt" },
+		{ "/f.txt", "f.txt" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++)
+		assert_string_equal(
+		    fill_folder("{meta:relativePath}", rows[i].value),
+		    rows[i].want);
+	assert_string_equal(
+	    fill_folder("{owner}/x-{meta:relativePath}-y/z", "a/b"),
+	    "f.txt/x-a/b-y/z");
+	assert_string_equal(fill_folder("{meta:relativepath}", "a/b"), "a_b");
+	assert_string_equal(fill_folder("{meta:folder}", "a/b"), "a_b");
+	assert_string_equal(fill("{meta:relativePath}", "a/\0/b", 5), "a/_/b");
+	assert_string_equal(fill("{meta:relativePath}", "x", 1), "x");
+}
+
+static void
+a_relative_path_has_an_end(void **state)
+{
+	char path[9001];
+	const char *filled, *slash;
+	size_t i, n = 0;
+
+	(void)state;
+	for (i = 0; i < 4000; i++)
+		path[i] = i % 2 == 0 ? 'a' : '/';
+	path[4000] = '\0';
+	filled = fill_folder("{meta:relativePath}", path);
+	for (slash = filled; (slash = strchr(slash, '/')) != NULL; slash++)
+		n++;
+	assert_int_equal(n, 32);
+	assert_int_equal(strlen(filled), 64 + 255);
+	/* Each name is cut by itself, and the path as a whole is bounded. */
+	memset(path, 'x', 9000);
+	for (i = 300; i < 9000; i += 300)
+		path[i] = '/';
+	path[9000] = '\0';
+	filled = fill_folder("{meta:relativePath}", path);
+	assert_int_equal(strcspn(filled, "/"), TEMPLATE_NAME_MAX);
+	assert_int_equal(strlen(filled), 8 * (TEMPLATE_NAME_MAX + 1) - 1);
+}
+
 static void
 a_long_name_keeps_its_extension(void **state)
 {
@@ -230,6 +315,8 @@ main(void)
 		TEST(the_root_ends_before_the_first_placeholder),
 		TEST(hostile_names_become_harmless),
 		TEST(values_stay_within_their_component),
+		TEST(a_relative_path_keeps_its_folders_and_nothing_else),
+		TEST(a_relative_path_has_an_end),
 		TEST(a_long_name_keeps_its_extension),
 		TEST(no_character_is_cut_in_two),
 		TEST(a_number_goes_before_the_extension),

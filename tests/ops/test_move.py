@@ -185,6 +185,35 @@ def test_hostile_names_stay_below_the_root(start, name, want):
     assert one.files() == {want: b"hello"}
 
 
+@pytest.mark.parametrize("path, want", [
+    ("photos/2024/a.jpg", "photos/2024/a.jpg"),
+    # What Uppy says of a file in a folder, and of one that came alone.
+    ("/photos/a.jpg", "photos/a.jpg"), ("null", "a.jpg"), (None, "a.jpg"),
+    ("../../etc/a.jpg", "_./_./etc/a.jpg"), ("a/.ssh/b", "a/_ssh/b")])
+def test_a_folder_keeps_its_structure(start, path, want):
+    one = start("{meta:relativePath}")
+    metadata = {"filename": "a.jpg"}
+    if path is not None:
+        metadata["relativePath"] = path
+    url = one.client.create(5, metadata)
+    assert one.client.patch(url, 0, b"hello").status == 204
+    one.wait(url)
+    assert one.files() == {want: b"hello"}
+    assert one.client.request("GET", url).body == b"hello"
+
+
+def test_a_symbolic_link_in_a_folder_is_not_followed(start, tmp_path):
+    one = start("{meta:relativePath}")
+    (tmp_path / "target").mkdir()
+    (one.root / "photos").mkdir()
+    (one.root / "photos" / "2024").symlink_to(tmp_path / "target")
+    path = one.client.create(5, {"relativePath": "photos/2024/a.jpg"})
+    assert one.client.patch(path, 0, b"hello").status == 204
+    rig.wait_for(lambda: "is not moved" in one.app.log(), "the log to tell")
+    assert not list((tmp_path / "target").iterdir())
+    assert one.client.offset(path) == 5
+
+
 def test_a_symbolic_link_in_the_way_is_not_followed(start, tmp_path):
     one = start("{meta:project}/{filename}")
     (tmp_path / "target").mkdir()
