@@ -11,8 +11,9 @@ FOLDERS = ("base", "lock", "store", "tus", "hook", "fcgi")
 LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 
 
-def build(folder):
-    """The program as it is shipped, but for the hardening."""
+def build(folder, options=()):
+    """The program as it is shipped, but for the hardening; options are for
+    the compiler."""
     config = Path(rig.program()).parent
     libs = shlex.split(subprocess.run(
         ["pkg-config", "--cflags", "--libs", *LIBRARIES], check=True,
@@ -25,6 +26,6 @@ def build(folder):
                if path.name not in without]
     subprocess.run(
         ["cc", "-std=c11", "-O2", "-g", "-I", config, "-I", rig.TREE,
-         '-DSYSCONFDIR="/nowhere"', '-DLOCALSTATEDIR="/nowhere"', *sources,
+         '-DSYSCONFDIR="/nowhere"', '-DLOCALSTATEDIR="/nowhere"', *options, *sources,
          "-o", folder / "tusfcgi", *libs, "-lfcgi"], check=True)
     return folder / "tusfcgi"
