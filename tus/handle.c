@@ -155,7 +155,38 @@ override_of(const struct tus_request *req)
 	return name != NULL && name[strspn(name, " \t")] != '\0' ? name : NULL;
 }
 
-/* The override counts whatever the real method is (tus 1.0.0, Core). */
+/*
+ * Which methods an override may name, by the method that came.  Web servers let
+ * OPTIONS, and often GET and HEAD, through without a login: a safe method never
+ * becomes one that reads or writes more.
+ */
+#define BIT(method) (1U << (method))
+static const struct {
+	const char *came;
+	unsigned may_become;
+} overrides[] = {
+	{ "POST", BIT(TUS_METHOD_MAX) - 1 },
+	{ "PUT", BIT(TUS_METHOD_MAX) - 1 },
+	{ "PATCH", BIT(TUS_METHOD_MAX) - 1 },
+	{ "DELETE", BIT(TUS_METHOD_MAX) - 1 },
+	{ "GET", BIT(TUS_GET) | BIT(TUS_HEAD) | BIT(TUS_OPTIONS) },
+	{ "HEAD", BIT(TUS_GET) | BIT(TUS_HEAD) | BIT(TUS_OPTIONS) },
+	{ "OPTIONS", BIT(TUS_OPTIONS) },
+};
+
+static bool
+may_become(const char *came, enum tus_method method)
+{
+	size_t i;
+
+	for (i = 0; came != NULL && i < NITEMS(overrides); i++)
+		if (strcmp(overrides[i].came, came) == 0)
+			return (overrides[i].may_become & BIT(method)) != 0;
+	return false;
+}
+
+/* TUS_METHOD_MAX for a method that is unknown, or that the one which came
+ * cannot stand for. */
 static enum tus_method
 method_of(struct tus_call *c)
 {
@@ -166,7 +197,8 @@ method_of(struct tus_call *c)
 		name = tus_parse_trim(c->arena, name);
 	for (m = 0; m < TUS_METHOD_MAX; m++) {
 		if (name != NULL && strcasecmp(method_names[m], name) == 0)
-			return m;
+			return may_become(c->req->method, m) ? m :
+							       TUS_METHOD_MAX;
 		if (name == NULL && c->req->method != NULL &&
 		    strcmp(method_names[m], c->req->method) == 0)
 			return m;

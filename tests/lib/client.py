@@ -285,6 +285,8 @@ def override_of(method, override):
     that, but without a body."""
     if method == "HEAD" and override and override.upper() != "HEAD":
         return "ANY"
+    if method not in ("POST", "PUT", "PATCH", "DELETE", "GET"):
+        return method
     return (override or method).upper()
 
 

@@ -137,6 +137,7 @@ class Apache:
             (home / name).mkdir(exist_ok=True)
         if server.page:
             shutil.copytree(server.page, home / "www", dirs_exist_ok=True)
+            (home / "www").chmod(0o755)
         self.prepare(server, home)
         (home / "apache.conf").write_text(self.main(server, home))
         return rig.spawn(
@@ -302,6 +303,8 @@ class Htaccess(Apache):
         if space.exists():
             return
         shutil.copytree(rig.TREE / "etc/apache/htaccess", space)
+        (space / ".htaccess").write_text(rig.snippet(
+            "etc/apache/htaccess/.htaccess", server.replace))
         shutil.copy(rig.program(), space / "tus.fcgi")
         (space / "tus.fcgi").chmod(0o755)
         conf = space / "tus.conf"

@@ -9,9 +9,9 @@ PATCH = {"Content-Type": "application/offset+octet-stream"}
 OWNER = {"param": "REMOTE_USER"}
 
 
-def login(user):
+def login(user, password="secret"):
     return {"Authorization": "Basic " + base64.b64encode(
-        f"{user}:secret".encode()).decode()}
+        f"{user}:{password}".encode()).decode()}
 
 
 JOE, SUE, NOBODY = login("joe"), login("sue"), {}
@@ -41,8 +41,33 @@ def apache(passwords):
     return {"\tRequire all granted\n": live}
 
 
+def lighttpd_lines(passwords):
+    block, live = example("etc/lighttpd/tusfcgi.conf",
+                          r"#     server.modules \+= \( \"mod_auth.*?\n#     }\n")
+    return block, live.replace("/etc/lighttpd/tusfcgi.htpasswd",
+                               str(passwords))
+
+
+def lighttpd(passwords):
+    block, live = lighttpd_lines(passwords)
+    return {block: live}
+
+
+def lighttpd_spawn(passwords):
+    see = "# Passwords, HTTPS and bodies of unknown length: see tusfcgi.conf"
+    return {see: lighttpd_lines(passwords)[1] + see}
+
+
+def htaccess(passwords):
+    block, live = example("etc/apache/htaccess/.htaccess",
+                          r"#     AuthType Basic.*?</RequireAny>\n")
+    return {block: live.replace("/home/you/tusfcgi.htpasswd", str(passwords))}
+
+
 # What a snippet needs to ask for them, as it says itself.
-LINES = {"nginx": nginx, "apache-proxy": apache, "apache-fcgid": apache}
+LINES = {"nginx": nginx, "lighttpd": lighttpd,
+         "lighttpd-spawn": lighttpd_spawn, "apache-proxy": apache,
+         "apache-fcgid": apache, "htaccess": htaccess}
 
 
 def create(one, who, size, **headers):

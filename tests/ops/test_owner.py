@@ -5,7 +5,8 @@ import os
 import pytest
 
 from lib import rig
-from lib.logins import JOE, NOBODY, PATCH, SUE, ask, create, whole
+from lib.logins import (JOE, NOBODY, PATCH, SUE, ask, create, login,
+                        whole)
 
 
 @pytest.fixture
@@ -40,6 +41,35 @@ def test_the_override_of_a_method_opens_no_door(site):
             assert ask("POST", url, NOBODY, headers, b"HELLO")[0] == 401
     assert ask("HEAD", begun, JOE)[1]["Upload-Offset"] == "0"
     assert ask("GET", done, JOE)[2] == b"hello"
+
+
+# What tries to be more than it is: everything but what writes.
+DOORS = [(came, name) for came in ("OPTIONS", "GET", "HEAD", "TRACE")
+         for name in ("POST", "PATCH", "DELETE", "GET", "HEAD")]
+
+
+def test_what_is_let_in_without_a_password_reads_and_writes_nothing(site):
+    """Our snippets ask for none where OPTIONS comes; and a name that was not
+    checked is nobody's name."""
+    begun, done = create(site, JOE, 5), whole(site, JOE, b"hello")
+    before = sorted(p.name for p in site.uploads.iterdir())
+    for came, name in DOORS:
+        headers = {"X-HTTP-Method-Override": name, **PATCH,
+                   "Upload-Offset": "0", "Upload-Length": "5"}
+        for who in (NOBODY, SUE, login("joe", "wrong")):
+            url = site.url if name == "POST" else done
+            status, answer, body = ask(came, url, who, headers)
+            # Apache shows what a TRACE was, without asking anybody.
+            assert status in (401, 403, 404, 405) or (
+                came == "TRACE" and "Tus-Resumable" not in answer)
+            assert b"hello" not in body
+            assert "Location" not in answer
+            assert "Upload-Offset" not in answer
+    assert sorted(p.name for p in site.uploads.iterdir()) == before
+    assert ask("HEAD", begun, JOE)[1]["Upload-Offset"] == "0"
+    assert ask("GET", done, JOE)[2] == b"hello"
+    status, answer, _ = ask("OPTIONS", done, NOBODY)
+    assert (status, answer["Tus-Version"]) == (200, "1.0.0")
 
 
 def test_nobody_declares_the_length_of_another_ones_upload(site):
