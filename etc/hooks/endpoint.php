@@ -44,12 +44,16 @@ function preCreate(array $upload): array
 {
     $metadata = $upload['MetaData'];
 
+    if ($upload['Size'] > MAX_SIZE)
+        return refuse(413, 'at most 10 GiB, please');
+    // A part of a parallel upload has no name of its own and nobody can fetch
+    // it.  The whole that is made of the parts comes here, too.
+    if ($upload['IsPartial'])
+        return [];
     if (!isset($metadata['filename']))
         return refuse(400, 'an upload must have a filename');
     if (!in_array($metadata['filetype'] ?? '', TYPES, true))
         return refuse(415, 'only pictures and PDF, please');
-    if ($upload['Size'] > MAX_SIZE)
-        return refuse(413, 'at most 10 GiB, please');
 
     // What is handed on to the other events, and to whoever asks for it.
     $metadata['filename'] = basename($metadata['filename']);
@@ -59,6 +63,8 @@ function preCreate(array $upload): array
 /* It is complete.  Here a database would be told of it. */
 function postFinish(array $upload): array
 {
+    if ($upload['IsPartial'])
+        return [];
     error_log("upload {$upload['ID']} is at {$upload['Storage']['Path']}");
     return [];
 }

@@ -61,18 +61,20 @@ const byStatus = {
 	401: "You need to log in to upload here.",
 	403: "The server does not allow this upload.",
 	404: "This upload is no longer on the server.",
+	408: "The server waited too long for the connection.",
 	410: "This upload has expired on the server.",
 	413: "The file is larger than the server accepts.",
 	423: "Another page or program is busy with this upload.",
+	425: "The server wants to be asked again.",
+	429: "The server has had too many requests.",
 	502: "The upload service is not running.",
 	503: "The server is too busy at the moment.",
 	504: "The upload service did not answer in time.",
 	507: "The server has no space left.",
 };
 
-/** One sentence for a person, from what tus-js-client threw. */
-export function describeError(error) {
-	const response = error.originalResponse;
+/** One sentence for a person, from an answer of the server or the lack of one. */
+export function describeError(response) {
 	if (!response)
 		return "The server cannot be reached.";
 	const status = response.getStatus();

@@ -20,9 +20,15 @@ const largest =
 /** What every web server takes in one request, by its own defaults. */
 const smallest = 128 * 1024;
 
+/** What a server says when the same request may succeed a little later. */
+const passing = [0, 408, 409, 423, 425, 429];
+
+/** The answer to what failed; none if there was no answer. */
+const responseOf = (error) => error.originalResponse ?? error.causingError?.response;
+
 /** Did the web server, not tusfcgi, refuse a request for its length? */
 function isTooLong(error) {
-	const response = error.originalResponse;
+	const response = responseOf(error);
 	return error.originalRequest?.getMethod() === "PATCH" &&
 		[413, 500].includes(response?.getStatus()) &&
 		!response.getHeader("Tus-Resumable");
@@ -30,10 +36,19 @@ function isTooLong(error) {
 
 /** Is it worth another try?  Not when the answer would be the same again. */
 function passes(error) {
-	const status = error.originalResponse?.getStatus() ?? 0;
-	if (status === 409 || status === 423 || status === 0)
-		return true;
-	return status >= 500 && status !== 507;
+	const status = responseOf(error)?.getStatus() ?? 0;
+	return passing.includes(status) || (status >= 500 && status !== 507);
+}
+
+/**
+ * tus-js-client takes every answer to HEAD but 423 for "there is no such
+ * upload" and begins anew.  Only these two say that.
+ */
+function checkHead(request, response) {
+	const status = response.getStatus();
+	if (request.getMethod() !== "HEAD" || status < 300 || [404, 410].includes(status))
+		return;
+	throw Object.assign(new Error(`HEAD: ${status}`), { response });
 }
 
 export class Transfer {
@@ -87,6 +102,7 @@ export class Transfer {
 			chunkSize: largest,
 			retryDelays,
 			removeFingerprintOnSuccess: true,
+			onAfterResponse: checkHead,
 			onShouldRetry: (error) => this.shouldRetry(error),
 			onProgress: (sent) => this.progress(sent),
 			onSuccess: () => this.finish(),
@@ -136,7 +152,8 @@ export class Transfer {
 		const url = this.upload?.url || this.url;
 		try {
 			if (url)
-				await tus.Upload.terminate(url, { retryDelays: [1000] });
+				await tus.Upload.terminate(url, {
+					retryDelays: [1000], onShouldRetry: passes });
 		} catch {
 			// It does not, or is not there: the upload expires by itself.
 		}
@@ -165,7 +182,7 @@ export class Transfer {
 		if (!navigator.onLine || !passed)
 			return false;
 		this.samples = [];
-		this.error = describeError(error);
+		this.error = describeError(responseOf(error));
 		this.set("retrying");
 		return true;
 	}
@@ -191,7 +208,7 @@ export class Transfer {
 	fail(error) {
 		if (this.state === "paused" || this.state === "gone")
 			return;
-		this.error = describeError(error);
+		this.error = describeError(responseOf(error));
 		this.set(navigator.onLine ? "failed" : "offline");
 	}
 

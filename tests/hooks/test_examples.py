@@ -104,6 +104,33 @@ def test_the_endpoint_in_php(server, tmp_path, endpoint):
                  (tmp_path / "php.log").read_text(), "post-finish")
 
 
+def test_the_endpoint_in_php_takes_the_parts_of_a_parallel_upload(
+        server, tmp_path, endpoint):
+    one = server(config={"hooks": {"url": endpoint,
+                                   "secret": "correct horse"}})
+    parts = []
+    for _ in range(2):
+        status, headers, body = upload(one, Upload_Concat="partial")
+        assert status == 201, body
+        parts.append(headers["Location"])
+    whole = "final;" + " ".join(parts)
+    # What the parts become is judged like any other upload.
+    assert clients.request("POST", one.url, {"Upload-Concat": whole})[0] == 400
+    assert clients.request("POST", one.url, {
+        "Upload-Concat": whole,
+        "Upload-Metadata": metadata(filename="x", filetype="text/html"),
+    })[0] == 415
+    status, headers, body = clients.request("POST", one.url, {
+        "Upload-Concat": whole, "Upload-Metadata": metadata(
+            filename="x.pdf", filetype="application/pdf")})
+    assert status == 201, body
+    id = headers["Location"].rpartition("/")[2]
+    log = tmp_path / "php.log"
+    rig.wait_for(lambda: f"upload {id} is at" in log.read_text(),
+                 "post-finish")
+    assert log.read_text().count(" is at ") == 1
+
+
 def test_the_endpoint_in_php_wants_a_signature(server, endpoint):
     one = server(config={"hooks": {"url": endpoint, "secret": "wrong"}})
     assert upload(one)[0] == 500

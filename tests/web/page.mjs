@@ -142,6 +142,22 @@ const scenes = {
 		return { links: await links(page) };
 	},
 
+	/** What the web server answers to the first PATCH, and to the HEAD after it. */
+	async again(job) {
+		const page = await open();
+		const seen = [];
+		const refuse = new Set(["PATCH", "HEAD"]);
+		await page.route("**/files/**", (route) => {
+			const method = route.request().method();
+			seen.push(method);
+			return refuse.delete(method) ? route.fulfill({ status: job.status })
+				: route.continue();
+		});
+		await choose(page, job.files[0]);
+		await waitFinished(page, 1);
+		return { seen, links: await links(page) };
+	},
+
 	async refused(job) {
 		const page = await open();
 		await choose(page, job.files[0]);

@@ -114,6 +114,17 @@ def test_an_outage_of_the_server_is_survived(server, page, tmp_path, big):
 
     seen = play("outage", one, tmp_path, big, while_it_runs=stop_and_start)
     assert same(seen["links"][0], big)
+    # It went on with what it had begun.
+    assert len(list(one.uploads.glob("*.info"))) == 1
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503])
+def test_what_may_pass_is_tried_again_and_not_begun_anew(
+        server, page, tmp_path, small, status):
+    seen = play("again", server(page=page), tmp_path, small, status=status)
+    assert seen["seen"].count("POST") == 1
+    assert seen["seen"][:5] == ["POST", "PATCH", "HEAD", "HEAD", "PATCH"]
+    assert same(seen["links"][0], small)
 
 
 def test_a_refusal_is_explained(server, page, tmp_path, small):
