@@ -285,10 +285,13 @@ read_source(const struct reader *r)
 		rc = read_settings(r, &config);
 	} else {
 		line = (unsigned)config_error_line(&config);
-		rc = err_set(r->err, ERR_INVALID, "%s:%u: %s",
+		rc = err_set(r->err, ERR_INVALID, "%s:%u: %s%s",
 		    conf_source_file(r->source, line),
 		    conf_source_line(r->source, line),
-		    config_error_text(&config));
+		    config_error_text(&config),
+		    conf_source_is_end(r->source, line) ?
+			" at the end of the file" :
+			"");
 	}
 	config_destroy(&config);
 	return rc;

@@ -184,34 +184,59 @@ is_word(char c)
 	    c == '+' || c == '.';
 }
 
+/* Spells a whole number as every libconfig reads it. */
+static void
+put_number(struct conf_source *s, unsigned long long value)
+{
+	const char *digit = arena_printf(s->arena, "%lluL", value);
+
+	for (; *digit != '\0'; digit++)
+		put(s, *digit);
+}
+
 /*
- * A name is copied as it is; so is a number, with an L behind it if it takes
- * more than 32 bits.
+ * A whole number is in base 10 or behind 0x in base 16, with L or LL behind it
+ * if the file says so.  libconfig 1.8 would also take 0770 for octal, 0b11 for
+ * binary, and 0xffffffff for -1.
  */
 static enum err_code
-copy_word(struct conf_source *s, struct input *in)
+copy_number(struct conf_source *s, struct input *in, size_t n)
 {
 	unsigned long long value;
 	char *end, word[64];
+
+	if (n >= sizeof(word))
+		return refuse(s, in, "this number is too long");
+	memcpy(word, in->at, n);
+	word[n] = '\0';
+	/* Beyond 64 bits it is ULLONG_MAX. */
+	value =
+	    strtoull(word, &end, word[1] == 'x' || word[1] == 'X' ? 16 : 10);
+	if (*end == '.' || *end == 'e' || *end == 'E') {
+		copy(s, in, n);
+		return ERR_OK;
+	}
+	if (value > INT64_MAX)
+		return refuse(s, in, "this number is too large");
+	if (strcmp(end, "") != 0 && strcmp(end, "L") != 0 &&
+	    strcmp(end, "LL") != 0)
+		return refuse(
+		    s, in, "this is not a number; a unit needs quotes");
+	put_number(s, value);
+	in->at += n;
+	return ERR_OK;
+}
+
+/* A name is copied as it is. */
+static enum err_code
+copy_word(struct conf_source *s, struct input *in)
+{
 	size_t n = 0;
 
 	while (n < left(in) && is_word(in->at[n]))
 		n++;
-	if (is_digit(*in->at) && n < sizeof(word)) {
-		memcpy(word, in->at, n);
-		word[n] = '\0';
-		/* Beyond 64 bits it is ULLONG_MAX. */
-		value = strtoull(
-		    word, &end, word[1] == 'x' || word[1] == 'X' ? 16 : 10);
-		if (*end != '.' && value > INT64_MAX)
-			return refuse(s, in, "this number is too large");
-		copy(s, in, n);
-		if (*end == '\0' && value > INT_MAX)
-			put(s, 'L');
-		return ERR_OK;
-	}
 	if (is_digit(*in->at))
-		return refuse(s, in, "this number is too long");
+		return copy_number(s, in, n);
 	copy(s, in, n);
 	return ERR_OK;
 }
@@ -326,7 +351,8 @@ copy_file(struct conf_source *s, const char *file, size_t len)
 	while (left(&in) > 0)
 		if ((rc = copy_next(s, &in)) != ERR_OK)
 			return rc;
-	put(s, '\n');
+	if (s->len == 0 || s->text[s->len - 1] != '\n')
+		put(s, '\n');
 	return ERR_OK;
 }
 
@@ -354,11 +380,20 @@ conf_source_text(const struct conf_source *s)
 	return s->text;
 }
 
+/* The text ends with a newline, behind which there is no line. */
+bool
+conf_source_is_end(const struct conf_source *s, unsigned line)
+{
+	return line >= s->line;
+}
+
 static const struct part *
 find_part(const struct conf_source *s, unsigned line)
 {
 	const struct part *part = s->last;
 
+	if (conf_source_is_end(s, line))
+		line = s->line - 1;
 	while (part->before != NULL && part->first > line)
 		part = part->before;
 	return part;
@@ -375,5 +410,7 @@ conf_source_line(const struct conf_source *s, unsigned line)
 {
 	const struct part *part = find_part(s, line);
 
+	if (conf_source_is_end(s, line))
+		line = s->line - 1;
 	return line < part->first ? 1 : part->line + line - part->first;
 }

@@ -412,7 +412,14 @@ static const struct refusal refusals[] = {
 	{ "\n\nmax_size = 1;\nmax_size = 2;", "t.conf:4: duplicate setting" },
 	{ "\nbase_path = \"x\n\n", "t.conf:2: this string is never closed" },
 	{ "\n/* x\n\n", "t.conf:2: this comment is never closed" },
-	{ "store: {", "t.conf:2: syntax error" },
+	{ "store: {", "t.conf:1: syntax error at the end of the file" },
+	{ "store: {\n", "t.conf:1: syntax error at the end of the file" },
+	{ "\nstore: {\n# x\n", "t.conf:3: syntax error at the end" },
+	/* Numbers that only some versions of libconfig take. */
+	{ "max_size = 0b11;", "t.conf:1: this is not a number" },
+	{ "max_size = 0o17;", "t.conf:1: this is not a number" },
+	{ "max_size = 0x;", "t.conf:1: this is not a number" },
+	{ "max_size = 10M;", "t.conf:1: this is not a number" },
 	/* Between keys. */
 	{ "\npool: {\n min_spare = 9;\n max_workers = 8; };",
 	    "t.conf:3: pool.min_spare cannot be more than pool.max_workers" },
@@ -528,7 +535,15 @@ sizes_are_binary(void **state)
 		{ "5000000000", 5000000000 },
 		{ "5000000000L", 5000000000 },
 		{ "0x7fffffff", 0x7fffffff },
+		{ "0x80000000", 0x80000000 },
 		{ "0xffffffff", 0xffffffff },
+		{ "0xffffffffL", 0xffffffff },
+		{ "0XffffffffLL", 0xffffffff },
+		{ "0x3fffffffffffffff", 0x3fffffffffffffff },
+		{ "4611686018427387903", 0x3fffffffffffffff },
+		{ "0100", 100 },
+		{ "089", 89 },
+		{ "00", 0 },
 		{ "0x12A05F200", 5000000000 },
 	};
 	char text[64];
@@ -692,6 +707,8 @@ mistakes_around_includes_have_the_right_line(void **state)
 		{ "\n@include \"i.conf\\\"", "", "m.conf:2: write @include" },
 		{ "\n@include \"i.conf\"", "\"",
 		    "i.conf:1: this string is never closed" },
+		{ "store: {\n@include \"i.conf\"\n", "\n\nmin_free=1;\n\n",
+		    "m.conf:2: syntax error at the end of the file" },
 	};
 	size_t i;
 
