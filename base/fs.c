@@ -429,10 +429,15 @@ enum err_code
 fs_free_space(int dirfd, int64_t *bytes, struct err *e)
 {
 	struct statvfs v;
+	uint64_t n;
 
 	if (fstatvfs(dirfd, &v) == -1)
 		return err_sys(e, "ask for free space");
-	if (__builtin_mul_overflow(v.f_bavail, v.f_frsize, bytes))
-		*bytes = INT64_MAX;
+	/* Of one type: older compilers need a library for a mixture. */
+	if (__builtin_mul_overflow(
+		(uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &n) ||
+	    n > INT64_MAX)
+		n = INT64_MAX;
+	*bytes = (int64_t)n;
 	return ERR_OK;
 }

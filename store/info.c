@@ -177,7 +177,7 @@ exact(struct arena *a, const char *s, size_t len)
 
 		if (c >= 0x80) {
 			buf[at++] = (char)(0xc0 | c >> 6);
-			c = 0x80 | (c & 0x3f);
+			c = (unsigned char)(0x80 | (c & 0x3f));
 		}
 		buf[at++] = (char)c;
 	}
