@@ -18,7 +18,7 @@ run(const struct variant *v)
 static int
 run_without(const char *type)
 {
-	struct variant v = { .type = type };
+	struct variant v = { .type = type, .durability = "none" };
 	char name[64];
 	int failures = 0;
 	unsigned bit;
