@@ -120,17 +120,45 @@ fs_make_subdir(int dirfd, const char *name, mode_t mode, int *fd, bool *made,
 	return rc;
 }
 
+static bool
+may_have_names(int dirfd, const struct stat *st)
+{
+	struct stat dir;
+
+	return st->st_uid == geteuid() ||
+	    (fstat(dirfd, &dir) == 0 && st->st_gid == dir.st_gid);
+}
+
 enum err_code
-fs_stat_regular(int fd, const char *name, struct stat *st, struct err *e)
+fs_check_regular(
+    int dirfd, const char *name, const struct stat *st, struct err *e)
+{
+	if (!S_ISREG(st->st_mode))
+		return err_set(e, ERR_CORRUPT, "%s: not a regular file", name);
+	if (st->st_nlink > 1 && !may_have_names(dirfd, st))
+		return err_set(e, ERR_CORRUPT,
+		    "%s: has %lu names and belongs to user %ld", name,
+		    (unsigned long)st->st_nlink, (long)st->st_uid);
+	return ERR_OK;
+}
+
+enum err_code
+fs_stat_regular(
+    int dirfd, int fd, const char *name, struct stat *st, struct err *e)
 {
 	if (fstat(fd, st) == -1)
 		return err_sys(e, "stat %s", name);
-	if (!S_ISREG(st->st_mode))
-		return err_set(e, ERR_CORRUPT, "%s: not a regular file", name);
-	if (st->st_nlink > 1)
-		return err_set(
-		    e, ERR_CORRUPT, "%s: has more than one link", name);
-	return ERR_OK;
+	return fs_check_regular(dirfd, name, st, e);
+}
+
+bool
+fs_has_name(int dirfd, const char *name, const struct stat *st)
+{
+	struct stat named;
+
+	return st->st_nlink > 0 &&
+	    fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st->st_dev == named.st_dev && st->st_ino == named.st_ino;
 }
 
 /* What openat() says about a thing that is there but is no plain file. */
@@ -168,7 +196,7 @@ fs_open_at(int dirfd, const char *name, int flags, int *fd, struct stat *st,
 
 	if ((rc = fs_open_thing_at(dirfd, name, flags, &f, e)) != ERR_OK)
 		return rc;
-	rc = fs_stat_regular(f, name, st != NULL ? st : &own, e);
+	rc = fs_stat_regular(dirfd, f, name, st != NULL ? st : &own, e);
 	if (rc == ERR_OK)
 		*fd = f;
 	else

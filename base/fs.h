@@ -3,8 +3,10 @@
  *
  * Every name is relative to a directory descriptor.  Nothing here follows a
  * symbolic link in the last component, waits for a FIFO, or accepts anything
- * but a regular file with one link: a directory that others can write to may
- * hold anything.
+ * but a regular file: a directory that others can write to may hold anything.
+ * A file with several names is accepted if it belongs to our user or to the
+ * group of the directory; another one may be a file from elsewhere that only we
+ * can read, linked here by somebody who wants to see it or have it changed.
  */
 #ifndef BASE_FS_H
 #define BASE_FS_H
@@ -46,7 +48,7 @@ MUST_CHECK enum err_code fs_add_mode(
 /*
  * Open an existing regular file with flags (O_RDONLY, O_RDWR) and stat it.
  * ERR_NOT_FOUND if there is none, ERR_CORRUPT if it is something else than a
- * regular file with one link.  st may be NULL.
+ * regular file, or a stranger's with several names.  st may be NULL.
  */
 MUST_CHECK enum err_code fs_open_at(int dirfd, const char *name, int flags,
     int *fd, struct stat *st, struct err *);
@@ -56,7 +58,19 @@ MUST_CHECK enum err_code fs_open_at(int dirfd, const char *name, int flags,
 MUST_CHECK enum err_code fs_open_thing_at(
     int dirfd, const char *name, int flags, int *fd, struct err *);
 MUST_CHECK enum err_code fs_stat_regular(
-    int fd, const char *name, struct stat *, struct err *);
+    int dirfd, int fd, const char *name, struct stat *, struct err *);
+
+/* Judge what fstat() said about a file in this directory as fs_open_at()
+ * would: ERR_OK or ERR_CORRUPT. */
+MUST_CHECK enum err_code fs_check_regular(
+    int dirfd, const char *name, const struct stat *, struct err *);
+
+/*
+ * Is the file that fstat() spoke of still the one with this name?  Whether it
+ * was removed cannot be seen from its number of links: a copy of the directory
+ * made of hard links keeps the file alive.
+ */
+bool fs_has_name(int dirfd, const char *name, const struct stat *);
 
 /* Make a new regular file, read-write.  ERR_EXISTS if the name is taken. */
 MUST_CHECK enum err_code fs_create_at(

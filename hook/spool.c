@@ -143,7 +143,7 @@ take(struct hook *h, const char *name, int *fd, struct stat *st, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	if (flock(*fd, LOCK_EX | LOCK_NB) == 0 && fstat(*fd, st) == 0 &&
-	    st->st_nlink > 0)
+	    fs_has_name(h->spool, name, st))
 		return ERR_OK;
 	(void)close(*fd);
 	return err_set(e, ERR_NOT_FOUND, "event %s: somebody has it", name);

@@ -135,34 +135,17 @@ make_name(const char *id, char name[NAME_SIZE], struct err *e)
 	return ERR_OK;
 }
 
-/*
- * Is what we have open still the file that bears the name?  Whoever removes it
- * takes its only name; but NFS, which "ofd" is meant for, gives one that is
- * open another.
- */
-static bool
-has_its_name(
-    const struct flock_locker *l, const struct stat *st, const char *name)
-{
-	struct stat named;
-
-	if (LOCK_BUG == BUG_NO_RECHECK)
-		return true;
-	if (st->st_nlink == 0 || l->try_lock != try_first_byte)
-		return st->st_nlink > 0;
-	return fstatat(l->dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st->st_dev == named.st_dev && st->st_ino == named.st_ino;
-}
-
 /* ERR_CONFLICT: it is another file's name by now, or nobody's. */
 static enum err_code
 check_name(
     const struct flock_locker *l, int fd, const char *name, struct err *e)
 {
 	struct stat st;
-	enum err_code rc = fs_stat_regular(fd, name, &st, e);
+	enum err_code rc = fs_stat_regular(l->dirfd, fd, name, &st, e);
 
-	if (rc == ERR_OK ? has_its_name(l, &st, name) : e->sys != ESTALE)
+	if (LOCK_BUG == BUG_NO_RECHECK ||
+	    (rc == ERR_OK ? fs_has_name(l->dirfd, name, &st) :
+			    e->sys != ESTALE))
 		return rc;
 	return err_set(e, ERR_CONFLICT, "%s was removed", name);
 }

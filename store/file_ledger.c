@@ -157,7 +157,7 @@ lock_page(struct page *p, mode_t mode, struct err *e)
 	while (rc == -1 && errno == EINTR);
 	if (rc == -1 || fstat(p->lock, &st) == -1)
 		return err_sys(e, "lock a quota");
-	if (st.st_nlink == 0)
+	if (!fs_has_name(p->dir, PAGE_LOCK, &st))
 		return err_set(e, ERR_NOT_FOUND, "the page is gone");
 	return ERR_OK;
 }

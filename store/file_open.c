@@ -164,28 +164,32 @@ stat_data(struct file_upload *u, struct err *e)
 {
 	const char *id = u->base.info.id;
 	struct stat st;
+	enum err_code rc;
 
 	if (fstatat(u->store->dirfd, id, &st, AT_SYMLINK_NOFOLLOW) == -1) {
 		if (errno == ENOENT)
 			return find_moved(u, e);
 		return err_sys(e, "stat %s", id);
 	}
-	if (!S_ISREG(st.st_mode) || st.st_nlink > 1)
-		return err_set(e, ERR_CORRUPT, "%s: not a regular file", id);
-	take_stat(u, &st);
-	return ERR_OK;
+	if ((rc = fs_check_regular(u->store->dirfd, id, &st, e)) == ERR_OK)
+		take_stat(u, &st);
+	return rc;
 }
 
 /* Has the record that we have open been replaced, or removed? */
 static enum err_code
 is_replaced(struct file_upload *u, bool *replaced, struct err *e)
 {
+	struct file_name name;
 	struct stat st;
+	enum err_code rc;
 
-	if (fstat(u->info_fd, &st) == -1)
-		return err_sys(e, "stat %s.info", u->base.info.id);
-	*replaced = st.st_nlink == 0;
-	return ERR_OK;
+	rc = file_name(u->base.info.id, FILE_INFO, &name, e);
+	if (rc == ERR_OK && fstat(u->info_fd, &st) == -1)
+		rc = err_sys(e, "stat %s.info", u->base.info.id);
+	if (rc == ERR_OK)
+		*replaced = !fs_has_name(u->store->dirfd, name.text, &st);
+	return rc;
 }
 
 /*

@@ -32,6 +32,8 @@ def plant(path, kind, outside):
     elif kind == "dangling":
         path.symlink_to(outside.parent / "new")
     elif kind == "hardlink":
+        # A file of ours may have as many names as it likes.
+        os.chown(outside, 65534, 65534)
         os.link(outside, path)
     elif kind == "fifo":
         os.mkfifo(path)
@@ -121,11 +123,33 @@ def test_nothing_planted_is_followed_or_waited_for(
     elif place == ".lock":
         assert answer.status == 204 or (
             answer.status == 500 and "not a regular file" in server.log() or
-            "more than one link" in server.log()), answer
+            "belongs to user" in server.log()), answer
     else:
         assert answer.status in (204, 404), answer
         assert in_time(server, "HEAD", path).status == 404
     assert server.client.request("OPTIONS", "/files").status == 200
+
+
+@pytest.mark.parametrize("place", ["", ".info", ".lock"])
+def test_a_second_name_of_our_own_file_is_no_harm(app, tmp_path, place):
+    """As a hook's ln makes it, or hardlink, or "cp -al" of the store."""
+    server = app(args=["-w", "2"])
+    path = server.client.create(6)
+    name = server.uploads / (path.rsplit("/", 1)[1] + place)
+    server.client.patch(path, 0, b"abc")
+    os.link(name, tmp_path / "first")
+    assert server.client.offset(path) == 3
+    assert server.client.patch(path, 3, b"def").status == 204
+    if place != ".lock":
+        os.link(name, tmp_path / "second")
+    assert server.client.offset(path) == 6
+    assert in_time(server, "GET", path).body == b"abcdef"
+    for command in ("list", "check", "settle", "sweep", "adopt"):
+        assert tusctl(server, command).returncode == 0, command
+    assert in_time(server, "DELETE", path).status == 204
+    assert in_time(server, "HEAD", path).status == 404
+    if place == "":
+        assert (tmp_path / "second").read_bytes() == b"abcdef"
 
 
 def head_of(text):

@@ -100,15 +100,44 @@ a_directory_is_no_lock(void **state)
 }
 
 static void
-a_hard_link_is_not_locked(void **state)
+a_second_name_of_a_strangers_file_is_not_locked(void **state)
 {
-	int fd = openat(place, "other", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd;
 
 	(void)state;
+	if (geteuid() != 0) {
+		print_message("skipped: giving a file away needs root\n");
+		skip();
+	}
+	fd = openat(place, "other", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd != -1);
+	assert_int_equal(fchown(fd, 65534, 65534), 0);
 	(void)close(fd);
 	assert_int_equal(linkat(place, "other", place, ID ".lock", 0), 0);
 	assert_refused();
+}
+
+/* "cp -al" of the store keeps the file alive that the holder removes. */
+static void
+a_second_name_does_not_make_a_second_holder(void **state)
+{
+	struct locker *locker = place_open(), *other = place_open();
+	struct arena *a = arena_new();
+	struct lock *lock, *waited, *third;
+
+	(void)state;
+	assert_int_equal(try_lock(locker, a, &lock), ERR_OK);
+	assert_int_equal(linkat(place, ID ".lock", place, "other", 0), 0);
+	assert_int_equal(try_lock(other, a, &waited), ERR_LOCKED);
+	locker->ops->retire(lock);
+	assert_false(locker->ops->is_known(locker, ID));
+	/* What it waited for has no name here any more. */
+	assert_int_equal(try_lock(other, a, &waited), ERR_OK);
+	assert_int_equal(try_lock(locker, a, &third), ERR_LOCKED);
+	other->ops->retire(waited);
+	other->ops->shutdown(other);
+	locker->ops->shutdown(locker);
+	arena_free(a);
 }
 
 /* tusd deletes an empty lock file; a number in it makes it wait. */
@@ -326,7 +355,8 @@ run_file_tests(void)
 		ONE(a_symlink_is_not_followed),
 		ONE(a_fifo_does_not_hang),
 		ONE(a_directory_is_no_lock),
-		ONE(a_hard_link_is_not_locked),
+		ONE(a_second_name_of_a_strangers_file_is_not_locked),
+		ONE(a_second_name_does_not_make_a_second_holder),
 		ONE(the_lock_file_is_empty_and_has_the_configured_mode),
 		ONE(only_our_own_lock_file_is_removed),
 		ONE(a_lock_file_that_got_another_name_is_not_ours),

@@ -71,7 +71,10 @@ def test_nothing_but_plain_files_is_opened(tus, kind):
     elif kind == "directory":
         path.mkdir()
     elif kind == "link":
+        if os.geteuid() != 0:
+            pytest.skip("giving a file away needs root")
         (tus.server.dir / "outside").write_bytes(b"abc")
+        os.chown(tus.server.dir / "outside", 65534, 65534)
         os.link(tus.server.dir / "outside", path)
     else:
         here = os.getcwd()

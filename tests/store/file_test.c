@@ -285,10 +285,12 @@ plant_link(const char *path)
 	return symlink(path_of("target"), path) == 0;
 }
 
+/* Of a file that somebody else has; needs privileges. */
 static bool
 plant_hard_link(const char *path)
 {
-	return link(path_of("target"), path) == 0;
+	return chown(path_of("target"), 65534, 65534) == 0 &&
+	    link(path_of("target"), path) == 0;
 }
 
 static bool
@@ -340,6 +342,7 @@ odd_things_are_not_followed(void **state)
 	target = get_text(ID ".info");
 	for (n = 0; n < NITEMS(names); n++) {
 		for (i = 0; i < NITEMS(plant); i++) {
+			(void)unlink(path_of("target"));
 			put_text("target", target);
 			put_text(ID ".info", target);
 			put_text(ID, "");
@@ -362,6 +365,52 @@ odd_things_are_not_followed(void **state)
 				assert_int_equal(rmdir(path), 0);
 		}
 	}
+}
+
+/* As after "ln", "hardlink" or "cp -al" of the store. */
+static void
+second_names_of_an_upload_are_no_harm(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	drop(make(ID, 5));
+	assert_int_equal(link(path_of(ID), path_of("a")), 0);
+	assert_int_equal(link(path_of(ID ".info"), path_of("b")), 0);
+	up = claim(ID);
+	append(up, "hello");
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	up = look(ID);
+	assert_true(upload_is_finished(up));
+	ok(place.ds->keeper->check(up, &place.e));
+	ok(place.ds->core->claim(up, &place.e));
+	ok(place.ds->terminater->terminate(up, &place.e));
+	drop(up);
+	assert_string_equal(get_text("a"), "hello");
+}
+
+/* Whether it was replaced cannot be seen from its number of names. */
+static void
+a_record_that_has_another_name_now_is_read_anew(void **state)
+{
+	struct upload *up, *other;
+
+	(void)state;
+	put_text(ID, "hel");
+	put_text(ID ".info", "{\"ID\":\"" ID "\",\"Size\":5}");
+	assert_int_equal(link(path_of(ID ".info"), path_of("b")), 0);
+	up = look(ID);
+	other = claim(ID);
+	ok(place.ds->keeper->adopt(other, &place.e));
+	append(other, "l");
+	drop(other);
+	ok(place.ds->core->claim(up, &place.e));
+	append(up, "o");
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	assert_int_equal(head_of(ID).offset, 5);
+	assert_null(strstr(get_text("b"), "Boot"));
 }
 
 static void
@@ -610,6 +659,8 @@ main(void)
 		TEST(a_megabyte_of_record_is_damaged),
 		TEST(half_an_upload_is_none),
 		TEST(odd_things_are_not_followed),
+		TEST(second_names_of_an_upload_are_no_harm),
+		TEST(a_record_that_has_another_name_now_is_read_anew),
 		TEST(nothing_is_created_through_what_is_there),
 		TEST(a_store_that_everybody_may_write_to_is_refused),
 		TEST(no_name_but_an_id_reaches_the_directory),
