@@ -36,15 +36,30 @@ static struct {
 	/* How much of ahead was touched since it was last given back. */
 	size_t touched;
 
-	/* What came on the connection with this inode. */
+	/* What came on the connection with this inode, 0 if nothing yet, and
+	 * when it was read from first. */
 	struct frame frame;
 	ino_t ino;
+	int64_t began;
 } seam;
 
 void
 os_read_watch(const struct os_read_watch *watch)
 {
 	seam.watch = watch;
+}
+
+void
+os_read_expect(void)
+{
+	seam.ino = 0;
+	seam.began = clock_ms();
+}
+
+int64_t
+os_read_age(void)
+{
+	return clock_ms() - seam.began;
 }
 
 void
@@ -64,12 +79,9 @@ os_read_begin(int fd)
 bool
 os_read_end(void)
 {
-	bool is_clean = seam.at == seam.end;
-
 	seam.at = seam.end = 0;
 	seam.may_read_ahead = false;
-	frame_next_request(&seam.frame);
-	return is_clean;
+	return frame_is_over(&seam.frame);
 }
 
 bool
@@ -114,7 +126,7 @@ os_read_may_keep(void)
 bool
 os_read_is_over(void)
 {
-	return seam.frame.is_ended;
+	return frame_is_over(&seam.frame);
 }
 
 const char *
@@ -158,15 +170,19 @@ read_some(int fd, void *buf, size_t len)
  * libfcgi drops a connection that it does not like and accepts another one
  * without a word, often with the same descriptor.
  */
-static void
+static bool
 see_connection(int fd)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) == -1 || st.st_ino == seam.ino)
-		return;
+	if (fstat(fd, &st) == -1)
+		return false;
+	if (st.st_ino == seam.ino)
+		return true;
 	seam.ino = st.st_ino;
+	seam.began = clock_ms();
 	memset(&seam.frame, 0, sizeof(seam.frame));
+	return true;
 }
 
 static bool
@@ -197,8 +213,8 @@ OS_Read(int fd, char *buf, size_t len)
 
 	if (seam.at < seam.end)
 		return hand_out(buf, len);
-	if (!seam.may_read_ahead)
-		see_connection(fd);
+	if (!seam.may_read_ahead && !see_connection(fd))
+		return -1;
 	n = read_some(fd, buf, len);
 	seam.reads++;
 	if (n <= 0)

@@ -32,8 +32,16 @@ struct os_read_watch {
 void os_read_watch(const struct os_read_watch *);
 
 /*
+ * A connection, or the next request on one that is kept, is about to come; and
+ * how many ms ago libfcgi began to read it.
+ */
+void os_read_expect(void);
+int64_t os_read_age(void);
+
+/*
  * Between these two, all that is read belongs to one body: read ahead.  False
- * if more came than libfcgi wanted: then the connection must not be reused.
+ * unless the request is whole and nothing came after it: libfcgi drops what it
+ * has buffered, so the connection must not be reused.
  */
 void os_read_begin(int fd);
 bool os_read_end(void);
@@ -57,8 +65,8 @@ void os_read_leave(void);
  * front end keeps would hold us for ever. */
 bool os_read_may_keep(void);
 
-/* All of the request was read, so that nobody will write to its connection any
- * more.  False also where that cannot be known. */
+/* The request is whole and nothing came after it, so that the web server will
+ * write no more.  False also where that cannot be known. */
 bool os_read_is_over(void);
 
 /* "large reads" or what there is instead, for tusfcgi -V. */

@@ -93,6 +93,17 @@ os_read_watch(const struct os_read_watch *w)
 }
 
 void
+os_read_expect(void)
+{
+}
+
+int64_t
+os_read_age(void)
+{
+	return 0;
+}
+
+void
 os_read_begin(int fd)
 {
 	if (!has_timer)

@@ -59,16 +59,31 @@ struct job {
 	int64_t served;
 };
 
-/* Between two requests, and until all parameters of one are here. */
+static bool
+may_still_come(const struct job *job, int64_t silence)
+{
+	if (stop_is_due() && (job->is_kept || silence >= STOPPING))
+		return false;
+	if (job->is_kept && silence >= KEPT_OPEN)
+		return false;
+	return os_read_age() < job->settings->read_timeout;
+}
+
+/*
+ * Between two requests, and until all parameters of one are here.  However
+ * little comes at a time, the head of a request may take as long as the
+ * silence of a client.
+ */
 static bool
 wait_on_params(void *arg, int64_t silence)
 {
 	const struct job *job = arg;
 
-	if (stop_is_due())
-		return silence < STOPPING && !job->is_kept;
-	return silence <
-	    (job->is_kept ? KEPT_OPEN : job->settings->read_timeout);
+	if (may_still_come(job, silence))
+		return true;
+	/* Or libfcgi would read on as long as something comes. */
+	(void)shutdown(job->fcgi.ipcFd, SHUT_RD);
+	return false;
 }
 
 /* Is nobody there any more who could be answered? */
@@ -174,13 +189,6 @@ drain(struct job *job)
 	job->fcgi.keepConnection = 0;
 }
 
-static bool
-announces_body(const struct tus_request *req)
-{
-	return req->content_length == NULL ||
-	    strcmp(req->content_length, "0") != 0;
-}
-
 /*
  * A client takes its time to read what is long, and holds a worker meanwhile,
  * as one who sends a body does: then it takes a place as well.
@@ -212,17 +220,17 @@ send_response(struct job *job, struct tus_call *call, struct err *e)
  * kept, what follows the end of the request is the next one.
  */
 static void
-end_response(struct job *job, bool has_body)
+end_response(struct job *job)
 {
 	bool is_last = job->fcgi.keepConnection == 0;
 
-	if (has_body && !is_last) {
+	if (!is_last && !os_read_is_over()) {
 		(void)FCGX_FFlush(job->fcgi.out);
 		drain(job);
 	}
 	(void)FCGX_FClose(job->fcgi.err);
 	(void)FCGX_FClose(job->fcgi.out);
-	if (has_body && is_last && !os_read_is_over()) {
+	if (is_last && !os_read_is_over()) {
 		/* nginx passes an early answer on when it sees the end of our
 		 * side, not before. */
 		(void)shutdown(job->fcgi.ipcFd, SHUT_WR);
@@ -238,7 +246,7 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 	send_response(job, call, &e);
 	metrics_count(&job->worker->board->metrics, tus_response(call));
 	log_request(job, req, tus_response(call), &e);
-	end_response(job, announces_body(req));
+	end_response(job);
 }
 
 /* Whatever the method: that path is no place for uploads. */
@@ -267,7 +275,7 @@ answer_metrics(struct job *job, const struct tus_request *req)
 	else
 		reply_error(&job->fcgi, 405,
 		    "ERR_METHOD_NOT_ALLOWED: metrics can only be read\n");
-	end_response(job, announces_body(req));
+	end_response(job);
 }
 
 /* The call, to be closed when the connection is given back; NULL if none. */
@@ -283,11 +291,16 @@ handle(struct job *job)
 	 * begins. */
 	keeps = os_read_may_keep() ? job->fcgi.keepConnection : 0;
 	job->fcgi.keepConnection = 0;
+	/* libfcgi takes the end of a connection between two parameters for
+	 * the end of the parameters. */
+	if (FCGX_GetError(job->fcgi.in) != 0)
+		return NULL;
 	if (job->fcgi.role != RESPONDER) {
 		/* To an authorizer any 200 would mean "let him in". */
 		log_warn("request refused: FastCGI role %d", job->fcgi.role);
 		reply_error(&job->fcgi, 500,
 		    "ERR_BAD_REQUEST: only a FastCGI responder is here\n");
+		end_response(job);
 		return NULL;
 	}
 	if (!request_read(
@@ -295,7 +308,7 @@ handle(struct job *job)
 		log_warn("request refused: %s", why);
 		reply_error(&job->fcgi, 400,
 		    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n");
-		end_response(job, announces_body(req));
+		end_response(job);
 		return NULL;
 	}
 	if (is_for_metrics(job->settings, req)) {
@@ -317,15 +330,14 @@ handle(struct job *job)
 }
 
 /*
- * libfcgi shuts down its side of a connection and waits for the peer to close
- * the other, so that nothing which is still being written gets a reset in
- * return for the answer.  Where all was read there is nothing to wait for; one
- * that is detached is simply closed.
+ * libfcgi would shut down its side of a connection and read what still comes,
+ * for as long as something does.  end_response() has read to the end of the
+ * request or has waited long enough; a detached connection is simply closed.
  */
 static void
 finish(struct job *job)
 {
-	if (job->fcgi.keepConnection == 0 && os_read_is_over())
+	if (job->fcgi.keepConnection == 0)
 		(void)FCGX_Detach(&job->fcgi);
 	FCGX_Finish_r(&job->fcgi);
 }
@@ -385,6 +397,7 @@ serve_one(struct job *job)
 	/* Who holds a connection open for one client is no spare worker. */
 	if (!job->is_kept && !wait_idle(job))
 		return true;
+	os_read_expect();
 	os_read_watch(&watch);
 	rc = FCGX_Accept_r(&job->fcgi);
 	os_read_watch(NULL);

@@ -3,6 +3,7 @@
 The names in brackets are those of the protocol's checklist.
 """
 
+import contextlib
 import os
 import random
 import socket
@@ -294,11 +295,16 @@ def test_a_client_who_does_not_read_gives_the_process_back(app):
     assert one.client.request("GET", path).body == b"x" * size
 
 
-def test_a_connection_may_be_kept(one):
-    """FCGI-04"""
+@pytest.fixture
+def reads_all():
+    """Without OS_Read of our own no record is looked at beforehand."""
     version = subprocess.run([rig.program(), "-V"], capture_output=True)
     if b"not replaced" in version.stdout:
         pytest.skip("libfcgi's OS_Read is not replaced in this build")
+
+
+def test_a_connection_may_be_kept(one, reads_all):
+    """FCGI-04"""
     path = one.client.create(3000000)
     body = b"x" * 1000000
     with one.client.open_patch(path, 0, 1000000, flags=1) as stream:
@@ -338,6 +344,144 @@ def test_a_kept_connection_does_not_keep_the_process(one):
         began = time.monotonic()
         assert one.client.request("OPTIONS", "/files").status == 200
         assert time.monotonic() - began < 5
+
+
+def test_a_connection_is_kept_after_a_request_without_a_body(one, reads_all):
+    """However late its last record comes."""
+    path = one.client.create(100)
+    head = fastcgi.begin(flags=1) + fastcgi.params(
+        fastcgi.variables("HEAD", path, length=0))
+    with fastcgi.Stream(one.client.connect()) as stream:
+        for pause in (0, 0.2, 0):
+            stream.send_raw(head)
+            time.sleep(pause)
+            assert stream.finish().status == 200
+
+
+# More values than libfcgi has room for on its stack.
+QUESTION = record(9, fastcgi.pair("FCGI_MAX_CONNS", "") * 40, request_id=0)
+# The longest value that two bytes more would make negative.
+ANNOUNCED = fastcgi.begin() + record(
+    fastcgi.PARAMS, b"\xff\xff\xff\xfc\0" + b"x" * 100)
+STRICT = {"ASAN_OPTIONS": "max_allocation_size_mb=1024"}
+
+
+def peak(pid):
+    """The most memory that a process ever asked for, in MiB."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) // 1024 for line in f
+                    if line.startswith("VmPeak"))
+
+
+@pytest.mark.parametrize("attack", [QUESTION, ANNOUNCED],
+                         ids=["question", "announced"])
+@pytest.mark.parametrize("hide", [
+    record(fastcgi.STDIN, b"x" * 65535)[:8],
+    record(fastcgi.STDIN, b"x" * 65535)[:9],
+    record(fastcgi.PARAMS, b"x" * 65535)[:8],
+    fastcgi.begin()[:8] + b"\0",
+    record(fastcgi.STDIN)[:7],
+    b"\1",
+    fastcgi.begin() + fastcgi.params(fastcgi.variables("OPTIONS", "/files")),
+], ids=["header", "content", "params", "begin", "half", "byte", "request"])
+def test_nothing_hides_behind_a_request(app, reads_all, hide, attack):
+    """libfcgi drops what is buffered behind a request on a kept connection;
+    whoever counts it as the beginning of a record is blind to what follows."""
+    one = app(args=ALONE, env=STRICT)
+    one.client.request("OPTIONS", "/files")
+    before = peak(one.app.pid)
+    whole = fastcgi.begin(flags=1) + fastcgi.params(
+        fastcgi.variables("OPTIONS", "/files", length=0)) + \
+        record(fastcgi.STDIN)
+    with fastcgi.Stream(one.client.connect()) as stream:
+        stream.send_raw(whole + hide)
+        assert stream.read().status == 200
+        # What is cut short is known not to be a request: no answer to it.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            stream.send_raw(attack)
+        assert stream.read().raw == b""
+    assert one.client.request("OPTIONS", "/files").status == 200
+    assert one.app.poll() is None, one.log()
+    assert peak(one.app.pid) - before < 1024
+
+
+def test_nothing_hides_in_the_padding_of_the_last_params(one, reads_all):
+    """libfcgi takes it for the next record."""
+    path = one.client.create(5)
+    hidden = record(9, fastcgi.pair("FCGI_MAX_CONNS", "") * 15, request_id=0)
+    padding = hidden + b"\0" * (255 - len(hidden))
+    params = fastcgi.params(fastcgi.variables(
+        "PATCH", path, one.client.patch_headers(0), 5))
+    assert params.endswith(b"\0\0\0\0")
+    data = fastcgi.begin() + params[:-2] + b"\xff\0" + padding
+    assert one.client.raw(data + record(fastcgi.STDIN, b"12345")).raw == b""
+
+
+@pytest.mark.parametrize("number", [1, 8, 9])
+def test_a_few_questions_are_answered(one, reads_all, number):
+    """HAProxy asks before its first request."""
+    question = record(9, fastcgi.pair("FCGI_MPXS_CONNS", ""), request_id=0)
+    request = fastcgi.begin() + fastcgi.params(fastcgi.variables(
+        "OPTIONS", "/files", length=0)) + record(fastcgi.STDIN)
+    answer = one.client.raw(question * number + request)
+    assert answer.status == (200 if number <= 8 else None)
+
+
+def test_params_that_are_cut_are_no_request(one):
+    """libfcgi believes them to be whole if they end between two pairs."""
+    head = fastcgi.begin() + record(fastcgi.PARAMS, b"".join(
+        fastcgi.pair(name, value) for name, value in fastcgi.variables(
+            "POST", "/files", {"Upload-Length": "7"}, 0).items()))
+    assert one.client.raw(head).raw == b""
+    assert not list(one.uploads.iterdir())
+
+
+@pytest.mark.parametrize("number", [8192, 8193, 400000])
+def test_the_number_of_params_is_limited(one, reads_all, number):
+    pairs = b"\0\0" * (number - 2) + fastcgi.pair(
+        "REQUEST_METHOD", "OPTIONS") + fastcgi.pair("REQUEST_URI", "/files")
+    data = fastcgi.begin() + b"".join(
+        record(fastcgi.PARAMS, pairs[i:i + 65000])
+        for i in range(0, len(pairs), 65000)) + record(fastcgi.PARAMS)
+    answer = one.client.raw(data + record(fastcgi.STDIN))
+    assert answer.status == (200 if number <= 8192 else None)
+
+
+def trickle(one, begin, piece, seconds):
+    """Send pieces until the connection is closed; for how long?"""
+    began = time.monotonic()
+    with fastcgi.Stream(one.client.connect()) as stream:
+        stream.send_raw(begin)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() - began < seconds:
+                stream.send_raw(piece)
+                time.sleep(0.03)
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("begin, piece", [
+    (fastcgi.begin() + record(fastcgi.PARAMS, b"x" * 60000)[:8], b"\x7f"),
+    (b"", record(9, request_id=0)),
+    (fastcgi.begin(role=99), b"x"),
+    (fastcgi.begin() + record(fastcgi.PARAMS, b"\5\5ab") +
+     record(fastcgi.PARAMS), b"x"),
+    (fastcgi.begin() + fastcgi.params(
+        fastcgi.variables("HEAD", "/files/x", length=0)),
+     record(fastcgi.STDIN, b"x")),
+    (fastcgi.begin(role=fastcgi.AUTHORIZER) + fastcgi.params(
+        fastcgi.variables("HEAD", "/files/x", length=0)),
+     record(fastcgi.STDIN, b"x")),
+    (fastcgi.begin() + fastcgi.params({}), record(fastcgi.STDIN, b"x")),
+    (fastcgi.begin() + fastcgi.params(
+        fastcgi.variables("HEAD", "/files/x", length=0)) +
+     record(fastcgi.STDIN), b"x"),
+], ids=["params", "questions", "role", "cut", "bodyless", "authorizer",
+        "nothing", "ended"])
+def test_who_never_stops_sending_gives_the_process_back(
+        app, reads_all, begin, piece):
+    one = app(args=ALONE, config={"timeouts": {"read": "1s", "drain": "1s"}})
+    assert trickle(one, begin, piece, 8) < 5
+    assert one.client.request("OPTIONS", "/files").status == 200
 
 
 @pytest.mark.parametrize("data", [

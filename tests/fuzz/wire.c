@@ -1,7 +1,8 @@
 /*
  * wire.c - any bytes on the FastCGI socket, through libfcgi and the worker.
  *
- * The input is what somebody sends on one connection.  Whatever it is: what is
+ * The input is what a peer sends on one connection, in turns: it sends what
+ * follows a TURN when the worker waits for more.  Whatever it is: what is
  * refused does not depend on how it was cut into reads, what comes back is
  * whole records with headers that are ours, and the next request is answered.
  */
@@ -29,6 +30,9 @@
 #define INPUT_MAX  16384
 #define ANSWER_MAX (1024 * 1024)
 
+/* Stands between what is sent in one turn and in the next. */
+#define TURN "--turn--"
+
 /* What any answer may have, and nothing else. */
 static const char *const headers[] = { "Accept-Ranges", "Allow",
 	"Cache-Control", "Content-Disposition", "Content-Length",
@@ -42,6 +46,12 @@ static const char *const headers[] = { "Accept-Ranges", "Allow",
 static struct settings settings;
 static struct worker worker;
 static bool is_over;
+
+/* What the peer has not sent yet, and where to. */
+static struct {
+	const uint8_t *at, *end;
+	int fd;
+} peer = { .fd = -1 };
 
 /* --- In the place of stop.c and sweeper.c --------------------------------- */
 
@@ -99,6 +109,15 @@ __lsan_default_suppressions(void)
 	return "leak:libfcgi";
 }
 
+/* Whatever a peer announces, libfcgi must not allocate it. */
+const char *__asan_default_options(void);
+
+const char *
+__asan_default_options(void)
+{
+	return "max_allocation_size_mb=64";
+}
+
 /* --- One connection ------------------------------------------------------- */
 
 /* An address that Linux chooses; elsewhere there is nothing to be seen. */
@@ -154,6 +173,40 @@ connect_to_worker(void)
 	return fd;
 }
 
+/* The peer's next turn; after the last one it sends no more. */
+static void
+take_turn(void)
+{
+	size_t left = (size_t)(peer.end - peer.at);
+	const uint8_t *next =
+	    left == 0 ? NULL : memmem(peer.at, left, TURN, sizeof(TURN) - 1);
+	size_t len = next != NULL ? (size_t)(next - peer.at) : left;
+
+	/* The worker may have closed the connection. */
+	if (len > 0)
+		(void)send(peer.fd, peer.at, len, MSG_NOSIGNAL);
+	peer.at = next != NULL ? next + sizeof(TURN) - 1 : peer.end;
+	if (next == NULL)
+		(void)shutdown(peer.fd, SHUT_WR);
+}
+
+/* In the place of libc's: when the worker has to wait, it is the peer's turn.
+ */
+int
+poll(struct pollfd *fds, nfds_t n, int ms)
+{
+	struct timespec now = { 0 },
+			ts = { .tv_sec = ms / 1000,
+				.tv_nsec = (long)(ms % 1000) * 1000000 };
+	int ready = ppoll(fds, n, &now, NULL);
+
+	if (ready != 0 || ms == 0)
+		return ready;
+	if (peer.fd != -1)
+		take_turn();
+	return ppoll(fds, n, ms < 0 ? NULL : &ts, NULL);
+}
+
 /* All that comes back for these bytes. */
 static const uint8_t *
 converse(const uint8_t *bytes, size_t len, size_t *got)
@@ -162,13 +215,15 @@ converse(const uint8_t *bytes, size_t len, size_t *got)
 	int fd = connect_to_worker();
 	ssize_t n;
 
-	if (len > 0 && write(fd, bytes, len) != (ssize_t)len)
-		fuzz_bug("cannot send");
-	(void)shutdown(fd, SHUT_WR);
+	peer.at = bytes;
+	peer.end = bytes + len;
+	peer.fd = fd;
+	take_turn();
 	is_over = false;
 	settings.server = server;
 	if (worker_run(&worker) != WORKER_LEFT)
 		fuzz_bug("the worker gave up");
+	peer.fd = -1;
 	*got = 0;
 	while ((n = read(fd, answer + *got, sizeof(answer) - *got)) > 0)
 		*got += (size_t)n;
