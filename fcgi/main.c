@@ -198,7 +198,7 @@ complain(const struct err *e)
 static enum err_code
 try_store(struct settings *s, struct err *e)
 {
-	enum err_code rc = settings_open_store(s, e);
+	enum err_code rc = settings_try_store(s, e);
 
 	if (rc == ERR_INVALID)
 		e->code = ERR_SYSTEM;
@@ -232,7 +232,7 @@ reload(struct settings *s, const struct settings_source *source,
 	if (settings_load(&next, source, &e) != ERR_OK) {
 		log_error(
 		    "configuration refused, the old one stays: %s", e.text);
-	} else if (settings_open_store(&next, &e) != ERR_OK ||
+	} else if (settings_try_store(&next, &e) != ERR_OK ||
 	    log_open(next.conf, &e) != ERR_OK) {
 		log_error(
 		    "configuration refused, the old one stays: %s", e.text);

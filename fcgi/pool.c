@@ -446,7 +446,7 @@ reload(struct pool *p)
 	if (settings_load(&next, p->source, &e) != ERR_OK) {
 		log_error(
 		    "configuration refused, the old one stays: %s", e.text);
-	} else if (settings_open_store(&next, &e) != ERR_OK ||
+	} else if (settings_try_store(&next, &e) != ERR_OK ||
 	    log_open(next.conf, &e) != ERR_OK) {
 		log_error(
 		    "configuration refused, the old one stays: %s", e.text);

@@ -302,6 +302,14 @@ settings_open_store(struct settings *s, struct err *e)
 	return rc;
 }
 
+enum err_code
+settings_try_store(struct settings *s, struct err *e)
+{
+	enum err_code rc = hook_check(s->conf, e);
+
+	return rc == ERR_OK ? settings_open_store(s, e) : rc;
+}
+
 void
 settings_close_store(struct settings *s)
 {

@@ -77,8 +77,13 @@ MUST_CHECK enum err_code settings_load(
     struct settings *, const struct settings_source *, struct err *);
 void settings_free(struct settings *);
 
-/* Open and close what settings.server works on. */
+/*
+ * Open and close what settings.server works on.  try is for a configuration
+ * that may yet be refused: it also looks at what a process that serves can do
+ * without for a while.
+ */
 MUST_CHECK enum err_code settings_open_store(struct settings *, struct err *);
+MUST_CHECK enum err_code settings_try_store(struct settings *, struct err *);
 void settings_close_store(struct settings *);
 
 /* tusfcgi -t: what all this amounts to.  The store is open. */

@@ -25,12 +25,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "hook/parts.h"
 
 /* Of what it says on its standard error. */
 #define SAID_LINE_MAX  512
 #define SAID_LINES_MAX 100
+/* And of its last line, in the error. */
+#define SAID_LAST_MAX 120
 
 /* How long poll() may sleep without looking whether the program is gone, in
  * ms: with its output open, which wakes us in time as a rule, and without. */
@@ -58,11 +61,46 @@ struct run {
 	int in, out, err;
 	size_t sent;
 
-	/* What it says, up to the end of the line. */
+	/* What it says, up to the end of the line; and the line before. */
 	char said[SAID_LINE_MAX + 1];
 	size_t said_len;
 	int lines;
+	char last[SAID_LAST_MAX + 1];
 };
+
+/* --- The directory. --- */
+
+enum err_code
+hook_exec_open_dir(const struct conf *conf, int *dirfd, struct err *e)
+{
+	struct err inner;
+
+	if (fs_open_dir(conf_str(conf, "hooks.dir"), dirfd, &inner) == ERR_OK)
+		return ERR_OK;
+	return err_set(e, inner.code, "hooks.dir: %.150s", inner.text);
+}
+
+/*
+ * Look for a program in the directory that the path names now, which is not
+ * the one of a minute ago if a link was switched to another release.
+ * ERR_NOT_FOUND: there is none.  Any other error: nobody can say.
+ */
+static enum err_code
+find_program(const struct hook *h, const char *type, int *dirfd, struct err *e)
+{
+	struct stat st;
+	enum err_code rc;
+
+	if ((rc = hook_exec_open_dir(h->conf, dirfd, e)) != ERR_OK)
+		return rc;
+	if (fstatat(*dirfd, type, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return ERR_OK;
+	rc = errno == ENOENT ?
+	    err_set(e, ERR_NOT_FOUND, "hook %s: there is none", type) :
+	    err_sys(e, "hooks.dir: look for %.120s/%s", h->dir, type);
+	(void)close(*dirfd);
+	return rc;
+}
 
 /* --- The child, between fork() and exec(). --- */
 
@@ -104,7 +142,7 @@ reset_signals(void)
 }
 
 static NORETURN void
-become(const struct hook *h, const char *path, const int ends[3], char **env)
+become(int dirfd, const char *path, const int ends[3], char **env)
 {
 	char *const argv[] = { (char *)path, NULL };
 	int i;
@@ -115,11 +153,13 @@ become(const struct hook *h, const char *path, const int ends[3], char **env)
 	for (i = 0; i < 3; i++)
 		if (dup2(ends[i], i) == -1)
 			_exit(127);
-	if (fchdir(h->dirfd) == 0) {
+	if (fchdir(dirfd) == 0) {
 		closefrom(3);
 		(void)execve(path, argv, env);
 	}
-	(void)dprintf(2, "cannot run %s: %s\n", path, strerror(errno));
+	(void)dprintf(2, "cannot run %s: %s\n", path,
+	    errno == ENOENT ? "it or its interpreter is not there" :
+			      strerror(errno));
 	_exit(127);
 }
 
@@ -196,7 +236,7 @@ pump_in(struct run *r)
 }
 
 static enum err_code
-start(struct run *r, struct err *e)
+start(struct run *r, int dirfd, struct err *e)
 {
 	struct arena *a = arena_new();
 	const char *path = arena_printf(a, "%s/%s", r->h->dir, r->m->type);
@@ -214,7 +254,7 @@ start(struct run *r, struct err *e)
 		pump_in(r);
 		r->pid = fork();
 		if (r->pid == 0)
-			become(r->h, path, theirs, env);
+			become(dirfd, path, theirs, env);
 		if (r->pid == -1)
 			rc = err_sys(e, "fork for %s", path);
 	}
@@ -233,6 +273,9 @@ static void
 say(struct run *r)
 {
 	r->said[r->said_len] = '\0';
+	if (r->said_len > 0)
+		(void)snprintf(
+		    r->last, sizeof(r->last), "%.*s", SAID_LAST_MAX, r->said);
 	if (r->said_len > 0 && r->lines++ < SAID_LINES_MAX)
 		log_info("hook %s of %s says: %s", r->m->type,
 		    *r->m->id != '\0' ? r->m->id : "a new upload", r->said);
@@ -341,15 +384,22 @@ judge(const struct run *r, bool in_time, struct err *e)
 		return err_set(e, ERR_SYSTEM, "hook %s: killed by signal %d",
 		    type, WTERMSIG(r->status));
 	if (WEXITSTATUS(r->status) != 0)
-		return err_set(e, ERR_SYSTEM, "hook %s: exit status %d", type,
-		    WEXITSTATUS(r->status));
+		return err_set(e, ERR_SYSTEM, "hook %s: exit status %d%s%s",
+		    type, WEXITSTATUS(r->status), *r->last != '\0' ? ": " : "",
+		    r->last);
 	return ERR_OK;
 }
 
 static bool
 exec_wants(struct hook *h, enum tus_hook hook)
 {
-	return faccessat(h->dirfd, tus_hook_name(hook), F_OK, 0) == 0;
+	struct err e;
+	int dirfd;
+	enum err_code rc = find_program(h, tus_hook_name(hook), &dirfd, &e);
+
+	if (rc == ERR_OK)
+		(void)close(dirfd);
+	return rc != ERR_NOT_FOUND;
 }
 
 static enum err_code
@@ -358,11 +408,15 @@ exec_send(struct hook *h, const struct hook_message *m, struct err *e)
 	struct run r = { .h = h, .m = m };
 	enum err_code rc;
 	bool in_time;
+	int dirfd;
 
 	/* It is no error not to have one; the sweep may find it gone. */
-	if (faccessat(h->dirfd, m->type, F_OK, 0) == -1)
-		return ERR_OK;
-	if ((rc = start(&r, e)) != ERR_OK)
+	rc = find_program(h, m->type, &dirfd, e);
+	if (rc != ERR_OK)
+		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	rc = start(&r, dirfd, e);
+	(void)close(dirfd);
+	if (rc != ERR_OK)
 		return rc;
 	in_time = attend(&r);
 	if (!in_time)

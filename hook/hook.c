@@ -198,8 +198,6 @@ close_all(struct tus_hooks *hooks)
 		h->way->shutdown(h);
 	if (h->spool != -1)
 		(void)close(h->spool);
-	if (h->dirfd != -1)
-		(void)close(h->dirfd);
 	free(h->answer);
 	free(h);
 }
@@ -245,16 +243,21 @@ set_signals(void)
 static enum err_code
 open_way(struct hook *h, struct err *e)
 {
-	struct err inner;
+	h->way = *h->dir != '\0' ? &hook_exec : &hook_http;
+	return h->way == &hook_http ? hook_http_load(e) : ERR_OK;
+}
 
-	if (*h->dir == '\0') {
-		h->way = &hook_http;
-		return hook_http_load(e);
-	}
-	if (fs_open_dir(h->dir, &h->dirfd, &inner) != ERR_OK)
-		return err_set(e, inner.code, "hooks.dir: %.150s", inner.text);
-	h->way = &hook_exec;
-	return ERR_OK;
+enum err_code
+hook_check(const struct conf *conf, struct err *e)
+{
+	enum err_code rc;
+	int dirfd;
+
+	if (*conf_str(conf, "hooks.dir") == '\0')
+		return ERR_OK;
+	if ((rc = hook_exec_open_dir(conf, &dirfd, e)) == ERR_OK)
+		(void)close(dirfd);
+	return rc;
 }
 
 enum err_code
@@ -274,7 +277,7 @@ hook_open(const struct conf *conf, struct tus_hooks **hooks, struct err *e)
 	h->conf = conf;
 	h->timeout = conf_ms(conf, "hooks.timeout");
 	h->dir = dir;
-	h->dirfd = h->spool = -1;
+	h->spool = -1;
 	enable(h);
 	set_signals();
 	rc = open_way(h, e);

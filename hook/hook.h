@@ -28,4 +28,12 @@
 MUST_CHECK enum err_code hook_open(
     const struct conf *, struct tus_hooks **hooks, struct err *);
 
+/*
+ * What may be wrong with hooks.dir, for the start, -t and a reload.  Later it
+ * is no reason not to work: as long as nobody can say which programs there are,
+ * every event counts as wanted, what is asked is refused, and what is told
+ * waits.
+ */
+MUST_CHECK enum err_code hook_check(const struct conf *, struct err *);
+
 #endif

@@ -63,9 +63,8 @@ struct hook {
 	/* Milliseconds. */
 	int64_t timeout;
 
-	/* hook_exec: the programs. */
+	/* hook_exec: the directory of the programs. */
 	const char *dir;
-	int dirfd;
 
 	/* hook_http: made when it is first needed. */
 	struct hook_client *client;
@@ -87,6 +86,10 @@ struct hook {
 bool hook_take_answer(struct hook *, const void *, size_t);
 MUST_CHECK enum err_code hook_send(
     struct hook *, const struct hook_message *, struct err *);
+
+/* exec.c: the directory that hooks.dir names now; close() it. */
+MUST_CHECK enum err_code hook_exec_open_dir(
+    const struct conf *, int *dirfd, struct err *);
 
 /* http.c: once, and best before any fork, which then shares it. */
 MUST_CHECK enum err_code hook_http_load(struct err *);
