@@ -15,6 +15,7 @@
 
 #include "fcgi/forwarded.h"
 #include "fcgi/request.h"
+#include "tus/parse.h"
 
 /* What is needed to find out the rest. */
 struct raw {
@@ -126,46 +127,34 @@ path_of_uri(struct arena *a, const char *uri)
 	return arena_memdup(a, uri, strcspn(uri, "?"));
 }
 
-static int
-hex_digit(char ch)
-{
-	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-	const char *p = ch != '\0' ? strchr(digits, ch) : NULL;
-
-	return p != NULL ? (int)(p - digits) % 16 : -1;
-}
-
 /* Does the text, once decoded, say the same as plain? */
 static bool
 decodes_to(const char *text, const char *plain)
 {
 	for (; *text != '\0'; text++, plain++) {
-		char ch = *text;
+		int ch = tus_parse_escape(text);
 
-		if (ch == '%' && hex_digit(text[1]) >= 0 &&
-		    hex_digit(text[2]) >= 0) {
-			ch = (char)(hex_digit(text[1]) * 16 +
-			    hex_digit(text[2]));
+		if (ch >= 0)
 			text += 2;
-		}
-		if (ch != *plain)
+		if ((ch >= 0 ? (char)ch : *text) != *plain)
 			return false;
 	}
 	return *plain == '\0';
 }
 
-/* Where in the path PATH_INFO begins; its end if there is none. */
-static size_t
+/* Where in the path PATH_INFO begins, its end if there is none; -1 if the path
+ * that the front end has split is another. */
+static ssize_t
 find_path_info(const char *path, const char *path_info)
 {
 	size_t i, len = strlen(path);
 
 	if (path_info == NULL || *path_info == '\0')
-		return len;
+		return (ssize_t)len;
 	for (i = 0; i < len; i++)
 		if (path[i] == '/' && decodes_to(path + i, path_info))
-			return i;
-	return len;
+			return (ssize_t)i;
+	return strcmp(path_info, "/") == 0 ? (ssize_t)len : -1;
 }
 
 static void
@@ -177,16 +166,67 @@ trim_slashes(char *s)
 		s[--len] = '\0';
 }
 
+static bool
+has_dot_segment(const char *path)
+{
+	size_t len;
+
+	for (; *path != '\0'; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if ((len == 1 || len == 2) && strspn(path, ".") >= len)
+			return true;
+	}
+	return false;
+}
+
+/* Would a web server find the place where it was asked for the path?  To most,
+ * escapes do not matter, nor how many slashes there are. */
+static bool
+leads_to(const char *path, const char *place)
+{
+	bool was_slash = false;
+
+	for (; *path != '\0'; path++) {
+		int ch = tus_parse_escape(path);
+
+		if (ch >= 0)
+			path += 2;
+		else
+			ch = (unsigned char)*path;
+		if (ch == '/' && was_slash)
+			continue;
+		was_slash = ch == '/';
+		if ((unsigned char)*place++ != ch)
+			return false;
+	}
+	return *place == '\0';
+}
+
+/*
+ * The front end has let the request in to some place.  It is no endpoint if
+ * another spelling of the same is, or was meant to be, something else: the
+ * metrics, or what "..", "//host" and the like lead to.
+ */
+static bool
+is_endpoint(const struct settings *s, const char *base)
+{
+	if (strncmp(base, "//", 2) == 0 || has_dot_segment(base))
+		return false;
+	return s->metrics_path == NULL || !leads_to(base, s->metrics_path);
+}
+
 /* Nobody said where the endpoint is: the front end's split decides. */
 static void
-split_path(struct raw *raw, struct arena *a, const char *path)
+split_path(struct raw *raw, const struct settings *s, struct arena *a,
+    const char *path)
 {
-	size_t at = find_path_info(path, raw->path_info);
-	char *base = arena_memdup(a, path, at);
+	ssize_t at = find_path_info(path, raw->path_info);
+	char *base = arena_memdup(a, path, at < 0 ? 0 : (size_t)at);
 
 	trim_slashes(base);
 	raw->req->base = base;
-	raw->req->path = path + at;
+	if (at >= 0 && is_endpoint(s, base))
+		raw->req->path = path + at;
 }
 
 static void
@@ -211,7 +251,8 @@ find_path(struct raw *raw, const struct settings *s, struct arena *a)
 	const char *path;
 
 	if (raw->request_uri != NULL && *raw->request_uri != '\0')
-		path = path_of_uri(a, raw->request_uri);
+		path =
+		    tus_parse_unreserved(a, path_of_uri(a, raw->request_uri));
 	else if (raw->script_name != NULL || raw->path_info != NULL)
 		path = arena_printf(a, "%s%s",
 		    raw->script_name != NULL ? raw->script_name : "",
@@ -223,7 +264,7 @@ find_path(struct raw *raw, const struct settings *s, struct arena *a)
 	if (*base != '\0')
 		strip_base(raw, a, path, base);
 	else
-		split_path(raw, a, path);
+		split_path(raw, s, a, path);
 	return true;
 }
 

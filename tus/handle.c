@@ -206,20 +206,30 @@ method_of(struct tus_call *c)
 	return TUS_METHOD_MAX;
 }
 
-/* What does the path name?  False if nothing of ours. */
+/* What does the path name, with a slash at its end or without?  False if
+ * nothing of ours. */
 static bool
 parse_path(struct tus_call *c)
 {
 	const char *path = c->req->path;
+	size_t len;
 
 	if (path == NULL)
 		return false;
 	if (strcmp(path, "") == 0 || strcmp(path, "/") == 0)
 		return true;
-	if (path[0] != '/' || !id_is_valid(path + 1))
+	if (*path++ != '/')
 		return false;
-	memcpy(c->id, path + 1, strlen(path + 1) + 1);
-	return true;
+	len = strlen(path);
+	if (path[len - 1] == '/')
+		len--;
+	if (len > TUS_ID_MAX)
+		return false;
+	memcpy(c->id, path, len);
+	if (id_is_valid(c->id))
+		return true;
+	c->id[0] = '\0';
+	return false;
 }
 
 static bool

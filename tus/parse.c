@@ -44,6 +44,52 @@ tus_parse_trim(struct arena *a, const char *s)
 	return arena_memdup(a, p.s, p.len);
 }
 
+static int
+hex_digit(char ch)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *p = ch != '\0' ? strchr(digits, ch) : NULL;
+
+	return p != NULL ? (int)(p - digits) % 16 : -1;
+}
+
+int
+tus_parse_escape(const char *s)
+{
+	if (s[0] != '%' || hex_digit(s[1]) < 0 || hex_digit(s[2]) < 0)
+		return -1;
+	return hex_digit(s[1]) * 16 + hex_digit(s[2]);
+}
+
+static bool
+is_unreserved(int ch)
+{
+	return ch > 0 &&
+	    strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		   "0123456789-._~",
+		ch) != NULL;
+}
+
+char *
+tus_parse_unreserved(struct arena *a, const char *s)
+{
+	char *out = arena_strdup(a, s);
+	char *to = out;
+
+	for (; *s != '\0'; s++) {
+		int ch = tus_parse_escape(s);
+
+		if (is_unreserved(ch)) {
+			*to++ = (char)ch;
+			s += 2;
+		} else {
+			*to++ = *s;
+		}
+	}
+	*to = '\0';
+	return out;
+}
+
 bool
 tus_parse_int64(const char *s, int64_t *value)
 {

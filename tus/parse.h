@@ -18,6 +18,16 @@
 /* A header value without the white space around it; NULL stays NULL. */
 const char *tus_parse_trim(struct arena *, const char *);
 
+/* The byte that "%XX" at the beginning of a string stands for; -1 if it does
+ * not begin with that. */
+int tus_parse_escape(const char *);
+
+/*
+ * A path with the %XX of unreserved characters decoded, once: they mean the
+ * same without (RFC 3986 §6.2.2.2), all others stay as they are.
+ */
+char *tus_parse_unreserved(struct arena *, const char *);
+
 /* ^[0-9]{1,19}$ and at most 2^63-1: Upload-Length, Upload-Offset. */
 bool tus_parse_int64(const char *, int64_t *);
 

@@ -40,9 +40,9 @@ struct tus_request {
 
 	/*
 	 * The endpoint as the client sees it, "/files", without a slash at
-	 * its end; and what follows it in the request, undecoded, without the
-	 * query: "", "/" or "/ID".  path is NULL if the request is outside
-	 * the endpoint.
+	 * its end; and what follows it in the request, without the query: "",
+	 * "/" or "/ID".  Unreserved characters are decoded, others are not.
+	 * path is NULL if the request is outside the endpoint.
 	 */
 	const char *base;
 	const char *path;

@@ -39,11 +39,32 @@ static const struct place places[] = {
 	    "/up/files", "/abc" },
 	/* PATH_INFO is decoded, REQUEST_URI is not */
 	{ "", { "REQUEST_URI=/a%2Fb/files/%61bc", "PATH_INFO=/abc" },
-	    "/a%2Fb/files", "/%61bc" },
+	    "/a%2Fb/files", "/abc" },
 	{ "", { "REQUEST_URI=/files/a%2fb", "PATH_INFO=/a/b" }, "/files",
 	    "/a%2fb" },
 	{ "", { "REQUEST_URI=/files/100%25", "PATH_INFO=/100%" }, "/files",
 	    "/100%25" },
+	/* unreserved characters are decoded, once, and nothing else is */
+	{ "/files", { "REQUEST_URI=/%66il%65s/%61%2d%7E%2E" }, "/files",
+	    "/a-~." },
+	{ "/files", { "REQUEST_URI=/files/%2561%%36%31%zz%" }, "/files",
+	    "/%2561%61%zz%" },
+	{ "/files", { "REQUEST_URI=/files/%2F%20%2e%2e" }, "/files",
+	    "/%2F%20.." },
+	{ "", { "REQUEST_URI=/%66iles/%61bc", "PATH_INFO=/abc" }, "/files",
+	    "/abc" },
+	/* what the front end has split is another path */
+	{ "", { "REQUEST_URI=/files/abc", "PATH_INFO=/abd" }, "", NULL },
+	{ "", { "REQUEST_URI=/files/abc/.", "PATH_INFO=/abc/" }, "", NULL },
+	{ "", { "REQUEST_URI=/files", "PATH_INFO=/" }, "/files", "" },
+	{ "", { "REQUEST_URI=/files/./abc", "PATH_INFO=/abc" }, "/files/.",
+	    NULL },
+	{ "", { "REQUEST_URI=/a/%2E./files/abc", "PATH_INFO=/abc" },
+	    "/a/../files", NULL },
+	{ "", { "REQUEST_URI=//files/abc", "PATH_INFO=/abc" }, "//files",
+	    NULL },
+	{ "", { "REQUEST_URI=/.../..files/abc", "PATH_INFO=/abc" },
+	    "/.../..files", "/abc" },
 	/* mod_proxy_fcgi says nothing: then it must be configured */
 	{ "/files", { "REQUEST_URI=/files/abc", "SCRIPT_NAME=/files/abc" },
 	    "/files", "/abc" },
@@ -108,6 +129,35 @@ the_endpoint_and_what_follows_it(void **state)
 		assert_text(req.base, places[i].base);
 		assert_text(req.path, places[i].path);
 	}
+	arena_free(a);
+}
+
+/* A web server lets somebody in there to read, under any of these names. */
+static void
+the_place_of_the_metrics_is_no_endpoint(void **state)
+{
+	static const char *const uris[] = { "/metrics/", "//metrics",
+		"/%6detrics", "/%6Detric%73//", "/%2Fmetrics", "/x/../metrics",
+		"/./metrics", "/metrics//", "/metrics/?x" };
+	struct settings s = {
+		.base_path = "", .owner_param = "", .metrics_path = "/metrics"
+	};
+	struct arena *a = arena_new();
+	struct tus_request req;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(uris); i++) {
+		const char *params[] = { arena_printf(
+					     a, "REQUEST_URI=%s", uris[i]),
+			"SCRIPT_NAME=/metrics", NULL };
+
+		assert_true(read_params(params, &s, a, &req));
+		assert_null(req.path);
+	}
+	assert_true(read_params(
+	    (const char *const[]){ "REQUEST_URI=/metric", NULL }, &s, a, &req));
+	assert_string_equal(req.path, "");
 	arena_free(a);
 }
 
@@ -300,6 +350,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_endpoint_and_what_follows_it),
+		cmocka_unit_test(the_place_of_the_metrics_is_no_endpoint),
 		cmocka_unit_test(the_scheme_and_the_limit),
 		cmocka_unit_test(what_a_proxy_says_counts_where_it_is_trusted),
 		cmocka_unit_test(the_owner),

@@ -196,12 +196,14 @@ def reply_of(raw):
 def cgi_params(server, method, target, headers, length, params):
     path, _, query = target.partition("?")
     base = getattr(server, "base", "/files")
+    # Web servers look at the decoded path.
+    decoded = unquote_to_bytes(as_bytes(path))
     all_params = {
         "REQUEST_METHOD": method,
         "REQUEST_URI": target,
         "SCRIPT_NAME": base,
-        "PATH_INFO": unquote_to_bytes(as_bytes(
-            path[len(base):] if path.startswith(base) else "")),
+        "PATH_INFO": decoded[len(base):]
+                     if decoded.startswith(as_bytes(base)) else "",
         "QUERY_STRING": query,
         "CONTENT_TYPE": "",
         "CONTENT_LENGTH": "" if length in (None, CHUNKED) else length,

@@ -144,20 +144,28 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_the_lines_for_a_location_of_its_own(server, name):
-    """Those in the snippets, as somebody would use them."""
+def lines_for_metrics(name):
+    """The lines in the snippets, as somebody would use them."""
     if name != "nginx" and fronts.missing(name):
         pytest.skip(f"{name}: {fronts.missing(name)}")
     file, pattern, us, others = LINES[name]
     block = re.search(pattern, rig.snippet(file, {}), re.S).group()
     live = re.sub(r"(?m)^#", "", block)
     assert us in live
-    one = server(name, config={**ENABLED, "base_path": "/files"})
-    live = live.replace("/run/tusfcgi/tusfcgi.sock", str(one.socket))
+    return live, us, others
+
+
+def restart_front(one, extra):
     one.stop_front()
-    one.extra = live
+    one.extra = extra.replace("/run/tusfcgi/tusfcgi.sock", str(one.socket))
     one.start_front()
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_lines_for_a_location_of_its_own(server, name):
+    live, us, others = lines_for_metrics(name)
+    one = server(name, config={**ENABLED, "base_path": "/files"})
+    restart_front(one, live)
     assert clients.request("POST", one.url, {"Upload-Length": "1"},
                            b"")[0] == 201
     status, headers, body = clients.request("GET", one.origin + "/metrics")
@@ -165,7 +173,31 @@ def test_the_lines_for_a_location_of_its_own(server, name):
     assert headers["Content-Type"] == \
         "text/plain; version=0.0.4; charset=utf-8"
     assert Metrics(body.decode())["tusd_uploads_created"] == 1
-    one.stop_front()
-    one.extra = live.replace(us, others)
-    one.start_front()
+    restart_front(one, live.replace(us, others))
     assert clients.request("GET", one.origin + "/metrics")[0] in (403, 404)
+
+
+@pytest.mark.parametrize("told", ["told", "untold"])
+@pytest.mark.parametrize("name", LINES)
+def test_where_metrics_are_read_nothing_is_uploaded(server, name, told):
+    """The web server knows the place by any spelling, and asks for no
+    password; whether it tells us where uploads are or not."""
+    live, _, _ = lines_for_metrics(name)
+    if told == "untold":
+        live = re.sub(r"(?m)^.*TUS_BASE_PATH.*\n", "", live)
+    one = server(name, config=ENABLED)
+    restart_front(one, live)
+    before = sorted(p.name for p in one.uploads.iterdir())
+    for path in ("/metrics", "//metrics", "/%6detrics", "/metrics/",
+                 "/x/../metrics", "/%2Fmetrics", "/./metrics", "/metrics?x"):
+        for method in ("POST", "OPTIONS", "GET"):
+            status, answer, body = clients.request(
+                method, one.origin + path,
+                {"Upload-Length": "1", "X-HTTP-Method-Override": "POST"},
+                b"" if method == "POST" else None)
+            assert status in (200, 400, 403, 404, 405), (path, status)
+            assert "Location" not in answer
+            assert status != 200 or body.startswith(b"# ")
+    assert sorted(p.name for p in one.uploads.iterdir()) == before
+    assert clients.request("POST", one.url, {"Upload-Length": "1"},
+                           b"")[0] == 201

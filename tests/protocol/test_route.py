@@ -72,3 +72,46 @@ def test_another_base_path(serve):
     assert reply["Location"].startswith("/files/deep/")
     assert tus.patch(reply["Location"], 0, b"abc").status == 204
     assert tus.request("POST", "/files/", {"Upload-Length": 3}).status == 404
+
+
+@ids("ROUTE-07")
+def test_a_slash_behind_an_upload_does_not_matter(tus):
+    url = tus.create(6)
+    assert tus.head(url + "/").status == 200
+    assert tus.patch(url + "/", 0, b"abc").status == 204
+    assert tus.patch(url + "/?x", 3, b"def").status == 204
+    assert tus.data(url) == b"abcdef"
+    if tus.name == "fastcgi":
+        # nginx makes one of them.
+        assert tus.head(url + "//").status == 404
+    assert tus.delete(url + "/").status == 204
+    assert tus.head(url).status == 404
+
+
+@ids("ROUTE-08")
+def test_unreserved_characters_may_be_escaped(tus):
+    url = tus.create(3)
+    base, name = url.rsplit("/", 1)
+    escaped = "".join(f"%{ord(ch):02X}" for ch in name)
+    assert tus.head(f"/%66ile%73/{escaped}").status == 200
+    assert tus.patch(f"{base}/%{ord(name[0]):02x}{name[1:]}", 0,
+                     b"abc").status == 204
+    assert tus.data(url) == b"abc"
+
+
+@ids("ROUTE-08")
+def test_nothing_is_decoded_twice_and_dots_lead_nowhere(tus):
+    """What a web server makes of a path is not what we make of it."""
+    url = tus.finished(b"abc")
+    base, name = url.rsplit("/", 1)
+    twice = "".join(f"%25{ord(ch):02x}" for ch in name)
+    for target in (f"{base}/{twice}", f"{base}/./{name}", f"{base}%2f{name}",
+                   f"{base}/x/../{name}", f"{base}/x/%2e%2e/{name}",
+                   f"{base}/{name}/.", f"{base}/{name}%00",
+                   f"{base}/{name}%2F", f"{base}/{name}%20"):
+        for method in ("HEAD", "GET", "DELETE"):
+            status = tus.request(method, target, is_ours=False).status
+            assert status in (400, 404), (target, status)
+        assert tus.request("POST", target, {"Upload-Length": 1},
+                           is_ours=False).status in (400, 404), target
+    assert tus.data(url) == b"abc"

@@ -16,7 +16,7 @@ only = pytest.mark.only
 BAD_IDS = [
     "..", "../x", ".", ".hidden", "%2e%2e%2fx", "a%2Fb", "..%5cx", "%00",
     "a/b", "{id}%00", "{id}.info", "{id}.lock", "{id}.info.new", "{id}/x",
-    "/{id}", "{id}/", "{id}//", "\u00e4", "\udcff", "a" * 65, "a" * 300,
+    "/{id}", "{id}//", "\u00e4", "\udcff", "a" * 65, "a" * 300,
     "a" * 5000, "{id};x", "{id}%20", "a:b", "a+b", "%", "~", "{id}.stop",
     "%30" * 5, "-%2e", "CON", "a\\b",
 ]
