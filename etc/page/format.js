@@ -2,16 +2,28 @@
 
 const units = ["B", "KB", "MB", "GB", "TB"];
 
-/** 1234567 -> "1.2 MB"; three digits are enough to see it move. */
-export function formatBytes(bytes) {
+/** As tusfcgi.conf counts, where 200M is 200 * 1024 * 1024. */
+function scale(bytes) {
 	let unit = 0;
 	let value = bytes;
 	while (value >= 999.5 && unit < units.length - 1) {
-		value /= 1000;
+		value /= 1024;
 		unit++;
 	}
-	const digits = unit === 0 || value >= 99.95 ? 0 : 1;
-	return `${value.toFixed(digits)} ${units[unit]}`;
+	return [value, units[unit]];
+}
+
+/** 1234567 -> "1.2 MB"; three digits are enough to see it move. */
+export function formatBytes(bytes) {
+	const [value, unit] = scale(bytes);
+	const digits = unit === "B" || value >= 99.95 ? 0 : 1;
+	return `${value.toFixed(digits)} ${unit}`;
+}
+
+/** 209715200 -> "200 MB"; never more than it is. */
+export function formatLimit(bytes) {
+	const [value, unit] = scale(bytes);
+	return `${Math.floor(value * 10) / 10} ${unit}`;
 }
 
 /** Seconds -> "8 s", "3 min", "2 h 10 min". */

@@ -1,9 +1,10 @@
 // The upload page: what is seen and clicked.  transfer.js moves the bytes.
 
-import { extensionOf, formatBytes, formatDuration, kindOf, percentOf }
+import { ask, untilAnswered } from "./again.js";
+import { extensionOf, formatBytes, formatDuration, formatLimit, kindOf, percentOf }
 	from "./format.js";
 import { load, save } from "./storage.js";
-import { Transfer, leftovers } from "./transfer.js";
+import { Transfer, leftovers, terminate } from "./transfer.js";
 
 const atOnce = 3;
 const doneKey = "tusfcgi.done";
@@ -39,7 +40,8 @@ function stateText(t) {
 	case "failed":
 		return t.error;
 	case "missing":
-		return `${part} on the server`;
+		return t.isAsking ? `${formatBytes(t.size)}, waiting for the server`
+			: `${part} on the server`;
 	default:
 		return "";
 	}
@@ -56,9 +58,21 @@ function announce(text) {
 	$("status").textContent = text;
 }
 
-function notice(text) {
-	$("notice").textContent = text;
+/** What is wrong, until it is dismissed; `about` is for withdraw(). */
+function notice(text, about = "") {
+	$("notice-text").textContent = text;
+	$("notice").dataset.about = about;
 	$("notice").hidden = !text;
+}
+
+function withdraw(about) {
+	if ($("notice").dataset.about === about)
+		notice("");
+}
+
+function dismiss() {
+	notice("");
+	$("files").focus();
 }
 
 // --- The list of what is on its way ----------------------------------------
@@ -136,9 +150,13 @@ function showSummary() {
 }
 
 /** After a failure nobody knows how much arrived, until the server is asked. */
-const knowsProgress = (t) => t.state !== "retrying" && (t.state !== "waiting" || t.sent);
+const knowsProgress = (t) =>
+	t.state !== "retrying" && (t.state !== "waiting" || t.sent) && !t.isAsking;
 const isOnItsWay = (t) => t.state !== "missing" && t.state !== "failed";
 const isRunning = (t) => ["waiting", "sending", "retrying", "offline"].includes(t.state);
+
+/** Leaving the page stops it, or forgets that it was to be uploaded. */
+const wouldBeLost = (t) => isRunning(t) || t.state === "paused";
 
 /** Progress comes in bursts: paint once a frame at most. */
 const dirty = new Set();
@@ -213,7 +231,7 @@ async function addFiles(files) {
 /** Returns why not, or nothing. */
 async function addFile(file) {
 	if (maxSize && file.size > maxSize)
-		return `is larger than ${formatBytes(maxSize)}, which this server allows`;
+		return `is larger than ${formatLimit(maxSize)}, which this server allows`;
 	for (const t of transfers)
 		if (t.state === "missing" && await t.fits(file))
 			return await t.attach(file);
@@ -275,7 +293,11 @@ async function moveToFinished(t) {
 	showFinished();
 	if (had)
 		$("files").focus();
-	one.download = await canDownload(one.url);
+	await learnDownload(one);
+}
+
+async function learnDownload(one) {
+	one.download = await untilAnswered(() => canDownload(one.url));
 	save(doneKey, finished);
 	showFinished();
 }
@@ -284,11 +306,9 @@ async function moveToFinished(t) {
 async function canDownload(url) {
 	const stop = new AbortController();
 	try {
-		const response = await fetch(url, {
+		const response = await ask(url, {
 			headers: { Range: "bytes=0-0" }, signal: stop.signal });
 		return response.ok || response.status === 416;
-	} catch {
-		return false;
 	} finally {
 		stop.abort();
 	}
@@ -348,7 +368,7 @@ async function removeFinished(one) {
 	if (!confirm(`Delete ${one.name} from the server?`))
 		return;
 	try {
-		await tus.Upload.terminate(one.url, { retryDelays: [500, 1000] });
+		await terminate(one.url);
 	} catch (error) {
 		const status = error.originalResponse?.getStatus();
 		if (status !== 404 && status !== 410) {
@@ -376,43 +396,47 @@ async function dropDeleted() {
 		}
 	};
 	const there = await Promise.all(finished.slice(0, 20).map(exists));
-	const before = finished.length;
-	finished = finished.filter((_, i) => there[i] ?? true);
-	if (finished.length === before)
-		return;
-	save(doneKey, finished);
-	showFinished();
+	const gone = new Set(finished.filter((_, i) => there[i] === false));
+	if (gone.size > 0) {
+		finished = finished.filter((one) => !gone.has(one));
+		save(doneKey, finished);
+		showFinished();
+	}
+	finished.filter((one) => !one.download).slice(0, 20).forEach(learnDownload);
 }
 
 // --- At the start ----------------------------------------------------------
 
-/** What the server says of itself. */
+/** What the server says of itself, as soon as it is there. */
 async function askServer() {
-	try {
-		const response = await fetch(endpoint, { method: "OPTIONS" });
-		const extensions = response.headers.get("Tus-Extension") || "";
-		if (!response.headers.get("Tus-Version"))
-			throw new Error(`answered ${response.status}`);
-		maxSize = Number(response.headers.get("Tus-Max-Size") || 0);
-		document.body.classList.toggle("no-delete", !extensions.includes("termination"));
-		if (maxSize)
-			$("drop-hint").textContent = `Up to ${formatBytes(maxSize)} a file. If the ` +
-				"connection breaks, the upload goes on where it stopped.";
-		$("server").textContent = `tus ${response.headers.get("Tus-Version")} at ${endpoint}`;
-	} catch (error) {
-		notice(`There is no tus server at ${endpoint} (${error.message}).`);
+	const response = await untilAnswered(
+		() => ask(endpoint, { method: "OPTIONS" }),
+		() => notice("The server cannot be reached at the moment. " +
+			"The page goes on asking.", "server"));
+	const extensions = response.headers.get("Tus-Extension") || "";
+
+	withdraw("server");
+	if (!response.headers.get("Tus-Version")) {
+		notice(`There is no tus server at ${endpoint} (answered ${response.status}).`);
+		return;
 	}
+	maxSize = Number(response.headers.get("Tus-Max-Size") || 0);
+	document.body.classList.toggle("no-delete", !extensions.includes("termination"));
+	if (maxSize)
+		$("drop-hint").textContent = `Up to ${formatLimit(maxSize)} a file. If the ` +
+			"connection breaks, the upload goes on where it stopped.";
+	$("server").textContent = `tus ${response.headers.get("Tus-Version")} at ${endpoint}`;
 }
 
 async function showLeftovers() {
 	for (const t of await leftovers(endpoint, changed)) {
 		addRow(t);
 		t.askOffset().then(async (there) => {
-			if (there)
+			if (there || t.state !== "missing")
 				return;
 			await t.forget();
 			dropRow(t);
-		}, () => {});
+		});
 	}
 }
 
@@ -438,8 +462,18 @@ $("clear").addEventListener("click", () => {
 });
 addEventListener("online", () =>
 	transfers.filter((t) => t.state === "offline").forEach((t) => t.queue()));
+$("dismiss").addEventListener("click", dismiss);
+addEventListener("keydown", (event) => {
+	if (event.key === "Escape" && !$("notice").hidden)
+		dismiss();
+});
+// The browser asks whether to leave.
+addEventListener("beforeunload", (event) => {
+	if (transfers.some(wouldBeLost))
+		event.preventDefault();
+});
 // Speed and rest go stale while nothing moves.
-setInterval(() => transfers.filter(isRunning).forEach(changed), 1000);
+setInterval(() => transfers.filter((t) => t.state === "sending").forEach(changed), 1000);
 
 watchDrops();
 showFinished();

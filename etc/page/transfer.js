@@ -8,6 +8,7 @@
 
 /* global tus */
 
+import { ask, passes, untilAnswered } from "./again.js";
 import { describeError } from "./format.js";
 
 const retryDelays = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000];
@@ -20,9 +21,6 @@ const largest =
 /** What every web server takes in one request, by its own defaults. */
 const smallest = 128 * 1024;
 
-/** What a server says when the same request may succeed a little later. */
-const passing = [0, 408, 409, 423, 425, 429];
-
 /** The answer to what failed; none if there was no answer. */
 const responseOf = (error) => error.originalResponse ?? error.causingError?.response;
 
@@ -34,11 +32,8 @@ function isTooLong(error) {
 		!response.getHeader("Tus-Resumable");
 }
 
-/** Is it worth another try?  Not when the answer would be the same again. */
-function passes(error) {
-	const status = responseOf(error)?.getStatus() ?? 0;
-	return passing.includes(status) || (status >= 500 && status !== 507);
-}
+/** Would the same request of tus-js-client's have another answer later? */
+const mayPass = (error) => passes(responseOf(error)?.getStatus() ?? 0);
 
 /**
  * tus-js-client takes every answer to HEAD but 423 for "there is no such
@@ -51,6 +46,11 @@ function checkHead(request, response) {
 	throw Object.assign(new Error(`HEAD: ${status}`), { response });
 }
 
+/** Takes back what the server has. */
+export function terminate(url) {
+	return tus.Upload.terminate(url, { retryDelays: [500, 1000], onShouldRetry: mayPass });
+}
+
 export class Transfer {
 	/** changed() is called whenever there is something new to show. */
 	constructor(endpoint, changed) {
@@ -59,6 +59,8 @@ export class Transfer {
 		this.state = "waiting";
 		this.error = "";
 		this.sent = 0;
+		/** What the server has is not known yet. */
+		this.isAsking = false;
 		this.samples = [];
 	}
 
@@ -117,14 +119,18 @@ export class Transfer {
 
 	/** Asks the server how far a leftover is; false: it is not there any more. */
 	async askOffset() {
-		const response = await fetch(this.url, {
+		this.isAsking = true;
+		const response = await untilAnswered(() => ask(this.url, {
 			method: "HEAD",
 			headers: { "Tus-Resumable": "1.0.0" },
-		});
+		}));
+		this.isAsking = false;
 		if (response.status === 404 || response.status === 410)
 			return false;
-		this.sent = Number(response.headers.get("Upload-Offset") || 0);
-		this.changed(this);
+		if (this.state === "missing") {
+			this.sent = Number(response.headers.get("Upload-Offset") || 0);
+			this.changed(this);
+		}
 		return true;
 	}
 
@@ -152,8 +158,7 @@ export class Transfer {
 		const url = this.upload?.url || this.url;
 		try {
 			if (url)
-				await tus.Upload.terminate(url, {
-					retryDelays: [1000], onShouldRetry: passes });
+				await terminate(url);
 		} catch {
 			// It does not, or is not there: the upload expires by itself.
 		}
@@ -178,7 +183,7 @@ export class Transfer {
 	}
 
 	shouldRetry(error) {
-		const passed = isTooLong(error) ? this.sendLess() : passes(error);
+		const passed = isTooLong(error) ? this.sendLess() : mayPass(error);
 		if (!navigator.onLine || !passed)
 			return false;
 		this.samples = [];

@@ -120,12 +120,127 @@ const scenes = {
 	async tooLarge(job) {
 		const page = await open();
 		await page.waitForFunction(() =>
-			/Up to 1\.0 MB/.test(document.getElementById("drop-hint").textContent));
+			/Up to 1 MB a file/.test(document.getElementById("drop-hint").textContent));
 		await choose(page, ...job.files);
 		await page.waitForSelector("#notice:not([hidden])");
-		assert.match(await page.textContent("#notice"), /larger than 1\.0 MB/);
+		assert.match(await page.textContent("#notice"), /larger than 1 MB,/);
 		await waitFinished(page, 1);
 		return { links: await links(page) };
+	},
+
+	/** The page says the limit that tusfcgi.conf says. */
+	async limit() {
+		const page = await open();
+		await page.waitForFunction(() =>
+			/Up to/.test(document.getElementById("drop-hint").textContent));
+		return { hint: await page.textContent("#drop-hint") };
+	},
+
+	/** A reload while the server is down; it comes back later. */
+	async downAtStart(job) {
+		const page = await open();
+		await throttle(page, 3e6);
+		await choose(page, job.files[0]);
+		await waitPercent(page, 0, 10);
+		await row(page, 0).locator(".pause").click();
+		await waitState(page, 0, "paused");
+		const before = await percent(page, 0);
+		console.log("stop");
+		await page.reload();
+		await waitState(page, 0, "missing");
+		await page.waitForSelector("#notice:not([hidden])");
+		const state = await row(page, 0).locator(".meta").textContent();
+		assert.match(state, /waiting for the server/);
+		assert.doesNotMatch(state, /0 B|%/, "nobody knows what is there");
+		console.log("start");
+		await waitPercent(page, 0, Math.max(1, before - (job.slack ?? 8)));
+		await page.waitForSelector("#notice", { state: "hidden" });
+		assert.match(await page.textContent("#server"), /^tus 1\.0\.0/);
+		return { before };
+	},
+
+	/** The network breaks between the last byte and the question after it. */
+	async lostLink(job) {
+		const page = await open();
+		let lost = 0;
+		await page.route("**/files/*", (route) =>
+			route.request().method() === "GET" && lost++ < job.lost
+				? route.abort("connectionreset") : route.continue());
+		await choose(page, job.files[0]);
+		await waitFinished(page, 1);
+		if (job.reload) {
+			await page.waitForTimeout(300);
+			await page.reload();
+		}
+		await page.waitForSelector("#done-list .download:not([hidden])");
+		return { lost };
+	},
+
+	async dismiss(job) {
+		const page = await open();
+		const refuse = async () => {
+			await choose(page, job.files[0]);
+			await page.waitForSelector("#notice:not([hidden])");
+		};
+		await refuse();
+		await page.click("#notice button");
+		await page.waitForSelector("#notice", { state: "hidden" });
+		assert.equal(await page.evaluate(() => document.activeElement.id), "files",
+			"the focus is not lost");
+		await refuse();
+		await page.keyboard.press("Escape");
+		await page.waitForSelector("#notice", { state: "hidden" });
+		return {};
+	},
+
+	/** Whether the browser asks before the page is left, and when it does not. */
+	async leave(job) {
+		const page = await open();
+		const asked = [];
+		page.on("dialog", (dialog) => asked.push(dialog.type()));
+		// Nobody is asked who has done nothing here.
+		await page.click("h1");
+		await page.reload();
+		assert.deepEqual(asked, [], "nothing would be lost");
+		await page.click("h1");
+		await throttle(page, 1e6);
+		await choose(page, ...job.files);
+		await waitState(page, 3, "waiting");
+		await page.reload();
+		assert.deepEqual(asked, ["beforeunload"]);
+		return {};
+	},
+
+	/** No button is pushed off the screen, whatever a file is called. */
+	async longName(job) {
+		const page = await open();
+		const name = `${"a-very-long-name-without-any-space-".repeat(7)}.pdf`;
+		const check = async (what) => {
+			for (const width of [360, 600, 768, 1280]) {
+				await page.setViewportSize({ width, height: 800 });
+				const out = await page.$$eval("button, .button, .name, .percent", (all) => all
+					.filter((e) => e.getClientRects().length > 0)
+					.filter((e) => e.getBoundingClientRect().right > innerWidth)
+					.map((e) => e.className));
+				assert.deepEqual(out, [], `${what} at ${width} px`);
+				assert.equal(await page.evaluate(() =>
+					document.documentElement.scrollWidth), width, what);
+			}
+		};
+		const file = { name, mimeType: "application/pdf", buffer: Buffer.alloc(3e6) };
+		await throttle(page, 3e5);
+		await choose(page, file);
+		await waitState(page, 0, "sending");
+		await waitPercent(page, 0, 1);
+		await check("sending");
+		await choose(page, { ...file, buffer: Buffer.alloc(5e6) });
+		await page.waitForSelector("#notice:not([hidden])");
+		await check("the notice");
+		await throttle(page, 0);
+		await waitFinished(page, 1);
+		await page.waitForSelector("#done-list .download:not([hidden])");
+		await check("finished");
+		return {};
 	},
 
 	async outage(job) {

@@ -98,21 +98,64 @@ def test_another_file_does_not_continue_the_first(server, page, tmp_path, big,
 
 def test_a_file_above_the_limit_is_refused_by_name(server, page, tmp_path, big,
                                                    small):
-    one = server(page=page, config={"max_size": "1000000"})
+    one = server(page=page, config={"max_size": "1M"})
     seen = play("tooLarge", one, tmp_path, big, small)
     assert len(seen["links"]) == 1 and same(seen["links"][0], small)
 
 
-def test_an_outage_of_the_server_is_survived(server, page, tmp_path, big):
-    one = server(page=page)
+@pytest.mark.parametrize("size, said", [
+    ("200M", "200 MB"), ("4G", "4 GB"), ("1000000", "976.5 KB")])
+def test_a_limit_is_shown_as_it_was_configured(server, page, tmp_path, size,
+                                               said):
+    one = server(page=page, config={"max_size": size})
+    seen = play("limit", one, tmp_path)
+    assert f"Up to {said} a file" in seen["hint"]
 
-    def stop_and_start(line):
+
+def stop_and_start(one, how=15):
+    """For scenes that say when the server is to go, and to come back."""
+    def act(line):
         if line == "stop":
-            one.stop_app(9)
+            one.stop_app(how)
         elif line == "start":
             one.start_app()
+    return act
 
-    seen = play("outage", one, tmp_path, big, while_it_runs=stop_and_start)
+
+def test_a_page_loaded_while_the_server_is_down_learns_when_it_is_back(
+        server, page, tmp_path, big):
+    one = server(page=page)
+    play("downAtStart", one, tmp_path, big, while_it_runs=stop_and_start(one))
+
+
+@pytest.mark.parametrize("reload", [False, True])
+def test_a_network_error_at_the_end_does_not_hide_the_download(
+        server, page, tmp_path, small, reload):
+    play("lostLink", server(page=page), tmp_path, small, lost=2,
+         reload=reload)
+
+
+def test_a_notice_goes_when_it_was_read(server, page, tmp_path, big):
+    one = server(page=page, config={"max_size": "1M"})
+    play("dismiss", one, tmp_path, big)
+
+
+def test_leaving_in_the_middle_of_an_upload_is_asked_about(
+        server, page, tmp_path, big):
+    others = [clients.make_file(tmp_path / f"{n}.bin", 100000)
+              for n in range(3)]
+    play("leave", server(page=page), tmp_path, big, *others)
+
+
+def test_a_long_name_pushes_nothing_off_the_screen(server, page, tmp_path):
+    one = server(page=page, config={"max_size": "4M"})
+    play("longName", one, tmp_path)
+
+
+def test_an_outage_of_the_server_is_survived(server, page, tmp_path, big):
+    one = server(page=page)
+    seen = play("outage", one, tmp_path, big,
+                while_it_runs=stop_and_start(one, 9))
     assert same(seen["links"][0], big)
     # It went on with what it had begun.
     assert len(list(one.uploads.glob("*.info"))) == 1
