@@ -213,6 +213,8 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	if (rc == ERR_OK && *conf_str(conf, "finish.move_to") != '\0')
 		rc = open_move_root(fs, conf, e);
 	info_set_up();
+	if (rc == ERR_OK && !file_set_up_memory())
+		rc = err_sys(e, "memory for the store");
 	if (rc == ERR_OK && !clock_boot_id(fs->boot))
 		rc = err_set(e, ERR_SYSTEM, "the kernel has no boot id");
 	if (rc != ERR_OK) {

@@ -17,6 +17,7 @@
  *	file_open.c	look, claim and repair, confirm
  *	file_new.c	create and concatenate
  *	file_write.c	append, roll back, finish
+ *	file_doubt.c	what a flush that failed leaves behind
  *	file_read.c	download and walk
  *	file_ledger.c	how much an owner has
  *	file_move.c	carry a finished upload off
@@ -113,9 +114,9 @@ struct file_upload {
 	/* It was changed since it was last flushed, by us. */
 	bool unflushed;
 
-	/* A flush failed: the disk may hold a later head than the one that we
-	 * put back, with a higher watermark. */
-	bool in_doubt;
+	/* A flush failed, and the record does not say so yet: what the record
+	 * says counts for nothing. */
+	bool is_remembered;
 
 	/* -1 while not open; data is opened by claim(). */
 	int info_fd;
@@ -201,16 +202,22 @@ MUST_CHECK enum err_code file_set(
 
 /*
  * And see it on disk.  If that fails the head is put back as it was before,
- * which makes a later flush a real one; but without its hold, because by now
- * the bytes are verified and the disk may count them already.
+ * which makes a later flush a real one; but in doubt, and without its hold,
+ * because by now the bytes are verified and the disk may count them already.
  */
 MUST_CHECK enum err_code file_set_durably(
     struct file_upload *, const struct info_head *, struct err *);
+
+/* In memory only: the next look at the file reads it anew. */
+void file_put_back(struct file_upload *, const struct info_head *);
 
 bool file_same_head(const struct info_head *, const struct info_head *);
 
 /* Does the record say how much of the data was flushed? */
 bool file_has_watermark(const struct file_upload *);
+
+/* Boot of what is made here and now. */
+const char *file_boot(const struct file_store *);
 
 MUST_CHECK enum err_code file_flush_data(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_flush_info(struct file_upload *, struct err *);
@@ -252,6 +259,10 @@ void file_see(struct file_upload *);
 /* Is there nothing to repair? */
 bool file_is_sound(const struct file_upload *);
 
+/* Cut the bytes to so many, if there are more. */
+MUST_CHECK enum err_code file_cut(
+    struct file_upload *, int64_t to, struct err *);
+
 /* Record and data as they are now that nobody else changes them. */
 MUST_CHECK enum err_code file_reopen(struct file_upload *, struct err *);
 
@@ -260,6 +271,37 @@ MUST_CHECK enum err_code file_get_upload(struct data_store *, const char *id,
 MUST_CHECK enum err_code file_claim(struct upload *, struct err *);
 MUST_CHECK enum err_code file_confirm(struct upload *, struct err *);
 void file_close(struct upload *);
+
+/* --- file_doubt.c -------------------------------------------------------- */
+
+/* What cannot be written down is remembered for all processes that are forked
+ * after this.  False if there is no memory. */
+bool file_set_up_memory(void);
+
+/* Is the record marked, or is that it should be remembered? */
+bool file_is_doubtful(const struct file_upload *);
+bool file_is_remembered(const struct file_upload *);
+
+/* The record cannot be marked: no more than this was safe. */
+void file_remember(const char *id, int64_t offset);
+
+/* ERR_SYSTEM if it is marked: its bytes do not count. */
+MUST_CHECK enum err_code file_check_doubt(
+    const struct file_upload *, struct err *);
+
+/* Mark the record: no more than this head was safe. */
+void file_doubt(struct file_upload *, const struct info_head *);
+
+/* Mark the record of a claimed upload if that could not be done before. */
+MUST_CHECK enum err_code file_recall_doubt(struct file_upload *, struct err *);
+
+/* Go on with the bytes that were safe; else the mark stays. */
+MUST_CHECK enum err_code file_end_doubt(struct file_upload *, struct err *);
+
+/* After a flush of the bytes that failed: mark it, and go on with what was
+ * safe if that can be done.  And such a flush. */
+void file_give_up(struct file_upload *);
+MUST_CHECK enum err_code file_flush_bytes(struct file_upload *, struct err *);
 
 /* --- file_new.c ---------------------------------------------------------- */
 

@@ -317,7 +317,7 @@ settle(struct upload *up, struct err *e)
 	enum err_code rc;
 
 	rc = file_has_watermark(u) ? file_checkpoint(u, e) :
-				     file_flush_data(u, e);
+				     file_flush_bytes(u, e);
 	file_see(u);
 	return rc;
 }

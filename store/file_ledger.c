@@ -453,7 +453,9 @@ resize(struct upload *up, const struct store_quota *quota, int64_t least,
 	int64_t room;
 	enum err_code rc;
 
-	if ((rc = take_page(fs, up->info.owner, &page, e)) != ERR_OK)
+	/* There may be more bytes than count. */
+	if ((rc = file_check_doubt(file_upload_of(up), e)) != ERR_OK ||
+	    (rc = take_page(fs, up->info.owner, &page, e)) != ERR_OK)
 		return rc;
 	rc = count(page.dir, up->info.id, &t, e);
 	if (rc == ERR_OK)

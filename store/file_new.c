@@ -78,7 +78,6 @@ static enum err_code
 begin(struct file_upload *u, const struct file_info *info, struct err *e)
 {
 	struct file_store *fs = u->store;
-	bool has_boot = fs->durability != DURABILITY_NONE;
 	struct file_name name;
 	enum err_code rc;
 	bool is_taken;
@@ -97,8 +96,7 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 		.expires = info->expires,
 		.hold = -1,
 	};
-	memcpy(u->head.boot, has_boot ? fs->boot : INFO_NO_BOOT,
-	    sizeof(u->head.boot));
+	memcpy(u->head.boot, file_boot(fs), sizeof(u->head.boot));
 	if ((rc = file_name(info->id, FILE_DATA, &name, e)) != ERR_OK ||
 	    (rc = fs_create_at(
 		 fs->dirfd, name.text, fs->mode, &u->data_fd, e)) != ERR_OK)

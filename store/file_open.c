@@ -59,10 +59,11 @@ is_finished(const struct file_upload *u)
 {
 	const struct info_head *h = &u->head;
 
-	if (h->size_deferred || h->size != u->data_size)
+	if (h->size_deferred || h->size != u->data_size || u->is_remembered)
 		return false;
 	return u->foreign ||
-	    (h->finished != 0 && h->hold == -1 && h->offset == h->size);
+	    (h->finished != 0 && h->hold == -1 && h->offset == h->size &&
+		!file_is_doubtful(u));
 }
 
 static bool
@@ -98,6 +99,8 @@ file_is_sound(const struct file_upload *u)
 
 	if (is_finished(u))
 		return true;
+	if (u->is_remembered)
+		return false;
 	if (trusted(u) != u->data_size || h->hold >= 0 || h->finished != 0 ||
 	    (!h->size_deferred && u->data_size == h->size))
 		return false;
@@ -258,6 +261,7 @@ file_get_upload(struct data_store *ds, const char *id, struct arena *a,
 	struct file_upload *u = file_new_handle(file_store_of(ds), id, a);
 	enum err_code rc;
 
+	u->is_remembered = file_is_remembered(u);
 	rc = look(u, e);
 	if (rc == ERR_OK)
 		file_see(u);
@@ -305,8 +309,8 @@ lower_watermark(struct file_upload *u, struct err *e)
 	return file_set_durably(u, &head, e);
 }
 
-static enum err_code
-cut(struct file_upload *u, int64_t to, struct err *e)
+enum err_code
+file_cut(struct file_upload *u, int64_t to, struct err *e)
 {
 	enum err_code rc;
 
@@ -328,9 +332,11 @@ enter_this_boot(struct file_upload *u, struct err *e)
 
 	if (is_of_this_boot(u))
 		return ERR_OK;
+	if (file_is_doubtful(u))
+		return file_end_doubt(u, e);
 	if (head.hold >= 0 && head.hold < head.offset)
 		head.offset = head.hold;
-	if ((rc = cut(u, head.offset, e)) != ERR_OK)
+	if ((rc = file_cut(u, head.offset, e)) != ERR_OK)
 		return rc;
 	head.offset = u->head.offset;
 	head.hold = -1;
@@ -347,7 +353,7 @@ lift_hold(struct file_upload *u, struct err *e)
 
 	if (head.hold == -1)
 		return ERR_OK;
-	if ((rc = cut(u, head.hold, e)) != ERR_OK)
+	if ((rc = file_cut(u, head.hold, e)) != ERR_OK)
 		return rc;
 	head.hold = -1;
 	return file_set(u, &head, e);
@@ -419,12 +425,43 @@ file_claim(struct upload *up, struct err *e)
 	enum err_code rc;
 
 	assert(u->start == -1);
-	if ((rc = file_reopen(u, e)) != ERR_OK)
+	if ((rc = file_reopen(u, e)) != ERR_OK ||
+	    (rc = file_recall_doubt(u, e)) != ERR_OK)
 		return rc;
 	if (!is_finished(u) && (rc = repair(u, e)) != ERR_OK)
 		return rc;
+	/* The writer of this head may have been killed before it was flushed,
+	 * and full durability vouches for it. */
+	if (u->store->durability == DURABILITY_FULL)
+		u->unflushed = true;
 	file_see(u);
 	return ERR_OK;
+}
+
+/*
+ * After a flush of a finished record that failed.  Without the lock its head
+ * is not ours to change, but for a byte that is the same in all of them: with
+ * it the page is dirty again, and a later flush is a real one.
+ */
+static void
+soil_record(const struct file_upload *u)
+{
+	const char *id = u->base.info.id;
+	struct file_name name;
+	struct err e;
+	enum err_code rc;
+	int fd = -1;
+
+	rc = file_name(id, FILE_INFO, &name, &e);
+	if (rc == ERR_OK)
+		rc = fs_open_at(
+		    u->store->dirfd, name.text, O_RDWR, &fd, NULL, &e);
+	if (rc == ERR_OK)
+		rc = fs_pwrite(fd, ",", 1, INFO_HEAD - 1, NULL, &e);
+	if (fd != -1)
+		(void)close(fd);
+	if (rc != ERR_OK)
+		file_remember(id, u->head.offset);
 }
 
 /* The finisher may still be flushing this head, or taking it back. */
@@ -435,8 +472,11 @@ confirm_finished(struct file_upload *u, struct err *e)
 
 	if (u->store->durability == DURABILITY_NONE || u->foreign)
 		return ERR_OK;
-	if ((rc = file_flush_info(u, e)) != ERR_OK ||
-	    (rc = file_load_head(u, e)) != ERR_OK)
+	if ((rc = file_flush_info(u, e)) != ERR_OK) {
+		soil_record(u);
+		return rc;
+	}
+	if ((rc = file_load_head(u, e)) != ERR_OK)
 		return rc;
 	if (!is_finished(u))
 		return err_set(

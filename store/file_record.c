@@ -183,10 +183,18 @@ file_set_durably(
 		return rc;
 	if ((rc = file_flush_info(u, e)) == ERR_OK)
 		return ERR_OK;
-	u->in_doubt = true;
 	before.hold = -1;
-	(void)!file_set(u, &before, &ignored);
+	if (before.boot[0] != INFO_NO_BOOT[0] ||
+	    file_set(u, &before, &ignored) != ERR_OK)
+		file_doubt(u, &before);
 	return rc;
+}
+
+void
+file_put_back(struct file_upload *u, const struct info_head *head)
+{
+	u->head = *head;
+	u->head_bytes[0] = '\0';
 }
 
 bool
@@ -212,7 +220,6 @@ file_flush_info(struct file_upload *u, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	u->unflushed = false;
-	u->in_doubt = false;
 	return ERR_OK;
 }
 
@@ -342,13 +349,19 @@ file_has_watermark(const struct file_upload *u)
 	return !u->foreign && u->head.boot[0] != INFO_NO_BOOT[0];
 }
 
+const char *
+file_boot(const struct file_store *fs)
+{
+	return fs->durability == DURABILITY_NONE ? INFO_NO_BOOT : fs->boot;
+}
+
 enum err_code
 file_adopt(struct file_upload *u, bool durably, struct err *e)
 {
 	struct info_head before = u->head, head = u->head;
 	enum err_code rc;
 
-	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
+	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	head.offset = durably ? u->data_size : 0;
 	head.hold = -1;
@@ -358,10 +371,8 @@ file_adopt(struct file_upload *u, bool durably, struct err *e)
 		return file_set_durably(u, &head, e);
 	u->head = head;
 	rc = file_publish(u, durably, e);
-	if (u->foreign) {
-		u->head = before;
-		u->head_bytes[0] = '\0';
-	}
+	if (u->foreign)
+		file_put_back(u, &before);
 	return rc;
 }
 

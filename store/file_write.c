@@ -51,44 +51,18 @@ pending(const struct file_upload *u)
 static enum err_code
 roll_back(struct file_upload *u, int64_t to, struct err *e)
 {
-	struct info_head head = u->head;
+	struct info_head head;
 	enum err_code rc = ERR_OK;
 
-	if (head.offset > to || u->in_doubt) {
-		head.offset = head.offset < to ? head.offset : to;
+	if (file_is_doubtful(u) && (rc = file_end_doubt(u, e)) != ERR_OK)
+		return rc;
+	head = u->head;
+	if (head.offset > to) {
+		head.offset = to;
 		rc = file_has_watermark(u) ? file_set_durably(u, &head, e) :
 					     file_set(u, &head, e);
 	}
-	if (rc != ERR_OK)
-		return rc;
-	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
-	if (rc == ERR_OK)
-		u->data_size = to;
-	return rc;
-}
-
-/* Back to the bytes that were flushed: a flush that failed must not be asked
- * again, it would succeed. */
-static void
-fall_back(struct file_upload *u)
-{
-	struct err ignored;
-
-	if (!file_has_watermark(u))
-		return;
-	/* Perhaps not the first that failed; nobody else has told us. */
-	u->in_doubt = true;
-	(void)!roll_back(u, u->head.offset, &ignored);
-}
-
-static enum err_code
-flush_or_roll_back(struct file_upload *u, struct err *e)
-{
-	enum err_code rc = file_flush_data(u, e);
-
-	if (rc != ERR_OK)
-		fall_back(u);
-	return rc;
+	return rc == ERR_OK ? file_cut(u, to, e) : rc;
 }
 
 /* Raise the watermark to the end of the file, with what else is in head. */
@@ -97,7 +71,8 @@ checkpoint(struct file_upload *u, struct info_head head, struct err *e)
 {
 	enum err_code rc;
 
-	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+	if ((rc = file_check_doubt(u, e)) != ERR_OK ||
+	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	head.offset = u->data_size;
 	return file_set_durably(u, &head, e);
@@ -231,7 +206,7 @@ start_flush(struct file_upload *u, struct err *e)
 	rc = fs_start_flush(u->data_fd, u->flushing, len, u->base.info.id, e);
 	u->flushing = u->data_size;
 	if (rc != ERR_OK)
-		fall_back(u);
+		file_give_up(u);
 	return rc;
 }
 
@@ -268,7 +243,7 @@ file_write(struct upload *up, const void *buf, size_t len, struct err *e)
 	if ((rc = append(u, buf, len, e)) != ERR_OK)
 		return rc;
 	rc = flush_some(u, e);
-	up->info.offset = u->data_size;
+	up->info.offset = file_is_doubtful(u) ? u->head.offset : u->data_size;
 	return rc;
 }
 
@@ -320,6 +295,8 @@ file_write_end(struct upload *up, bool is_kept, struct err *e)
 
 	assert(u->start != -1);
 	rc = is_kept ? keep(u, e) : take_back(u, e);
+	if (rc == ERR_OK)
+		rc = file_check_doubt(u, e);
 	u->start = -1;
 	if (!is_kept || rc != ERR_OK)
 		file_see(u);
@@ -335,7 +312,7 @@ flush_before_finish(struct file_upload *u, struct err *e)
 
 	if (u->store->durability == DURABILITY_NONE)
 		return ERR_OK;
-	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+	if ((rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	return file_flush_dir(u->store, e);
 }
@@ -347,6 +324,8 @@ finish(struct file_upload *u, struct err *e)
 	struct info_head head;
 	enum err_code rc;
 
+	if ((rc = file_check_doubt(u, e)) != ERR_OK)
+		return rc;
 	if (u->foreign && (rc = file_adopt_if_needed(u, e)) != ERR_OK)
 		return rc;
 	if ((rc = flush_before_finish(u, e)) != ERR_OK)

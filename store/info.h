@@ -29,6 +29,10 @@
 /* Boot of an upload whose watermark nobody keeps. */
 #define INFO_NO_BOOT "------------------------------------"
 
+/* Boot of an upload of which a flush failed: none ever has this id, so that
+ * bytes above the watermark count in no boot. */
+#define INFO_DOUBT "00000000-0000-0000-0000-000000000000"
+
 struct info_head {
 	/* The watermark: bytes below it survived a flush. */
 	int64_t offset;

@@ -8,24 +8,25 @@ OPEN = "store/file_open.c"
 NEW = "store/file_new.c"
 RECORD = "store/file_record.c"
 WRITE = "store/file_write.c"
+DOUBT = "store/file_doubt.c"
 LEDGER = "store/file_ledger.c"
 MOVE = "store/file_move.c"
 
 SET = """	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
 """
-CHECKPOINT = """	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+CHECKPOINT = """	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	head.offset = u->data_size;
 	return file_set_durably(u, &head, e);
 """
-FLUSH_DATA = """	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+FLUSH_DATA = """	if ((rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	return file_flush_dir(u->store, e);
 """
 ROLL_BACK = """		rc = file_has_watermark(u) ? file_set_durably(u, &head, e) :
 					     file_set(u, &head, e);
 """
-NEW_BOOT = """	if ((rc = cut(u, head.offset, e)) != ERR_OK)
+NEW_BOOT = """	if ((rc = file_cut(u, head.offset, e)) != ERR_OK)
 		return rc;
 	head.offset = u->head.offset;
 	head.hold = -1;
@@ -38,7 +39,9 @@ HOLD = """	head.hold = u->start;
 	return append_waiting(u, e);
 """
 PUT_BACK = """	before.hold = -1;
-	(void)!file_set(u, &before, &ignored);
+	if (before.boot[0] != INFO_NO_BOOT[0] ||
+	    file_set(u, &before, &ignored) != ERR_OK)
+		file_doubt(u, &before);
 	return rc;
 """
 GO_BY = """	if ((rc = write_down(m, name, e)) != ERR_OK)
@@ -122,7 +125,7 @@ BUGS = [
     # ext4 and XFS write the name down with the bytes; nobody promised that.
     Bug("finish-without-directory-flush", ("A",), (WRITE, FLUSH_DATA, """
 	(void)rc;
-	return flush_or_roll_back(u, e);
+	return file_flush_bytes(u, e);
 """)),
     Bug("finish-without-record-flush", ("A", "P"), (WRITE, """
 	return u->store->durability == DURABILITY_NONE ?
@@ -132,22 +135,24 @@ BUGS = [
 	return file_set(u, &head, e);
 """)),
     Bug("checkpoint-without-data-flush", ("A", "P"), (WRITE, CHECKPOINT, """
-	(void)flush_or_roll_back;
-	(void)rc;
+	    false)
+		return rc;
 	head.offset = u->data_size;
 	return file_set_durably(u, &head, e);
 """), modes=["full"]),
     Bug("checkpoint-without-record-flush", ("A",), (WRITE, CHECKPOINT, """
-	if ((rc = flush_or_roll_back(u, e)) != ERR_OK)
+	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	head.offset = u->data_size;
 	return file_set(u, &head, e);
 """), modes=["full"]),
     Bug("watermark-before-flush", ("A",), (WRITE, CHECKPOINT, """
+	    false)
+		return rc;
 	head.offset = u->data_size;
 	if ((rc = file_set_durably(u, &head, e)) != ERR_OK)
 		return rc;
-	return flush_or_roll_back(u, e);
+	return file_flush_bytes(u, e);
 """)),
     Bug("declaration-raises-the-watermark", ("A",), (WRITE, """
 	head.size = u->base.info.size_deferred ? 0 : u->base.info.size;
@@ -156,7 +161,7 @@ BUGS = [
 	head.offset = u->data_size;
 """)),
     Bug("no-watermark", ("A",), (OPEN, """
-	if ((rc = cut(u, head.offset, e)) != ERR_OK)
+	if ((rc = file_cut(u, head.offset, e)) != ERR_OK)
 		return rc;
 """, """
 	(void)rc;
@@ -167,10 +172,35 @@ BUGS = [
     Bug("watermark-lowered-without-flush", ("A", "P"), (WRITE, ROLL_BACK, """
 		rc = file_set(u, &head, e);
 """)),
-    Bug("doubt-forgotten", ("A-eio",), (WRITE, """
-	if (head.offset > to || u->in_doubt) {
+    Bug("doubt-ended-without-flush", ("A-eio",), (DOUBT, """
+	if ((rc = file_set_durably(u, &head, e)) != ERR_OK ||
+	    (rc = file_cut""", """
+	if ((rc = file_cut""")),
+    Bug("doubt-not-written-down", ("A-eio-twice", "A-eio-uncut"), (DOUBT, """
+	memcpy(head.boot, INFO_DOUBT, sizeof(head.boot));
+	if (write_head""", """
+	if (write_head""")),
+    Bug("doubt-not-remembered", ("A-eio-unmarked",), (DOUBT, """
+	file_remember(u->base.info.id, head.offset);
+""", "")),
+    Bug("doubtful-bytes-flushed-again", ("A-eio-uncut",), (WRITE, """
+	if ((rc = file_check_doubt(u, e)) != ERR_OK ||
+	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 """, """
-	if (head.offset > to) {
+	if ((rc = file_flush_bytes(u, e)) != ERR_OK)
+"""), (WRITE, """
+	if (rc == ERR_OK)
+		rc = file_check_doubt(u, e);
+	u->start""", """
+	u->start"""), (WRITE, """
+	if ((rc = file_check_doubt(u, e)) != ERR_OK)
+		return rc;
+	if (u->foreign""", """
+	if (u->foreign""")),
+    Bug("adoption-flushed-again", ("A-eio",), (RECORD, """
+	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
+""", """
+	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
 """)),
     Bug("missing-bytes-not-written-down", ("A-cut",), (OPEN, """
 	head.offset = u->data_size;
@@ -188,11 +218,10 @@ BUGS = [
 	(void)ignored;
 	return rc;
 """), modes=["full"]),
-    Bug("failed-flush-believed", ("A-eio",), (WRITE, """
-	(void)!roll_back(u, u->head.offset, &ignored);
-""", """
-	(void)ignored;
-""")),
+    Bug("failed-flush-believed", ("A-eio",), (DOUBT, """
+	if (rc != ERR_OK)
+		file_give_up(u);
+""", "")),
     Bug("data-rolled-back-after-the-end", ("A-eio",), (WRITE, """
 	rc = finish(u, e);
 	file_see(u);
@@ -213,7 +242,7 @@ BUGS = [
 	memcpy(head.boot, u->store->boot, sizeof(head.boot));
 	if ((rc = file_set(u, &head, e)) != ERR_OK)
 		return rc;
-	return cut(u, to, e);
+	return file_cut(u, to, e);
 """)),
     Bug("hold-not-set", ("K",), (WRITE, HOLD, """
 	(void)head;
@@ -245,7 +274,7 @@ BUGS = [
 	if (u->store->durability == DURABILITY_NONE || !file_has_watermark(u))
 """)),
     Bug("adopted-without-flush", ("A",), (RECORD, """
-	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
+	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 """, "")),
     Bug("deletion-not-flushed", ("A", "P"), (NEW, """
@@ -300,17 +329,18 @@ BUGS = [
 		rc = fs_unlink_at(dir, name, e);
 """, "")),
     Bug("one-flush-too-many", ("F",), (WRITE, FLUSH_DATA, """
-	if ((rc = flush_or_roll_back(u, e)) != ERR_OK ||
+	if ((rc = file_flush_bytes(u, e)) != ERR_OK ||
 	    (rc = file_flush_info(u, e)) != ERR_OK)
 		return rc;
 	return file_flush_dir(u->store, e);
 """)),
-    Bug("failed-cut-ignored", ("E",), (WRITE, """
+    Bug("failed-cut-ignored", ("E",), (OPEN, """
 	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
 	if (rc == ERR_OK)
 		u->data_size = to;
 	return rc;
 """, """
+	(void)rc;
 	(void)!fs_truncate(u->data_fd, to, u->base.info.id, e);
 	u->data_size = to;
 	return ERR_OK;
@@ -402,7 +432,7 @@ BUGS = [
 """)),
     Bug("failed-start-of-a-flush-ignored", ("E",), (WRITE, """
 	if (rc != ERR_OK)
-		fall_back(u);
+		file_give_up(u);
 	return rc;
 }
 

@@ -9,11 +9,15 @@ HEAD = re.compile(
     rb'"Boot":"([0-9a-f-]{36})",')
 HEAD_SIZE = 219
 FOREIGN = "%032x" % 13
+UNSAFE = "%032x" % 23
 
 # How much must survive.  KILL: all, to the byte.  FULL: all that was
 # acknowledged.  FINISHED: what was finished; the rest may shrink or vanish.
 # CUT: likewise, and a watermark may be above the bytes, for they were cut.
+# FAILED: as FULL, but what was acknowledged before we had the upload, and was
+# never flushed, may go: a flush of it failed.
 KILL, FULL, FINISHED, CUT = "kill", "full", "finished", "cut"
+FAILED = "failed"
 
 
 def right_bytes(number, size, cache={}):
@@ -47,6 +51,8 @@ class Want:
         self.declare_tried = self.declared = False
         self.delete_tried = self.deleted = False
         self.acked = self.tried = 0
+        # Told by us; the rest by who made it.
+        self.told = 0
         # The offset, if nothing was tried since it was told.
         self.exact = None
         # Where it was moved to.
@@ -106,6 +112,8 @@ def acknowledge(want, op, rest):
         return
     want.made = True
     want.acked = max(want.acked, int(rest[0]))
+    if op != "create":
+        want.told = max(want.told, int(rest[0]))
     want.tried = max(want.tried, int(rest[0]))
     if op == "finish":
         want.finished = want.declared = True
@@ -222,8 +230,9 @@ def check_offset(want, state, level):
     sent = max(want.tried, want.loose.stop)
     if offset > sent:
         yield f"{want.id}: {offset} bytes, only {sent} were sent"
-    if level not in (FINISHED, CUT) and offset < want.acked:
-        yield f"{want.id}: {offset} bytes, {want.acked} were acknowledged"
+    least = want.told if level == FAILED else want.acked
+    if level not in (FINISHED, CUT) and offset < least:
+        yield f"{want.id}: {offset} bytes, {least} were acknowledged"
     if level == KILL and want.exact is not None and offset != want.exact:
         yield f"{want.id}: {offset} bytes, {want.exact} were told"
     if want.finished and not finished:

@@ -1,7 +1,8 @@
 /*
  * drive.c - a fixed workload on the directory store, for the crash harnesses.
  *
- *	store-drive prepare DIR MODE	what is there before: an upload of tusd
+ *	store-drive prepare DIR MODE	what is there before: an upload of tusd,
+ *					and one that was never flushed
  *	store-drive run DIR MODE	the workload
  *	store-drive owned DIR MODE	another, of somebody who has a quota
  *	store-drive move DIR MODE	another one: what is finished moves away
@@ -61,6 +62,7 @@ enum {
 	OWNED_DEFERRED,
 	OWNED_PART,
 	OWNED_FINAL,
+	UNSAFE,
 	UPLOADS
 };
 
@@ -78,6 +80,7 @@ static const int64_t total[UPLOADS] = {
 	[EXPIRING] = 2000,
 	[REFUSED] = 6000,
 	[FOREIGN] = 12000,
+	[UNSAFE] = 10000,
 	[OWNED] = 4000,
 	[OWNED_DEFERRED] = 9000,
 	[OWNED_PART] = 3000,
@@ -543,6 +546,10 @@ run_odd(void)
 	patch(FOREIGN, CHUNK(.len = 3000, .declare_before = true));
 	patch(FOREIGN, CHUNK(.len = 3000));
 
+	patch(UNSAFE, CHUNK(.len = 3000));
+	head(UNSAFE);
+	patch(UNSAFE, CHUNK(.len = 2000));
+
 	remove_upload(WITH_BODY);
 	remove_upload(FINAL);
 	remove_upload(EMPTY);
@@ -792,6 +799,25 @@ prepare(const char *dir)
 	say("ACK create %s 3000 1", id);
 }
 
+/* Half of an upload from when durability was none. */
+static void
+prepare_unsafe(void)
+{
+	struct file_store *fs = file_store_of(ds);
+	enum durability durability = fs->durability;
+	struct upload *up;
+
+	fs->durability = DURABILITY_NONE;
+	up = create(UNSAFE, false, 0);
+	if (up == NULL || ds->core->write_begin(up, false, &err) != ERR_OK ||
+	    !write_slices(up, UNSAFE, 5000, true) ||
+	    ds->core->write_end(up, true, &err) != ERR_OK)
+		exit(3);
+	say("ACK create %s 5000 0", up->info.id);
+	ds->core->close(up);
+	fs->durability = durability;
+}
+
 /* How many descriptors are open beside the standard ones. */
 static int
 count_open(void)
@@ -863,9 +889,10 @@ main(int argc, char **argv)
 	tzset();
 	opened = count_open();
 	say("BEGIN");
-	if (strcmp(argv[1], "prepare") == 0)
+	if (strcmp(argv[1], "prepare") == 0) {
 		prepare(argv[2]);
-	else if (strcmp(argv[1], "run") == 0)
+		prepare_unsafe();
+	} else if (strcmp(argv[1], "run") == 0)
 		run();
 	else if (strcmp(argv[1], "owned") == 0)
 		run_owned();

@@ -62,7 +62,7 @@ def level_of(point):
     it was flushed before."""
     if point.call not in ("fdatasync", "fsync", "sync_file_range"):
         return check.KILL
-    return check.FULL if point.mode == "full" else check.FINISHED
+    return check.FAILED if point.mode == "full" else check.FINISHED
 
 
 def is_harmless(point):

@@ -7,7 +7,8 @@ and directory operations persist in any subset.  The only thing that is never
 torn is a page.  States are built, repaired, completed and checked.
 
 Then again from some of these states (a second crash), and with one failing
-flush, after which the kernel believes that the pages are clean.
+flush, after which the kernel believes that the pages are clean; with two in a
+row; and with one, and the next write or cut failing, too.
 """
 
 import itertools
@@ -32,6 +33,10 @@ ROUNDS = 5
 
 # How many calls after a failure are looked at.
 AFTER_FAILURE = 40
+
+# What fails beside one flush.
+FAILING = {"A-eio": None, "A-eio-twice": "fdatasync",
+           "A-eio-unmarked": "pwrite64", "A-eio-uncut": "ftruncate"}
 
 # The upload that somebody else shortens.
 CUT = "%032x" % 10
@@ -138,8 +143,10 @@ class Disk:
         for name, content in (base or read_folder(folder)).items():
             self.names[name] = self.add(content)
         self.now = dict(self.names)
-        # tusd flushes nothing: whoever adopts its upload has to.
-        self.never_flushed = self.names.get(check.FOREIGN)
+        # Nobody has flushed these: whoever adopts such an upload has to.
+        self.never_flushed = {
+            self.names[name] for name in (check.FOREIGN, check.UNSAFE)
+            if name in self.names}
 
     def add(self, content=b""):
         self.inodes.append(Inode(content))
@@ -183,6 +190,8 @@ class Disk:
         if inode is None or result < 0:
             return False
         data = unhex(STRING.findall(arguments)[0])[:result]
+        if len(data) == check.HEAD_SIZE and not data[181:182] == b"-":
+            self.doubt_adopted(self.descriptors[int(arguments.split(",")[0])])
         inode.write(int(arguments.rsplit(",", 1)[1]), data)
         return True
 
@@ -202,14 +211,25 @@ class Disk:
         self.file(arguments).truncate(int(arguments.split(",")[1]))
         return True
 
+    def doubt_adopted(self, record):
+        """A record vouches for bytes from now on: were they flushed?"""
+        for name in (check.FOREIGN, check.UNSAFE):
+            if self.now.get(name + ".info") == record:
+                self.doubt(self.now[name])
+
+    def doubt(self, where):
+        if where in self.never_flushed:
+            self.never_flushed.remove(where)
+            self.inodes[where].doubt()
+
     def do_fdatasync(self, arguments, result):
         inode = self.file(arguments)
         if result < 0:
+            self.doubt(self.descriptors[int(arguments)])
             inode.fail_to_flush()
             return True
         inode.flush()
-        if self.descriptors[int(arguments)] == self.never_flushed:
-            self.never_flushed = None
+        self.never_flushed.discard(self.descriptors[int(arguments)])
         return True
 
     def do_fsync(self, arguments, result):
@@ -225,8 +245,8 @@ class Disk:
         old, new = [unhex(s).decode() for s in STRING.findall(arguments)]
         inode = self.now.pop(old)
         self.now[new] = inode
-        if new == check.FOREIGN + ".info" and self.never_flushed is not None:
-            self.inodes[self.never_flushed].doubt()
+        if new == check.FOREIGN + ".info":
+            self.doubt_adopted(inode)
         self.pending.append(("rename", old, new, inode))
         return True
 
@@ -262,8 +282,18 @@ class Disk:
         for (where, what), version in chosen.items():
             if where != "dir":
                 per_inode.setdefault(where, {})[what] = version
-        return {name: self.inodes[i].content(per_inode.get(i, {}))
-                for name, i in names.items()}
+        files = {name: self.inodes[i].content(per_inode.get(i, {}))
+                 for name, i in names.items()}
+        for name in (check.FOREIGN, check.UNSAFE):
+            if name in names and not vouches(files.get(name + ".info", b"")):
+                files[name] = bytes(self.inodes[names[name]].now)
+        return files
+
+
+def vouches(record):
+    """Does it say how much was flushed?  Else there is nothing to judge."""
+    match = check.HEAD.match(record)
+    return match is not None and not check.Head(match).boot.startswith("--")
 
 
 def apply(names, operation):
@@ -377,7 +407,11 @@ def trace(driver, what, folder, mode, boot, inject=()):
 
 def level_of(state):
     """A watermark above the size is what a cut file is about."""
-    return check.CUT if state.name.startswith("cut") else LEVELS[state.mode]
+    if state.name.startswith("cut"):
+        return check.CUT
+    if state.name.startswith("eio") and state.mode == "full":
+        return check.FAILED
+    return LEVELS[state.mode]
 
 
 def judge(driver, scratch, state, boot):
@@ -417,24 +451,42 @@ def second_crash(driver, scratch, options, states, mode):
                 options.samples(2))
 
 
-def failing_flush(driver, scratch, options, template, before, mode):
-    """One flush fails, and the next one says that all is well.  What follows
-    it at once is of interest."""
+def failing_flush(driver, scratch, options, template, before, mode, then=None):
+    """One flush fails, and the next one says that all is well, unless then is
+    fdatasync; the first call of that name after it fails as well.  What
+    follows it at once is of interest."""
     with Place(scratch, template) as place:
-        flushes = driver.points("run", place.store, mode, ("fdatasync",))
+        calls = driver.points("run", place.store, mode, ("fdatasync", then))
     return in_turns([
-        after_failure(driver, scratch, options, template, before, mode, when)
-        for _, when in harness.shuffled(flushes)])
+        after_failure(driver, scratch, options, template, before, mode, inject)
+        for inject in harness.shuffled(failures(calls, then))])
 
 
-def after_failure(driver, scratch, options, template, before, mode, when):
+def failures(calls, then):
+    """What strace is to inject, once for each flush."""
+    for n, (call, when) in enumerate(calls):
+        if call != "fdatasync":
+            continue
+        if then == call:
+            yield [f"inject=fdatasync:error=EIO:when={when}..{when + 1}"]
+            continue
+        inject = [f"inject=fdatasync:error=EIO:when={when}"]
+        after = next((w for c, w in calls[n:] if c == then), None)
+        if after is not None:
+            inject.append(f"inject={then}:error=EIO:when={after}")
+        if then is None or after is not None:
+            yield inject
+
+
+def after_failure(driver, scratch, options, template, before, mode, inject):
     with Place(scratch, template) as place:
         lines = trace(driver, "run", place.store, mode, harness.BOOT, [
-            "-e", f"inject=fdatasync:error=EIO:when={when}"])
+            word for one in inject for word in ("-e", one)])
         folder = place.store
     at = next((n for n, line in enumerate(lines) if "INJECTED" in line), 0)
+    name = "eio-" + "-".join(one.rpartition("=")[2] for one in inject)
     yield from states_of(
-        f"eio-{when}", mode, template, before,
+        name, mode, template, before,
         relocate(lines, folder, template), options.samples(1),
         range(at, min(at + AFTER_FAILURE * options.depth, len(lines))))
 
@@ -466,9 +518,12 @@ def cut_from_outside(driver, scratch, options, template, before, mode):
 
 
 def states_to_check(kind, driver, scratch, options, template, before, mode):
-    if kind in ("A-eio", "A-cut"):
-        of = failing_flush if kind == "A-eio" else cut_from_outside
-        return of(driver, scratch, options, template, before, mode)
+    if kind in FAILING:
+        return failing_flush(driver, scratch, options, template, before, mode,
+                             FAILING[kind])
+    if kind == "A-cut":
+        return cut_from_outside(
+            driver, scratch, options, template, before, mode)
     first = first_crash(driver, scratch, options, template, before, mode)
     if kind == "A":
         return first
@@ -478,7 +533,7 @@ def states_to_check(kind, driver, scratch, options, template, before, mode):
 def run(driver, scratch, options):
     place, before = harness.template(driver, scratch)
     boots = {"A": harness.NEXT_BOOT, "A-second": THIRD_BOOT,
-             "A-eio": harness.NEXT_BOOT, "A-cut": THIRD_BOOT}
+             "A-cut": THIRD_BOOT, **dict.fromkeys(FAILING, harness.NEXT_BOOT)}
     with place:
         for kind, boot in boots.items():
             if not options.wants(kind):

@@ -10,7 +10,7 @@
 #define ID	   "0d7e18102c1a1896f45a1fc9a11d1815"
 #define OTHER_ID   "00000000000000000000000000000002"
 #define BOOT	   "3f0c6a52-8a1e-4d0b-9c57-2f6b1c0d7e94"
-#define OTHER_BOOT "00000000-0000-0000-0000-000000000000"
+#define OTHER_BOOT "00000000-0000-4000-8000-000000000002"
 
 /* It has a durability of this name. */
 extern const struct variant none, data, full;
