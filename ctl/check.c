@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 
@@ -32,17 +33,25 @@ look(struct ctl *c, const char *id, struct err *e)
 	return rc;
 }
 
-/* ERR_CONFLICT: it was wrong, and is not any more. */
+/*
+ * ERR_CONFLICT: it was wrong, and is not any more.  Where a lock cannot be made
+ * because nothing can be written, nobody is at work.
+ */
 static enum err_code
 look_again(
     struct ctl *c, const char *id, const struct inspection *in, struct err *e)
 {
 	struct ctl_held held;
 	enum err_code rc, found;
-	struct err ignored;
+	struct err refusal, ignored;
 
-	if ((rc = ctl_hold(c, id, 0, &held, e)) != ERR_OK)
+	rc = ctl_hold(c, id, 0, &held, &refusal);
+	if (rc == ERR_SYSTEM && refusal.sys == EROFS && !in->repair)
+		return ERR_CORRUPT;
+	if (rc != ERR_OK) {
+		*e = refusal;
 		return rc;
+	}
 	found = look(c, id, e);
 	rc = found;
 	if (found == ERR_CONFLICT && !in->repair)

@@ -154,9 +154,8 @@ log_request(const struct job *job, const struct tus_request *req,
 {
 	const struct tus_outcome *o = &res->outcome;
 	const struct err *err = sending->code != ERR_OK ? sending : &res->err;
-	/* A full disk is a 423 to HEAD. */
-	bool is_bad = sending->code != ERR_OK || res->status >= 500 ||
-	    res->err.code == ERR_NO_SPACE;
+	bool is_bad =
+	    sending->code != ERR_OK || res->status >= 500 || o->is_soft;
 	/* These two are found on the way and are no reason for a 5xx. */
 	bool has_err = is_bad && err->code != ERR_OK &&
 	    err->code != ERR_NOT_FOUND && err->code != ERR_LOCKED;

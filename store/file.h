@@ -111,6 +111,9 @@ struct file_upload {
 	/* It could not be read. */
 	bool damaged;
 
+	/* Why record or data are open for reading only; 0 if they are not. */
+	int denied;
+
 	/* It was changed since it was last flushed, by us. */
 	bool unflushed;
 
@@ -186,6 +189,13 @@ const struct pair *file_storage(const struct file_store *, const char *id,
  * unless something else than a file has its name.
  */
 MUST_CHECK enum err_code file_load(struct file_upload *, struct err *);
+
+/*
+ * Open record or data with O_RDWR, or, where that is denied, for reading, which
+ * is enough for what is finished: u->denied says why.
+ */
+MUST_CHECK enum err_code file_open_either(struct file_upload *,
+    const char *name, int *fd, struct stat *, struct err *);
 
 /* Read the head anew. */
 MUST_CHECK enum err_code file_load_head(struct file_upload *, struct err *);
@@ -265,6 +275,10 @@ MUST_CHECK enum err_code file_cut(
 
 /* Record and data as they are now that nobody else changes them. */
 MUST_CHECK enum err_code file_reopen(struct file_upload *, struct err *);
+
+/* ERR_SYSTEM if it is open for reading only. */
+MUST_CHECK enum err_code file_check_writable(
+    struct file_upload *, struct err *);
 
 MUST_CHECK enum err_code file_get_upload(struct data_store *, const char *id,
     struct arena *, struct upload **, struct err *);

@@ -342,6 +342,8 @@ adopt(struct upload *up, struct err *e)
 		return ERR_OK;
 	if (!u->head.size_deferred && u->data_size > u->head.size)
 		return check(up, e);
+	if ((rc = file_check_writable(u, e)) != ERR_OK)
+		return rc;
 	rc = file_adopt(u, true, e);
 	file_see(u);
 	return rc;

@@ -389,8 +389,7 @@ open_data(struct file_upload *u, struct err *e)
 	if (u->data_fd != -1)
 		(void)close(u->data_fd);
 	u->data_fd = -1;
-	rc = fs_open_at(
-	    u->store->dirfd, u->base.info.id, O_RDWR, &u->data_fd, &st, e);
+	rc = file_open_either(u, u->base.info.id, &u->data_fd, &st, e);
 	if (rc == ERR_OK)
 		take_stat(u, &st);
 	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;
@@ -400,10 +399,10 @@ open_data(struct file_upload *u, struct err *e)
 static enum err_code
 reload(struct file_upload *u, struct err *e)
 {
-	bool replaced = u->damaged;
+	bool replaced = u->damaged || u->denied != 0;
 	enum err_code rc;
 
-	if (!u->damaged && (rc = is_replaced(u, &replaced, e)) != ERR_OK)
+	if (!replaced && (rc = is_replaced(u, &replaced, e)) != ERR_OK)
 		return rc;
 	if (replaced)
 		return file_load(u, e);
@@ -419,6 +418,15 @@ file_reopen(struct file_upload *u, struct err *e)
 }
 
 enum err_code
+file_check_writable(struct file_upload *u, struct err *e)
+{
+	if (u->denied == 0)
+		return ERR_OK;
+	errno = u->denied;
+	return err_sys(e, "open %s for writing", u->base.info.id);
+}
+
+enum err_code
 file_claim(struct upload *up, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
@@ -428,7 +436,9 @@ file_claim(struct upload *up, struct err *e)
 	if ((rc = file_reopen(u, e)) != ERR_OK ||
 	    (rc = file_recall_doubt(u, e)) != ERR_OK)
 		return rc;
-	if (!is_finished(u) && (rc = repair(u, e)) != ERR_OK)
+	if (!is_finished(u) &&
+	    ((rc = file_check_writable(u, e)) != ERR_OK ||
+		(rc = repair(u, e)) != ERR_OK))
 		return rc;
 	/* The writer of this head may have been killed before it was flushed,
 	 * and full durability vouches for it. */

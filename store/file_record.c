@@ -104,6 +104,20 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 }
 
 enum err_code
+file_open_either(struct file_upload *u, const char *name, int *fd,
+    struct stat *st, struct err *e)
+{
+	int dirfd = u->store->dirfd;
+	enum err_code rc = fs_open_at(dirfd, name, O_RDWR, fd, st, e);
+
+	if (rc != ERR_SYSTEM ||
+	    (e->sys != EACCES && e->sys != EROFS && e->sys != EPERM))
+		return rc;
+	u->denied = e->sys;
+	return fs_open_at(dirfd, name, O_RDONLY, fd, st, e);
+}
+
+enum err_code
 file_load(struct file_upload *u, struct err *e)
 {
 	struct file_name name;
@@ -112,12 +126,10 @@ file_load(struct file_upload *u, struct err *e)
 
 	file_close_info(u);
 	u->damaged = true;
-	rc = file_name(u->base.info.id, FILE_INFO, &name, e);
-	if (rc != ERR_OK)
-		return rc;
-	rc =
-	    fs_open_at(u->store->dirfd, name.text, O_RDWR, &u->info_fd, &st, e);
-	if (rc != ERR_OK)
+	u->denied = 0;
+	if ((rc = file_name(u->base.info.id, FILE_INFO, &name, e)) != ERR_OK ||
+	    (rc = file_open_either(u, name.text, &u->info_fd, &st, e)) !=
+		ERR_OK)
 		return rc;
 	if (st.st_size > INFO_MAX)
 		return err_set(e, ERR_CORRUPT, "%s: too long", name.text);

@@ -219,40 +219,49 @@ tus_refuse(struct tus_call *c, enum tus_refusal why)
 	return tus_reject(c, why, &nothing);
 }
 
+/*
+ * A client that gets a 5xx for HEAD begins anew at offset 0, so that every
+ * reason which may pass is told as a lock; the code in the log is the true one.
+ * A damaged record does not pass.
+ */
+static int
+status_of(const struct tus_call *c, const struct tus_answer *answer)
+{
+	if (c->method == TUS_HEAD && answer->status >= 500 &&
+	    c->res.err.code != ERR_CORRUPT)
+		return tus_answer(TUS_LOCKED)->status;
+	return answer->status;
+}
+
 enum tus_step
 tus_reject(
     struct tus_call *c, enum tus_refusal why, const struct tus_reply *reply)
 {
 	const struct tus_answer *answer = tus_answer(why);
+	int status = status_of(c, answer);
 
 	c->reply = *reply;
 	c->res.outcome.code = answer->code;
+	c->res.outcome.is_soft = status != answer->status;
 	if (!is_head(c))
 		tus_header(c, "Content-Type", "text/plain; charset=utf-8");
 	c->res.text =
 	    arena_printf(c->arena, "%s: %s\n", answer->code, answer->text);
-	if (answer->status == 405)
+	if (status == 405)
 		tus_header(c, "Allow", tus_allow(c));
-	if (answer->status == 412)
+	if (status == 412)
 		tus_header(c, "Tus-Version", TUS_VERSION);
-	if (answer->status == 423 || answer->status == 503)
+	if (status == 423 || status == 503)
 		tus_header(c, "Retry-After", "1");
-	if (answer->status == 413 && c->max_size > 0)
+	if (status == 413 && c->max_size > 0)
 		tus_header_int(c, "Tus-Max-Size", c->max_size);
 	if (why == TUS_WRONG_OFFSET)
 		tus_header_int(c, "Upload-Offset", c->up->info.offset);
-	return tus_done(c, answer->status);
+	return tus_done(c, status);
 }
 
 enum tus_step
 tus_fail(struct tus_call *c)
 {
-	enum tus_refusal why = tus_refusal_for(c->res.err.code);
-
-	/* A client that gets a 5xx for HEAD starts all over again, so what
-	 * will pass is told as a lock. */
-	if (c->method == TUS_HEAD &&
-	    (why == TUS_TOO_BUSY || why == TUS_NO_SPACE))
-		why = TUS_LOCKED;
-	return tus_refuse(c, why);
+	return tus_refuse(c, tus_refusal_for(c->res.err.code));
 }

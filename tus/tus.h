@@ -99,8 +99,10 @@ struct tus_outcome {
 	/* Bytes of the body that were taken in, kept or not. */
 	int64_t received;
 
-	/* "ERR_...", NULL if all went well. */
+	/* "ERR_...", NULL if all went well; is_soft: that of a 5xx of which
+	 * the client was told 423. */
 	const char *code;
+	bool is_soft;
 
 	bool created, finished, terminated;
 
