@@ -41,6 +41,7 @@ file_shutdown(struct data_store *ds)
 
 static const struct store_core core = {
 	.new_upload = file_new_upload,
+	.new_hidden = file_new_hidden,
 	.get_upload = file_get_upload,
 	.claim = file_claim,
 	.confirm = file_confirm,

@@ -117,6 +117,9 @@ struct file_upload {
 	/* It was changed since it was last flushed, by us. */
 	bool unflushed;
 
+	/* There is no record yet: head is what it will be. */
+	bool is_hidden;
+
 	/* A flush failed, and the record does not say so yet: what the record
 	 * says counts for nothing. */
 	bool is_remembered;
@@ -206,7 +209,8 @@ void file_close_info(struct file_upload *);
 MUST_CHECK enum err_code file_create(
     struct file_store *, int dirfd, const char *name, int *fd, struct err *);
 
-/* Change the head in the file, by one write, and then in memory. */
+/* Change the head in the file, by one write, and then in memory; only there,
+ * as long as the upload is hidden. */
 MUST_CHECK enum err_code file_set(
     struct file_upload *, const struct info_head *, struct err *);
 
@@ -320,6 +324,8 @@ MUST_CHECK enum err_code file_flush_bytes(struct file_upload *, struct err *);
 /* --- file_new.c ---------------------------------------------------------- */
 
 MUST_CHECK enum err_code file_new_upload(struct data_store *,
+    const struct file_info *, struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code file_new_hidden(struct data_store *,
     const struct file_info *, struct arena *, struct upload **, struct err *);
 MUST_CHECK enum err_code file_concat(struct data_store *,
     const struct file_info *, struct arena *, struct upload **, struct err *);

@@ -1,9 +1,8 @@
 /*
  * file_new.c - make an upload, out of nothing or out of others; unmake it.
  *
- * Nobody knows the id yet, so no lock is needed.  An advisory lock on the data
- * file tells the sweep that somebody is still at work.  The record comes
- * last: until then there is no upload.
+ * An advisory lock on the data file tells the sweep that an upload is being
+ * made.  The record comes last: until then there is no upload.
  */
 #include "config.h"
 
@@ -97,6 +96,7 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 		.hold = -1,
 	};
 	memcpy(u->head.boot, file_boot(fs), sizeof(u->head.boot));
+	u->is_hidden = true;
 	if ((rc = file_name(info->id, FILE_DATA, &name, e)) != ERR_OK ||
 	    (rc = fs_create_at(
 		 fs->dirfd, name.text, fs->mode, &u->data_fd, e)) != ERR_OK)
@@ -105,7 +105,7 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 }
 
 enum err_code
-file_new_upload(struct data_store *ds, const struct file_info *info,
+file_new_hidden(struct data_store *ds, const struct file_info *info,
     struct arena *a, struct upload **up, struct err *e)
 {
 	struct file_store *fs = file_store_of(ds);
@@ -115,8 +115,6 @@ file_new_upload(struct data_store *ds, const struct file_info *info,
 	if ((rc = file_check_space(fs, 0, e)) != ERR_OK)
 		return rc;
 	rc = begin(u, info, e);
-	if (rc == ERR_OK)
-		rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
 	if (rc != ERR_OK) {
 		unmake(u);
 		return rc;
@@ -124,6 +122,23 @@ file_new_upload(struct data_store *ds, const struct file_info *info,
 	file_see(u);
 	*up = &u->base;
 	return ERR_OK;
+}
+
+enum err_code
+file_new_upload(struct data_store *ds, const struct file_info *info,
+    struct arena *a, struct upload **up, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	struct file_upload *u;
+	enum err_code rc = file_new_hidden(ds, info, a, up, e);
+
+	if (rc != ERR_OK)
+		return rc;
+	u = file_upload_of(*up);
+	rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
+	if (rc != ERR_OK)
+		unmake(u);
+	return rc;
 }
 
 /* --- concatenation ---------------------------------------------------------

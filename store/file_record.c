@@ -173,6 +173,10 @@ file_set(struct file_upload *u, const struct info_head *head, struct err *e)
 	char buf[INFO_HEAD];
 	enum err_code rc;
 
+	if (u->is_hidden) {
+		u->head = *head;
+		return ERR_OK;
+	}
 	info_write_head(buf, head);
 	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
 	if (rc != ERR_OK)
@@ -227,8 +231,10 @@ file_flush_data(struct file_upload *u, struct err *e)
 enum err_code
 file_flush_info(struct file_upload *u, struct err *e)
 {
-	enum err_code rc = fs_sync_data(u->info_fd, "the record", e);
+	enum err_code rc = ERR_OK;
 
+	if (!u->is_hidden)
+		rc = fs_sync_data(u->info_fd, "the record", e);
 	if (rc != ERR_OK)
 		return rc;
 	u->unflushed = false;
@@ -272,6 +278,7 @@ take_record(struct file_upload *u, int fd, bool durably)
 	file_close_info(u);
 	u->info_fd = fd;
 	u->foreign = false;
+	u->is_hidden = false;
 	u->damaged = false;
 	u->unflushed = !durably;
 }

@@ -263,6 +263,19 @@ take_back(struct file_upload *u, struct err *e)
 	return file_set(u, &head, e);
 }
 
+/* The record of what was hidden comes after its bytes. */
+static enum err_code
+show(struct file_upload *u, struct info_head head, bool durably, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
+		return rc;
+	head.offset = durably || head.finished != 0 ? u->data_size : 0;
+	u->head = head;
+	return file_publish_new(u, durably, e);
+}
+
 static enum err_code
 keep(struct file_upload *u, struct err *e)
 {
@@ -278,6 +291,9 @@ keep(struct file_upload *u, struct err *e)
 	if (upload_is_whole(&u->base) && u->base.store->finisher != NULL)
 		return ERR_OK;
 	head = pending(u);
+	if (u->is_hidden)
+		return show(
+		    u, head, u->store->durability == DURABILITY_FULL, e);
 	if (file_same_head(&head, &u->head) &&
 	    (u->store->durability != DURABILITY_FULL ||
 		(u->data_size == head.offset && !u->unflushed)))
@@ -321,6 +337,7 @@ flush_before_finish(struct file_upload *u, struct err *e)
 static enum err_code
 finish(struct file_upload *u, struct err *e)
 {
+	bool durably = u->store->durability != DURABILITY_NONE;
 	struct info_head head;
 	enum err_code rc;
 
@@ -328,12 +345,14 @@ finish(struct file_upload *u, struct err *e)
 		return rc;
 	if (u->foreign && (rc = file_adopt_if_needed(u, e)) != ERR_OK)
 		return rc;
-	if ((rc = flush_before_finish(u, e)) != ERR_OK)
+	if (!u->is_hidden && (rc = flush_before_finish(u, e)) != ERR_OK)
 		return rc;
 	head = pending(u);
 	head.offset = u->data_size;
 	head.finished = clock_now();
 	head.expires = 0;
+	if (u->is_hidden)
+		return show(u, head, durably, e);
 	return u->store->durability == DURABILITY_NONE ?
 	    file_set(u, &head, e) :
 	    file_set_durably(u, &head, e);

@@ -17,7 +17,7 @@
 /*
  * An upload as the store knows it.  It stays in the list while somebody uses
  * it, even after it was terminated, so that a cursor or a reader can stand on
- * it; gone says that nobody finds it any more.
+ * it; gone says that nobody finds it any more, hidden that nobody finds it yet.
  */
 struct item {
 	struct item *next;
@@ -27,6 +27,7 @@ struct item {
 	size_t room;
 	unsigned users;
 	bool gone;
+	bool hidden;
 };
 
 struct memory_store {
@@ -142,13 +143,24 @@ memory_new_upload(struct data_store *ds, const struct file_info *info,
 }
 
 static enum err_code
+memory_new_hidden(struct data_store *ds, const struct file_info *info,
+    struct arena *a, struct upload **up, struct err *e)
+{
+	enum err_code rc = memory_new_upload(ds, info, a, up, e);
+
+	if (rc == ERR_OK)
+		upload_of(*up)->item->hidden = true;
+	return rc;
+}
+
+static enum err_code
 memory_get_upload(struct data_store *ds, const char *id, struct arena *a,
     struct upload **up, struct err *e)
 {
 	struct memory_store *ms = store_of(ds);
 	struct item *it = find_item(ms, id);
 
-	if (it == NULL)
+	if (it == NULL || it->hidden)
 		return err_set(e, ERR_NOT_FOUND, "%s: not there", id);
 	*up = open_item(ms, it, a);
 	return ERR_OK;
@@ -230,6 +242,8 @@ memory_write_end(struct upload *up, bool keep, struct err *e)
 	(void)e;
 	if (keep) {
 		copy_state(&m->item->info, &up->info);
+		m->item->hidden &=
+		    upload_is_whole(up) && up->store->finisher != NULL;
 	} else {
 		m->item->info.offset = m->start;
 		copy_state(&up->info, &m->item->info);
@@ -274,6 +288,7 @@ memory_finish(struct upload *up, struct err *e)
 		up->info.finished = clock_now();
 	up->info.expires = 0;
 	copy_state(&upload_of(up)->item->info, &up->info);
+	upload_of(up)->item->hidden = false;
 	return ERR_OK;
 }
 
@@ -416,7 +431,7 @@ memory_walk_next(struct data_store *ds, void **cursor, struct arena *a,
 	struct item *next = at == NULL ? ms->items : at->next;
 
 	(void)e;
-	while (next != NULL && next->gone)
+	while (next != NULL && (next->gone || next->hidden))
 		next = next->next;
 	if (next != NULL)
 		next->users++;
@@ -429,6 +444,7 @@ memory_walk_next(struct data_store *ds, void **cursor, struct arena *a,
 
 static const struct store_core core = {
 	.new_upload = memory_new_upload,
+	.new_hidden = memory_new_hidden,
 	.get_upload = memory_get_upload,
 	.claim = memory_claim,
 	.confirm = memory_confirm,

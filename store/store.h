@@ -10,8 +10,9 @@
  * Locking is not a store's concern: whoever wants to change an upload takes
  * its lock first and says so with claim().  Without the lock an upload is
  * opened to be looked at, no more, and is trusted only if it is finished,
- * because finished uploads never change.  An upload that new_upload() just
- * made needs neither lock nor claim() while nobody else can know its id.
+ * because finished uploads never change.  An upload that was just made needs
+ * no claim(); but new_upload() makes one that others see at once, so that the
+ * caller takes the lock of its id first, unless it writes nothing to it.
  *
  * Memory: strings and structs that a store hands out come from the arena it
  * was given.  An open upload or stream is the only thing to close.
@@ -136,6 +137,15 @@ struct store_core {
 	 * chosen by the caller; ERR_EXISTS if it is taken.
 	 */
 	MUST_CHECK enum err_code (*new_upload)(struct data_store *,
+	    const struct file_info *, struct arena *, struct upload **,
+	    struct err *);
+
+	/*
+	 * The same, but nobody else can see the upload, or lock it, or even
+	 * learn of it, until write_end() has kept a part of it or finish()
+	 * all.  Killed before that, it has never been: the sweep clears up.
+	 */
+	MUST_CHECK enum err_code (*new_hidden)(struct data_store *,
 	    const struct file_info *, struct arena *, struct upload **,
 	    struct err *);
 

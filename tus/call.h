@@ -132,8 +132,9 @@ struct tus_call {
 	struct tus_digest *digest;
 
 	/* What the ledger holds for the upload while its length is not known;
-	 * -1 if that was not asked. */
+	 * -1 if that was not asked.  The entry of one that is being made. */
 	int64_t reserved;
+	struct store_entry *entry;
 
 	/* Bytes of the content that went out. */
 	int64_t sent;
@@ -243,14 +244,14 @@ bool tus_check_size(struct tus_call *);
 enum tus_step tus_start_body(struct tus_call *);
 
 /*
- * quota.c.  enter: before an upload is made, NULL where nothing limits its
- * owner; entered: it was made, or not.  What has no length yet grows: reserve,
+ * quota.c.  enter: before an upload is made; entered: it was made, or not, and
+ * this request writes no more to it.  What has no length yet grows: reserve,
  * before a PATCH, what its headers announce; grow, before so many bytes are
  * written; shrink, when all is over, to what came.  The first two of these
  * answer false if there is no room.
  */
-MUST_CHECK enum err_code tus_enter(struct tus_call *, struct store_entry **);
-void tus_entered(struct tus_call *, struct store_entry *, bool is_made);
+MUST_CHECK enum err_code tus_enter(struct tus_call *);
+void tus_entered(struct tus_call *, bool is_made);
 bool tus_reserve(struct tus_call *);
 MUST_CHECK enum err_code tus_grow(struct tus_call *, size_t len);
 void tus_shrink(struct tus_call *);

@@ -14,6 +14,9 @@
 /* A new id is taken once in 2^122; more often means that something is wrong. */
 #define ID_TRIES 3
 
+/* A body of so many bytes is here in no time. */
+#define SOON ((int64_t)1 << 20)
+
 static bool
 refuse(struct tus_call *c, enum tus_refusal why)
 {
@@ -123,46 +126,78 @@ describe(struct tus_call *c)
 		c->create.expires = c->create.created + srv->expire_after;
 }
 
+/* May this request bring bytes, or finish what it makes? */
+static bool
+has_more(const struct tus_call *c)
+{
+	return c->content_length != 0 || c->length == 0;
+}
+
 /*
- * Nobody knows a new id before the answer, so that it needs no lock; but one
- * that a hook chose may be known, and the lock of an upload that may finish in
- * this request marks that it is still to be moved, or post-finish to be told.
- * A final upload is finished as soon as it is made: it gets its mark when
- * pre-finish agreed.
+ * What comes in no time need not be seen before it is there, unless somebody
+ * is told the id, or how far it got, meanwhile.
+ */
+static bool
+is_hidden(const struct tus_call *c, bool is_chosen)
+{
+	return !is_chosen && !c->concat.is_final && has_more(c) &&
+	    (c->length == 0 ||
+		(c->content_length > 0 && c->content_length <= SOON)) &&
+	    !tus_wants(c, TUS_POST_RECEIVE);
+}
+
+/*
+ * The record of an upload appears before its bytes, unless it is hidden, and
+ * whoever walks the store, or was told the id by a hook, would repair, finish
+ * or remove what seems to be left behind.  So its lock is held as long as this
+ * request may write to it.  A creation without a body writes nothing after the
+ * record, and nobody knows its id before the answer, unless a hook chose it.
+ * The lock also marks that what is finished is still to be moved, or
+ * post-finish to be told; of a final upload once pre-finish agreed.
  */
 static bool
 is_locked(const struct tus_call *c, bool is_chosen)
 {
+	bool has_sequel = tus_has_sequel(c, &c->create);
+
 	if (is_chosen)
 		return true;
 	if (c->concat.is_final)
-		return tus_has_sequel(c, &c->create) &&
-		    !tus_wants(c, TUS_PRE_FINISH);
-	return (c->length == 0 || (c->length > 0 && c->content_length != 0)) &&
-	    tus_has_sequel(c, &c->create);
+		return has_sequel && !tus_wants(c, TUS_PRE_FINISH);
+	if (is_hidden(c, is_chosen))
+		return c->length >= 0 && has_sequel;
+	return has_more(c);
+}
+
+static enum err_code
+make_in_store(struct tus_call *c, bool is_chosen)
+{
+	struct data_store *store = c->srv->store;
+	struct err *e = &c->res.err;
+
+	if (c->concat.is_final)
+		return store->concater->concat(
+		    store, &c->create, c->arena, &c->up, e);
+	if (is_hidden(c, is_chosen))
+		return store->core->new_hidden(
+		    store, &c->create, c->arena, &c->up, e);
+	return store->core->new_upload(store, &c->create, c->arena, &c->up, e);
 }
 
 static enum err_code
 make(struct tus_call *c, bool is_chosen)
 {
-	struct data_store *store = c->srv->store;
-	struct err *e = &c->res.err;
-	struct store_entry *entry;
 	enum err_code rc;
 
 	if (is_locked(c, is_chosen) &&
 	    (rc = tus_lock_new(c, c->create.id)) != ERR_OK)
 		return rc;
-	rc = tus_enter(c, &entry);
-	if (rc == ERR_OK && c->concat.is_final)
-		rc = store->concater->concat(
-		    store, &c->create, c->arena, &c->up, e);
-	else if (rc == ERR_OK)
-		rc = store->core->new_upload(
-		    store, &c->create, c->arena, &c->up, e);
-	tus_entered(c, entry, rc == ERR_OK);
+	rc = tus_enter(c);
+	if (rc == ERR_OK)
+		rc = make_in_store(c, is_chosen);
 	if (rc == ERR_OK)
 		return rc;
+	tus_entered(c, false);
 	c->up = NULL;
 	if (c->lock != NULL) {
 		/* Somebody else's upload may need the lock that was there. */

@@ -235,6 +235,7 @@ tus_let_go(struct tus_call *c)
 		(void)tus_digest_end(c->digest, NULL);
 	c->digest = NULL;
 	tus_shrink(c);
+	tus_entered(c, c->up != NULL);
 	if (c->up != NULL)
 		c->srv->store->core->close(c->up);
 	c->up = NULL;

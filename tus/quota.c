@@ -39,12 +39,11 @@ quietly(struct tus_call *c, enum err_code rc)
 }
 
 enum err_code
-tus_enter(struct tus_call *c, struct store_entry **entry)
+tus_enter(struct tus_call *c)
 {
 	struct data_store *store = c->srv->store;
 	int64_t bytes = c->create.size;
 
-	*entry = NULL;
 	if (!is_limited(c, c->create.owner))
 		return ERR_OK;
 	if (c->create.size_deferred) {
@@ -55,14 +54,15 @@ tus_enter(struct tus_call *c, struct store_entry **entry)
 	}
 	return quietly(c,
 	    store->ledger->enter(store, &c->create, bytes, &c->srv->quota,
-		c->arena, entry, &c->res.err));
+		c->arena, &c->entry, &c->res.err));
 }
 
 void
-tus_entered(struct tus_call *c, struct store_entry *entry, bool is_made)
+tus_entered(struct tus_call *c, bool is_made)
 {
-	if (entry != NULL)
-		c->srv->store->ledger->entered(entry, is_made);
+	if (c->entry != NULL)
+		c->srv->store->ledger->entered(c->entry, is_made);
+	c->entry = NULL;
 }
 
 static enum err_code

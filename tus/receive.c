@@ -129,14 +129,16 @@ renews_expiry(const struct tus_call *c)
 	return c->srv->expire_sliding && tus_has_expiry(c->srv);
 }
 
-/* A PATCH that was accepted renews the time an upload has. */
+/* A PATCH that was accepted renews the time an upload has, and so do the bytes
+ * of a creation.  One without a body has no lock to write under. */
 static bool
 renew_expiry(struct tus_call *c)
 {
 	const struct data_store *store = c->srv->store;
 	int64_t when = c->srv->now() + c->srv->expire_after;
 
-	if (!renews_expiry(c) || c->up->info.expires == when)
+	if (!renews_expiry(c) || c->up->info.expires == when ||
+	    (c->method == TUS_POST && c->content_length == 0))
 		return true;
 	return store->expirer->set_expiry(c->up, when, &c->res.err) == ERR_OK;
 }

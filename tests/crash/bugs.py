@@ -101,6 +101,27 @@ BUGS = [
 		rc = fs_pwrite(*fd, text + INFO_HEAD, len - INFO_HEAD,
 		    INFO_HEAD, NULL, e);
 """)),
+    Bug("hidden-upload-is-seen-before-its-bytes", ("K",), (NEW, """
+	rc = begin(u, info, e);
+	if (rc != ERR_OK) {
+		unmake(u);
+		return rc;
+	}
+""", """
+	rc = begin(u, info, e);
+	if (rc == ERR_OK)
+		rc = file_publish_new(
+		    u, fs->durability == DURABILITY_FULL, e);
+	if (rc != ERR_OK) {
+		unmake(u);
+		return rc;
+	}
+""")),
+    Bug("hidden-upload-shown-without-data-flush", ("A",), (WRITE, """
+	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
+		return rc;
+	head.offset = durably""", """
+	head.offset = durably""")),
     Bug("concat-names-the-record-first", ("K",), (NEW, """
 	rc = begin(u, info, e);
 	if (rc == ERR_OK)
@@ -282,9 +303,10 @@ BUGS = [
 		rc = file_flush_dir(u->store, e);
 """, "")),
     Bug("creation-not-flushed", ("A", "P"), (NEW, """
-		rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
+	rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
 """, """
-		rc = file_publish_new(u, false, e);
+	(void)fs;
+	rc = file_publish_new(u, false, e);
 """)),
     Bug("adoption-not-flushed", ("A",), (RECORD, """
 	rc = file_publish(u, durably, e);

@@ -48,6 +48,8 @@ class Want:
         self.expires = expires
         self.parts = None
         self.made = self.finished = False
+        # Nobody may see it before it has what came with its creation.
+        self.hidden = False
         self.declare_tried = self.declared = False
         self.delete_tried = self.deleted = False
         self.acked = self.tried = 0
@@ -70,9 +72,10 @@ def read_log(text):
         if len(word) < 3 or word[0] not in ("TRY", "ACK"):
             continue
         said, op, upload, rest = word[0], word[1], word[2], word[3:]
-        if said == "TRY" and op == "create":
+        if said == "TRY" and op in ("create", "hide"):
             wants[upload] = Want(
                 upload, int(rest[0]), rest[1] == "1", int(rest[2]))
+            wants[upload].hidden = op == "hide"
         elif said == "TRY" and op == "concat":
             want = wants[upload] = Want(upload, int(rest[0]), False, 0)
             want.parts = [int(part) for part in rest[1:]]
@@ -235,6 +238,9 @@ def check_offset(want, state, level):
         yield f"{want.id}: {offset} bytes, {least} were acknowledged"
     if level == KILL and want.exact is not None and offset != want.exact:
         yield f"{want.id}: {offset} bytes, {want.exact} were told"
+    if want.hidden and level == KILL and not want.made and offset < (
+            want.tried or want.total):
+        yield f"{want.id}: seen with {offset} bytes, before the others"
     if want.finished and not finished:
         yield f"{want.id}: was finished, {offset} of {size} bytes are left"
     if not deferred and offset == size and not finished:

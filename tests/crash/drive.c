@@ -63,6 +63,10 @@ enum {
 	OWNED_PART,
 	OWNED_FINAL,
 	UNSAFE,
+	HIDDEN,
+	HIDDEN_HALF,
+	HIDDEN_CHECKED,
+	HIDDEN_EMPTY,
 	UPLOADS
 };
 
@@ -85,6 +89,10 @@ static const int64_t total[UPLOADS] = {
 	[OWNED_DEFERRED] = 9000,
 	[OWNED_PART] = 3000,
 	[OWNED_FINAL] = 6000,
+	[HIDDEN] = 4000,
+	[HIDDEN_HALF] = 6000,
+	[HIDDEN_CHECKED] = 9000,
+	[HIDDEN_EMPTY] = 0,
 	[MOVED] = 5000,
 	[MOVED_TOO] = 3000,
 	[MOVED_EMPTY] = 0,
@@ -309,7 +317,7 @@ entered(struct store_entry *entry, bool is_made)
 }
 
 static struct upload *
-create(int number, bool is_deferred, int64_t expires)
+create(int number, bool is_deferred, int64_t expires, bool is_hidden)
 {
 	const char *id = id_of(number);
 	struct pair name = { NULL, "filename", "world.txt", 9 };
@@ -326,12 +334,14 @@ create(int number, bool is_deferred, int64_t expires)
 	struct store_entry *entry;
 	struct upload *up = NULL;
 
-	say("TRY create %s %lld %d %lld", id, (long long)total[number],
-	    (int)is_deferred, (long long)expires);
+	say("TRY %s %s %lld %d %lld", is_hidden ? "hide" : "create", id,
+	    (long long)total[number], (int)is_deferred, (long long)expires);
 	if (!enter(&info, &entry))
 		return NULL;
-	if (!good(ds->core->new_upload(ds, &info, arena, &up, &err), "create",
-		id))
+	if (!good(is_hidden ?
+		    ds->core->new_hidden(ds, &info, arena, &up, &err) :
+		    ds->core->new_upload(ds, &info, arena, &up, &err),
+		"create", id))
 		up = NULL;
 	entered(entry, up != NULL);
 	return up;
@@ -340,7 +350,7 @@ create(int number, bool is_deferred, int64_t expires)
 static void
 create_only(int number, bool is_deferred, int64_t expires)
 {
-	struct upload *up = create(number, is_deferred, expires);
+	struct upload *up = create(number, is_deferred, expires, false);
 
 	if (up == NULL)
 		return;
@@ -353,12 +363,31 @@ create_only(int number, bool is_deferred, int64_t expires)
 static void
 create_with_body(int number, int64_t len)
 {
-	struct upload *up = create(number, false, 0);
+	struct upload *up = create(number, false, 0, false);
 	struct chunk c = { .len = len };
 
 	if (up == NULL)
 		return;
 	send_chunk(up, number, &c);
+	ds->core->close(up);
+}
+
+/* What a POST does that has its body with it: all or nothing. */
+static void
+create_hidden(int number, bool is_deferred, const struct chunk *c)
+{
+	struct upload *up = create(number, is_deferred, 0, true);
+	int before = failures;
+
+	if (up == NULL)
+		return;
+	if (total[number] > 0)
+		send_chunk(up, number, c);
+	else
+		finish(up, up->info.id);
+	if (c->fate == TAKEN_BACK || failures > before)
+		(void)good(
+		    ds->terminater->terminate(up, &err), "undo", up->info.id);
 	ds->core->close(up);
 }
 
@@ -516,6 +545,15 @@ run_plain(void)
 	create_with_body(PART_B, 5000);
 	concat(FINAL, PART_A, PART_B, PART_A);
 	create_only(EMPTY, false, 0);
+
+	create_hidden(HIDDEN, false, CHUNK(.len = 4000));
+	create_hidden(HIDDEN_HALF, true, CHUNK(.len = 2000));
+	create_hidden(HIDDEN_CHECKED, false,
+	    CHUNK(.len = 9000, .on_probation = true, .fate = TAKEN_BACK));
+	create_hidden(
+	    HIDDEN_CHECKED, false, CHUNK(.len = 9000, .on_probation = true));
+	create_hidden(HIDDEN_EMPTY, false, CHUNK(.len = 0));
+	patch(HIDDEN_HALF, CHUNK(.len = 4000, .declare_before = true));
 }
 
 /* What is refused, taken back, somebody else's, or removed. */
@@ -605,6 +643,7 @@ run_owned(void)
 	patch_growing(
 	    OWNED_DEFERRED, CHUNK(.len = 3000, .declare_before = true));
 	create_with_body(OWNED_PART, 3000);
+	create_hidden(HIDDEN, false, CHUNK(.len = 4000));
 	create_only(EMPTY, false, 0);
 	concat(OWNED_FINAL, OWNED_PART, OWNED_PART, EMPTY);
 	if (enter(&never, &entry))

@@ -511,7 +511,8 @@ def cut_from_outside(driver, scratch, options, template, before, mode):
         State("", mode, read_folder(place.store), "").write(copy.store)
         lines = trace(driver, "resume", copy.store, mode, harness.NEXT_BOOT)
         tried = [line for line in log.splitlines()
-                 if line.startswith(("TRY create", "TRY concat", "TRY patch"))]
+                 if line.startswith(("TRY create", "TRY hide", "TRY concat",
+                                     "TRY patch"))]
         yield from states_of(
             "cut", mode, place.store, "\n".join([*tried, ""]),
             relocate(lines, copy.store, place.store), options.samples(SAMPLES))

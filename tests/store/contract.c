@@ -100,6 +100,70 @@ an_id_is_taken_once(void **state)
 	assert_int_equal(offset_of(p, ID), 2);
 }
 
+static struct upload *
+make_hidden(struct place *p, int64_t size)
+{
+	struct file_info info = {
+		.id = ID, .size = size < 0 ? 0 : size, .size_deferred = size < 0
+	};
+	struct upload *up = NULL;
+
+	ok(p, p->ds->core->new_hidden(p->ds, &info, p->a, &up, &p->e));
+	return up;
+}
+
+static void
+a_hidden_upload_is_seen_once_its_bytes_are_kept(void **state)
+{
+	struct place *p = *state;
+	struct file_info info = { .id = ID, .size = 3 };
+	struct upload *up = make_hidden(p, -1), *other;
+
+	assert_false(is_there(p, ID));
+	is(p, ERR_EXISTS,
+	    p->ds->core->new_upload(p->ds, &info, p->a, &other, &p->e));
+	begin(p, up, false);
+	put(p, up, "he");
+	assert_false(is_there(p, ID));
+	ok(p, p->ds->core->write_end(up, true, &p->e));
+	assert_int_equal(offset_of(p, ID), 2);
+	drop(p, up);
+}
+
+static void
+a_hidden_upload_that_is_whole_is_seen_when_it_is_finished(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make_hidden(p, 5);
+
+	begin(p, up, true);
+	put(p, up, "hello");
+	ok(p, p->ds->core->write_end(up, true, &p->e));
+	if (p->ds->finisher != NULL) {
+		assert_false(is_there(p, ID));
+		ok(p, p->ds->finisher->finish(up, &p->e));
+	}
+	drop(p, up);
+	up = look(p, ID);
+	assert_true(upload_is_finished(up));
+	drop(p, up);
+}
+
+static void
+what_is_hidden_can_be_taken_back(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make_hidden(p, 5);
+
+	begin(p, up, true);
+	put(p, up, "hell");
+	ok(p, p->ds->core->write_end(up, false, &p->e));
+	ok(p, p->ds->terminater->terminate(up, &p->e));
+	drop(p, up);
+	assert_false(is_there(p, ID));
+	drop(p, make(p, ID, 5));
+}
+
 static void
 an_unknown_id_is_not_found(void **state)
 {
@@ -357,6 +421,11 @@ contract_run(const struct variant *v)
 		PROMISE(a_new_upload_is_found_again_with_all_it_was_given, 0),
 		PROMISE(what_was_not_given_is_not_there, 0),
 		PROMISE(an_id_is_taken_once, 0),
+		PROMISE(a_hidden_upload_is_seen_once_its_bytes_are_kept, 0),
+		PROMISE(
+		    a_hidden_upload_that_is_whole_is_seen_when_it_is_finished,
+		    0),
+		PROMISE(what_is_hidden_can_be_taken_back, CAN_TERMINATE),
 		PROMISE(an_unknown_id_is_not_found, 0),
 		PROMISE(bytes_are_appended_slice_by_slice, 0),
 		PROMISE(a_claim_sees_what_happened_since_the_look, 0),

@@ -61,6 +61,17 @@ new_upload(struct data_store *s, const struct file_info *info, struct arena *a,
 }
 
 static enum err_code
+new_hidden(struct data_store *s, const struct file_info *info, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	enum err_code rc =
+	    fails(e) ? play.code : core->new_hidden(s, info, a, up, e);
+
+	play.open += rc == ERR_OK;
+	return rc;
+}
+
+static enum err_code
 get_upload(struct data_store *s, const char *id, struct arena *a,
     struct upload **up, struct err *e)
 {
@@ -223,8 +234,8 @@ open_gated(struct world *w)
 
 	world_open(w, 2);
 	core = w->store->core;
-	gated_core = (struct store_core){ new_upload, get_upload, claim,
-		confirm, write_begin, write, write_end, close_upload,
+	gated_core = (struct store_core){ new_upload, new_hidden, get_upload,
+		claim, confirm, write_begin, write, write_end, close_upload,
 		core->shutdown };
 	w->store->core = &gated_core;
 	finisher = w->store->finisher;
