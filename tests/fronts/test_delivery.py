@@ -403,13 +403,33 @@ def test_no_worker_outlives_the_web_server(front, own):
 
 # --- Shared hosting ---------------------------------------------------------
 
+# What is made in such a folder sooner or later.
+LEFT_BEHIND = ["tus.conf~", "tus.conf.bak", "tus.log", "hooks/post-finish",
+               ".tus.conf.swp", "tusfcgi.tar.gz", "uploads/x", "files~"]
+
+
 @pytest.mark.only_front("htaccess")
-@pytest.mark.parametrize("name", ["tus.conf", "uploads/", "uploads/{id}",
-                                  "uploads/{id}.info"])
+@pytest.mark.parametrize("name", [
+    "", "tus.conf", ".htaccess", "uploads/", "uploads/{id}",
+    "uploads/{id}.info", "tus.fcgi", "tus.fcgi/", "tus.fcgi/{id}",
+    "TUS.FCGI/{id}", "%74us.fcgi/{id}", "/tus.fcgi/{id}", "tus.fcgi//{id}",
+    "files/../tus.fcgi/{id}", "x/../tus.conf", "/tus.conf", *LEFT_BEHIND])
 def test_nothing_but_uploads_has_a_url(front, name):
+    """Nor has the program a second one, which a login may not cover."""
+    space = front.uploads.parent
+    for file in LEFT_BEHIND:
+        (space / file).parent.mkdir(exist_ok=True)
+        (space / file).write_text("secret")
+        (space / file).chmod(0o644)
     one = create(front, 5).rsplit("/", 1)[1]
     url = f"{front.origin}/up/" + name.format(id=one)
-    assert clients.request("GET", url)[0] == 403
+    for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):
+        status, headers, _ = clients.request(method, url, {
+            "Upload-Length": "1"}, b"" if method == "POST" else None)
+        assert status in (403, 404)
+        assert "Tus-Resumable" not in headers
+    for file in LEFT_BEHIND:
+        (space / file).unlink()
 
 
 @pytest.mark.only_front("htaccess")
