@@ -36,6 +36,20 @@ static const char *const names[FRONT_MAX] = {
 	"where that is not yours to set, clients must send pieces: chunkSize " \
 	"131072"
 
+#define NO_OVERRIDE                                                            \
+	"tusfcgi does no such thing since 0.1.0: update it, and see that "     \
+	"nothing in front of it changes the method"
+#define APACHE_LOGIN                                                           \
+	"AuthType Basic and, in a <RequireAny>, Require method OPTIONS and "   \
+	"Require valid-user: see tusfcgi-proxy.conf"
+#define APACHE_FILES                                                           \
+	"take the .htaccess that comes with tusfcgi; where that is not read "  \
+	"(AllowOverride None), store.path, log.target and hooks.dir must be "  \
+	"outside of what the web server shows"
+#define FILES                                                                  \
+	"this server reads no .htaccess: store.path, log.target, hooks.dir "   \
+	"and the configuration must be outside of what it shows"
+
 static const char *const advices[ADVICE_MAX][FRONT_MAX] = {
 	[ADVICE_STREAM] = { "turn off the buffering of requests",
 	    "fastcgi_request_buffering off;", "server.stream-request-body = 1",
@@ -83,6 +97,14 @@ static const char *const advices[ADVICE_MAX][FRONT_MAX] = {
 	    "is tusfcgi running, and may Apache's user open the socket that "
 	    "ProxyPass names?",
 	    "Apache's error log has what tusfcgi said when it was started" },
+	[ADVICE_OVERRIDE] = { NO_OVERRIDE, NO_OVERRIDE, NO_OVERRIDE,
+	    NO_OVERRIDE, NO_OVERRIDE },
+	[ADVICE_LOGIN] = { "ask for a password for every method but OPTIONS",
+	    "limit_except OPTIONS { auth_basic ...; }, and REMOTE_USER only "
+	    "beside that",
+	    "auth.require for this path, where the method is not OPTIONS",
+	    APACHE_LOGIN, APACHE_LOGIN },
+	[ADVICE_FILES] = { FILES, FILES, FILES, APACHE_FILES, APACHE_FILES },
 };
 
 enum front_end

@@ -10,14 +10,11 @@
 #include <curl/curl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "ctl/advice.h"
 #include "ctl/ctl.h"
-#include "ctl/probe.h"
+#include "ctl/doctor.h"
 
 #define KIB ((int64_t)1024)
 #define MIB (1024 * KIB)
@@ -28,210 +25,28 @@ enum {
 	DROP_ANNOUNCED = 128 * 1024,
 	DROP_SENT = 64 * 1024,
 	/* Just below the default of max_metadata. */
-	METADATA_SIZE = 4000,
-	/* As many as the checks below create. */
-	UPLOADS_MAX = 32
+	METADATA_SIZE = 4000
 };
-
-#define PATCH_TYPE "Content-Type: application/offset+octet-stream"
-
-struct doctor {
-	struct arena *arena;
-	struct probe *probe;
-	/* Where uploads are created, and what answers there. */
-	const char *url;
-	enum front_end front;
-	const char *extensions;
-	int64_t max_size;
-	/* The longest body that is known to get through. */
-	int64_t longest;
-
-	const char *uploads[UPLOADS_MAX];
-	size_t n_uploads;
-	int problems, notes;
-};
-
-/* --- Findings. --- */
-
-static void
-say(const char *kind, const char *fmt, va_list ap)
-{
-	printf("%-8s", kind);
-	(void)vprintf(fmt, ap);
-	printf("\n");
-	(void)fflush(stdout);
-}
-
-static void PRINTF_LIKE(1, 2) good(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say("ok", fmt, ap);
-	va_end(ap);
-}
-
-/* ADVICE_MAX for none. */
-static void
-advise(const struct doctor *d, enum advice advice)
-{
-	if (advice != ADVICE_MAX)
-		printf("%8s%s: %s\n", "", front_end_name(d->front),
-		    advice_for(advice, d->front));
-	(void)fflush(stdout);
-}
-
-static void PRINTF_LIKE(3, 4)
-    note(struct doctor *d, enum advice advice, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say("note", fmt, ap);
-	va_end(ap);
-	d->notes++;
-	advise(d, advice);
-}
-
-static void PRINTF_LIKE(3, 4)
-    bad(struct doctor *d, enum advice advice, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say("PROBLEM", fmt, ap);
-	va_end(ap);
-	d->problems++;
-	advise(d, advice);
-}
-
-/* What came instead of what was expected. */
-static const char *
-outcome(struct doctor *d, const struct probe_reply *r)
-{
-	const char *end = memchr(r->body, '\n', r->body_len);
-	int len = end != NULL ? (int)(end - r->body) : (int)r->body_len;
-
-	if (r->status == 0)
-		return arena_printf(d->arena, "no answer (%s)", r->error);
-	if (!r->is_tus)
-		return arena_printf(
-		    d->arena, "%d by the web server", r->status);
-	return arena_printf(
-	    d->arena, "%d %.*s", r->status, len, len > 0 ? r->body : "");
-}
-
-static const char *
-bytes(struct doctor *d, int64_t n)
-{
-	if (n >= GIB)
-		return arena_printf(d->arena, "%" PRId64 " GiB", n / GIB);
-	if (n >= MIB && n % MIB == 0)
-		return arena_printf(d->arena, "%" PRId64 " MiB", n / MIB);
-	return arena_printf(d->arena, "%" PRId64 " bytes", n);
-}
-
-/* --- Requests. --- */
-
-static const struct probe_reply *
-send_patch(struct doctor *d, const char *url, int64_t offset, int64_t body,
-    int64_t announced)
-{
-	const char *at =
-	    arena_printf(d->arena, "Upload-Offset: %" PRId64, offset);
-	const char *const headers[] = { PATCH_TYPE, at, NULL };
-	const struct probe_request q = { "PATCH", url, headers, body,
-		announced };
-
-	return probe_send(d->probe, &q);
-}
-
-static const struct probe_reply *
-send_plain(struct doctor *d, const char *method, const char *url,
-    const char *const *headers)
-{
-	const struct probe_request q = { method, url, headers, 0, 0 };
-
-	return probe_send(d->probe, &q);
-}
-
-/* A new upload; NULL if there is none, and *reply says why. */
-static const char *
-create(struct doctor *d, int64_t length, const char *header,
-    const struct probe_reply **reply)
-{
-	const char *size =
-	    arena_printf(d->arena, "Upload-Length: %" PRId64, length);
-	const char *const headers[] = { size, header, NULL };
-	const char *where, *url;
-
-	if (d->n_uploads == UPLOADS_MAX)
-		return NULL;
-	*reply = send_plain(d, "POST", d->url, headers);
-	where = probe_header(*reply, "Location");
-	if ((*reply)->status != 201 || where == NULL)
-		return NULL;
-	url = probe_resolve(d->probe, d->url, where);
-	if (url != NULL)
-		d->uploads[d->n_uploads++] = url;
-	return url;
-}
-
-/* The same for checks that cannot go on without. */
-static const char *
-must_create(struct doctor *d, int64_t length)
-{
-	const struct probe_reply *r;
-	const char *url = create(d, length, NULL, &r);
-
-	if (url == NULL)
-		bad(d, ADVICE_MAX, "an upload of %s cannot be created: %s",
-		    bytes(d, length), outcome(d, r));
-	return url;
-}
-
-/* Asked again while the request before still holds the lock. */
-static int64_t
-offset_of(struct doctor *d, const char *url)
-{
-	const struct timespec nap = { 0, 300000000 };
-	const struct probe_reply *r;
-	int tries = 10;
-
-	do {
-		r = send_plain(d, "HEAD", url, NULL);
-		if (r->status != 423)
-			break;
-		(void)nanosleep(&nap, NULL);
-	} while (--tries > 0);
-	return r->status == 200 ? probe_number(r, "Upload-Offset") : -1;
-}
-
-static bool
-offers(const struct doctor *d, const char *extension)
-{
-	return d->extensions != NULL &&
-	    strstr(d->extensions, extension) != NULL;
-}
 
 /* --- The checks, in the order in which they make sense. --- */
 
 static bool
 can_reach(struct doctor *d)
 {
-	const struct probe_reply *r = send_plain(d, "OPTIONS", d->url, NULL);
+	const struct probe_reply *r = doctor_send(d, "OPTIONS", d->url, NULL);
 	const char *server = probe_header(r, "Server");
 
 	d->front = front_end_of(server);
 	if (r->status == 0) {
-		bad(d, ADVICE_MAX, "no answer from %s: %s", d->url, r->error);
+		doctor_bad(
+		    d, ADVICE_MAX, "no answer from %s: %s", d->url, r->error);
 	} else if (!r->is_tus && r->status >= 500) {
-		bad(d, ADVICE_REACH,
+		doctor_bad(d, ADVICE_REACH,
 		    "the web server answers %d: it cannot "
 		    "reach tusfcgi",
 		    r->status);
 	} else if (!r->is_tus) {
-		bad(d, ADVICE_MAX,
+		doctor_bad(d, ADVICE_MAX,
 		    "the answer is %d, and not of a tus server: "
 		    "the URL must be where uploads are created, like "
 		    "https://example.org/files/",
@@ -239,7 +54,7 @@ can_reach(struct doctor *d)
 	} else {
 		d->extensions = probe_header(r, "Tus-Extension");
 		d->max_size = probe_number(r, "Tus-Max-Size");
-		good(
+		doctor_good(
 		    "%s answers for tus", server != NULL ? server : "a server");
 	}
 	return r->is_tus;
@@ -249,9 +64,9 @@ static void
 check_location(struct doctor *d, const char *url)
 {
 	if (probe_same_origin(d->url, url))
-		good("the URL of a new upload leads back here");
+		doctor_good("the URL of a new upload leads back here");
 	else
-		bad(d, ADVICE_MAX,
+		doctor_bad(d, ADVICE_MAX,
 		    "the URL of a new upload is %s, which is "
 		    "elsewhere: set location = \"path\" in tusfcgi.conf, or "
 		    "let the web server say HTTPS=on and pass on Host",
@@ -263,36 +78,38 @@ can_create(struct doctor *d)
 {
 	static const char metadata[] = "Upload-Metadata: filename ZG9jdG9y";
 	const struct probe_reply *r;
-	const char *url = create(d, 1000, metadata, &r);
+	const char *url = doctor_create(d, 1000, metadata, &r);
 	const char *echo;
 
 	if (url == NULL && r->status == 401) {
-		bad(d, ADVICE_MAX,
+		doctor_bad(d, ADVICE_MAX,
 		    "a password is asked for: say "
 		    "https://USER:PASSWORD@...");
 		return false;
 	}
 	if (url == NULL) {
-		bad(d, ADVICE_MAX, "an upload cannot be created: %s",
-		    outcome(d, r));
+		doctor_bad(d, ADVICE_MAX, "an upload cannot be created: %s",
+		    doctor_outcome(d, r));
 		return false;
 	}
 	check_location(d, url);
-	r = send_plain(d, "HEAD", url, NULL);
+	r = doctor_send(d, "HEAD", url, NULL);
 	echo = probe_header(r, "Upload-Metadata");
 	if (r->status == 200 && probe_number(r, "Upload-Offset") == 0 &&
 	    probe_number(r, "Upload-Length") == 1000 && echo != NULL &&
 	    strcmp(echo, "filename ZG9jdG9y") == 0)
-		good("the headers of HEAD survive");
+		doctor_good("the headers of HEAD survive");
 	else
-		bad(d, ADVICE_MAX, "HEAD of a new upload lacks headers: %s",
-		    outcome(d, r));
-	r = send_patch(d, url, 0, 1000, 1000);
+		doctor_bad(d, ADVICE_MAX,
+		    "HEAD of a new upload lacks headers: %s",
+		    doctor_outcome(d, r));
+	r = doctor_patch(d, url, 0, 1000, 1000);
 	if (r->status == 204 && probe_number(r, "Upload-Offset") == 1000) {
-		good("PATCH gets through");
+		doctor_good("PATCH gets through");
 		return true;
 	}
-	bad(d, ADVICE_MAX, "PATCH does not get through: %s", outcome(d, r));
+	doctor_bad(d, ADVICE_MAX, "PATCH does not get through: %s",
+	    doctor_outcome(d, r));
 	return false;
 }
 
@@ -311,7 +128,7 @@ found_spooling(struct doctor *d)
 {
 	if (d->front == FRONT_APACHE)
 		d->front = FRONT_APACHE_FCGID;
-	bad(d, ADVICE_STREAM,
+	doctor_bad(d, ADVICE_STREAM,
 	    "bodies are spooled: a broken connection "
 	    "keeps nothing of a request");
 }
@@ -319,28 +136,30 @@ found_spooling(struct doctor *d)
 static void
 check_drop(struct doctor *d)
 {
-	const char *url = must_create(d, DROP_ANNOUNCED);
+	const char *url = doctor_must_create(d, DROP_ANNOUNCED);
 	const struct probe_reply *r;
 	int64_t kept;
 
 	if (url == NULL)
 		return;
-	r = send_patch(d, url, 0, DROP_SENT, DROP_ANNOUNCED);
-	kept = offset_of(d, url);
+	r = doctor_patch(d, url, 0, DROP_SENT, DROP_ANNOUNCED);
+	kept = doctor_offset(d, url);
 	if (r->status != 0)
-		bad(d, advice_on_body(r), "a body of %d bytes is not taken: %s",
-		    DROP_ANNOUNCED, outcome(d, r));
+		doctor_bad(d, advice_on_body(r),
+		    "a body of %d bytes is not taken: %s", DROP_ANNOUNCED,
+		    doctor_outcome(d, r));
 	else if (kept == DROP_SENT)
-		good("bodies stream: a broken connection keeps what came");
+		doctor_good(
+		    "bodies stream: a broken connection keeps what came");
 	else if (kept > 0)
-		note(d, ADVICE_MAX,
+		doctor_note(d, ADVICE_MAX,
 		    "bodies stream, but a broken connection "
 		    "kept only %" PRId64 " of %d bytes",
 		    kept, DROP_SENT);
 	else if (kept == 0)
 		found_spooling(d);
 	else
-		bad(d, ADVICE_MAX,
+		doctor_bad(d, ADVICE_MAX,
 		    "after a broken connection, HEAD does not "
 		    "tell the offset");
 }
@@ -350,23 +169,24 @@ static bool
 takes_body(struct doctor *d, int64_t size)
 {
 	const struct probe_reply *r;
-	const char *url = must_create(d, size);
+	const char *url = doctor_must_create(d, size);
 
 	if (url == NULL)
 		return false;
-	r = send_patch(d, url, 0, size, size);
+	r = doctor_patch(d, url, 0, size, size);
 	if (r->status == 204 && probe_number(r, "Upload-Offset") == size) {
 		d->longest = size;
 		return true;
 	}
 	if (r->status == 204)
-		bad(d, ADVICE_BODY_SIZE,
+		doctor_bad(d, ADVICE_BODY_SIZE,
 		    "of a body of %s, %" PRId64 " bytes "
 		    "arrive and the rest is cut off",
-		    bytes(d, size), probe_number(r, "Upload-Offset"));
+		    doctor_bytes(d, size), probe_number(r, "Upload-Offset"));
 	else
-		bad(d, advice_on_body(r), "a body of %s is answered with %s",
-		    bytes(d, size), outcome(d, r));
+		doctor_bad(d, advice_on_body(r),
+		    "a body of %s is answered with %s", doctor_bytes(d, size),
+		    doctor_outcome(d, r));
 	return false;
 }
 
@@ -375,23 +195,24 @@ static bool
 takes_announcement(struct doctor *d, int64_t size)
 {
 	const struct probe_reply *r;
-	const char *url = create(d, size, NULL, &r);
+	const char *url = doctor_create(d, size, NULL, &r);
 
 	if (url == NULL) {
-		note(d, ADVICE_MAX, "larger bodies were not tried: %s",
-		    outcome(d, r));
+		doctor_note(d, ADVICE_MAX, "larger bodies were not tried: %s",
+		    doctor_outcome(d, r));
 		return false;
 	}
-	r = send_patch(d, url, 0, DROP_SENT, size);
+	r = doctor_patch(d, url, 0, DROP_SENT, size);
 	if (r->is_tus && r->status == 204) {
-		bad(d, ADVICE_BODY_SIZE, "a body of %s is cut without a word",
-		    bytes(d, size));
+		doctor_bad(d, ADVICE_BODY_SIZE,
+		    "a body of %s is cut without a word",
+		    doctor_bytes(d, size));
 		return false;
 	}
 	if (r->status == 0 || r->is_tus)
 		return true;
-	bad(d, ADVICE_BODY_SIZE, "a body of %s is answered with %s",
-	    bytes(d, size), outcome(d, r));
+	doctor_bad(d, ADVICE_BODY_SIZE, "a body of %s is answered with %s",
+	    doctor_bytes(d, size), doctor_outcome(d, r));
 	return false;
 }
 
@@ -413,7 +234,7 @@ check_sizes(struct doctor *d)
 			break;
 		else if (!takes_announcement(d, announced[i]))
 			return;
-	good("bodies of any size are taken");
+	doctor_good("bodies of any size are taken");
 }
 
 static void
@@ -430,25 +251,25 @@ check_metadata(struct doctor *d)
 	memcpy(line + at, "doctor ", 7);
 	/* The value is base64: a multiple of four. */
 	line[at + 7 + (METADATA_SIZE - 7) / 4 * 4] = '\0';
-	url = create(d, 10, line, &r);
+	url = doctor_create(d, 10, line, &r);
 	if (url == NULL && r->is_tus)
 		return;
 	if (url == NULL) {
-		bad(d, ADVICE_REQUEST_HEADER,
+		doctor_bad(d, ADVICE_REQUEST_HEADER,
 		    "long Upload-Metadata is "
 		    "answered with %s",
-		    outcome(d, r));
+		    doctor_outcome(d, r));
 		return;
 	}
-	r = send_plain(d, "HEAD", url, NULL);
+	r = doctor_send(d, "HEAD", url, NULL);
 	if (r->status == 200 && probe_header(r, "Upload-Metadata") != NULL &&
 	    strcmp(probe_header(r, "Upload-Metadata"), line + at) == 0)
-		good("long Upload-Metadata comes back");
+		doctor_good("long Upload-Metadata comes back");
 	else
-		bad(d, ADVICE_REPLY_HEADER,
+		doctor_bad(d, ADVICE_REPLY_HEADER,
 		    "HEAD with %d bytes of "
 		    "Upload-Metadata is answered with %s",
-		    METADATA_SIZE, outcome(d, r));
+		    METADATA_SIZE, doctor_outcome(d, r));
 }
 
 /* A list of parts that is that long: is it seen, refused, or lost? */
@@ -462,18 +283,18 @@ passes_header(struct doctor *d, size_t size)
 
 	memcpy(line, name, sizeof(name) - 1);
 	memset(line + sizeof(name) - 1, '0', size);
-	r = send_plain(d, "POST", d->url, headers);
+	r = doctor_send(d, "POST", d->url, headers);
 	if (r->is_tus && strstr(r->body, "UPLOAD_LENGTH") != NULL)
-		bad(d, ADVICE_REQUEST_HEADER,
+		doctor_bad(d, ADVICE_REQUEST_HEADER,
 		    "a request header of %zu bytes "
 		    "is dropped silently",
 		    size);
 	else if (!r->is_tus && size <= 12000)
-		note(d, ADVICE_REQUEST_HEADER,
+		doctor_note(d, ADVICE_REQUEST_HEADER,
 		    "a request header of %zu bytes "
 		    "is answered with %s: an upload in more than some 150 "
 		    "parts cannot be put together",
-		    size, outcome(d, r));
+		    size, doctor_outcome(d, r));
 	else
 		return true;
 	return false;
@@ -482,55 +303,86 @@ passes_header(struct doctor *d, size_t size)
 static void
 check_long_headers(struct doctor *d)
 {
-	if (offers(d, "concatenation") && passes_header(d, 12000) &&
+	if (doctor_offers(d, "concatenation") && passes_header(d, 12000) &&
 	    passes_header(d, 20000))
-		good("long request headers get through");
+		doctor_good("long request headers get through");
 }
+
+enum target {
+	COLLECTION,
+	UPLOAD,
+	NO_UPLOAD
+};
+
+/* Requests that are wrong, with the answer: an error page may be set up for
+ * some statuses only. */
+static const struct {
+	int status;
+	const char *method;
+	enum target target;
+	const char *headers[4];
+	int64_t body;
+} mistakes[] = {
+	{ 400, "PATCH", UPLOAD, { PATCH_TYPE, "Upload-Offset: x" }, 0 },
+	{ 404, "HEAD", NO_UPLOAD, { NULL }, 0 },
+	{ 404, "PATCH", NO_UPLOAD, { PATCH_TYPE, "Upload-Offset: 0" }, 0 },
+	{ 405, "PATCH", COLLECTION, { PATCH_TYPE, "Upload-Offset: 0" }, 0 },
+	{ 409, "PATCH", UPLOAD, { PATCH_TYPE, "Upload-Offset: 5" }, 1000 },
+	{ 413, "PATCH", UPLOAD, { PATCH_TYPE, "Upload-Offset: 0" }, 1001 },
+	{ 415, "PATCH", UPLOAD, { "Upload-Offset: 0" }, 0 },
+	{ 460, "PATCH", UPLOAD,
+	    { PATCH_TYPE, "Upload-Offset: 0",
+		"Upload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=" },
+	    1000 },
+};
 
 static void
 check_errors(struct doctor *d)
 {
-	static const char *const wrong[] = { PATCH_TYPE, "Upload-Offset: 0",
-		"Upload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=", NULL };
-	const char *url = must_create(d, 1000);
-	const struct probe_request q = { "PATCH", url, wrong, 1000, 1000 };
+	const char *url = doctor_must_create(d, 1000);
+	const char *targets[] = { d->url, url, NULL };
 	const struct probe_reply *r;
+	size_t i;
 
 	if (url == NULL)
 		return;
-	if (offers(d, "checksum")) {
+	targets[NO_UPLOAD] = arena_printf(
+	    d->arena, "%.*s%032d", (int)(strrchr(url, '/') + 1 - url), url, 0);
+	for (i = 0; i < NITEMS(mistakes); i++) {
+		const struct probe_request q = { mistakes[i].method,
+			targets[mistakes[i].target], mistakes[i].headers,
+			mistakes[i].body, mistakes[i].body };
+
+		if (mistakes[i].status == 460 && !doctor_offers(d, "checksum"))
+			continue;
 		r = probe_send(d->probe, &q);
-		if (r->status != 460 || !r->is_tus) {
-			bad(d, ADVICE_OWN_ERRORS, "status 460 arrives as %s",
-			    outcome(d, r));
-			return;
-		}
+		if (r->status == mistakes[i].status && r->is_tus &&
+		    (r->body_len > 0 || strcmp(q.method, "HEAD") == 0))
+			continue;
+		doctor_bad(d, ADVICE_OWN_ERRORS, "status %d arrives as %s",
+		    mistakes[i].status, doctor_outcome(d, r));
+		return;
 	}
-	r = send_patch(d, url, 5, 1000, 1000);
-	if (r->status == 409 && r->is_tus && r->body_len > 0)
-		good("errors arrive as tusfcgi sent them");
-	else
-		bad(d, ADVICE_OWN_ERRORS, "status 409 arrives as %s",
-		    outcome(d, r));
+	doctor_good("errors arrive as tusfcgi sent them");
 }
 
 /* The answer to a body that is not read must not get lost behind it. */
 static void
 check_early_answer(struct doctor *d)
 {
-	const char *url = must_create(d, d->longest);
+	const char *url = doctor_must_create(d, d->longest);
 	const struct probe_reply *r;
 
 	if (url == NULL)
 		return;
-	r = send_patch(d, url, 5, d->longest, d->longest);
+	r = doctor_patch(d, url, 5, d->longest, d->longest);
 	if (r->status == 409 && r->is_tus)
-		good("a refusal arrives though the body was not read");
+		doctor_good("a refusal arrives though the body was not read");
 	else
-		bad(d, ADVICE_MAX,
+		doctor_bad(d, ADVICE_MAX,
 		    "a refused body of %s is answered with %s, "
 		    "not 409",
-		    bytes(d, d->longest), outcome(d, r));
+		    doctor_bytes(d, d->longest), doctor_outcome(d, r));
 }
 
 /* A short one could be mistaken for one that was announced. */
@@ -538,47 +390,47 @@ static void
 check_unknown_length(struct doctor *d)
 {
 	int64_t size = d->longest < MIB ? d->longest : MIB;
-	const char *url = must_create(d, size);
+	const char *url = doctor_must_create(d, size);
 	const struct probe_reply *r;
 
 	if (url == NULL)
 		return;
-	r = send_patch(d, url, 0, size, PROBE_CHUNKED);
+	r = doctor_patch(d, url, 0, size, PROBE_CHUNKED);
 	if (r->status == 204 && probe_number(r, "Upload-Offset") == size)
-		good("bodies of unknown length are taken");
+		doctor_good("bodies of unknown length are taken");
 	else
-		note(d, ADVICE_UNKNOWN_LENGTH,
+		doctor_note(d, ADVICE_UNKNOWN_LENGTH,
 		    "a body of unknown length is answered with %s: "
 		    "tus-java-client sends such",
-		    outcome(d, r));
+		    doctor_outcome(d, r));
 }
 
 static void
 check_download(struct doctor *d)
 {
-	const char *url = must_create(d, 100);
+	const char *url = doctor_must_create(d, 100);
 	const struct probe_reply *r;
 
-	if (url == NULL || send_patch(d, url, 0, 100, 100)->status != 204)
+	if (url == NULL || doctor_patch(d, url, 0, 100, 100)->status != 204)
 		return;
-	r = send_plain(d, "GET", url, NULL);
+	r = doctor_send(d, "GET", url, NULL);
 	if (r->is_tus && (r->status == 405 || r->status == 404))
 		return;
 	if (probe_header(r, "X-Sendfile") != NULL ||
 	    probe_header(r, "X-Accel-Redirect") != NULL)
-		bad(d, ADVICE_SENDFILE,
+		doctor_bad(d, ADVICE_SENDFILE,
 		    "downloads are empty, and tell the "
 		    "client where the file is");
 	else if (r->status != 200 || r->body_len != 100)
-		bad(d, ADVICE_SENDFILE,
+		doctor_bad(d, ADVICE_SENDFILE,
 		    "a download is answered with %s and "
 		    "%zu of 100 bytes",
-		    outcome(d, r), r->body_len);
+		    doctor_outcome(d, r), r->body_len);
 	else if (probe_number(r, "Content-Length") != 100)
-		note(
+		doctor_note(
 		    d, ADVICE_LENGTH, "a download does not say how long it is");
 	else
-		good("downloads work");
+		doctor_good("downloads work");
 }
 
 static void
@@ -588,17 +440,20 @@ remove_uploads(struct doctor *d)
 	size_t i, left = 0;
 
 	for (i = 0; i < d->n_uploads; i++) {
-		r = send_plain(d, "DELETE", d->uploads[i], NULL);
+		r = doctor_send(d, "DELETE", d->uploads[i], NULL);
 		left += r->status != 204;
 	}
 	if (left > 0)
-		note(d, ADVICE_MAX,
+		doctor_note(d, ADVICE_MAX,
 		    "%zu uploads of this test could not be "
 		    "removed: %s",
-		    left, outcome(d, r));
+		    left, doctor_outcome(d, r));
 }
 
 static void (*const checks[])(struct doctor *) = {
+	doctor_check_overrides,
+	doctor_check_login,
+	doctor_check_files,
 	check_drop,
 	check_sizes,
 	check_early_answer,
@@ -614,7 +469,9 @@ examine(struct doctor *d)
 {
 	size_t i;
 
-	if (can_reach(d) && can_create(d))
+	if (!can_reach(d))
+		doctor_check_files(d);
+	else if (can_create(d))
 		for (i = 0; i < NITEMS(checks); i++)
 			checks[i](d);
 	if (d->n_uploads > 0)

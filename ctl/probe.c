@@ -265,6 +265,30 @@ probe_resolve(struct probe *p, const char *base, const char *ref)
 	return result;
 }
 
+const char *
+probe_login(struct probe *p, const char *url, const char *password)
+{
+	CURLU *u = curl_url();
+	const char *result = NULL;
+	char *text = NULL;
+
+	if (u == NULL)
+		out_of_memory();
+	if (curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_USER, &text, 0) == CURLUE_OK) {
+		curl_free(text);
+		text = NULL;
+		if (password == NULL)
+			(void)curl_url_set(u, CURLUPART_USER, NULL, 0);
+		(void)curl_url_set(u, CURLUPART_PASSWORD, password, 0);
+		if (curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK)
+			result = arena_strdup(p->arena, text);
+	}
+	curl_free(text);
+	curl_url_cleanup(u);
+	return result;
+}
+
 static bool
 same_part(CURLU *a, CURLU *b, CURLUPart part)
 {

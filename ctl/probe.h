@@ -62,6 +62,10 @@ int64_t probe_number(const struct probe_reply *, const char *name);
  * is none. */
 const char *probe_resolve(struct probe *, const char *base, const char *ref);
 
+/* The same URL with another password, or without user and password if that is
+ * NULL; NULL if there is no user in it. */
+const char *probe_login(struct probe *, const char *url, const char *password);
+
 /* Do both begin with the same scheme, host and port? */
 bool probe_same_origin(const char *url, const char *other);
 

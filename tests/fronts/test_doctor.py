@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lib import clients, rig
+from lib import clients, logins, rig
 
 SPOOLED = """bodies are spooled: a broken connection keeps nothing of a request
         Apache with mod_fcgid: """
@@ -132,3 +132,121 @@ def test_a_full_pool_is_not_blamed_on_the_web_server(server):
         status, problems, _, out = doctor(one)
     assert status == 1 and "ERR_TOO_BUSY" in problems[0]
     assert "client_max_body_size" not in out
+
+
+# --- Who gets in ------------------------------------------------------------
+
+METHOD = "fastcgi_param REQUEST_METHOD    $request_method;"
+TRIED = """map "$request_method $http_x_http_method_override" $tried {
+    default $request_method;
+    "~^(OPTIONS|GET|HEAD) (?<name>POST|DELETE)$" $name;
+}"""
+
+
+def with_login(one, user="joe", password="secret"):
+    return one.url.replace("://", f"://{user}:{password}@")
+
+
+@pytest.fixture
+def passwords(tmp_path):
+    file = tmp_path / "htpasswd"
+    file.write_text(logins.HTPASSWD)
+    return file
+
+
+def test_a_safe_method_that_can_be_made_into_another_is_found(server):
+    """Here by the web server; older builds of tusfcgi did it themselves."""
+    one = server("nginx", http_extra=TRIED, replace={
+        METHOD: "fastcgi_param REQUEST_METHOD $tried;"})
+    status, problems, _, text = doctor(one)
+    assert (status, len(problems)) == (1, 6), text
+    for came in ("OPTIONS", "GET", "HEAD"):
+        for name in ("POST", "DELETE"):
+            assert any(f"{came} with X-HTTP-Method-Override: {name}" in p
+                       for p in problems), text
+    assert "open to everybody" in text
+    assert stored(one) == []
+
+
+def test_a_password_that_is_asked_for_is_said_to_be(server, passwords):
+    one = server("nginx", config={"owner": logins.OWNER},
+                 replace=logins.nginx(passwords))
+    assert "anybody may upload" in doctor(server("nginx"))[3]
+    status, problems, _, text = doctor(one, with_login(one))
+    assert (status, problems) == (0, []), text
+    assert "nothing is created without the password" in text
+    status, problems, _, _ = doctor(one)
+    assert status == 1 and "a password is asked for" in problems[0]
+    assert stored(one) == []
+
+
+def test_a_name_that_nobody_checks_is_found(server):
+    """nginx's $remote_user is what the client claims."""
+    one = server("nginx", config={
+        "owner": {**logins.OWNER, "require": True}}, replace={
+            'fastcgi_param REMOTE_USER       "";':
+                "fastcgi_param REMOTE_USER $remote_user if_not_empty;"})
+    _, problems, _, text = doctor(one, with_login(one))
+    assert any("with a wrong password" in p for p in problems), text
+    assert "limit_except OPTIONS" in text
+
+
+def test_a_password_that_is_not_needed_is_found(server, passwords):
+    one = server("nginx", replace=logins.nginx(passwords) | {
+        "limit_except OPTIONS {": "limit_except POST {"})
+    _, problems, _, text = doctor(one, with_login(one))
+    assert any("without the password" in p for p in problems), text
+
+
+@pytest.mark.only_front("htaccess")
+def test_a_web_space_whose_files_are_public_is_found(front, own):
+    """Where the host reads no .htaccess there is no endpoint either."""
+    one = own("htaccess")
+    one.stop_front()
+    one.extra = f"""<Directory "{one.dir}/apache/www">
+        AllowOverride None
+        </Directory>"""
+    one.start_front()
+    status, problems, _, text = doctor(one)
+    assert status == 1
+    for name in ("tus.conf", "tus.fcgi"):
+        assert any(f"fetch {name}," in p for p in problems), text
+    assert "AllowOverride None" in text
+
+
+@pytest.mark.only_front("htaccess")
+def test_stored_files_that_are_public_are_found(front, own):
+    one = own("htaccess")
+    space = one.uploads.parent
+    (space / "uploads" / ".htaccess").unlink()
+    text = (space / ".htaccess").read_text()
+    (space / ".htaccess").write_text(
+        text.replace("RewriteRule ^ - [F]", "").replace("Require all denied",
+                                                        ""))
+    (space / "tus.log").write_text("id=")
+    (space / "tus.log").chmod(0o644)
+    _, problems, _, text = doctor(one)
+    for name in ("tus.conf", "tus.log", "uploads/"):
+        assert any(f"fetch {name}" in p for p in problems), text
+    assert any("a login for this one does not cover" in p
+               for p in problems), text
+
+
+@pytest.mark.only_front("nginx")
+def test_a_site_that_answers_to_everything_is_not_blamed(front, own):
+    one = own("nginx", extra="location / { return 200 x; }")
+    status, problems, _, text = doctor(one)
+    assert (status, problems) == (0, []), text
+
+
+@pytest.mark.only_front("nginx")
+@pytest.mark.parametrize("code", ["404", "400 405", "413", "415", "460"])
+def test_error_pages_in_place_of_ours_are_found(front, own, code):
+    """Even those that make a success of it, for a page in one file."""
+    pages = f"error_page {code} =200 /index.html;"
+    _, problems, _, text = doctor(own("nginx", extra=pages, replace={
+        "fastcgi_intercept_errors off;": "fastcgi_intercept_errors on;"}))
+    assert any("arrives as" in p for p in problems), text
+    assert "fastcgi_intercept_errors off;" in text
+    one = own("nginx", extra="fastcgi_intercept_errors on;" + pages)
+    assert doctor(one)[0] == 0
