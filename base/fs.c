@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -451,6 +452,23 @@ fs_walk_next(int dirfd, DIR **cursor, const char **name, struct err *e)
 	*cursor = NULL;
 	*name = NULL;
 	return rc;
+}
+
+bool
+fs_keeps_inodes(int fd)
+{
+	/* FAT, exFAT, FUSE, CIFS, SMB 2 and 3, 9P; see statfs(2). */
+	static const unsigned long renumbered[] = { 0x4d44, 0x2011bab0,
+		0x65735546, 0xff534d42, 0xfe534d42, 0x01021997 };
+	struct statfs fs;
+	size_t i;
+
+	if (fstatfs(fd, &fs) == -1)
+		return false;
+	for (i = 0; i < NITEMS(renumbered); i++)
+		if (((unsigned long)fs.f_type & 0xffffffff) == renumbered[i])
+			return false;
+	return true;
 }
 
 enum err_code

@@ -133,6 +133,12 @@ MUST_CHECK enum err_code fs_unlink_at(
 MUST_CHECK enum err_code fs_walk_next(
     int dirfd, DIR **cursor, const char **name, struct err *);
 
+/*
+ * Does a file have the same inode as long as it is there?  FAT and exFAT, FUSE
+ * and network file systems may number it anew after a while.
+ */
+bool fs_keeps_inodes(int fd);
+
 /* Bytes that an unprivileged writer may still use on this file system. */
 MUST_CHECK enum err_code fs_free_space(int dirfd, int64_t *, struct err *);
 

@@ -88,8 +88,15 @@ struct file_moved {
 	 * below it; NULL if there is nothing in the file. */
 	const char *root, *path;
 
-	/* Of the copy, once it is whole, on another file system; else 0. */
+	/*
+	 * What else tells the file from another one of its name and size: its
+	 * inode, 0 where the file system numbers files anew each time, and
+	 * when it was last written to, in nanoseconds.  Both are 0 while a copy
+	 * is not whole.  Older notes have no time, and of a file that was
+	 * renamed no inode.
+	 */
 	uint64_t inode;
+	int64_t written;
 
 	/* When it began, and when the record may go. */
 	int64_t when, forget;
@@ -374,6 +381,14 @@ MUST_CHECK enum err_code file_find_moved(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_open_moved_dir(struct file_store *,
     const struct file_moved *, struct arena *, int *dirfd, const char **name,
     struct err *);
+
+/* Note what an open file that is to be moved, or its copy, can be known by. */
+MUST_CHECK enum err_code file_identify(
+    struct file_moved *, int fd, const char *name, struct err *);
+
+/* Is it the file that was moved, as far as the note knows it? */
+bool file_is_as_moved(
+    const struct file_moved *, const struct stat *, int64_t size);
 
 /* The file, wherever it is now; ERR_NOT_FOUND unless it is as it was. */
 MUST_CHECK enum err_code file_open_moved(

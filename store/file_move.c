@@ -4,11 +4,10 @@
  * First ID.moved says where it will be.  Then, on the same file system, one
  * rename is all: when ID is gone, it is there.  On another one a copy is made
  * under a hidden name beside its place, and flushed; ID.moved is written anew
- * with the number of its inode; it gets its name; and only then ID goes.  So
- * whoever finds ID and ID.moved knows that somebody died, and if there is a
- * file of this inode number, size and content in that place, that the copy is
- * as it should be.  If not, what there is of it is removed and all begins
- * anew.
+ * with what the copy can be known by; it gets its name; and only then ID goes.
+ * So whoever finds ID and ID.moved knows that somebody died, and if there is
+ * such a file of this size and content in that place, that the copy is as it
+ * should be.  If not, what there is of it is removed and all begins anew.
  *
  * A name that is taken is never overwritten.  Who holds the lock of the upload
  * does all this, and nobody else.
@@ -187,7 +186,6 @@ static enum err_code
 copy(struct move *m, struct err *e)
 {
 	struct file_upload *u = m->u;
-	struct stat st;
 	enum err_code rc;
 	int fd;
 
@@ -197,14 +195,11 @@ copy(struct move *m, struct err *e)
 	rc = file_copy(u->data_fd, fd, 0, u->data_size, u->arena, e);
 	if (rc == ERR_OK)
 		rc = fs_sync(fd, m->copy, e);
-	if (rc == ERR_OK && fstat(fd, &st) == -1)
-		rc = err_sys(e, "stat %s", m->copy);
+	if (rc == ERR_OK)
+		rc = file_identify(&m->moved, fd, m->copy, e);
 	if (close(fd) == -1 && rc == ERR_OK)
 		rc = err_sys(e, "close %s", m->copy);
-	if (rc == ERR_OK) {
-		m->moved.inode = st.st_ino;
-		m->is_copied = true;
-	}
+	m->is_copied = rc == ERR_OK;
 	return rc;
 }
 
@@ -300,15 +295,15 @@ has_arrived(struct file_upload *u, int dirfd, const char *name)
 	bool is_it;
 	int fd;
 
-	if (u->moved.inode == 0)
+	if (u->moved.inode == 0 && u->moved.written == 0)
 		return false;
 	fd =
 	    openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd == -1)
 		return false;
-	is_it = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    st.st_ino == u->moved.inode &&
-	    (int64_t)st.st_size == u->data_size &&
+	is_it = fstat(fd, &st) == 0 &&
+	    file_is_as_moved(&u->moved, &st, u->data_size) &&
+	    (u->moved.inode == 0 || u->moved.inode == st.st_ino) &&
 	    is_same(fd, u->data_fd, u->data_size, u->arena);
 	(void)close(fd);
 	return is_it;
@@ -389,7 +384,9 @@ begin(struct move *m, const char *path, struct err *e)
 	m->moved =
 	    (struct file_moved){ .root = root_of(fs), .when = clock_now() };
 	m->moved.forget = m->moved.when + fs->keep_record;
-	rc = make_dirs(m, path, e);
+	rc = file_identify(&m->moved, m->u->data_fd, m->u->base.info.id, e);
+	if (rc == ERR_OK)
+		rc = make_dirs(m, path, e);
 	return rc == ERR_OK ? go(m, e) : rc;
 }
 

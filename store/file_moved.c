@@ -4,7 +4,8 @@
  * ID.moved has a line for the format, the root, the path below it, and the
  * numbers.  It appears by rename.  The path counts only below the root that is
  * configured now: following one found in a file that others may write is
- * access to any file.
+ * access to any file.  And it counts only for the file that was moved: another
+ * upload of the same name and size may have come in its place.
  */
 #include "config.h"
 
@@ -20,7 +21,11 @@
 #include "base/template.h"
 #include "store/file.h"
 
-#define FORMAT "tusfcgi moved 1"
+/* The first has no time. */
+#define FORMAT_1 "tusfcgi moved 1"
+#define FORMAT	 "tusfcgi moved 2"
+
+#define NS_PER_S 1000000000
 
 /* --- The file. --- */
 
@@ -38,20 +43,32 @@ take_line(char **text)
 }
 
 static bool
+parse_numbers(const char *text, bool has_time, struct file_moved *m)
+{
+	int end = 0, n;
+
+	n = has_time ?
+	    sscanf(text, "%" SCNu64 " %" SCNd64 " %" SCNd64 " %" SCNd64 "%n",
+		&m->inode, &m->written, &m->when, &m->forget, &end) :
+	    1 +
+		sscanf(text, "%" SCNu64 " %" SCNd64 " %" SCNd64 "%n", &m->inode,
+		    &m->when, &m->forget, &end);
+	return n == 4 && text[end] == '\0';
+}
+
+static bool
 parse(char *text, struct file_moved *m)
 {
 	const char *format = take_line(&text), *numbers;
-	int end = 0;
 
-	if (format == NULL || strcmp(format, FORMAT) != 0 ||
+	if (format == NULL ||
+	    (strcmp(format, FORMAT) != 0 && strcmp(format, FORMAT_1) != 0) ||
 	    (m->root = take_line(&text)) == NULL ||
 	    (m->path = take_line(&text)) == NULL ||
 	    (numbers = take_line(&text)) == NULL || *text != '\0')
 		return false;
-	return sscanf(numbers, "%" SCNu64 " %" SCNd64 " %" SCNd64 "%n",
-		   &m->inode, &m->when, &m->forget, &end) == 3 &&
-	    numbers[end] == '\0' && *m->root == '/' &&
-	    template_is_filled(m->path);
+	return parse_numbers(numbers, strcmp(format, FORMAT) == 0, m) &&
+	    *m->root == '/' && template_is_filled(m->path);
 }
 
 static bool
@@ -113,8 +130,9 @@ file_write_moved(
 	struct file_store *fs = u->store;
 	struct file_name from, to;
 	const char *text = arena_printf(u->arena,
-	    FORMAT "\n%s\n%s\n%" PRIu64 " %" PRId64 " %" PRId64 "\n", m->root,
-	    m->path, m->inode, m->when, m->forget);
+	    FORMAT "\n%s\n%s\n%" PRIu64 " %" PRId64 " %" PRId64 " %" PRId64
+		   "\n",
+	    m->root, m->path, m->inode, m->written, m->when, m->forget);
 	struct err ignored;
 	enum err_code rc;
 
@@ -193,6 +211,31 @@ file_open_moved_dir(struct file_store *fs, const struct file_moved *m,
 	return rc;
 }
 
+enum err_code
+file_identify(struct file_moved *m, int fd, const char *name, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return err_sys(e, "stat %s", name);
+	m->inode = fs_keeps_inodes(fd) ? st.st_ino : 0;
+	m->written = (int64_t)st.st_mtim.tv_sec * NS_PER_S + st.st_mtim.tv_nsec;
+	return ERR_OK;
+}
+
+bool
+file_is_as_moved(
+    const struct file_moved *m, const struct stat *st, int64_t size)
+{
+	int64_t written =
+	    (int64_t)st->st_mtim.tv_sec * NS_PER_S + st->st_mtim.tv_nsec;
+
+	return S_ISREG(st->st_mode) && (int64_t)st->st_size == size &&
+	    (m->written == 0 ||
+		(m->written == written &&
+		    (m->inode == 0 || m->inode == st->st_ino)));
+}
+
 /* It may have more names than one by now: it is not ours any more. */
 enum err_code
 file_open_moved(struct file_upload *u, int *fd, struct err *e)
@@ -216,8 +259,8 @@ file_open_moved(struct file_upload *u, int *fd, struct err *e)
 	(void)close(dirfd);
 	if (rc != ERR_OK)
 		return rc;
-	if (*fd != -1 && fstat(*fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    (int64_t)st.st_size == u->head.size)
+	if (*fd != -1 && fstat(*fd, &st) == 0 &&
+	    file_is_as_moved(&u->moved, &st, u->head.size))
 		return ERR_OK;
 	if (*fd != -1)
 		(void)close(*fd);

@@ -246,6 +246,22 @@ def test_get_serves_what_was_moved_while_it_is_there(start):
     assert '"error"' not in one.app.log()
 
 
+def test_another_upload_in_its_place_is_not_handed_out(start):
+    """GET-12: the file is taken away, and one of its name and size comes."""
+    one = start()
+    first = one.upload("a.txt", b"alice")
+    one.wait(first)
+    (one.root / "a.txt").rename(one.root / "taken")
+    second = one.upload("a.txt", b"carol")
+    one.wait(second)
+    assert one.client.request("GET", second).body == b"carol"
+    assert one.client.request("GET", first).status == 404
+    assert one.client.offset(first) == 5
+    (one.root / "a.txt").unlink()
+    (one.root / "taken").rename(one.root / "a.txt")
+    assert one.client.request("GET", first).body == b"alice"
+
+
 def test_delete_forgets_the_upload_and_leaves_the_file(start):
     one = start()
     path = one.upload("a.txt")

@@ -437,6 +437,78 @@ a_file_that_is_not_as_it_was_is_not_served(void **state)
 }
 
 static void
+set_time(const char *path, const struct stat *like, long ns)
+{
+	struct timespec times[2] = { like->st_mtim, like->st_mtim };
+
+	times[1].tv_nsec = (times[1].tv_nsec + ns) % 1000000000;
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* GET-12: somebody else's upload, which has the name and the size by chance. */
+static void
+another_file_of_the_name_and_size_is_not_served(void **state)
+{
+	struct upload *up;
+	struct stream *s;
+	struct stat st;
+	const char *path = arena_strdup(place.a, in(root, "a"));
+
+	(void)state;
+	move(finished(ID, "a", "hello"));
+	up = claimed(ID);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(rename(path, in(root, "b")), 0);
+	put_text(path, "other");
+	is(ERR_NOT_FOUND, place.ds->reader->open(up, 0, place.a, &s, &place.e));
+	/* Even if it is of the same time: it is not that file. */
+	set_time(path, &st, 0);
+	is(ERR_NOT_FOUND, place.ds->reader->open(up, 0, place.a, &s, &place.e));
+	/* The same file, written to since. */
+	assert_int_equal(rename(in(root, "b"), path), 0);
+	read_all(ID, "hello");
+	set_time(path, &st, 1);
+	is(ERR_NOT_FOUND, place.ds->reader->open(up, 0, place.a, &s, &place.e));
+	place.ds->core->close(up);
+}
+
+/* Where the file system numbers files anew the time has to do. */
+static void
+a_file_without_a_lasting_number_is_known_by_its_time(void **state)
+{
+	struct upload *up;
+	struct stream *s;
+	struct stat st;
+
+	(void)state;
+	move(finished(ID, "a", "hello"));
+	assert_int_equal(stat(in(root, "a"), &st), 0);
+	put_text(in(place.dir, ID ".moved"),
+	    arena_printf(place.a, "tusfcgi moved 2\n%s\na\n0 %lld%09ld 1 2\n",
+		root, (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec));
+	assert_int_equal(unlink(in(root, "a")), 0);
+	put_text(in(root, "a"), "hello");
+	set_time(in(root, "a"), &st, 0);
+	read_all(ID, "hello");
+	set_time(in(root, "a"), &st, 1000);
+	up = claimed(ID);
+	is(ERR_NOT_FOUND, place.ds->reader->open(up, 0, place.a, &s, &place.e));
+	place.ds->core->close(up);
+}
+
+static void
+a_note_of_the_release_before_is_read_as_it_was(void **state)
+{
+	(void)state;
+	move(finished(ID, "a", "hello"));
+	put_text(in(place.dir, ID ".moved"),
+	    arena_printf(place.a, "tusfcgi moved 1\n%s\na\n0 1 2\n", root));
+	read_all(ID, "hello");
+	put_text(in(root, "a"), "other");
+	read_all(ID, "other");
+}
+
+static void
 a_place_below_another_root_is_not_read(void **state)
 {
 	struct upload *up;
@@ -447,7 +519,7 @@ a_place_below_another_root_is_not_read(void **state)
 	move(finished(ID, "a", "hello"));
 	note = text_of(in(place.dir, ID ".moved"));
 	put_text(in(place.dir, ID ".moved"),
-	    arena_printf(place.a, "tusfcgi moved 1\n/etc\na%s",
+	    arena_printf(place.a, "tusfcgi moved 2\n/etc\na%s",
 		strrchr(strstr(note, "\na\n"), 'a') + 1));
 	up = claimed(ID);
 	is(ERR_NOT_FOUND, place.ds->reader->open(up, 0, place.a, &s, &place.e));
@@ -545,6 +617,24 @@ a_copy_that_arrived_is_believed(void **state)
 	move(claimed(ID));
 	assert_string_equal(path_of(ID), in(root, "a"));
 	assert_false(is_there(in(place.dir, ID)));
+	assert_int_equal(count_files(), 1);
+}
+
+/* As it is on FAT: the number that the copy had is not known. */
+static void
+a_copy_without_a_lasting_number_is_believed_by_its_time(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	place.ds->core->close(finished(ID, "a", "hello"));
+	put_text(in(root, "a"), "hello");
+	assert_int_equal(stat(in(root, "a"), &st), 0);
+	put_text(in(place.dir, ID ".moved"),
+	    arena_printf(place.a, "tusfcgi moved 2\n%s\na\n0 %lld%09ld 1 2\n",
+		root, (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec));
+	move(claimed(ID));
+	assert_string_equal(path_of(ID), in(root, "a"));
 	assert_int_equal(count_files(), 1);
 }
 
@@ -764,12 +854,16 @@ main(void)
 		TEST(what_pre_create_chose_comes_before_the_template),
 		TEST(a_forged_place_in_a_record_leads_nowhere),
 		TEST(a_file_that_is_not_as_it_was_is_not_served),
+		TEST(another_file_of_the_name_and_size_is_not_served),
+		TEST(a_file_without_a_lasting_number_is_known_by_its_time),
+		TEST(a_note_of_the_release_before_is_read_as_it_was),
 		TEST(a_place_below_another_root_is_not_read),
 		TEST(to_terminate_it_leaves_the_file_alone),
 		TEST(the_record_says_when_it_may_go),
 		TEST(a_note_of_a_move_is_no_move),
 		TEST(half_a_copy_is_removed),
 		TEST(a_copy_that_arrived_is_believed),
+		TEST(a_copy_without_a_lasting_number_is_believed_by_its_time),
 		TEST(another_file_in_its_place_is_no_copy),
 		TEST(to_terminate_half_a_move_leaves_nothing_of_it),
 		TEST(to_terminate_needs_nothing_but_the_store),
