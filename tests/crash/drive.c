@@ -847,7 +847,7 @@ prepare_unsafe(void)
 	struct upload *up;
 
 	fs->durability = DURABILITY_NONE;
-	up = create(UNSAFE, false, 0);
+	up = create(UNSAFE, false, 0, false);
 	if (up == NULL || ds->core->write_begin(up, false, &err) != ERR_OK ||
 	    !write_slices(up, UNSAFE, 5000, true) ||
 	    ds->core->write_end(up, true, &err) != ERR_OK)
