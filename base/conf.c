@@ -509,6 +509,30 @@ conf_item(const struct conf *c, const char *key, size_t n)
 	return n < v->n_items ? v->items[n] : NULL;
 }
 
+const char *
+conf_fixed_key(size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < conf_key_count(); i++)
+		if (conf_key(i)->is_fixed && n-- == 0)
+			return conf_key(i)->name;
+	return NULL;
+}
+
+bool
+conf_keep(struct conf *c, const struct conf *from, const char *key)
+{
+	struct value *v = &c->values[conf_key_find(key)];
+	const char *text = conf_str(from, key);
+
+	if (strcmp(v->text, text) == 0)
+		return false;
+	v->text = arena_strdup(c->arena, text);
+	v->is_set = true;
+	return true;
+}
+
 bool
 conf_is_set(const struct conf *c, const char *key)
 {

@@ -61,6 +61,16 @@ const char *conf_str(const struct conf *, const char *key);
 /* The n-th element of a list, NULL after the last. */
 const char *conf_item(const struct conf *, const char *key, size_t n);
 
+/*
+ * The keys that keep their value as long as a program runs, NULL after the
+ * last: where uploads are and who excludes whom.
+ */
+const char *conf_fixed_key(size_t n);
+
+/* Give such a key the value that it has in another conf; false if it has it
+ * already. */
+bool conf_keep(struct conf *, const struct conf *from, const char *key);
+
 /* Was the key set by the file or conf_set(), rather than left alone? */
 bool conf_is_set(const struct conf *, const char *key);
 

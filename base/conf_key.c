@@ -200,23 +200,27 @@ static const char *const events[] = { "pre-create", "post-create",
 
 #define BOOL(name, fallback)                                                   \
 	{                                                                      \
-		name, CONF_BOOL, fallback, 0, 1, NULL, NULL                    \
+		name, CONF_BOOL, fallback, 0, 1, NULL, NULL, false             \
 	}
 #define NUMBER(name, kind, fallback, min, max)                                 \
 	{                                                                      \
-		name, kind, fallback, min, max, NULL, NULL                     \
+		name, kind, fallback, min, max, NULL, NULL, false              \
 	}
 #define STRING(name, fallback, syntax)                                         \
 	{                                                                      \
-		name, CONF_STRING, fallback, 0, 0, NULL, syntax                \
+		name, CONF_STRING, fallback, 0, 0, NULL, syntax, false         \
+	}
+#define FIXED(name, fallback, choices, syntax)                                 \
+	{                                                                      \
+		name, CONF_STRING, fallback, 0, 0, choices, syntax, true       \
 	}
 #define CHOICE(name, fallback, choices)                                        \
 	{                                                                      \
-		name, CONF_STRING, fallback, 0, 0, choices, NULL               \
+		name, CONF_STRING, fallback, 0, 0, choices, NULL, false        \
 	}
 #define LIST(name, fallback, choices, syntax)                                  \
 	{                                                                      \
-		name, CONF_LIST, fallback, 0, 0, choices, syntax               \
+		name, CONF_LIST, fallback, 0, 0, choices, syntax, false        \
 	}
 
 static const struct conf_key keys[] = {
@@ -226,16 +230,16 @@ static const struct conf_key keys[] = {
 	NUMBER("max_size", CONF_SIZE, "0", 0, SIZE_LIMIT),
 	NUMBER("max_metadata", CONF_SIZE, "4096", 0, 64 * KIB),
 
-	STRING("store.type", "file", &not_empty),
-	STRING("store.path", "/var/lib/tusfcgi", &not_empty),
+	FIXED("store.type", "file", NULL, &not_empty),
+	FIXED("store.path", "/var/lib/tusfcgi", NULL, &not_empty),
 	CHOICE("store.durability", "data", durabilities),
 	NUMBER("store.dir_mode", CONF_MODE, "0770", 0700, 02775),
 	NUMBER("store.file_mode", CONF_MODE, "0660", 0600, 0664),
 	NUMBER("store.min_free", CONF_SIZE, "64M", 0, SIZE_LIMIT),
 
-	STRING("lock.type", "flock", &not_empty),
-	STRING("lock.path", "", &anything),
-	CHOICE("lock.method", "flock", lock_methods),
+	FIXED("lock.type", "flock", NULL, &not_empty),
+	FIXED("lock.path", "", NULL, &anything),
+	FIXED("lock.method", "flock", lock_methods, NULL),
 	NUMBER("lock.timeout", CONF_DURATION, "5s", 0, HOURS(1)),
 
 	BOOL("extensions.termination", "true"),

@@ -41,6 +41,9 @@ struct conf_key {
 	/* Of a string, or of each element of a list; one of them or neither. */
 	const char *const *choices;
 	const struct conf_syntax *syntax;
+	/* It keeps its value as long as the program runs: uploads, or whom
+	 * their locks keep out, would be others than those under way. */
+	bool is_fixed;
 };
 
 /* The n-th key, NULL after the last. */

@@ -226,18 +226,9 @@ reload(struct settings *s, const struct settings_source *source,
     struct metrics *metrics)
 {
 	struct settings next;
-	struct err e;
 
 	notify_reloading();
-	if (settings_load(&next, source, &e) != ERR_OK) {
-		log_error(
-		    "configuration refused, the old one stays: %s", e.text);
-	} else if (settings_try_store(&next, &e) != ERR_OK ||
-	    log_open(next.conf, &e) != ERR_OK) {
-		log_error(
-		    "configuration refused, the old one stays: %s", e.text);
-		settings_free(&next);
-	} else {
+	if (settings_reload(&next, s, source)) {
 		settings_free(s);
 		*s = next;
 		s->server.hooks = hook_count(metrics, s->server.hooks);

@@ -439,19 +439,10 @@ static void
 reload(struct pool *p)
 {
 	struct settings next;
-	struct err e;
 
 	notify_reloading();
 	heap_empty();
-	if (settings_load(&next, p->source, &e) != ERR_OK) {
-		log_error(
-		    "configuration refused, the old one stays: %s", e.text);
-	} else if (settings_try_store(&next, &e) != ERR_OK ||
-	    log_open(next.conf, &e) != ERR_OK) {
-		log_error(
-		    "configuration refused, the old one stays: %s", e.text);
-		settings_free(&next);
-	} else {
+	if (settings_reload(&next, p->settings, p->source)) {
 		settings_close_store(&next);
 		settings_free(p->settings);
 		*p->settings = next;

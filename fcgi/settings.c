@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fcgi/settings.h"
 #include "hook/hook.h"
 #include "lock/lock.h"
@@ -326,6 +327,41 @@ settings_close_store(struct settings *s)
 	srv->store = NULL;
 }
 
+static void
+keep_fixed(struct settings *next, const struct settings *now)
+{
+	const char *key, *wanted;
+	size_t i;
+
+	for (i = 0; (key = conf_fixed_key(i)) != NULL; i++) {
+		wanted = arena_strdup(next->arena, conf_str(next->conf, key));
+		if (conf_keep(next->conf, now->conf, key))
+			log_warn("%s stays \"%s\" until a restart, it does "
+				 "not become \"%s\"",
+			    key, conf_str(now->conf, key), wanted);
+	}
+}
+
+bool
+settings_reload(struct settings *next, const struct settings *now,
+    const struct settings_source *from)
+{
+	struct err e;
+	enum err_code rc = settings_load(next, from, &e);
+
+	if (rc == ERR_OK) {
+		keep_fixed(next, now);
+		if ((rc = settings_try_store(next, &e)) == ERR_OK)
+			rc = log_open(next->conf, &e);
+		if (rc != ERR_OK)
+			settings_free(next);
+	}
+	if (rc != ERR_OK)
+		log_error(
+		    "configuration refused, the old one stays: %s", e.text);
+	return rc == ERR_OK;
+}
+
 /* tus 1.0.0, Checksum */
 static bool
 lacks_sha1(const struct settings *s)
@@ -407,6 +443,17 @@ duration(const struct settings *s, int64_t ms)
 }
 
 static void
+explain_fixed(FILE *out)
+{
+	size_t i;
+
+	fprintf(out, "fixed        ");
+	for (i = 0; conf_fixed_key(i) != NULL; i++)
+		fprintf(out, " %s", conf_fixed_key(i));
+	fprintf(out, ": until a restart\n");
+}
+
+static void
 explain_owners(const struct settings *s, FILE *out)
 {
 	const struct store_quota *q = &s->server.quota;
@@ -462,6 +509,7 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	    store_path);
 	fprintf(out, "locks         %s %s\n", conf_str(c, "lock.type"),
 	    *lock_path != '\0' ? lock_path : store_path);
+	explain_fixed(out);
 	fprintf(out, "durability    %s\n", conf_str(c, "store.durability"));
 	if (*conf_str(c, "finish.move_to") != '\0')
 		fprintf(

@@ -86,6 +86,14 @@ MUST_CHECK enum err_code settings_open_store(struct settings *, struct err *);
 MUST_CHECK enum err_code settings_try_store(struct settings *, struct err *);
 void settings_close_store(struct settings *);
 
+/*
+ * Settings to take the place of those of now; their store is open.  Some keys
+ * keep their value until the program is started anew, and the log says so.
+ * False, and the log says why, if they do not work.
+ */
+bool settings_reload(struct settings *, const struct settings *now,
+    const struct settings_source *);
+
 /* tusfcgi -t: what all this amounts to.  The store is open. */
 void settings_explain(const struct settings *, const char *address, FILE *);
 

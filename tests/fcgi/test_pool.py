@@ -407,6 +407,39 @@ def test_a_single_process_reloads_too(app):
     assert max_size(one) == str(2 << 20)
 
 
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
+def test_a_reload_does_not_change_who_excludes_whom(app, args):
+    one = app(args=args)
+    elsewhere = one.dir / "elsewhere"
+    elsewhere.mkdir()
+    path = one.client.create(100)
+    before = set(one.workers())
+    reload(one, {"max_size": "2M",
+                 "store": {"path": str(elsewhere)},
+                 "lock": {"path": str(elsewhere), "method": "ofd"}})
+    rig.wait_for(lambda: max_size(one) == str(2 << 20), "the new settings")
+    for key in ("store.path", "lock.path", "lock.method"):
+        assert f"{key} stays " in one.log()
+    assert not before or set(one.workers()) != before
+    assert one.client.patch(path, 0, b"x" * 10).status == 204
+    assert not list(elsewhere.iterdir())
+
+
+def test_an_upload_has_one_holder_over_a_reload(app):
+    one = app()
+    elsewhere = one.dir / "elsewhere"
+    elsewhere.mkdir()
+    path = one.client.create(100)
+    with one.client.open_patch(path, 0, 100) as stream:
+        stream.send(b"x" * 10)
+        one.wait_for_bytes(path, 10)
+        reload(one, {"max_size": "2M", "lock": {"path": str(elsewhere)}})
+        rig.wait_for(lambda: max_size(one) == str(2 << 20), "the new settings")
+        assert one.client.offset(path) == 10
+        assert stream.read().status == 423
+    assert "lock.path stays " in one.log()
+
+
 def test_a_reload_opens_the_log_file_again(app):
     config = {"log": {"target": ""}}
     one = app()
