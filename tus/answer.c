@@ -1,5 +1,5 @@
 /*
- * answer.c - make the response, and let go of everything that is open.
+ * answer.c - what is to be answered: recorded here, sent out by end.c.
  */
 #include "config.h"
 
@@ -47,44 +47,21 @@ find_header(struct tus_call *c, const char *key)
 	return NULL;
 }
 
-/* Only the transport can know these. */
-static bool
-is_ours_alone(const char *key)
+bool
+tus_has_header(struct tus_call *c, const char *key)
 {
-	static const char *const keys[] = { "Status", "Content-Length",
-		"Connection", "Transfer-Encoding", "Trailer", "Upgrade" };
-	size_t i;
-
-	for (i = 0; i < NITEMS(keys); i++)
-		if (strcasecmp(keys[i], key) == 0)
-			return true;
-	return false;
+	return find_header(c, key) != NULL;
 }
 
-/* What a hook wants the client to be told, over what we say. */
-static int
-apply_reply(struct tus_call *c, int status)
+void
+tus_header_set(struct tus_call *c, const char *key, const char *value)
 {
-	const struct tus_reply *reply = &c->reply;
-	const struct pair *p;
-	struct pair *old;
+	struct pair *old = find_header(c, key);
 
-	for (p = reply->headers; p != NULL; p = p->next) {
-		if (is_ours_alone(p->key))
-			continue;
-		old = find_header(c, p->key);
-		if (old == NULL)
-			tus_header(c, p->key, p->value);
-		else if (is_header_text(p->value))
-			old->value = p->value;
-	}
-	if (reply->body != NULL) {
-		c->res.text = reply->body;
-		if (find_header(c, "Content-Type") == NULL)
-			tus_header(
-			    c, "Content-Type", "text/plain; charset=utf-8");
-	}
-	return reply->status != 0 ? reply->status : status;
+	if (old == NULL)
+		tus_header(c, key, value);
+	else if (is_header_text(value))
+		old->value = value;
 }
 
 void
@@ -160,52 +137,10 @@ tus_location(const struct tus_call *c, const char *id)
 	return arena_printf(c->arena, "%s/%s", base, id);
 }
 
-/* What the log wants to know, before the upload is closed. */
-static void
-note_outcome(struct tus_call *c)
-{
-	struct tus_outcome *o = &c->res.outcome;
-
-	o->offset = -1;
-	if (c->id[0] != '\0')
-		o->id = c->id;
-	if (c->up != NULL && c->up->info.id != NULL) {
-		o->id = arena_strdup(c->arena, c->up->info.id);
-		o->offset = c->up->info.offset;
-	}
-	o->received = c->received;
-}
-
-/* HTTP looks at the method that came, tus at the one it stands for: nothing
- * that is HEAD in either way has a body. */
-static bool
-is_head(const struct tus_call *c)
-{
-	const char *method = c->req->method;
-
-	return c->method == TUS_HEAD ||
-	    (method != NULL && strcmp(method, "HEAD") == 0);
-}
-
 enum tus_step
 tus_done(struct tus_call *c, int status)
 {
-	struct tus_response *res = &c->res;
-
-	tus_header(c, "Tus-Resumable", TUS_VERSION);
-	tus_header(c, "X-Content-Type-Options", "nosniff");
-	if (c->method != TUS_OPTIONS && res->content == NULL && status != 304)
-		tus_header(c, "Cache-Control", "no-store");
-	tus_cors_headers(c);
-	status = apply_reply(c, status);
-	res->status = status;
-	res->reason = tus_reason(status);
-	res->bodiless = is_head(c) || status == 204 || status == 304;
-	if (res->bodiless)
-		res->text = NULL;
-	note_outcome(c);
-	tus_note(c);
-	tus_let_go(c);
+	c->status = status;
 	c->is_done = true;
 	return TUS_DONE;
 }
@@ -219,45 +154,14 @@ tus_refuse(struct tus_call *c, enum tus_refusal why)
 	return tus_reject(c, why, &nothing);
 }
 
-/*
- * A client that gets a 5xx for HEAD begins anew at offset 0, so that every
- * reason which may pass is told as a lock; the code in the log is the true one.
- * A damaged record does not pass.
- */
-static int
-status_of(const struct tus_call *c, const struct tus_answer *answer)
-{
-	if (c->method == TUS_HEAD && answer->status >= 500 &&
-	    c->res.err.code != ERR_CORRUPT)
-		return tus_answer(TUS_LOCKED)->status;
-	return answer->status;
-}
-
 enum tus_step
 tus_reject(
     struct tus_call *c, enum tus_refusal why, const struct tus_reply *reply)
 {
-	const struct tus_answer *answer = tus_answer(why);
-	int status = status_of(c, answer);
-
 	c->reply = *reply;
-	c->res.outcome.code = answer->code;
-	c->res.outcome.is_soft = status != answer->status;
-	if (!is_head(c))
-		tus_header(c, "Content-Type", "text/plain; charset=utf-8");
-	c->res.text =
-	    arena_printf(c->arena, "%s: %s\n", answer->code, answer->text);
-	if (status == 405)
-		tus_header(c, "Allow", tus_allow(c));
-	if (status == 412)
-		tus_header(c, "Tus-Version", TUS_VERSION);
-	if (status == 423 || status == 503)
-		tus_header(c, "Retry-After", "1");
-	if (status == 413 && c->max_size > 0)
-		tus_header_int(c, "Tus-Max-Size", c->max_size);
-	if (why == TUS_WRONG_OFFSET)
-		tus_header_int(c, "Upload-Offset", c->up->info.offset);
-	return tus_done(c, status);
+	c->why = why;
+	c->is_refused = true;
+	return tus_done(c, tus_answer(why)->status);
 }
 
 enum tus_step

@@ -2,9 +2,10 @@
  * call.h - one request in the making; private to tus/.
  *
  * A method's handler is called by tus_begin(), again and again while it says
- * TUS_BUSY, and leaves what it has found out in the call.  Whatever ends a
- * call goes through tus_refuse() or tus_done(), which close the upload, give
- * the lock back and make the response.
+ * TUS_BUSY, and leaves what it has found out in the call.  tus_refuse() and
+ * tus_done() record what is to be answered; the handler returns their
+ * TUS_DONE at once, and end.c makes the response and lets go of all that is
+ * open.
  */
 #ifndef TUS_CALL_H
 #define TUS_CALL_H
@@ -95,7 +96,11 @@ struct tus_call {
 	const struct tus_route *route;
 	/* "" where the collection is meant. */
 	char id[TUS_ID_MAX + 1];
-	bool is_done;
+
+	/* What is to be answered, once is_done. */
+	bool is_done, is_refused;
+	int status;
+	enum tus_refusal why;
 
 	/* What is open.  asked: the locker still asks for us. */
 	struct upload *up;
@@ -153,13 +158,15 @@ struct tus_call {
 	const char *moving;
 };
 
-/* handle.c: the routes. */
+/* handle.c: the routes.  dispatch: to the method's handler. */
+enum tus_step tus_dispatch(struct tus_call *);
 const char *tus_allow(const struct tus_call *);
 bool tus_has_concat(const struct tus_server *);
 bool tus_has_defer(const struct tus_server *);
 bool tus_has_expiry(const struct tus_server *);
 
-/* answer.c: the response.  All end the call. */
+/* answer.c: record the response.  All say TUS_DONE, and nothing may be done
+ * for the request after that. */
 enum tus_step tus_done(struct tus_call *, int status);
 enum tus_step tus_refuse(struct tus_call *, enum tus_refusal);
 /* Refuse because a hook says so, in its own words where it has any. */
@@ -170,6 +177,9 @@ enum tus_step tus_fail(struct tus_call *);
 /* A later reply over an earlier one. */
 void tus_merge(struct tus_call *, const struct tus_reply *);
 void tus_header(struct tus_call *, const char *key, const char *value);
+/* Instead of the value that is there, if there is one. */
+void tus_header_set(struct tus_call *, const char *key, const char *value);
+bool tus_has_header(struct tus_call *, const char *key);
 void tus_header_int(struct tus_call *, const char *key, int64_t value);
 void tus_header_expires(struct tus_call *);
 /* The path or URL of an upload, as tus_server.location wants it. */
@@ -242,6 +252,9 @@ bool tus_check_sum_header(struct tus_call *);
 bool tus_check_sum_of_nothing(struct tus_call *);
 bool tus_check_size(struct tus_call *);
 enum tus_step tus_start_body(struct tus_call *);
+enum tus_step tus_body_slice(struct tus_call *, const void *, size_t);
+enum tus_step tus_body_tick(struct tus_call *);
+enum tus_step tus_body_end(struct tus_call *, enum tus_end);
 
 /*
  * quota.c.  enter: before an upload is made; entered: it was made, or not, and

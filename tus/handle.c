@@ -242,7 +242,7 @@ has_version(const struct tus_call *c)
 
 /* All that can be said before the method's own handler. */
 static enum tus_step
-dispatch(struct tus_call *c)
+find_handler(struct tus_call *c)
 {
 	bool is_ours = parse_path(c);
 
@@ -287,61 +287,10 @@ tus_call_new(const struct tus_server *srv, const struct tus_request *req,
 }
 
 enum tus_step
-tus_begin(struct tus_call *c)
+tus_dispatch(struct tus_call *c)
 {
 	/* A second time means that the lock was busy the first. */
-	return c->route == NULL ? dispatch(c) : c->route->handle(c);
-}
-
-void
-tus_give_up(struct tus_call *c)
-{
-	(void)tus_refuse(c, TUS_LOCKED);
-}
-
-void
-tus_turn_away(struct tus_call *c)
-{
-	/* There may have been another answer, but nobody has seen it. */
-	if (c->res.content != NULL)
-		c->srv->store->reader->close(c->res.content);
-	c->res.content = NULL;
-	c->res.headers = NULL;
-	c->header_end = (struct pair **)&c->res.headers;
-	(void)tus_refuse(c, TUS_TOO_BUSY);
-}
-
-const struct tus_response *
-tus_response(const struct tus_call *c)
-{
-	return c->is_done ? &c->res : NULL;
-}
-
-ssize_t
-tus_content(struct tus_call *c, void *buf, size_t size, struct err *e)
-{
-	int64_t left = c->res.content->length - c->sent;
-	ssize_t n;
-
-	if ((uint64_t)size > (uint64_t)left)
-		size = (size_t)left;
-	if (size == 0)
-		return 0;
-	n = c->srv->store->reader->read(c->res.content, buf, size, e);
-	if (n > 0)
-		c->sent += n;
-	return n;
-}
-
-void
-tus_close(struct tus_call *c)
-{
-	if (c->res.content != NULL)
-		c->srv->store->reader->close(c->res.content);
-	c->res.content = NULL;
-	tus_let_go(c);
-	tus_tell(c);
-	tus_unlock(c);
+	return c->route == NULL ? find_handler(c) : c->route->handle(c);
 }
 
 /* OPTIONS: what this server can do.  Asks neither version nor existence. */

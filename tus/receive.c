@@ -318,7 +318,7 @@ check_slice(struct tus_call *c, size_t len)
 }
 
 enum tus_step
-tus_receive(struct tus_call *c, const void *buf, size_t len)
+tus_body_slice(struct tus_call *c, const void *buf, size_t len)
 {
 	int64_t wanted = tus_wanted(c);
 	size_t now;
@@ -349,7 +349,7 @@ is_asked_for(const struct tus_call *c)
 }
 
 enum tus_step
-tus_tick(struct tus_call *c)
+tus_body_tick(struct tus_call *c)
 {
 	if (is_asked_for(c)) {
 		c->res.outcome.interrupted = true;
@@ -358,8 +358,8 @@ tus_tick(struct tus_call *c)
 	return tus_report_progress(c) ? TUS_RECEIVE : TUS_DONE;
 }
 
-void
-tus_end(struct tus_call *c, enum tus_end why)
+enum tus_step
+tus_body_end(struct tus_call *c, enum tus_end why)
 {
 	static const enum tus_refusal refusals[] = {
 		[TUS_END_COMPLETE] = TUS_UNEXPECTED_END,
@@ -372,5 +372,5 @@ tus_end(struct tus_call *c, enum tus_end why)
 	bool is_all = c->content_length >= 0 ? tus_wanted(c) == 0 :
 					       why == TUS_END_COMPLETE;
 
-	(void)(is_all ? complete(c) : stop(c, refusals[why], !c->has_sum));
+	return is_all ? complete(c) : stop(c, refusals[why], !c->has_sum);
 }
