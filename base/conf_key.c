@@ -301,6 +301,7 @@ static const struct conf_key keys[] = {
 	    events, NULL),
 	STRING("hooks.dir", "", &path_or_empty),
 	STRING("hooks.url", "", &url_or_empty),
+	STRING("hooks.spool", "", &path_or_empty),
 	LIST("hooks.forward_headers", "", NULL, &header_name),
 	NUMBER("hooks.timeout", CONF_DURATION, "15s", 1, HOURS(1)),
 	NUMBER("hooks.retries", CONF_INT, "3", 0, 100),

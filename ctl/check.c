@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "ctl/ctl.h"
 #include "ctl/format.h"
@@ -16,6 +17,11 @@
 struct inspection {
 	bool repair;
 	int64_t uploads, damaged, repaired, in_use;
+};
+
+struct events {
+	struct ctl *ctl;
+	int64_t waiting, since;
 };
 
 static enum err_code
@@ -97,6 +103,36 @@ check_one(struct ctl *c, const char *id, void *arg)
 	}
 }
 
+static void
+look_at_event(void *arg, const struct hook_waiting *w)
+{
+	struct events *events = arg;
+
+	if (w->why_not != NULL) {
+		events->ctl->failed = true;
+		(void)printf("%s  can never be told: %s\n",
+		    format_text(events->ctl->arena, w->path, strlen(w->path)),
+		    w->why_not);
+		return;
+	}
+	if (events->waiting++ == 0 || w->since < events->since)
+		events->since = w->since;
+}
+
+static void
+check_events(struct ctl *c)
+{
+	struct events events = { .ctl = c };
+	struct err e;
+
+	if (hook_each_waiting(c->conf, look_at_event, &events, &e) != ERR_OK)
+		ctl_warn(c, "%s", e.text);
+	if (events.waiting > 0)
+		(void)printf("%lld events wait for hooks, the oldest for %s\n",
+		    (long long)events.waiting,
+		    format_age(c->arena, events.since, c->now));
+}
+
 int
 ctl_check(struct ctl *c, int argc, char **argv)
 {
@@ -120,5 +156,6 @@ ctl_check(struct ctl *c, int argc, char **argv)
 	(void)printf("%lld uploads, %lld damaged, %lld repaired, %lld in use\n",
 	    (long long)in.uploads, (long long)in.damaged,
 	    (long long)in.repaired, (long long)in.in_use);
+	check_events(c);
 	return ctl_status(c);
 }

@@ -90,11 +90,11 @@ count_forget(struct tus_hooks *h, struct tus_notice *notice)
 }
 
 static enum err_code
-count_deliver(
-    struct tus_hooks *h, bool dry_run, struct tus_tally *tally, struct err *e)
+count_deliver(struct tus_hooks *h, enum tus_delivery how,
+    struct tus_tally *tally, struct err *e)
 {
 	struct counting *c = counting(h);
-	enum err_code rc = c->inner->ops->deliver(c->inner, dry_run, tally, e);
+	enum err_code rc = c->inner->ops->deliver(c->inner, how, tally, e);
 	enum tus_hook hook;
 	int64_t i;
 
@@ -137,6 +137,7 @@ hook_count(struct metrics *metrics, struct tus_hooks *inner)
 	c = must_alloc(sizeof(*c));
 	c->base.ops = &ops;
 	c->base.progress = inner->progress;
+	c->base.patience = inner->patience;
 	c->inner = inner;
 	c->metrics = metrics;
 	return &c->base;

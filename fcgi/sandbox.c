@@ -110,6 +110,8 @@ allow_all(int ruleset, const struct conf *conf, uint64_t known)
 		allow(ruleset, conf_str(conf, "store.path"), TO_KEEP & known);
 	if (*conf_str(conf, "lock.path") != '\0')
 		allow(ruleset, conf_str(conf, "lock.path"), TO_KEEP & known);
+	if (*conf_str(conf, "hooks.spool") != '\0')
+		allow(ruleset, conf_str(conf, "hooks.spool"), TO_KEEP & known);
 	if (*conf_str(conf, "finish.move_to") != '\0')
 		allow_root(ruleset, conf_str(conf, "finish.move_to"), known);
 	for (i = 0; i < NITEMS(always_read); i++)

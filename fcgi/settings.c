@@ -488,6 +488,9 @@ explain_keeping(const struct settings *s, FILE *out)
 	    *dir != '\0'     ? dir :
 		*url != '\0' ? url :
 			       "none");
+	if (*dir != '\0' || *url != '\0')
+		fprintf(
+		    out, "events wait   %s\n", hook_spool_path(c, s->arena));
 	if (s->metrics_path != NULL)
 		fprintf(out, "metrics       %s\n", s->metrics_path);
 }

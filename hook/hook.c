@@ -16,11 +16,13 @@
 #include "base/log.h"
 #include "hook/parts.h"
 
-/* Belongs to an arena, what is in the message does not.  fd: -1 if it is
- * written down nowhere. */
+/* So many times hooks.timeout may a sweep spend on hooks that fail. */
+#define PATIENCE 10
+
+/* Belongs to an arena, what is in the message does not. */
 struct tus_notice {
 	struct hook_message m;
-	int fd;
+	struct hook_spooled spooled;
 };
 
 static struct hook *
@@ -132,7 +134,7 @@ note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
 	struct hook *h = hook_of(hooks);
 	struct err e;
 
-	n->fd = -1;
+	n->spooled = (struct hook_spooled){ .dirfd = -1, .fd = -1 };
 	if (make_message(event, a, &n->m, &e) != ERR_OK) {
 		log_error("%s", e.text);
 		return NULL;
@@ -140,11 +142,10 @@ note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
 	/* The request may be gone when it is told. */
 	n->m.request_id = arena_strdup(a, n->m.request_id);
 	if (event->hook == TUS_POST_FINISH ||
-	    hook_spool_put(h, &n->m, &n->fd, &e) == ERR_OK)
+	    hook_spool_put(h, &n->m, &n->spooled, &e) == ERR_OK)
 		return n;
 	log_warn("%s: event %s of %s is lost if it is not taken now", e.text,
 	    n->m.type, n->m.id);
-	n->fd = -1;
 	return n;
 }
 
@@ -152,8 +153,7 @@ static void
 forget(struct tus_hooks *hooks, struct tus_notice *n)
 {
 	(void)hooks;
-	if (n->fd != -1)
-		(void)close(n->fd);
+	hook_spool_leave(&n->spooled);
 	hook_message_free(&n->m);
 }
 
@@ -172,21 +172,20 @@ tell(struct tus_hooks *hooks, struct tus_notice *n)
 	struct err e;
 	bool is_told = hook_send(h, &n->m, &e) == ERR_OK;
 
-	if (!is_told)
+	if (is_told)
+		hook_spool_drop(&n->spooled, n->m.event_id);
+	else
 		log_warn("%s, upload %s", e.text, n->m.id);
-	if (n->fd != -1 && is_told)
-		hook_spool_drop(h, n->m.event_id, n->fd);
-	else if (n->fd != -1)
-		(void)close(n->fd);
+	hook_spool_leave(&n->spooled);
 	hook_message_free(&n->m);
 	return is_told;
 }
 
 static enum err_code
-deliver(struct tus_hooks *hooks, bool dry_run, struct tus_tally *tally,
+deliver(struct tus_hooks *hooks, enum tus_delivery how, struct tus_tally *tally,
     struct err *e)
 {
-	return hook_spool_deliver(hook_of(hooks), dry_run, tally, e);
+	return hook_late_deliver(hook_of(hooks), how, tally, e);
 }
 
 static void
@@ -196,8 +195,6 @@ close_all(struct tus_hooks *hooks)
 
 	if (h->way != NULL)
 		h->way->shutdown(h);
-	if (h->spool != -1)
-		(void)close(h->spool);
 	free(h->answer);
 	free(h);
 }
@@ -253,9 +250,16 @@ hook_check(const struct conf *conf, struct err *e)
 	enum err_code rc;
 	int dirfd;
 
-	if (*conf_str(conf, "hooks.dir") == '\0')
+	if (*conf_str(conf, "hooks.dir") != '\0') {
+		if ((rc = hook_exec_open_dir(conf, &dirfd, e)) != ERR_OK)
+			return rc;
+		(void)close(dirfd);
+	} else if (*conf_str(conf, "hooks.url") == '\0') {
 		return ERR_OK;
-	if ((rc = hook_exec_open_dir(conf, &dirfd, e)) == ERR_OK)
+	}
+	if (!hook_spool_is_needed(conf))
+		return ERR_OK;
+	if ((rc = hook_spool_open(conf, &dirfd, e)) == ERR_OK)
 		(void)close(dirfd);
 	return rc;
 }
@@ -277,14 +281,11 @@ hook_open(const struct conf *conf, struct tus_hooks **hooks, struct err *e)
 	h->conf = conf;
 	h->timeout = conf_ms(conf, "hooks.timeout");
 	h->dir = dir;
-	h->spool = -1;
 	enable(h);
 	set_signals();
+	h->is_durable = strcmp(conf_str(conf, "store.durability"), "full") == 0;
+	h->hooks.patience = PATIENCE * h->timeout;
 	rc = open_way(h, e);
-	if (rc == ERR_OK &&
-	    (h->is_enabled[TUS_POST_CREATE] ||
-		h->is_enabled[TUS_POST_TERMINATE]))
-		rc = hook_spool_open(h, e);
 	if (rc == ERR_OK)
 		*hooks = &h->hooks;
 	else

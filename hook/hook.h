@@ -7,10 +7,10 @@
  *
  * Delivery is at least once.  An event has an id, TUS_EVENT_ID in the
  * environment or X-Tus-Event-Id among the headers, that stays the same when
- * it is delivered again.  post-create and post-terminate wait in a spool, a
- * directory ".hooks" beside the lock files, from before the response until
- * they were taken; that a post-finish waits is seen from the lock file beside
- * a finished upload.  The sweep delivers what was left behind.
+ * it is delivered again.  post-create and post-terminate wait in a spool,
+ * hooks.spool, from before the response until they were taken; that a
+ * post-finish waits is seen from the lock file beside a finished upload.  The
+ * sweep delivers what was left behind.
  */
 #ifndef HOOK_HOOK_H
 #define HOOK_HOOK_H
@@ -29,11 +29,28 @@ MUST_CHECK enum err_code hook_open(
     const struct conf *, struct tus_hooks **hooks, struct err *);
 
 /*
- * What may be wrong with hooks.dir, for the start, -t and a reload.  Later it
- * is no reason not to work: as long as nobody can say which programs there are,
- * every event counts as wanted, what is asked is refused, and what is told
- * waits.
+ * What may be wrong with hooks.dir and the spool, for the start, -t and a
+ * reload.  Later it is no reason not to work: as long as nobody can say which
+ * programs there are, every event counts as wanted, what is asked is refused,
+ * and what is told waits.
  */
 MUST_CHECK enum err_code hook_check(const struct conf *, struct err *);
+
+/* Where events wait. */
+const char *hook_spool_path(const struct conf *, struct arena *);
+
+/* An event in the spool that nobody is busy with. */
+struct hook_waiting {
+	const char *path;
+	/* Seconds since the epoch. */
+	int64_t since;
+	/* NULL, or why it can never be told. */
+	const char *why_not;
+};
+
+/* Show each of them, wherever they are, whether there are hooks or not. */
+MUST_CHECK enum err_code hook_each_waiting(const struct conf *,
+    void (*one)(void *arg, const struct hook_waiting *), void *arg,
+    struct err *);
 
 #endif

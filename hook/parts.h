@@ -69,8 +69,7 @@ struct hook {
 	/* hook_http: made when it is first needed. */
 	struct hook_client *client;
 
-	/* The spool; -1 if no event needs it. */
-	int spool;
+	/* Events are flushed to the spool. */
 	bool is_durable;
 
 	/* The answer to what is being sent; is_asked as in its message.  Room
@@ -111,15 +110,36 @@ void hook_message_move(
 void hook_message_free(struct hook_message *);
 
 /*
- * spool.c.  put: *fd holds the event until drop() or close(), and nobody else
- * delivers it meanwhile.
+ * spool.c.  put: what is spooled holds the event until drop(), which removes
+ * it, or leave(), and nobody else delivers it meanwhile.  Both close what is
+ * open, and may be called where nothing is.
  */
-MUST_CHECK enum err_code hook_spool_open(struct hook *, struct err *);
+struct hook_spooled {
+	int dirfd, fd;
+};
+
+#define HOOK_READY   ".json"
+#define HOOK_UNREADY ".new"
+
+/* More than a request can make of 1 MiB of parameters. */
+#define HOOK_EVENT_MAX (16 << 20)
+
+/* Is there an event that waits there? */
+bool hook_spool_is_needed(const struct conf *);
+
+#define HOOK_PLACES_MAX 3
+size_t hook_spool_places(
+    const struct conf *, struct arena *, const char *[HOOK_PLACES_MAX]);
+MUST_CHECK enum err_code hook_spool_open(
+    const struct conf *, int *dirfd, struct err *);
 void hook_spool_new_id(char id[HOOK_EVENT_ID_MAX + 1]);
-MUST_CHECK enum err_code hook_spool_put(
-    struct hook *, const struct hook_message *, int *fd, struct err *);
-void hook_spool_drop(struct hook *, const char *event_id, int fd);
-MUST_CHECK enum err_code hook_spool_deliver(
-    struct hook *, bool dry_run, struct tus_tally *, struct err *);
+MUST_CHECK enum err_code hook_spool_put(struct hook *,
+    const struct hook_message *, struct hook_spooled *, struct err *);
+void hook_spool_leave(struct hook_spooled *);
+void hook_spool_drop(struct hook_spooled *, const char *event_id);
+
+/* late.c: what was left in the spool. */
+MUST_CHECK enum err_code hook_late_deliver(
+    struct hook *, enum tus_delivery, struct tus_tally *, struct err *);
 
 #endif

@@ -76,10 +76,21 @@ struct tus_tally {
 	/* By event: taken; not taken. */
 	int64_t told[TUS_HOOK_MAX];
 	int64_t failed[TUS_HOOK_MAX];
-	/* No events at all. */
+	/* No events at all: moved aside. */
 	int64_t damaged;
-	/* Not tried: after too many failures in a row, or not ours to read. */
+	/* Not tried: others failed for too long, or not ours to read. */
 	int64_t left;
+	/* Failed not long ago. */
+	int64_t waiting;
+};
+
+/* Which of the events that were left behind are to be told. */
+enum tus_delivery {
+	/* None: count them. */
+	TUS_DELIVER_NONE,
+	/* Those that have waited long enough since they failed. */
+	TUS_DELIVER_DUE,
+	TUS_DELIVER_ALL
 };
 
 /* Something to be told; belongs to who made it, until it is told. */
@@ -121,10 +132,12 @@ struct tus_hooks_ops {
 
 	/*
 	 * For a sweep: tell what is written down and nobody else is busy
-	 * with, oldest first.  With dry_run only count, in left.
+	 * with.  What was not tried yet comes first, then what was tried
+	 * longest ago, so that each event gets its turn.  What is no event is
+	 * moved aside.  With TUS_DELIVER_NONE only count, in left.
 	 */
-	MUST_CHECK enum err_code (*deliver)(
-	    struct tus_hooks *, bool dry_run, struct tus_tally *, struct err *);
+	MUST_CHECK enum err_code (*deliver)(struct tus_hooks *,
+	    enum tus_delivery, struct tus_tally *, struct err *);
 
 	void (*shutdown)(struct tus_hooks *);
 };
@@ -136,6 +149,9 @@ struct tus_hooks {
 	/* Milliseconds between two post-receive of one request; 0: only one,
 	 * when the body is over. */
 	int64_t progress;
+
+	/* Milliseconds that a sweep may spend on hooks that fail. */
+	int64_t patience;
 };
 
 #endif

@@ -574,7 +574,7 @@ sweep_ledger(struct tus_sweep *s)
 static int64_t
 count_failed(const struct tus_tally *t)
 {
-	int64_t n = t->damaged;
+	int64_t n = 0;
 	enum tus_hook hook;
 
 	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
@@ -585,13 +585,23 @@ count_failed(const struct tus_tally *t)
 static void
 sweep_events(struct tus_sweep *s)
 {
+	enum tus_delivery how =
+	    s->every > 0 ? TUS_DELIVER_DUE : TUS_DELIVER_ALL;
 	struct tus_tally *t = &s->events;
 	struct err e;
 
 	if (s->hooks == NULL)
 		return;
-	if (s->hooks->ops->deliver(s->hooks, s->dry_run, t, &e) != ERR_OK)
+	if (s->dry_run)
+		how = TUS_DELIVER_NONE;
+	if (s->hooks->ops->deliver(s->hooks, how, t, &e) != ERR_OK)
 		s->ears->failed(s, e.text);
+	if (t->damaged > 0)
+		s->ears->failed(s,
+		    arena_printf(s->arena,
+			"%" PRId64 " events can never be told: see tusctl "
+			"check",
+			t->damaged));
 	if (count_failed(t) > 0)
 		s->ears->failed(s,
 		    arena_printf(s->arena,
