@@ -1,10 +1,9 @@
 /*
- * log.c - one line per event, written with one write(2).
+ * log.c - one line per event, written at once.
  */
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sink.h"
 
 /* Kept free for what must close a line: three dots, quote, brace, newline. */
 #define RESERVE 8
@@ -37,10 +37,12 @@ static const struct format text_format, json_format;
 static struct {
 	enum log_level level;
 	bool verbose;
-	bool syslog;
-	int fd;
+	struct sink sink;
+	/* Lines that could not be written. */
+	unsigned long lost;
 	const struct format *format;
-} out = { LOG_LEVEL_INFO, false, false, STDERR_FILENO, &text_format };
+} out = { LOG_LEVEL_INFO, false, { .kind = SINK_SHARED, .fd = STDERR_FILENO },
+	0, &text_format };
 
 static const char *const level_name[LOG_LEVEL_MAX] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -132,7 +134,7 @@ put_text(struct line *l, const char *text, bool quoted)
 static void
 begin_text(struct line *l, enum log_level level, const char *msg)
 {
-	if (!out.syslog) {
+	if (out.sink.kind != SINK_SYSLOG) {
 		put_time(l);
 		(void)put_format(
 		    l, " %s [%ld] ", level_name[level], (long)getpid());
@@ -263,7 +265,7 @@ static const struct format json_format = { begin_json, field_json, end_json };
 
 /* --- Sending it. --- */
 
-static void
+static bool
 send_line(struct line *l, enum log_level level)
 {
 	static const int priority[LOG_LEVEL_MAX] = {
@@ -273,13 +275,21 @@ send_line(struct line *l, enum log_level level)
 		[LOG_LEVEL_DEBUG] = LOG_DEBUG,
 	};
 	int saved = errno;
+	bool is_sent = sink_write(&out.sink, priority[level], l->text, l->len);
 
-	if (out.syslog)
-		syslog(priority[level], "%.*s", (int)l->len - 1, l->text);
-	else
-		while (write(out.fd, l->text, l->len) == -1 && errno == EINTR)
-			continue;
 	errno = saved;
+	return is_sent;
+}
+
+static void
+say_lost(void)
+{
+	unsigned long lost = out.lost;
+
+	out.lost = 0;
+	log_warn("%lu lines of the log could not be written", lost);
+	if (out.lost > 0)
+		out.lost = lost;
 }
 
 void
@@ -299,7 +309,10 @@ log_event(
 		    sizeof(l.text) - l.len >= RESERVE + FIELD_MIN + 48)
 			out.format->field(&l, &f[i]);
 	out.format->end(&l);
-	send_line(&l, level);
+	if (!send_line(&l, level))
+		out.lost++;
+	else if (out.lost > 0)
+		say_lost();
 }
 
 static void PRINTF_LIKE(2, 0)
@@ -365,32 +378,17 @@ find_level(const char *name)
 	return level;
 }
 
-static enum err_code
-open_target(const char *target, int *fd, struct err *e)
-{
-	*fd = STDERR_FILENO;
-	if (strcmp(target, "stderr") == 0 || strcmp(target, "syslog") == 0)
-		return ERR_OK;
-	*fd = open(
-	    target, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-	return *fd == -1 ? err_sys(e, "open log %s", target) : ERR_OK;
-}
-
 enum err_code
 log_open(const struct conf *conf, struct err *e)
 {
-	const char *target = conf_str(conf, "log.target");
+	struct sink sink;
 	enum err_code rc;
-	int fd;
 
-	if ((rc = open_target(target, &fd, e)) != ERR_OK)
+	rc = sink_open(&sink, conf_str(conf, "log.target"), e);
+	if (rc != ERR_OK)
 		return rc;
-	if (out.fd != STDERR_FILENO)
-		(void)close(out.fd);
-	out.fd = fd;
-	out.syslog = strcmp(target, "syslog") == 0;
-	if (out.syslog)
-		openlog("tusfcgi", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	sink_close(&out.sink);
+	out.sink = sink;
 	out.level = find_level(conf_str(conf, "log.level"));
 	out.format = strcmp(conf_str(conf, "log.format"), "json") == 0 ?
 	    &json_format :

@@ -16,13 +16,19 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "fcgi/become.h"
 #include "fcgi/listen.h"
 
 #define SYSTEMD_FIRST_FD 3
+
+/* How often, and every how many ms, the directory's lock is tried. */
+#define LOCK_TRIES 100
+#define LOCK_PAUSE 10
 
 static bool
 is_listening(int fd)
@@ -169,6 +175,28 @@ bind_path(struct listener *l, const struct sockaddr_un *sun,
 	return ERR_OK;
 }
 
+/* Whoever may read the directory can lock it as well, and hold the lock: so it
+ * is waited for a moment only, not for as long as that one likes. */
+static void
+lock_in_time(int fd, const char *dir)
+{
+	static const struct timespec pause = { .tv_nsec =
+						   LOCK_PAUSE * 1000000 };
+	int tries;
+
+	for (tries = 0; flock(fd, LOCK_EX | LOCK_NB) == -1; tries++) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return;
+		if (tries == LOCK_TRIES) {
+			log_warn("another process holds a lock on %s: started "
+				 "without it",
+			    dir);
+			return;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 /* Two that start at the same time take turns from looking to listening. */
 static int
 lock_directory(const char *path)
@@ -181,9 +209,9 @@ lock_directory(const char *path)
 		slash[slash == dir] = '\0';
 	fd =
 	    open(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(dir);
 	if (fd != -1)
-		(void)flock(fd, LOCK_EX);
+		lock_in_time(fd, slash != NULL ? dir : ".");
+	free(dir);
 	return fd;
 }
 

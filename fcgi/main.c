@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sink.h"
 #include "fcgi/become.h"
 #include "fcgi/board.h"
 #include "fcgi/hook_count.h"
@@ -288,6 +289,7 @@ run(struct settings *s, const struct options *o)
 	int status;
 
 	hold_signals();
+	sink_prepare();
 	if (listen_open(o->address, s->conf, &l, &e) != ERR_OK)
 		return complain(&e);
 	if (become_pool_user(s->conf, &e) != ERR_OK ||

@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,31 @@
 #include <unistd.h>
 
 #include "fcgi/notify.h"
+
+/* How often, and every how many ms, a message is tried again. */
+#define TRIES 100
+#define PAUSE 10
+
+/* The manager gets its moment once, not for each message while it stalls. */
+static void
+send_in_time(
+    int fd, const char *text, const struct sockaddr_un *sun, socklen_t len)
+{
+	static const struct timespec pause = { .tv_nsec = PAUSE * 1000000 };
+	static bool is_stalled;
+	int tries = is_stalled ? TRIES : 0;
+
+	while (sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT,
+		   (const struct sockaddr *)sun, len) == -1) {
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return;
+		is_stalled = ++tries > TRIES;
+		if (is_stalled)
+			return;
+		(void)nanosleep(&pause, NULL);
+	}
+	is_stalled = false;
+}
 
 void
 notify_send(const char *fmt, ...)
@@ -42,8 +69,7 @@ notify_send(const char *fmt, ...)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return;
-	(void)sendto(
-	    fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&sun, len);
+	send_in_time(fd, text, &sun, len);
 	(void)close(fd);
 }
 

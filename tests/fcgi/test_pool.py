@@ -1,8 +1,14 @@
 """The master and its workers: growth, loss, replacement, the end."""
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
+import select
 import signal
+import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -332,6 +338,122 @@ def test_an_idle_pool_stops_at_once(app):
     began = time.monotonic()
     assert one.stop_app() == 0
     assert time.monotonic() - began < 2
+
+
+# --- Readers who stall. ---
+
+class Stalled:
+    """A reader of standard error who reads nothing until asked."""
+
+    def __init__(self, kind):
+        if kind == "socket":
+            self.ours, self.theirs = (
+                s.detach() for s in socket.socketpair())
+        elif kind == "terminal":
+            self.ours, self.theirs = pty.openpty()
+        else:
+            self.ours, self.theirs = os.pipe()
+
+    def read_all(self):
+        """Wake up; returns what came until there is nothing for a moment."""
+        data = b""
+        while select.select([self.ours], [], [], 1)[0]:
+            try:
+                piece = os.read(self.ours, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            data += piece
+        return data.decode()
+
+    def close(self):
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+def start_with_stderr(one, fd):
+    one.app = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "TERM", rig.program(), "-c",
+         str(one.config_path), *one.args], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=fd, env=one.env)
+    rig.wait_for(lambda: rig.accepts(socket.AF_UNIX, one.address),
+                 "tusfcgi to listen")
+
+
+@pytest.mark.parametrize("args", [["-w", "4"], ["-w", "1"]])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "terminal"])
+def test_a_stalled_reader_of_stderr_stops_nobody(app, kind, args):
+    one = app(args=args)
+    one.stop_app()
+    reader = Stalled(kind)
+    start_with_stderr(one, reader.theirs)
+    path = one.client.create(100)
+    began = time.monotonic()
+    for _ in range(1500):
+        assert one.client.head(path).status == 200
+    assert time.monotonic() - began < 30
+    heard = reader.read_all()
+    assert "listening on" in heard and "method=HEAD" in heard
+    for _ in range(20):
+        assert one.client.head(path).status == 200
+    assert "lines of the log could not be written" in reader.read_all()
+    for _ in range(1500):
+        one.client.head(path)
+    began = time.monotonic()
+    assert one.stop_app() == 0
+    assert time.monotonic() - began < 5
+    reader.close()
+
+
+def test_a_log_that_is_a_pipe_holds_up_nothing(app):
+    """Neither without a reader nor with one that stalls."""
+    one = app(args=["-w", "2"])
+    pipe = one.dir / "log.pipe"
+    os.mkfifo(pipe)
+    reload(one, {"log": {"target": str(pipe)}})
+    rig.wait_for(lambda: "configuration refused" in one.log(), "a refusal")
+    assert one.client.request("OPTIONS", "/files").status == 200
+    fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    before = set(one.workers())
+    one.app.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: not before & set(one.workers()), "new workers")
+    for _ in range(1500):
+        assert one.client.request("OPTIONS", "/files").status == 200
+    assert b"method=OPTIONS" in os.read(fd, 65536)
+    assert one.stop_app() == 0
+    os.close(fd)
+
+
+def test_a_stalled_service_manager_stops_nobody(app, tmp_path):
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    filler = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    filler.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filler.sendto(b"x", str(tmp_path / "notify"))
+    began = time.monotonic()
+    one = app(env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    reload(one, {"max_size": "2M"})
+    rig.wait_for(lambda: max_size(one) == str(2 << 20), "the new size")
+    assert one.stop_app() == 0
+    assert time.monotonic() - began < 10
+    manager.close()
+    filler.close()
+
+
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
+def test_a_lock_on_the_directory_of_the_socket_holds_up_nothing(app, args):
+    """Whoever may read the directory can have it."""
+    one = app(args=args)
+    assert one.stop_app() == 0
+    fd = os.open(one.socket.parent, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    one.start_app()
+    assert one.client.request("OPTIONS", "/files").status == 200
+    assert "started without it" in one.log()
+    os.close(fd)
 
 
 # --- SIGHUP. ---
