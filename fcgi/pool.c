@@ -76,8 +76,10 @@ struct pool {
 	size_t used;
 	int live;
 
-	/* Of the settings; those of an older one are replaced. */
+	/* Of the settings; workers of an older one are replaced.  And how many
+	 * replacements were forked last. */
 	unsigned generation;
+	int replacing;
 
 	int wake[2];
 	sigset_t waiting;
@@ -238,14 +240,17 @@ fork_worker(struct pool *p)
 	return true;
 }
 
-static void
+/* How many it became. */
+static int
 fork_workers(struct pool *p, int n)
 {
+	int i = 0;
+
 	if (clock_ms() < p->backoff_until)
-		return;
-	while (n-- > 0)
-		if (!fork_worker(p))
-			return;
+		return 0;
+	while (i < n && fork_worker(p))
+		i++;
+	return i;
 }
 
 /*
@@ -356,7 +361,7 @@ grow(struct pool *p, int spare, int64_t now)
 	if (now < p->next_growth)
 		return;
 	n = lack > p->step ? lack : p->step;
-	fork_workers(p, least(n, room(p)));
+	(void)fork_workers(p, least(n, room(p)));
 	p->step = least(p->step * 2, STEP_MAX);
 	p->next_growth = now + TICK_GROWING;
 }
@@ -394,34 +399,77 @@ is_old(const struct pool *p, size_t slot)
 	    p->children[slot].generation != p->generation;
 }
 
-/*
- * After SIGHUP.  Whoever is busy leaves after his request, however long that
- * takes; the idle ones go as soon as as many new ones have come.
- */
-static bool
-replace(struct pool *p)
+/* Workers that do not leave: of an older generation, and of this one ready or
+ * about to be. */
+struct stay {
+	int old, ready, starting;
+};
+
+static struct stay
+count_stay(const struct pool *p)
+{
+	struct stay n = { 0 };
+	size_t i;
+
+	for (i = 0; i < p->used; i++)
+		if (is_old(p, i))
+			n.old++;
+		else if (p->children[i].pid == 0 || p->children[i].is_leaving)
+			continue;
+		else if (state_of(p, i) < WORKER_IDLE)
+			n.starting++;
+		else
+			n.ready++;
+	return n;
+}
+
+static void
+dismiss_old(struct pool *p, int n)
 {
 	size_t i;
-	int old = 0, ready = 0, n;
 
-	for (i = 0; i < p->used; i++) {
-		if (is_old(p, i) && state_of(p, i) > WORKER_IDLE)
-			dismiss(p, i);
-		old += is_old(p, i);
-		if (p->children[i].pid > 0 && !p->children[i].is_leaving &&
-		    p->children[i].generation == p->generation)
-			ready +=
-			    state_of(p, i) >= WORKER_IDLE ? 1 : -BOARD_SLOTS;
-	}
-	if (old == 0 || ready < 0)
-		return old > 0;
-	n = least(old, REPLACE_STEP);
-	for (i = 0; i < p->used && ready > 0 && n > 0; i++)
+	for (i = 0; i < p->used && n > 0; i++)
 		if (is_old(p, i)) {
 			dismiss(p, i);
 			n--;
 		}
-	fork_workers(p, least(old, REPLACE_STEP));
+}
+
+/* How many to fork next: at least one, since an old idle worker leaves at once
+ * when its replacement is ready. */
+static int
+replacements(const struct pool *p, int old)
+{
+	int n = least(room(p) + REPLACE_STEP, REPLACE_STEP);
+
+	return least(n > 0 ? n : 1, old);
+}
+
+/*
+ * After SIGHUP.  A busy worker leaves after its request, however long that
+ * takes.  The idle ones go in steps: some are forked, and when these are ready
+ * as many of the old ones leave.  So there are never fewer than before, and
+ * hardly more than REPLACE_STEP above pool.max_workers.
+ */
+static bool
+replace(struct pool *p)
+{
+	struct stay n;
+	int surplus;
+	size_t i;
+
+	for (i = 0; i < p->used; i++)
+		if (is_old(p, i) && state_of(p, i) > WORKER_IDLE)
+			dismiss(p, i);
+	n = count_stay(p);
+	if (n.old == 0 || n.starting > 0)
+		return n.old > 0;
+	surplus = n.old + n.ready - p->settings->max_workers;
+	if (surplus < least(p->replacing, n.ready))
+		surplus = least(p->replacing, n.ready);
+	surplus = least(surplus, n.old);
+	dismiss_old(p, surplus);
+	p->replacing = fork_workers(p, replacements(p, n.old - surplus));
 	return true;
 }
 

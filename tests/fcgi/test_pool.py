@@ -519,6 +519,48 @@ def test_a_bad_configuration_is_refused_and_the_old_one_stays(app):
     assert before <= set(one.workers())
 
 
+@pytest.mark.parametrize("args, pool, settled", [
+    (["-w", "8"], {}, 8),
+    ([], {"min_spare": 8, "max_workers": 8}, 8),
+    ([], {"min_spare": 2, "max_workers": 8, "idle": "60s"}, 8),
+], ids=["fixed", "full", "spare"])
+def test_reloads_add_no_workers(app, args, pool, settled):
+    one = app(args=args, config={"pool": pool})
+    rig.wait_for(lambda: len(one.workers()) == pool.get("min_spare", 8),
+                 "all workers")
+    most = 0
+    for n in range(1, 9):
+        before = set(one.workers())
+        reload(one, {"max_size": f"{n}M", "pool": pool})
+        if n % 2 == 0:
+            rig.wait_for(lambda: not before & set(one.workers()),
+                         "all to be replaced")
+        most = max(most, len(one.workers()))
+    rig.wait_for(lambda: len(one.workers()) <= settled, "the rest to leave")
+    time.sleep(1)
+    assert pool.get("min_spare", 8) <= len(one.workers()) <= settled
+    assert most <= 8 + 8
+    assert max_size(one) == str(8 << 20)
+
+
+def test_reloads_go_on_while_the_busy_ones_stay(app):
+    """Old workers that are busy for long take no room that new ones need."""
+    pool = {"min_spare": 2, "max_workers": 8, "reserve": 2}
+    one = app(config={"pool": pool})
+    paths, streams = start_uploads(one, 6)
+    for path in paths:
+        one.wait_for_bytes(path, 10)
+    for n in range(1, 6):
+        before = set(one.workers())
+        reload(one, {"max_size": f"{n}M", "pool": pool})
+        rig.wait_for(lambda: len(before & set(one.workers())) == 6,
+                     "the idle ones to be replaced")
+        assert max_size(one) == str(n << 20)
+        assert len(one.workers()) <= 8 + 8
+    close_all(streams)
+    rig.wait_for(lambda: len(one.workers()) <= 8, "the busy ones to leave")
+
+
 def test_a_single_process_reloads_too(app):
     one = app(args=["-w", "1"], config={"max_size": "1M"})
     reload(one, {"max_size": "2M"})
