@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <fastcgi.h>
+#include <string.h>
 
 #include "fcgi/frame.h"
 
@@ -133,6 +134,7 @@ take_pairs(struct frame *f, const unsigned char *p, size_t len)
 		if (f->lengths == 0 && f->length_left == 0 &&
 		    f->pair_left > 0) {
 			n = f->pair_left < len ? (size_t)f->pair_left : len;
+			f->has_nul |= memchr(p, '\0', n) != NULL;
 			f->pair_left -= n;
 			p += n;
 			len -= n;

@@ -85,6 +85,12 @@ os_read_end(void)
 }
 
 bool
+os_read_has_nul(void)
+{
+	return seam.frame.has_nul;
+}
+
+bool
 os_read_is_ahead(void)
 {
 	return seam.at < seam.end;

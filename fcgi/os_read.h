@@ -46,6 +46,10 @@ int64_t os_read_age(void);
 void os_read_begin(int fd);
 bool os_read_end(void);
 
+/* Did a parameter of the request have a NUL byte?  libfcgi cuts it there, so
+ * that a name would become another one.  False where that cannot be known. */
+bool os_read_has_nul(void);
+
 /* Is there more than what libfcgi has been given?  True also where that cannot
  * be known.  And how often was something read, modulo UINT_MAX + 1? */
 bool os_read_is_ahead(void);

@@ -120,6 +120,12 @@ os_read_end(void)
 }
 
 bool
+os_read_has_nul(void)
+{
+	return false;
+}
+
+bool
 os_read_is_ahead(void)
 {
 	return true;

@@ -24,6 +24,14 @@ struct raw {
 	const char *https, *request_scheme, *remote_addr, *remote_port;
 	const char *tus_base_path, *tus_max_size, *tus_owner;
 	struct forwarded forwarded;
+
+	/* What owner.param names; two values of it, or of TUS_OWNER, came. */
+	const char *owner;
+	bool owner_is_ambiguous;
+
+	/* A bit for each of known[]: a header that came again, or a second
+	 * value of another parameter. */
+	uint64_t again;
 };
 
 #define REQ(name) offsetof(struct tus_request, name), true
@@ -68,6 +76,8 @@ static const struct param {
 	{ "TUS_OWNER", RAW(tus_owner) },
 };
 
+_Static_assert(NITEMS(known) <= 64, "a bit for each");
+
 struct name {
 	const char *text;
 	size_t len;
@@ -83,34 +93,156 @@ compare_name(const void *key, const void *element)
 	return order != 0 || p->name[name->len] == '\0' ? order : -1;
 }
 
-/* Of two with one name the first counts. */
-static void
-sort_param(struct raw *raw, const char *param, const char *owner_param)
+static bool
+begins(const char *s, const char *prefix)
 {
+	return strncmp(s, prefix, strlen(prefix)) == 0;
+}
+
+static bool
+is_named(const char *param, struct name name)
+{
+	return strncmp(param, name.text, name.len) == 0 &&
+	    param[name.len] == '=';
+}
+
+/*
+ * What Apache has set before it redirected the request to itself, as in an
+ * .htaccess, it calls REDIRECT_NAME afterwards, once for each time.
+ */
+static const char *
+skip_redirects(const char *param, const char *owner_param)
+{
+	static const char redirect[] = "REDIRECT_";
+	const struct name owner = { owner_param, strlen(owner_param) };
+	const char *p = param;
+
+	while (begins(p, redirect))
+		p += strlen(redirect);
+	return begins(p, "TUS_") || is_named(p, owner) ? p : param;
+}
+
+/* All values of a header, as one: some front ends hand on each line. */
+static const char *
+join(char *const *params, struct name name, struct arena *a)
+{
+	size_t len = 0, at = 0;
+	char *const *p;
+	char *all;
+
+	for (p = params; *p != NULL; p++)
+		if (is_named(*p, name))
+			len += strlen(*p + name.len + 1) + 2;
+	all = arena_alloc(a, len + 1);
+	for (p = params; *p != NULL; p++) {
+		const char *value = *p + name.len + 1;
+
+		if (!is_named(*p, name))
+			continue;
+		if (at > 0) {
+			memcpy(all + at, ", ", 2);
+			at += 2;
+		}
+		memcpy(all + at, value, strlen(value));
+		at += strlen(value);
+	}
+	all[at] = '\0';
+	return all;
+}
+
+static bool
+is_another(const char *before, const char *value)
+{
+	return before != NULL && strcmp(before, value) != 0;
+}
+
+static const char **
+place_of(struct raw *raw, const struct param *p)
+{
+	void *base = p->is_in_request ? (void *)raw->req : (void *)raw;
+
+	return (const char **)(void *)((char *)base + p->offset);
+}
+
+static void
+sort_param(struct raw *raw, char *const *params, size_t i, struct arena *a,
+    const char *owner_param)
+{
+	const char *param = skip_redirects(params[i], owner_param);
 	const char *value = strchr(param, '=');
+	const struct name owner = { owner_param, strlen(owner_param) };
 	struct name name = { param, 0 };
 	const struct param *p;
 	const char **where;
+	uint64_t bit;
 
 	if (value == NULL)
 		return;
 	name.len = (size_t)(value - param);
 	value++;
-	if (*owner_param != '\0' &&
-	    strncmp(param, owner_param, name.len) == 0 &&
-	    owner_param[name.len] == '\0' && *value != '\0' &&
-	    raw->req->owner == NULL)
-		raw->req->owner = value;
+	if (is_named(param, owner)) {
+		raw->owner_is_ambiguous |= is_another(raw->owner, value);
+		raw->owner = value;
+	}
 	p = bsearch(
 	    &name, known, NITEMS(known), sizeof(known[0]), compare_name);
 	if (p == NULL)
 		return;
-	where = (const char **)(void *)((char *)(p->is_in_request ?
-						(void *)raw->req :
-						(void *)raw) +
-	    p->offset);
-	if (*where == NULL)
+	bit = UINT64_C(1) << (p - known);
+	where = place_of(raw, p);
+	if (*where == NULL) {
 		*where = value;
+	} else if (begins(p->name, "HTTP_")) {
+		if ((raw->again & bit) == 0)
+			*where = join(params, name, a);
+		raw->again |= bit;
+	} else if (is_another(*where, value)) {
+		raw->owner_is_ambiguous |= where == &raw->tus_owner;
+		raw->again |= bit;
+	}
+}
+
+/* Does the answer depend on it?  Two owners are no owner. */
+static bool
+is_read(struct raw *raw, const struct settings *s, const struct param *p)
+{
+	bool has_uri = raw->request_uri != NULL && *raw->request_uri != '\0';
+	bool has_base = *s->base_path != '\0' ||
+	    (raw->tus_base_path != NULL && *raw->tus_base_path != '\0');
+	const char **where = place_of(raw, p);
+
+	if (where == &raw->script_name)
+		return !has_uri;
+	if (where == &raw->path_info)
+		return !has_uri || !has_base;
+	if (where == &raw->remote_addr || where == &raw->remote_port)
+		return s->server.hooks != NULL;
+	return where != &raw->tus_owner && !begins(p->name, "HTTP_");
+}
+
+/* The first parameter with two values of which nobody can say which counts;
+ * NULL if there is none. */
+static const char *
+find_ambiguous(struct raw *raw, const struct settings *s)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(known); i++)
+		if ((raw->again & UINT64_C(1) << i) != 0 &&
+		    is_read(raw, s, &known[i]))
+			return known[i].name;
+	return NULL;
+}
+
+static void
+find_owner(struct raw *raw)
+{
+	if (raw->owner_is_ambiguous)
+		return;
+	if (raw->tus_owner != NULL && *raw->tus_owner != '\0')
+		raw->req->owner = raw->tus_owner;
+	else if (raw->owner != NULL && *raw->owner != '\0')
+		raw->req->owner = raw->owner;
 }
 
 /* The path of a request target, "/a" or "http://host/a", without its query. */
@@ -366,18 +498,17 @@ describe(struct raw *raw, char *const *params, struct arena *a)
 		addr, port != NULL && *port != '\0' ? port : "0");
 }
 
-bool
+enum request_fault
 request_read(char *const *params, const struct settings *s, struct arena *a,
     struct tus_request *req, const char **why)
 {
 	struct raw raw = { .req = req };
-	char *const *p;
+	size_t i;
 
 	memset(req, 0, sizeof(*req));
-	for (p = params; p != NULL && *p != NULL; p++)
-		sort_param(&raw, *p, s->owner_param);
-	if (raw.tus_owner != NULL && *raw.tus_owner != '\0')
-		req->owner = raw.tus_owner;
+	for (i = 0; params != NULL && params[i] != NULL; i++)
+		sort_param(&raw, params, i, a, s->owner_param);
+	find_owner(&raw);
 	req->max_size = parse_limit(raw.tus_max_size);
 	req->uri = raw.request_uri;
 	req->scheme = raw.request_scheme;
@@ -387,11 +518,12 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 		forwarded_apply(&raw.forwarded, a, &req->host, &req->scheme);
 	if (s->server.hooks != NULL)
 		describe(&raw, params, a);
-	*why = NULL;
+	*why = find_ambiguous(&raw, s);
+	if (*why != NULL)
+		return REQUEST_AMBIGUOUS;
 	if (req->method == NULL || *req->method == '\0')
-		*why = "the front end passed no REQUEST_METHOD";
+		*why = "REQUEST_METHOD";
 	else if (!find_path(&raw, s, a))
-		*why = "the front end passed neither REQUEST_URI nor "
-		       "SCRIPT_NAME";
-	return *why == NULL;
+		*why = "REQUEST_URI or SCRIPT_NAME";
+	return *why == NULL ? REQUEST_OK : REQUEST_INCOMPLETE;
 }

@@ -10,12 +10,22 @@
 #include "fcgi/settings.h"
 #include "tus/tus.h"
 
+enum request_fault {
+	REQUEST_OK,
+	/* *why is missing. */
+	REQUEST_INCOMPLETE,
+	/* *why, which counts here, came with two values. */
+	REQUEST_AMBIGUOUS
+};
+
 /*
  * Sort the parameters (NAME=value, NULL-terminated) of one request.  Nothing
- * is judged here but what makes it a request at all; if that is missing, false
- * and *why says what, for the log.  Everything borrowed or from the arena.
+ * is judged here but what makes it a request at all; else *why is the name of
+ * a parameter, for the log.  A header that comes several times is one list; two
+ * owners are none.  Everything is borrowed or from the arena.
  */
-bool request_read(char *const *params, const struct settings *, struct arena *,
-    struct tus_request *, const char **why);
+MUST_CHECK enum request_fault request_read(char *const *params,
+    const struct settings *, struct arena *, struct tus_request *,
+    const char **why);
 
 #endif

@@ -277,13 +277,44 @@ answer_metrics(struct job *job, const struct tus_request *req)
 	end_response(job);
 }
 
+static const struct {
+	const char *what, *answer;
+} faults[] = {
+	[REQUEST_INCOMPLETE] = { "no",
+	    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n" },
+	[REQUEST_AMBIGUOUS] = { "two values of",
+	    "ERR_AMBIGUOUS_PARAMETER: the web server passed two values of a "
+	    "parameter; the log says of which\n" },
+};
+
+/* False if there is none: that was answered. */
+static bool
+read_request(struct job *job, struct tus_request *req)
+{
+	enum request_fault fault;
+	const char *why;
+
+	fault =
+	    request_read(job->fcgi.envp, job->settings, job->arena, req, &why);
+	if (os_read_has_nul()) {
+		fault = REQUEST_INCOMPLETE;
+		why = "whole parameter: a NUL byte is in one";
+	}
+	if (fault == REQUEST_OK)
+		return true;
+	log_warn("request refused: the front end passed %s %s",
+	    faults[fault].what, why);
+	reply_error(&job->fcgi, 400, faults[fault].answer);
+	end_response(job);
+	return false;
+}
+
 /* The call, to be closed when the connection is given back; NULL if none. */
 static struct tus_call *
 handle(struct job *job)
 {
 	struct tus_request *req = arena_alloc(job->arena, sizeof(*req));
 	struct tus_call *call;
-	const char *why;
 	int keeps;
 
 	/* Where no body is looked for, nobody knows where the next request
@@ -302,14 +333,8 @@ handle(struct job *job)
 		end_response(job);
 		return NULL;
 	}
-	if (!request_read(
-		job->fcgi.envp, job->settings, job->arena, req, &why)) {
-		log_warn("request refused: %s", why);
-		reply_error(&job->fcgi, 400,
-		    "ERR_BAD_REQUEST: incomplete FastCGI parameters\n");
-		end_response(job);
+	if (!read_request(job, req))
 		return NULL;
-	}
 	if (is_for_metrics(job->settings, req)) {
 		answer_metrics(job, req);
 		return NULL;

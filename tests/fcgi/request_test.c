@@ -101,7 +101,7 @@ read_params(const char *const *params, const struct settings *s,
 
 	for (i = 0; i < PARAMS_MAX && params[i] != NULL; i++)
 		list[i + 1] = arena_strdup(a, params[i]);
-	return request_read(list, s, a, req, &why);
+	return request_read(list, s, a, req, &why) == REQUEST_OK;
 }
 
 static void
@@ -284,6 +284,50 @@ the_owner(void **state)
 		    { "REQUEST_URI=/", "REMOTE_USER=ann", "TUS_OWNER=" },
 		    "ann" },
 		{ "", { "REQUEST_URI=/", "HTTP_TUS_OWNER=eve" }, NULL },
+		/* Two names: nobody knows which was checked. */
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REMOTE_USER=ann", "REMOTE_USER=" },
+		    NULL },
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REMOTE_USER=", "REMOTE_USER=ann" },
+		    NULL },
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REMOTE_USER=ann", "REMOTE_USER=ann" },
+		    "ann" },
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REMOTE_USER=ann", "TUS_OWNER=bob",
+			"TUS_OWNER=eve" },
+		    NULL },
+		{ "", { "REQUEST_URI=/", "TUS_OWNER=bob", "TUS_OWNER=" },
+		    NULL },
+		{ "HTTP_X_USER",
+		    { "REQUEST_URI=/", "HTTP_X_USER=ann", "HTTP_X_USER=bob" },
+		    NULL },
+		/* What we do not read does not matter. */
+		{ "MY_USER",
+		    { "REQUEST_URI=/", "REMOTE_USER=x", "REMOTE_USER=y",
+			"MY_USER=ann" },
+		    "ann" },
+		/* As Apache renames them in an .htaccess. */
+		{ "", { "REQUEST_URI=/", "REDIRECT_TUS_OWNER=bob" }, "bob" },
+		{ "",
+		    { "REQUEST_URI=/", "REDIRECT_REDIRECT_TUS_OWNER=bob",
+			"TUS_OWNER=bob" },
+		    "bob" },
+		{ "",
+		    { "REQUEST_URI=/", "REDIRECT_TUS_OWNER=bob",
+			"TUS_OWNER=eve" },
+		    NULL },
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REDIRECT_REMOTE_USER=ann" }, "ann" },
+		{ "REMOTE_USER",
+		    { "REQUEST_URI=/", "REDIRECT_REMOTE_USER=ann",
+			"REMOTE_USER=bob" },
+		    NULL },
+		{ "",
+		    { "REQUEST_URI=/", "HTTP_REDIRECT_TUS_OWNER=eve",
+			"REDIRECT_HTTP_TUS_OWNER=eve" },
+		    NULL },
 	};
 	struct arena *a = arena_new();
 	struct tus_request req;
@@ -304,7 +348,8 @@ static void
 each_header_goes_where_it_belongs(void **state)
 {
 	static const char *const params[] = { "REQUEST_URI=/files",
-		"HTTP_UPLOAD_OFFSET=5", "HTTP_UPLOAD_OFFSET=6",
+		"HTTP_UPLOAD_OFFSET=5", "HTTP_UPLOAD_METADATA=a",
+		"HTTP_UPLOAD_METADATA=b YQ==", "HTTP_UPLOAD_METADATA=c",
 		"HTTP_X_HTTP_METHOD_OVERRIDE=PATCH", "CONTENT_LENGTH=7", NULL };
 	struct settings s = { .base_path = "/files", .owner_param = "" };
 	struct arena *a = arena_new();
@@ -315,9 +360,72 @@ each_header_goes_where_it_belongs(void **state)
 	assert_string_equal(req.method, "GET");
 	assert_string_equal(req.upload_offset, "5");
 	assert_string_equal(req.method_override, "PATCH");
+	assert_string_equal(req.upload_metadata, "a, b YQ==, c");
 	assert_string_equal(req.content_length, "7");
 	assert_null(req.upload_length);
 	assert_null(req.headers);
+	arena_free(a);
+}
+
+static void
+a_parameter_with_two_values_is_refused_where_it_counts(void **state)
+{
+	static const struct {
+		const char *base_path;
+		const char *params[PARAMS_MAX];
+		const char *why;
+	} rows[] = {
+		{ "", { "REQUEST_URI=/a", "REQUEST_URI=/b" }, "REQUEST_URI" },
+		{ "", { "REQUEST_URI=/a", "REQUEST_URI=/a" }, NULL },
+		{ "", { "REQUEST_URI=/a", "REQUEST_METHOD=POST" },
+		    "REQUEST_METHOD" },
+		{ "", { "REQUEST_URI=/a", "REQUEST_METHOD=GET" }, NULL },
+		{ "",
+		    { "REQUEST_URI=/", "CONTENT_LENGTH=1", "CONTENT_LENGTH=" },
+		    "CONTENT_LENGTH" },
+		{ "", { "REQUEST_URI=/", "TUS_MAX_SIZE=1", "TUS_MAX_SIZE=2" },
+		    "TUS_MAX_SIZE" },
+		{ "",
+		    { "REQUEST_URI=/", "TUS_MAX_SIZE=1",
+			"REDIRECT_TUS_MAX_SIZE=2" },
+		    "TUS_MAX_SIZE" },
+		{ "",
+		    { "REQUEST_URI=/", "TUS_BASE_PATH=/", "TUS_BASE_PATH=/a" },
+		    "TUS_BASE_PATH" },
+		{ "", { "REQUEST_URI=/a", "PATH_INFO=", "PATH_INFO=/a" },
+		    "PATH_INFO" },
+		{ "/a", { "REQUEST_URI=/a", "PATH_INFO=", "PATH_INFO=/a" },
+		    NULL },
+		{ "", { "REQUEST_URI=/a", "SCRIPT_NAME=/a", "SCRIPT_NAME=/b" },
+		    NULL },
+		{ "", { "SCRIPT_NAME=/a", "SCRIPT_NAME=/b" }, "SCRIPT_NAME" },
+		{ "", { "REQUEST_URI=/a", "REMOTE_ADDR=a", "REMOTE_ADDR=b" },
+		    NULL },
+		{ "", { "REQUEST_URI=/a", "SERVER_NAME=a", "SERVER_NAME=b" },
+		    NULL },
+		{ "", { "REQUEST_URI=/a", "HTTP_HOST=a", "HTTP_HOST=b" },
+		    NULL },
+		{ "", { "REQUEST_URI=/a", "TUS_OWNER=a", "TUS_OWNER=b" },
+		    NULL },
+	};
+	struct arena *a = arena_new();
+	struct tus_request req;
+	const char *why;
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		struct settings s = { .base_path = rows[i].base_path,
+			.owner_param = "" };
+		char *list[PARAMS_MAX + 2] = { arena_strdup(
+		    a, "REQUEST_METHOD=GET") };
+
+		for (n = 0; n < PARAMS_MAX && rows[i].params[n] != NULL; n++)
+			list[n + 1] = arena_strdup(a, rows[i].params[n]);
+		assert_int_equal(request_read(list, &s, a, &req, &why),
+		    rows[i].why != NULL ? REQUEST_AMBIGUOUS : REQUEST_OK);
+		assert_text(why, rows[i].why);
+	}
 	arena_free(a);
 }
 
@@ -355,6 +463,8 @@ main(void)
 		cmocka_unit_test(what_a_proxy_says_counts_where_it_is_trusted),
 		cmocka_unit_test(the_owner),
 		cmocka_unit_test(each_header_goes_where_it_belongs),
+		cmocka_unit_test(
+		    a_parameter_with_two_values_is_refused_where_it_counts),
 		cmocka_unit_test(hooks_see_the_headers_by_their_usual_names),
 	};
 

@@ -84,14 +84,17 @@ def test_many_and_long_params_do_no_harm(one):
     assert answer.status == 200
 
 
-def test_of_two_params_with_one_name_the_first_counts(one):
+def test_two_values_of_one_param_are_refused(one):
     data = fastcgi.begin() + record(
         fastcgi.PARAMS,
         fastcgi.pair("REQUEST_METHOD", "OPTIONS") +
         fastcgi.pair("REQUEST_URI", "/files") +
         fastcgi.pair("REQUEST_METHOD", "PATCH")) + \
         record(fastcgi.PARAMS) + record(fastcgi.STDIN)
-    assert one.client.raw(data, end=False).status == 200
+    answer = one.client.raw(data, end=False)
+    assert answer.status == 400
+    assert answer.body.startswith(b"ERR_AMBIGUOUS_PARAMETER: ")
+    assert "two values of REQUEST_METHOD" in one.log()
 
 
 @pytest.mark.parametrize("missing", [

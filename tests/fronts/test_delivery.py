@@ -432,6 +432,37 @@ def test_nothing_but_uploads_has_a_url(front, name):
         (space / file).unlink()
 
 
+REWRITE = "RewriteRule ^files(/.*)?$ tus.fcgi$1 [L]"
+
+
+@pytest.mark.only_front("htaccess")
+@pytest.mark.parametrize("lines", [
+    "RewriteCond %{HTTP:X-User} (.+)\n"
+    "RewriteRule ^files(/.*)?$ tus.fcgi$1 [L,E=TUS_OWNER:%1,E=TUS_MAX_SIZE:9]",
+    'SetEnvIf X-User "(.+)" TUS_OWNER=$1 TUS_MAX_SIZE=9\n' + REWRITE],
+    ids=["E=", "SetEnvIf"])
+def test_what_htaccess_says_of_a_request_counts(front, own, lines):
+    """Apache renames it on the way: REDIRECT_TUS_OWNER."""
+    one = own("htaccess", replace={REWRITE: lines})
+
+    def ask(method, url, user):
+        return clients.request(method, url, {
+            "X-User": user, "Upload-Length": "5",
+            "X-Redirect-Tus-Owner": "ann", "Redirect-Tus-Owner": "ann"},
+            b"" if method == "POST" else None)
+
+    status, headers, _ = ask("POST", one.url, "ann")
+    assert status == 201
+    url = one.origin + headers["Location"]
+    assert ask("HEAD", url, "ann")[0] == 200
+    assert ask("HEAD", url, "bob")[0] == 404
+    assert ask("DELETE", url, "bob")[0] == 404
+    assert clients.request("POST", one.url, {
+        "X-User": "ann", "Upload-Length": "10"}, b"")[0] == 413
+    assert clients.request("OPTIONS", one.url, {
+        "X-User": "ann"})[1]["Tus-Max-Size"] == "9"
+
+
 @pytest.mark.only_front("htaccess")
 def test_the_limit_of_the_host_bites_at_128_kib(front):
     url = create(front, MIB)

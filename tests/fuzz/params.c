@@ -62,7 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	    a, len > 0 ? (const char *)bytes + 1 : "", len > 0 ? len - 1 : 0);
 	for (i = 0; i < PARAMS_MAX && rest != NULL; i++)
 		params[i] = strsep(&rest, "\n");
-	if (request_read(params, &s, a, &req, &why)) {
+	if (request_read(params, &s, a, &req, &why) == REQUEST_OK) {
 		check(&req);
 		check_headers(req.headers);
 	} else if (why == NULL) {

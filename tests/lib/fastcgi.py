@@ -40,8 +40,10 @@ def pair(name, value):
 
 
 def params(variables, piece=65000, padding=0):
-    """All PARAMS records, the empty one at the end included."""
-    data = b"".join(pair(k, v) for k, v in variables.items())
+    """All PARAMS records, the empty one at the end included; of a dict, or
+    of pairs, where names may come twice."""
+    pairs = variables.items() if isinstance(variables, dict) else variables
+    data = b"".join(pair(k, v) for k, v in pairs)
     pieces = [data[i:i + piece] for i in range(0, len(data), piece)]
     return b"".join(record(PARAMS, p, padding=padding) for p in pieces) + \
         record(PARAMS)

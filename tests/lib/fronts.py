@@ -292,7 +292,7 @@ def extend(text, config):
 class Htaccess(Apache):
     """Somebody's web space: the folder as shipped plus the program."""
 
-    modules = Apache.modules + ("fcgid", "rewrite")
+    modules = Apache.modules + ("fcgid", "rewrite", "setenvif")
     runs_app = True
     base = "/up/files"
     longest = 131072

@@ -9,6 +9,7 @@ import pytest
 from lib import client, fastcgi, proc, rig
 
 ids = pytest.mark.ids
+only = pytest.mark.only
 
 
 @pytest.fixture
@@ -302,3 +303,113 @@ def test_aborted_requests_leave_no_descriptor(serve, streaming, workers):
         proc.descriptors(pid) <= count + 1 for pid, count in before.items()
         if pid in proc.children(tus.server.app.pid)),
         "the descriptors to be closed")
+
+
+# --- The same parameter twice -----------------------------------------------
+
+def talk_twice(tus, method, target, headers, *more):
+    """A request with more parameters behind the usual ones."""
+    pairs = list(params_of(tus, method, target, headers, 0).items())
+    return talk(tus, fastcgi.begin() + fastcgi.params(pairs + list(more)) +
+                fastcgi.record(fastcgi.STDIN))
+
+
+@ids("COMMON-12", "COMMON-06", "VER-07", "META-04")
+def test_headers_that_come_twice_are_one_list(raw):
+    """Older nginx hands on each line; lighttpd and Apache join them."""
+    for name, first, second, status in (
+            ("UPLOAD_LENGTH", "5", "6", 400), ("UPLOAD_LENGTH", "5", "5", 400),
+            ("TUS_RESUMABLE", "1.0.0", "0.2.2", 412),
+            ("TUS_RESUMABLE", "1.0.0", "1.0.0", 412),
+            ("UPLOAD_METADATA", "a YQ==", "a Yg==", 400),
+            ("UPLOAD_CONCAT", "partial", "partial", 400),
+            ("X_HTTP_METHOD_OVERRIDE", "POST", "DELETE", 405)):
+        with raw.nothing_created():
+            reply = talk_twice(
+                raw, "POST", "/files/", {
+                    "Upload-Length": 5, name.replace("_", "-"): first},
+                ("HTTP_" + name, second))
+            assert reply.status == status, (name, reply)
+    reply = talk_twice(raw, "POST", "/files/",
+                       {"Upload-Length": 5, "Upload-Metadata": "a YQ=="},
+                       ("HTTP_UPLOAD_METADATA", "b"),
+                       ("HTTP_UPLOAD_METADATA", "c Yw=="))
+    assert reply.status == 201
+    assert raw.head(reply["Location"])["Upload-Metadata"] == \
+        "a YQ==, b, c Yw=="
+
+
+@ids("COMMON-12")
+def test_two_equal_lines_of_a_client_are_one_list(serve):
+    """Through the web server, whatever it makes of them."""
+    tus = serve()
+    with tus.nothing_created():
+        for name, first, second, status in (
+                ("Upload-Length", "5", "6", 400),
+                ("Tus-Resumable", "1.0.0", "0.2.2", 412)):
+            reply = tus.post({"Upload-Length": "5", name: [first, second]})
+            assert reply.status == status
+    reply = tus.post({"Upload-Length": "5",
+                      "Upload-Metadata": ["a YQ==", "b"]})
+    assert tus.head(reply["Location"])["Upload-Metadata"] == "a YQ==, b"
+
+
+@ids("FCGI-11")
+@pytest.mark.parametrize("name, value", [
+    ("REQUEST_METHOD", "HEAD"), ("REQUEST_URI", "/other"),
+    ("CONTENT_LENGTH", "5"), ("HTTPS", "on"), ("REQUEST_SCHEME", "https"),
+    ("PATH_INFO", "/x"), ("TUS_MAX_SIZE", "3"),
+    ("REDIRECT_TUS_MAX_SIZE", "3"), ("TUS_BASE_PATH", "/other")])
+def test_two_values_of_what_the_web_server_says_are_refused(raw, name, value):
+    before = {"HTTPS": "off", "TUS_MAX_SIZE": "2", "TUS_BASE_PATH": "/files",
+              "REDIRECT_TUS_MAX_SIZE": "2"}
+    first = [(name, before[name])] if name in before else []
+    with raw.nothing_created():
+        reply = talk_twice(raw, "POST", "/files/", {"Upload-Length": 1},
+                           *first, (name, value))
+    assert (reply.status, reply.code) == (400, "ERR_AMBIGUOUS_PARAMETER")
+    said = raw.server.log()
+    assert f"two values of {name.removeprefix('REDIRECT_')}" in said
+
+
+@ids("FCGI-11")
+def test_equal_values_and_what_we_do_not_read_do_not_matter(raw):
+    reply = talk_twice(
+        raw, "POST", "/files/", {"Upload-Length": 1}, ("HTTPS", "on"),
+        ("HTTPS", "on"), ("REQUEST_METHOD", "POST"), ("SERVER_NAME", "a"),
+        ("SERVER_NAME", "b"), ("SCRIPT_NAME", "/x"), ("QUERY_STRING", "y"),
+        ("REMOTE_USER", "a"), ("REMOTE_USER", "b"))
+    assert reply.status == 201
+
+
+@only("fastcgi")
+@ids("FCGI-11")
+def test_two_users_are_none(serve):
+    """Stock fastcgi_params passes the name that a client claims; the line
+    that clears it comes behind that, or before."""
+    for name in ("REMOTE_USER", "TUS_OWNER"):
+        tus = serve({"owner": {"param": "REMOTE_USER", "require": True}})
+        for pairs in ([(name, "alice"), (name, "")],
+                      [(name, ""), (name, "alice")],
+                      [(name, "bob"), (name, "alice")]):
+            with tus.nothing_created():
+                reply = talk_twice(tus, "POST", "/files/",
+                                   {"Upload-Length": 1}, *pairs)
+                assert (reply.status, reply.code) == (
+                    403, "ERR_OWNER_UNKNOWN")
+        reply = talk_twice(tus, "POST", "/files/", {"Upload-Length": 1},
+                           (name, "alice"), (name, "alice"))
+        assert reply.status == 201
+
+
+@only("fastcgi")
+def test_a_nul_byte_makes_nobody_somebody_else(serve):
+    """libfcgi would cut the name there."""
+    tus = serve({"owner": {"param": "REMOTE_USER", "require": True}})
+    for pair in (("REMOTE_USER", "alice\0x"), ("REMOTE_USER\0X", "alice"),
+                 ("HTTP_X", "\0")):
+        with tus.nothing_created():
+            reply = talk_twice(tus, "POST", "/files/", {"Upload-Length": 1},
+                               pair)
+        assert (reply.status, reply.code) == (400, "ERR_BAD_REQUEST")
+    assert "NUL byte" in tus.server.log()
