@@ -1,16 +1,20 @@
-// The upload page: what is seen and clicked.  transfer.js moves the bytes.
+// The upload page: what is picked, and the list of what is on its way.  done.js
+// has the list of what is finished, transfer.js moves the bytes.
+
+/* global settings */
 
 import { ask, untilAnswered } from "./again.js";
-import { extensionOf, formatBytes, formatDuration, formatLimit, kindOf, percentOf }
-	from "./format.js";
-import { load, save } from "./storage.js";
-import { Transfer, leftovers, terminate } from "./transfer.js";
+import { addFinished, startFinished } from "./done.js";
+import { formatBytes, formatDuration, formatLimit, percentOf } from "./format.js";
+import { knowsOthers, takeOver } from "./keep.js";
+import { canPick, fromDrop, fromInput, fromPaste, fromPicker } from "./pick.js";
+import { drawFile } from "./thumb.js";
+import { Transfer, leftovers } from "./transfer.js";
+import { $, announce, dismiss, newRow, notice, withdraw } from "./ui.js";
+import { label, language, say, translate } from "./words.js";
 
 const atOnce = 3;
-const doneKey = "tusfcgi.done";
-const doneMax = 100;
-
-const $ = (id) => document.getElementById(id);
+const title = settings.title || say("title");
 const endpoint = new URL(
 	document.querySelector("meta[name=tus-endpoint]").content, location.href).href;
 
@@ -18,95 +22,59 @@ const endpoint = new URL(
 let transfers = [];
 /** @type {Map<Transfer, HTMLElement>} */
 const rows = new Map();
-let finished = load(doneKey, []);
 let maxSize = 0;
 
 // --- Words -----------------------------------------------------------------
 
 function stateText(t) {
-	const part = `${formatBytes(t.sent)} of ${formatBytes(t.size)}`;
+	const size = formatBytes(t.size);
+	const part = say("part", { sent: formatBytes(t.sent), size });
 
 	switch (t.state) {
-	case "waiting":
-		return `${formatBytes(t.size)}, waiting for its turn`;
 	case "sending":
 		return [part, ...pace(t.speed, t.size - t.sent)].join(" · ");
-	case "paused":
-		return `Paused at ${part}`;
-	case "retrying":
-		return `${t.error} Trying again…`;
-	case "offline":
-		return "You are offline. It goes on by itself.";
 	case "failed":
 		return t.error;
 	case "missing":
-		return t.isAsking ? `${formatBytes(t.size)}, waiting for the server`
-			: `${part} on the server`;
+		return t.isAsking ? say("asking", { size })
+			: t.url ? say("missing", { part }) : say("missing-new", { size });
 	default:
-		return "";
+		return say(t.state, { size, part, error: t.error });
 	}
 }
 
 function pace(speed, rest) {
 	if (!speed)
 		return [];
-	return [`${formatBytes(speed)}/s`, `${formatDuration(rest / speed)} left`];
-}
-
-/** For those who do not see the page; said when it is worth a word. */
-function announce(text) {
-	$("status").textContent = text;
-}
-
-/** What is wrong, until it is dismissed; `about` is for withdraw(). */
-function notice(text, about = "") {
-	$("notice-text").textContent = text;
-	$("notice").dataset.about = about;
-	$("notice").hidden = !text;
-}
-
-function withdraw(about) {
-	if ($("notice").dataset.about === about)
-		notice("");
-}
-
-function dismiss() {
-	notice("");
-	$("files").focus();
+	return [say("speed", { size: formatBytes(speed) }),
+		say("left", { time: formatDuration(rest / speed) })];
 }
 
 // --- The list of what is on its way ----------------------------------------
 
 function makeRow(t) {
-	const row = $("current-item").content.cloneNode(true).firstElementChild;
-	const on = (name, label, action) => {
-		const button = row.querySelector(`.${name}`);
-		button.setAttribute("aria-label", `${label} ${t.name}`);
-		button.title = label;
+	const row = newRow("current-item", t);
+	const { name } = t;
+	const on = (what, action) => {
+		const button = row.querySelector(`.${what}`);
+		label(button, say(what), say(`${what}-file`, { name }));
 		button.addEventListener("click", action);
 	};
 
-	fillBadge(row, t);
-	on("pause", "Pause", () => keepFocus(t, "resume", () => t.pause()));
-	on("resume", "Resume", () => keepFocus(t, "pause", () => t.queue()));
-	on("retry", "Try again", () => keepFocus(t, "pause", () => t.queue()));
-	on("cancel", "Cancel", () => cancel(t));
-	row.querySelector(".bar").setAttribute("aria-label", `Progress of ${t.name}`);
+	on("pause", () => keepFocus(t, "resume", () => t.pause()));
+	on("resume", () => t.state === "missing" ? reopen(t)
+		: keepFocus(t, "pause", () => t.queue()));
+	on("retry", () => keepFocus(t, "pause", () => t.queue()));
+	on("cancel", () => cancel(t));
+	row.querySelector(".bar").setAttribute("aria-label", say("progress-file", { name }));
 	const choose = row.querySelector(".choose input");
-	choose.setAttribute("aria-label", `Choose ${t.name} again`);
+	choose.setAttribute("aria-label", say("choose-again-file", { name }));
 	choose.addEventListener("change", () => {
-		chooseAgain(t, choose.files[0]);
-		choose.value = "";
+		for (const picked of fromInput(choose))
+			chooseAgain(t, picked);
 	});
+	translate(row);
 	return row;
-}
-
-function fillBadge(row, { name, type }) {
-	const kind = row.querySelector(".kind");
-	kind.textContent = extensionOf(name);
-	kind.dataset.kind = kindOf(name, type);
-	row.querySelector(".name").textContent = name;
-	row.querySelector(".name").title = name;
 }
 
 /** The button that was pressed goes away: its opposite takes the focus. */
@@ -123,11 +91,12 @@ function showRow(t) {
 
 	if (row.dataset.state !== t.state)
 		row.dataset.state = t.state;
+	row.classList.toggle("near", Boolean(t.handle));
 	bar.setAttribute("aria-valuenow", percent);
 	bar.firstElementChild.style.width = `${t.size ? t.sent / t.size * 100 : 0}%`;
 	row.querySelector(".state").textContent = stateText(t);
 	row.querySelector(".percent").textContent =
-		knowsProgress(t) ? `${percent} %` : "";
+		knowsProgress(t) ? say("percent", { percent }) : "";
 }
 
 function showSummary() {
@@ -137,26 +106,25 @@ function showSummary() {
 	const speed = moving.reduce((sum, t) => sum + t.speed, 0);
 	const running = transfers.some((t) => isRunning(t));
 	const stopped = transfers.some((t) => t.state === "paused");
+	const percent = say("percent", { percent: percentOf(sent, size) });
 
 	$("current").hidden = transfers.length === 0;
-	$("current-title").textContent = moving.length ? "In progress" : "Not finished yet";
-	$("explain").hidden = !transfers.some((t) => t.state === "missing");
+	$("current-title").textContent = say(moving.length ? "in-progress" : "not-finished");
+	$("explain").hidden = !transfers.some((t) => t.state === "missing" && !t.handle);
 	$("summary").textContent = moving.length < 2 ? ""
-		: [`${percentOf(sent, size)} % of ${formatBytes(size)}`,
+		: [say("summary", { percent, size: formatBytes(size) }),
 			...pace(speed, size - sent)].join(" · ");
 	$("all").hidden = moving.length < 2 || !(running || stopped);
-	$("all").textContent = running ? "Pause all" : "Resume all";
-	document.title = moving.length ? `${percentOf(sent, size)} % · Uploads` : "Uploads";
+	$("all").textContent = say(running ? "pause-all" : "resume-all");
+	document.title = moving.length ? `${percent} · ${title}` : title;
 }
 
 /** After a failure nobody knows how much arrived, until the server is asked. */
 const knowsProgress = (t) =>
-	t.state !== "retrying" && (t.state !== "waiting" || t.sent) && !t.isAsking;
+	t.state !== "retrying" && (t.state !== "waiting" || t.sent) && !t.isAsking &&
+	(t.state !== "missing" || t.url);
 const isOnItsWay = (t) => t.state !== "missing" && t.state !== "failed";
 const isRunning = (t) => ["waiting", "sending", "retrying", "offline"].includes(t.state);
-
-/** Leaving the page stops it, or forgets that it was to be uploaded. */
-const wouldBeLost = (t) => isRunning(t) || t.state === "paused";
 
 /** Progress comes in bursts: paint once a frame at most. */
 const dirty = new Set();
@@ -192,8 +160,14 @@ function addRow(t) {
 	rows.set(t, row);
 	transfers.push(t);
 	$("current-list").append(row);
+	showThumb(t);
 	showRow(t);
 	changed(t);
+}
+
+function showThumb(t) {
+	if (t.file)
+		t.thumb = drawFile(t.file, rows.get(t).querySelector(".kind"));
 }
 
 function dropRow(t) {
@@ -203,65 +177,101 @@ function dropRow(t) {
 	showSummary();
 }
 
+async function moveToFinished(t) {
+	const had = rows.get(t).contains(document.activeElement);
+	dropRow(t);
+	if (had)
+		$("files").focus();
+	const thumb = await t.thumb;
+	addFinished({ name: t.name, type: t.type, path: t.path, size: t.size, url: t.url,
+		...(thumb && { thumb }) });
+}
+
 async function cancel(t) {
+	const { name } = t;
 	const much = t.sent > 50e6;
-	if (much && !confirm(`Cancel ${t.name}? What is on the server is removed.`))
+	if (much && !confirm(say("ask-cancel", { name })))
 		return;
 	dropRow(t);
 	$("files").focus();
-	announce(`${t.name} cancelled`);
+	announce(say("said-cancelled", { name }));
 	await t.cancel();
 	startNext();
 }
 
 // --- New files -------------------------------------------------------------
 
-async function addFiles(files) {
+const reasonsShown = 3;
+
+/** @param picked  of pick.js, one after another */
+async function addFiles(picked) {
 	const refused = [];
 
 	notice("");
-	for (const file of files) {
-		const why = await addFile(file);
+	for await (const one of picked) {
+		const why = one.file ? await addFile(one) : "unreadable";
 		if (why)
-			refused.push(`${file.name} ${why}.`);
+			refused.push(say(why, { name: one.name ?? one.file.name,
+				limit: formatLimit(maxSize) }));
 	}
-	notice(refused.join(" "));
+	const more = refused.length - reasonsShown;
+	notice([...refused.slice(0, reasonsShown),
+		...(more > 0 ? [say("and-more", { count: more })] : [])].join(" "));
 }
 
 /** Returns why not, or nothing. */
-async function addFile(file) {
-	if (maxSize && file.size > maxSize)
-		return `is larger than ${formatLimit(maxSize)}, which this server allows`;
-	for (const t of transfers)
-		if (t.state === "missing" && await t.fits(file))
-			return await t.attach(file);
-	const print = await Transfer.fingerprint(file, endpoint);
-	if (transfers.some((t) => t.fingerprint === print))
-		return "is in the list already";
-	addRow(await Transfer.ofFile(file, endpoint, changed));
-	return undefined;
+async function addFile(picked) {
+	if (maxSize && picked.file.size > maxSize)
+		return "too-large";
+	const key = Transfer.keyOf(picked, endpoint);
+	const there = transfers.find((t) => t.key === key);
+	if (there?.state === "missing")
+		await begin(there, () => there.attach(picked));
+	else if (there)
+		return "twice";
+	else
+		addRow(await Transfer.ofFile(picked, endpoint, changed));
+	return "";
 }
 
-async function chooseAgain(t, file) {
-	if (!file)
-		return;
-	if (await t.fits(file)) {
+/** The file of an earlier visit is here again. */
+async function begin(t, action) {
+	const result = await action();
+	if (result !== false)
+		showThumb(t);
+	return result;
+}
+
+async function chooseAgain(t, { file, handle }) {
+	if (t.fits(file)) {
 		notice("");
-		await t.attach(file);
+		await begin(t, () => t.attach({ file, path: t.path, handle }));
 		rows.get(t).querySelector(".cancel").focus();
 	} else {
-		notice(`${file.name} is not the file that was begun: another name, size or ` +
-			"date. Drop it above to upload it anew.");
+		notice(say("another-file", { name: file.name }));
 	}
 }
 
-/** A folder among what was dropped cannot be read as a file. */
-function droppedFiles(data) {
-	const entries = [...data.items]
-		.filter((item) => item.kind === "file")
-		.map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
-	const files = entries.filter(([entry]) => !entry?.isDirectory).map(([, file]) => file);
-	return { files, folders: entries.length - files.length };
+/** The browser asks the user; what is allowed for one may be for others. */
+async function reopen(t) {
+	notice("");
+	for (const one of [t, ...transfers.filter((other) => other !== t && isNear(other))])
+		await wake(one, one === t);
+	rows.get(t)?.querySelector(t.state === "missing" ? ".choose input" : ".cancel").focus();
+}
+
+const isNear = (t) => t.state === "missing" && t.handle;
+
+/** Reads the file where it was, if that may be done. */
+async function wake(t, mayAsk) {
+	try {
+		return await begin(t, () => t.reopen(mayAsk));
+	} catch {
+		t.handle = null;
+		changed(t);
+		notice(say("file-gone", { name: t.name }));
+		return false;
+	}
 }
 
 function watchDrops() {
@@ -271,138 +281,42 @@ function watchDrops() {
 	addEventListener("dragenter", () => over(++depth > 0));
 	addEventListener("dragleave", () => over(--depth > 0));
 	addEventListener("dragover", (event) => event.preventDefault());
-	addEventListener("drop", async (event) => {
+	addEventListener("drop", (event) => {
 		event.preventDefault();
 		over((depth = 0) > 0);
-		const { files, folders } = droppedFiles(event.dataTransfer);
-		await addFiles(files);
-		if (folders)
-			notice("Folders cannot be uploaded: open the folder and drop its files.");
+		addFiles(fromDrop(event.dataTransfer));
+	});
+	addEventListener("paste", (event) => {
+		const picked = fromPaste(event.clipboardData);
+		if (picked.length > 0)
+			addFiles(picked);
 	});
 }
 
-// --- Finished --------------------------------------------------------------
-
-async function moveToFinished(t) {
-	const had = rows.get(t).contains(document.activeElement);
-	dropRow(t);
-	const one = { name: t.name, type: t.type, size: t.size, url: t.url, time: Date.now() };
-	finished = [one, ...finished].slice(0, doneMax);
-	save(doneKey, finished);
-	announce(`${t.name} is uploaded`);
-	showFinished();
-	if (had)
-		$("files").focus();
-	await learnDownload(one);
-}
-
-async function learnDownload(one) {
-	one.download = await untilAnswered(() => canDownload(one.url));
-	save(doneKey, finished);
-	showFinished();
-}
-
-/** One byte tells; a server that sends all of it is stopped. */
-async function canDownload(url) {
-	const stop = new AbortController();
+/** With handles where the browser has them, else as ever. */
+async function pickFiles(event) {
+	event.preventDefault();
 	try {
-		const response = await ask(url, {
-			headers: { Range: "bytes=0-0" }, signal: stop.signal });
-		return response.ok || response.status === 416;
-	} finally {
-		stop.abort();
-	}
-}
-
-function showFinished() {
-	$("done").hidden = finished.length === 0;
-	$("done-list").replaceChildren(...finished.map(doneRow));
-}
-
-function doneRow(one) {
-	const row = $("done-item").content.cloneNode(true).firstElementChild;
-	const link = row.querySelector(".download");
-	const copy = row.querySelector(".copy");
-	const remove = row.querySelector(".remove");
-
-	fillBadge(row, one);
-	row.querySelector(".state").textContent =
-		`${formatBytes(one.size)} · ${when(one.time)}`;
-	link.href = one.url;
-	link.download = one.name;
-	link.hidden = !one.download;
-	link.title = "Download";
-	link.setAttribute("aria-label", `Download ${one.name}`);
-	copy.title = "Copy link";
-	copy.setAttribute("aria-label", `Copy the link to ${one.name}`);
-	copy.hidden = !one.download || !navigator.clipboard;
-	copy.addEventListener("click", () => copyLink(copy, one));
-	remove.title = "Delete from the server";
-	remove.setAttribute("aria-label", `Delete ${one.name} from the server`);
-	remove.addEventListener("click", () => removeFinished(one));
-	return row;
-}
-
-function when(time) {
-	const date = new Date(time);
-	const today = date.toDateString() === new Date().toDateString();
-	return date.toLocaleString([], today
-		? { hour: "2-digit", minute: "2-digit" }
-		: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-}
-
-async function copyLink(button, one) {
-	const icon = button.querySelector("use");
-	try {
-		await navigator.clipboard.writeText(one.url);
-	} catch {
-		notice("The browser does not allow to copy the link.");
-		return;
-	}
-	announce("Link copied");
-	icon.setAttribute("href", "#i-check");
-	setTimeout(() => icon.setAttribute("href", "#i-link"), 1500);
-}
-
-async function removeFinished(one) {
-	if (!confirm(`Delete ${one.name} from the server?`))
-		return;
-	try {
-		await terminate(one.url);
+		await addFiles(fromPicker());
 	} catch (error) {
-		const status = error.originalResponse?.getStatus();
-		if (status !== 404 && status !== 410) {
-			notice(`${one.name} could not be deleted: the server ` +
-				(status ? `answered ${status}.` : "cannot be reached."));
+		// The user has changed his mind, or it is forbidden in a frame.
+		if (error.name === "AbortError")
 			return;
-		}
+		$("files").removeEventListener("click", pickFiles);
+		$("files").click();
 	}
-	finished = finished.filter((other) => other !== one);
-	save(doneKey, finished);
-	showFinished();
-	announce(`${one.name} deleted`);
-	$("files").focus();
 }
 
-/** Somebody else may have removed them meanwhile. */
-async function dropDeleted() {
-	const exists = async (one) => {
-		try {
-			const response = await fetch(one.url, {
-				method: "HEAD", headers: { "Tus-Resumable": "1.0.0" } });
-			return response.status !== 404 && response.status !== 410;
-		} catch {
-			return true;
-		}
-	};
-	const there = await Promise.all(finished.slice(0, 20).map(exists));
-	const gone = new Set(finished.filter((_, i) => there[i] === false));
-	if (gone.size > 0) {
-		finished = finished.filter((one) => !gone.has(one));
-		save(doneKey, finished);
-		showFinished();
-	}
-	finished.filter((one) => !one.download).slice(0, 20).forEach(learnDownload);
+function watchInputs() {
+	if (canPick)
+		$("files").addEventListener("click", pickFiles);
+	for (const input of [$("files"), $("folder")])
+		input.addEventListener("change", () => addFiles(fromInput(input)));
+	$("folder-label").hidden = !("webkitdirectory" in $("folder"));
+	$("drop").addEventListener("click", (event) => {
+		if (!event.target.closest("label"))
+			$("files").click();
+	});
 }
 
 // --- At the start ----------------------------------------------------------
@@ -411,33 +325,61 @@ async function dropDeleted() {
 async function askServer() {
 	const response = await untilAnswered(
 		() => ask(endpoint, { method: "OPTIONS" }),
-		() => notice("The server cannot be reached at the moment. " +
-			"The page goes on asking.", "server"));
+		() => notice(say("server-away"), "server"));
+	const version = response.headers.get("Tus-Version");
 	const extensions = response.headers.get("Tus-Extension") || "";
 
 	withdraw("server");
-	if (!response.headers.get("Tus-Version")) {
-		notice(`There is no tus server at ${endpoint} (answered ${response.status}).`);
+	if (!version) {
+		notice(say("no-server", { url: endpoint, status: response.status }));
 		return;
 	}
 	maxSize = Number(response.headers.get("Tus-Max-Size") || 0);
 	document.body.classList.toggle("no-delete", !extensions.includes("termination"));
 	if (maxSize)
-		$("drop-hint").textContent = `Up to ${formatLimit(maxSize)} a file. If the ` +
-			"connection breaks, the upload goes on where it stopped.";
-	$("server").textContent = `tus ${response.headers.get("Tus-Version")} at ${endpoint}`;
+		$("drop-hint").textContent = say("drop-hint-limit", { limit: formatLimit(maxSize) });
+	$("server").textContent = say("server", { version, url: endpoint });
 }
 
+/** What earlier visits left, unless another page is about to do it. */
 async function showLeftovers() {
-	for (const t of await leftovers(endpoint, changed)) {
-		addRow(t);
-		t.askOffset().then(async (there) => {
-			if (there || t.state !== "missing")
-				return;
-			await t.forget();
-			dropRow(t);
-		});
+	const [{ ours, others }, lefts] = await Promise.all([
+		takeOver(endpoint), leftovers(endpoint)]);
+
+	for (const record of ours) {
+		const left = lefts.get(record.key);
+		lefts.delete(record.key);
+		await showLeftover(Transfer.ofEarlier(record, left, endpoint, changed), record);
 	}
+	for (const [key, left] of lefts)
+		if (!others.has(key) && !transfers.some((t) => t.key === key))
+			await showLeftover(Transfer.ofEarlier(null, left, endpoint, changed), {});
+}
+
+/** It goes on by itself if its file is at hand and nobody has paused it. */
+async function showLeftover(t, { file, paused }) {
+	if (transfers.some((other) => other.key === t.key))
+		return;
+	addRow(t);
+	if (t.url)
+		learnOffset(t);
+	if (file)
+		await begin(t, () => t.attach({ file, path: t.path }));
+	else if (t.handle)
+		await wake(t, false);
+	if (t.state !== "missing" && (paused || !knowsOthers))
+		t.pause();
+}
+
+async function learnOffset(t) {
+	if (await t.askOffset() || t.state !== "missing")
+		return;
+	const isKept = t.isKept;
+	await t.forgetUrl();
+	if (isKept)
+		changed(t);
+	else
+		dropRow(t);
 }
 
 function pauseOrResumeAll() {
@@ -448,18 +390,16 @@ function pauseOrResumeAll() {
 		transfers.filter((t) => t.state === "paused").forEach((t) => t.queue());
 }
 
-$("files").addEventListener("change", async () => {
-	const files = [...$("files").files];
-	$("files").value = "";
-	await addFiles(files);
-});
+function dress() {
+	document.documentElement.lang = language;
+	translate(document);
+	$("title").textContent = title;
+	document.title = title;
+	$("logo").src = settings.logo;
+	document.querySelector("link[rel=icon]").href = settings.logo;
+}
+
 $("all").addEventListener("click", pauseOrResumeAll);
-$("clear").addEventListener("click", () => {
-	finished = [];
-	save(doneKey, finished);
-	showFinished();
-	$("files").focus();
-});
 addEventListener("online", () =>
 	transfers.filter((t) => t.state === "offline").forEach((t) => t.queue()));
 $("dismiss").addEventListener("click", dismiss);
@@ -467,16 +407,17 @@ addEventListener("keydown", (event) => {
 	if (event.key === "Escape" && !$("notice").hidden)
 		dismiss();
 });
-// The browser asks whether to leave.
+// The browser asks whether to leave: what is under way stops.
 addEventListener("beforeunload", (event) => {
-	if (transfers.some(wouldBeLost))
+	if (transfers.some(isRunning))
 		event.preventDefault();
 });
 // Speed and rest go stale while nothing moves.
 setInterval(() => transfers.filter((t) => t.state === "sending").forEach(changed), 1000);
 
+dress();
 watchDrops();
-showFinished();
+watchInputs();
+startFinished();
 askServer();
 showLeftovers();
-dropDeleted();

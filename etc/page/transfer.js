@@ -3,13 +3,15 @@
 // States:  waiting   for its turn          sending
 //          paused    by the user           retrying  after a failure, by itself
 //          offline   until the network is  failed    for good, says why
-//          missing   known from an earlier visit, but the file is not here
+//          missing   known from an earlier visit, but the file is not here;
+//                    with a handle it is a click away
 //          done      gone      (cancelled)
 
 /* global tus */
 
 import { ask, passes, untilAnswered } from "./again.js";
 import { describeError } from "./format.js";
+import { drop, keep, markPaused } from "./keep.js";
 
 const retryDelays = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000];
 const speedWindow = 4000;
@@ -64,43 +66,53 @@ export class Transfer {
 		this.samples = [];
 	}
 
-	/** A new file, or the same one again after a reload. */
-	static async ofFile(file, endpoint, changed) {
+	/** Something that was picked, see pick.js. */
+	static async ofFile(picked, endpoint, changed) {
 		const transfer = new Transfer(endpoint, changed);
-		await transfer.attach(file);
+		await transfer.attach(picked);
 		return transfer;
 	}
 
-	/** What an earlier visit left behind; `left` is of tus-js-client's store. */
-	static ofLeftover(left, endpoint, changed) {
+	/** What an earlier visit left behind: what keep.js says of it, what
+	 * tus-js-client's store says of it, or both. */
+	static ofEarlier(record, left, endpoint, changed) {
 		const transfer = new Transfer(endpoint, changed);
 		transfer.state = "missing";
+		transfer.key = record?.key ?? keyOfLeft(left);
+		transfer.handle = record?.handle;
+		transfer.isKept = Boolean(record);
 		transfer.leftover = left;
-		transfer.name = left.metadata?.filename || "unnamed";
-		transfer.type = left.metadata?.filetype || "";
-		transfer.size = left.size;
-		transfer.url = left.uploadUrl;
+		transfer.name = record?.name ?? left.metadata?.filename ?? "?";
+		transfer.type = record?.type ?? left.metadata?.filetype ?? "";
+		transfer.path = record?.path ?? left.metadata?.relativePath ?? "";
+		transfer.size = record?.size ?? left.size;
+		transfer.url = left?.uploadUrl;
 		return transfer;
 	}
 
-	static fingerprint(file, endpoint) {
-		return tus.defaultOptions.fingerprint(file, { endpoint });
+	/** Two files of one name, size and date in two folders are not the same. */
+	static keyOf({ file, path }, endpoint) {
+		return ["tus-br", path || file.name, file.type, file.size, file.lastModified,
+			endpoint].join("-");
 	}
 
 	/** Does this file belong to the upload an earlier visit left behind? */
-	async fits(file) {
-		const print = await Transfer.fingerprint(file, this.endpoint);
-		return this.leftover?.urlStorageKey.startsWith(`tus::${print}::`);
+	fits(file) {
+		return this.key === Transfer.keyOf({ file, path: this.path }, this.endpoint);
 	}
 
-	async attach(file) {
+	async attach({ file, path, handle }) {
+		this.file = file;
 		this.name = file.name;
 		this.type = file.type;
 		this.size = file.size;
-		this.fingerprint = await Transfer.fingerprint(file, this.endpoint);
+		this.path = path;
+		this.key = Transfer.keyOf({ file, path }, this.endpoint);
 		this.upload = new tus.Upload(file, {
 			endpoint: this.endpoint,
-			metadata: { filename: file.name, filetype: file.type },
+			metadata: { filename: file.name, filetype: file.type,
+				...(path && { relativePath: path }) },
+			fingerprint: async () => this.key,
 			chunkSize: largest,
 			retryDelays,
 			removeFingerprintOnSuccess: true,
@@ -114,7 +126,26 @@ export class Transfer {
 		if (earlier.length > 0)
 			this.upload.resumeFromPreviousUpload(earlier[0]);
 		this.leftover = null;
+		this.isAsking = false;
+		keep({ key: this.key, endpoint: this.endpoint, file, path, handle });
 		this.set("waiting");
+	}
+
+	/** Takes the file where it was.  False: the user has not allowed it, and
+	 * is only asked where `ask` says so.  Fails if it is another one now. */
+	async reopen(ask) {
+		const { handle, path } = this;
+		const reading = { mode: "read" };
+		let allowed = await handle.queryPermission?.(reading) ?? "granted";
+		if (allowed === "prompt" && ask)
+			allowed = await handle.requestPermission(reading);
+		if (allowed !== "granted")
+			return false;
+		const file = await handle.getFile();
+		if (!this.fits(file))
+			throw new Error("another file");
+		await this.attach({ file, path, handle });
+		return true;
 	}
 
 	/** Asks the server how far a leftover is; false: it is not there any more. */
@@ -143,11 +174,13 @@ export class Transfer {
 
 	pause() {
 		this.upload.abort();
+		markPaused(this.key, true);
 		this.set("paused");
 	}
 
 	/** Back to the end of the queue. */
 	queue() {
+		markPaused(this.key, false);
 		this.set("waiting");
 	}
 
@@ -167,11 +200,20 @@ export class Transfer {
 
 	/** Nothing in the browser points to the upload any more. */
 	async forget() {
+		await this.forgetUrl();
+		await drop(this.key);
+	}
+
+	/** The server has nothing of it. */
+	async forgetUrl() {
 		const store = tus.defaultOptions.urlStorage;
 		const entries = this.leftover
-			? [this.leftover] : await this.upload.findPreviousUploads();
+			? [this.leftover] : await this.upload?.findPreviousUploads() ?? [];
 		for (const entry of entries)
 			await store.removeUpload(entry.urlStorageKey);
+		this.leftover = null;
+		this.url = null;
+		this.sent = 0;
 	}
 
 	/** From now on in small pieces; false: they are small already. */
@@ -207,6 +249,7 @@ export class Transfer {
 	finish() {
 		this.url = this.upload.url;
 		this.sent = this.size;
+		drop(this.key);
 		this.set("done");
 	}
 
@@ -232,11 +275,14 @@ export class Transfer {
 	}
 }
 
-/** The uploads that an earlier visit to this page did not finish. */
-export async function leftovers(endpoint, changed) {
+/** "tus::KEY::123", as tus-js-client has it. */
+const keyOfLeft = (left) => left.urlStorageKey.replace(/^tus::|::\d+$/g, "");
+
+/** The uploads that an earlier visit began and did not finish, by their keys. */
+export async function leftovers(endpoint) {
 	const all = await tus.defaultOptions.urlStorage.findAllUploads();
-	return all
+	return new Map(all
 		.filter((left) => left.uploadUrl && left.urlStorageKey.includes(`-${endpoint}::`))
 		.sort((a, b) => new Date(a.creationTime) - new Date(b.creationTime))
-		.map((left) => Transfer.ofLeftover(left, endpoint, changed));
+		.map((left) => [keyOfLeft(left), left]));
 }

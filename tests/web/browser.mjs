@@ -20,6 +20,10 @@ export async function open(options = {}) {
 	page.on("pageerror", (error) => {
 		throw error;
 	});
+	page.on("console", (message) => {
+		if (/Content Security Policy/.test(message.text()))
+			throw new Error(message.text());
+	});
 	page.on("dialog", (dialog) => dialog.accept());
 	await page.goto(job.url);
 	return page;

@@ -28,6 +28,35 @@ async function waitPercent(page, n, atLeast) {
 /** The URLs of what is finished, newest first. */
 const links = (page) => page.$$eval("#done-list .download", (all) => all.map((a) => a.href));
 
+/** Files that the user picks with File System Access: of the browser's own
+ * file system, for a test cannot use the dialog. */
+function pickHandles(page, size) {
+	return page.addInitScript((size) => {
+		window.showOpenFilePicker = async () => {
+			const root = await navigator.storage.getDirectory();
+			const handle = await root.getFileHandle("kept.bin", { create: true });
+			const stream = await handle.createWritable();
+			await stream.write(new Uint8Array(size).fill(7));
+			await stream.close();
+			return [handle];
+		};
+	}, size);
+}
+
+/** So that it is asked before every visit. */
+function askForPermission(page) {
+	return page.addInitScript(() => {
+		FileSystemHandle.prototype.queryPermission = async () =>
+			localStorage.allowed ?? "prompt";
+		FileSystemHandle.prototype.requestPermission = async () => {
+			localStorage.allowed = navigator.userActivation.isActive ? "granted" : "denied";
+			return localStorage.allowed;
+		};
+	});
+}
+
+const texts = (page, selector) => page.$$eval(selector, (all) => all.map((e) => e.textContent));
+
 const scenes = {
 	async upload(job) {
 		const page = await open();
@@ -264,7 +293,8 @@ const scenes = {
 		const refuse = new Set(["PATCH", "HEAD"]);
 		await page.route("**/files/**", (route) => {
 			const method = route.request().method();
-			seen.push(method);
+			if (method !== "OPTIONS")
+				seen.push(method);
 			return refuse.delete(method) ? route.fulfill({ status: job.status })
 				: route.continue();
 		});
@@ -326,6 +356,173 @@ const scenes = {
 		assert.equal(await page.evaluate(() => document.documentElement.dataset.theme),
 			"light", "the choice is remembered");
 		return {};
+	},
+
+	/** A folder that is chosen. */
+	async folder(job) {
+		const page = await open();
+		await page.setInputFiles("#folder", job.files[0]);
+		await waitFinished(page, job.count);
+		return { folders: await texts(page, "#done-list .folder") };
+	},
+
+	/** A folder and a file that are dropped: a real drop, of real paths. */
+	async dropFolder(job) {
+		const page = await open();
+		const session = await page.context().newCDPSession(page);
+		for (const type of ["dragEnter", "dragOver", "drop"])
+			await session.send("Input.dispatchDragEvent", { type, x: 300, y: 200,
+				data: { items: [], files: job.files, dragOperationsMask: 1 } });
+		await waitFinished(page, job.count);
+		return { folders: await texts(page, "#done-list .folder") };
+	},
+
+	async paste() {
+		const page = await open();
+		const paste = (name, text) => page.evaluate(([name, text]) => {
+			const clipboardData = new DataTransfer();
+			if (name)
+				clipboardData.items.add(new File([text], name, { type: "image/png" }));
+			else
+				clipboardData.setData("text/plain", text);
+			document.body.dispatchEvent(new ClipboardEvent("paste", {
+				clipboardData, bubbles: true }));
+		}, [name, text]);
+		await paste("", "no file at all");
+		await paste("image.png", "first");
+		await waitFinished(page, 1);
+		await paste("holiday.png", "second");
+		await waitFinished(page, 2);
+		return { links: await links(page), names: await texts(page, "#done-list .file") };
+	},
+
+	async thumbs() {
+		const page = await open();
+		const png = await page.evaluate(() => {
+			const canvas = document.createElement("canvas");
+			[canvas.width, canvas.height] = [300, 200];
+			const context = canvas.getContext("2d");
+			context.fillStyle = "#c01020";
+			context.fillRect(0, 0, 300, 200);
+			return canvas.toDataURL().split(",")[1];
+		});
+		const middle = () => page.$$eval("#done-list .kind", (all) => all.map((e) => {
+			const canvas = e.querySelector("canvas");
+			return canvas && [...canvas.getContext("2d").getImageData(44, 44, 1, 1).data];
+		}));
+		await choose(page,
+			{ name: "red.png", mimeType: "image/png", buffer: Buffer.from(png, "base64") },
+			{ name: "broken.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+		await waitFinished(page, 2);
+		await page.waitForSelector("#done-list canvas");
+		const before = await middle();
+		await page.reload();
+		await page.waitForSelector("#done-list canvas");
+		return { before, after: await middle() };
+	},
+
+	async words(job) {
+		const page = await open({ locale: job.locale });
+		await page.waitForFunction(() => document.getElementById("server").textContent);
+		await choose(page, job.files[0]);
+		await waitFinished(page, 1);
+		return { lang: await page.getAttribute("html", "lang"),
+			text: await page.innerText("body"), title: await page.title(),
+			state: await page.textContent("#done-list .state") };
+	},
+
+	/** What settings.js says, in the light and in the dark. */
+	async settings() {
+		const page = await open();
+		const seen = {};
+		for (const colorScheme of ["light", "dark"]) {
+			await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+			seen[colorScheme] = await page.$eval(".pick", (e) =>
+				[getComputedStyle(e).color, getComputedStyle(e).backgroundColor]);
+		}
+		return { seen, title: await page.title(), heading: await page.textContent("h1"),
+			logo: await page.$eval("#logo", (e) => e.naturalWidth) };
+	},
+
+	/** Some are small, one is large; some have begun, others wait. */
+	async reloadSmall(job) {
+		const page = await open();
+		await throttle(page, 1e6);
+		await choose(page, ...job.files);
+		await waitState(page, 4, "waiting");
+		await waitPercent(page, 1, 1);
+		await row(page, 3).locator(".pause").click();
+		await waitState(page, 3, "paused");
+		await page.waitForTimeout(500);
+		await page.reload();
+		await page.waitForSelector("#current-list > li:nth-child(5)");
+		await page.waitForFunction(() => document.querySelectorAll(
+			"#current-list > [data-state=sending]").length === 3);
+		const states = await page.$$eval("#current-list > li", (all) =>
+			all.map((e) => [e.querySelector(".file").textContent, e.dataset.state]));
+		await throttle(page, 0);
+		await waitFinished(page, 3);
+		await row(page, 1).locator(".resume").click();
+		await waitFinished(page, 4);
+		await page.reload();
+		await waitState(page, 0, "missing");
+		assert.equal(await row(page, 1).count(), 0, "what is finished is forgotten");
+		return { states, links: await links(page) };
+	},
+
+	/** Picked with File System Access; nobody is asked after a reload, or with
+	 * job.ask by a click. */
+	async handle(job) {
+		const page = await open();
+		await pickHandles(page, job.size);
+		if (job.ask)
+			await askForPermission(page);
+		await page.reload();
+		await throttle(page, 3e6);
+		await page.click(".pick");
+		await waitPercent(page, 0, 10);
+		if (job.change)
+			await page.evaluate(async () => {
+				const root = await navigator.storage.getDirectory();
+				const stream = await (await root.getFileHandle("kept.bin")).createWritable();
+				await stream.write("another");
+				await stream.close();
+			});
+		await page.reload();
+		if (job.change) {
+			await page.waitForSelector("#notice:not([hidden])");
+			assert.match(await page.textContent("#notice"), /kept\.bin is not where it was/);
+			assert(await row(page, 0).locator(".choose").isVisible());
+			return {};
+		}
+		if (job.ask) {
+			await waitState(page, 0, "missing");
+			assert(!await page.locator("#explain").isVisible(), "nothing is to be chosen");
+			assert(!await row(page, 0).locator(".choose").isVisible());
+			await row(page, 0).locator(".resume").click();
+			assert.equal(await page.evaluate(() => document.activeElement.title), "Cancel");
+		}
+		await throttle(page, 0);
+		await waitFinished(page, 1);
+		return { links: await links(page) };
+	},
+
+	/** A second page leaves alone what the first one does; when that is gone,
+	 * the next one goes on with it. */
+	async twoPages(job) {
+		const page = await open();
+		await throttle(page, 5e5);
+		await choose(page, ...job.files);
+		await waitPercent(page, 0, 5);
+		const second = await page.context().newPage();
+		await second.goto(job.url);
+		await second.waitForTimeout(2500);
+		assert.equal(await row(second, 0).count(), 0, "it is not the second page's");
+		assert.equal(await row(page, 0).getAttribute("data-state"), "sending");
+		await page.close();
+		await second.reload();
+		await waitFinished(second, job.files.length);
+		return { links: await links(second) };
 	},
 };
 

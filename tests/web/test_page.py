@@ -1,8 +1,13 @@
 """The upload page in a real browser, see page.mjs."""
 
+import json
+import os
+import re
+import shutil
+
 import pytest
 
-from lib import browser, clients, fronts
+from lib import browser, clients, fronts, rig
 
 if browser.missing():
     pytest.skip(browser.missing(), allow_module_level=True)
@@ -20,6 +25,21 @@ def page(tmp_path_factory):
     return folder
 
 
+POLICY = "default-src 'none'; " + "; ".join(
+    f"{what}-src 'self'" for what in ("script", "style", "img", "connect"))
+
+
+@pytest.fixture
+def server(server):
+    """Behind nginx the page has the strictest policy that it can have."""
+    def start(front_end="nginx", **more):
+        if front_end == "nginx":
+            more["extra"] = \
+                f'add_header Content-Security-Policy "{POLICY}";'
+        return server(front_end, **more)
+    return start
+
+
 @pytest.fixture
 def small(tmp_path):
     return clients.make_file(tmp_path / "small.pdf", 300000)
@@ -27,7 +47,7 @@ def small(tmp_path):
 
 @pytest.fixture
 def big(tmp_path):
-    return clients.make_file(tmp_path / "Lake at dawn.mov", 12 * MB)
+    return clients.make_file(tmp_path / "Lake at dawn.mov", 20 * MB)
 
 
 def play(scene, one, tmp_path, *files, **more):
@@ -196,3 +216,167 @@ def test_by_keyboard(server, page, tmp_path, big):
 
 def test_on_a_phone_and_in_the_dark(server, page, tmp_path, big, small):
     play("phone", server(page=page), tmp_path, big, small)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files that differ in nothing but their folder, too."""
+    top = tmp_path / "photos"
+    for name in ("a.txt", "2023/a.txt", "2024/may/a.txt", "2024/b.txt"):
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.parent.name)
+        os.utime(path, (1e9, 1e9))
+    return top
+
+
+def tree(top):
+    return {str(p.relative_to(top)): p.read_text()
+            for p in top.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("scene", ["folder", "dropFolder"])
+def test_a_folder_arrives_as_it_was(server, page, tmp_path, folder, scene):
+    there = tmp_path / "in"
+    there.mkdir()
+    one = server(page=page, config={
+        "finish": {"move_to": f"{there}/{{meta:relativePath}}"}})
+    files = [folder]
+    want = {f"photos/{name}": text for name, text in tree(folder).items()}
+    if scene == "dropFolder":
+        files.append(tmp_path / "alone.txt")
+        files[1].write_text("alone")
+        want["alone.txt"] = "alone"
+    seen = play(scene, one, tmp_path, *files, count=len(want))
+    rig.wait_for(lambda: tree(there) == want, "the files to be moved")
+    assert sorted(seen["folders"]) == sorted(
+        n.rpartition("/")[0] for n in want)
+
+
+def test_what_is_pasted_is_uploaded(server, page, tmp_path):
+    seen = play("paste", server(page=page), tmp_path)
+    assert [clients.request("GET", url)[2] for url in seen["links"]] == \
+        [b"second", b"first"]
+    assert seen["names"][0] == "holiday.png"
+    assert re.fullmatch(r"image-\d{14}\.png", seen["names"][1])
+
+
+def test_pictures_have_thumbnails_also_after_a_reload(server, page, tmp_path):
+    seen = play("thumbs", server(page=page), tmp_path)
+    for pixels in (seen["before"], seen["after"]):
+        red, = (p for p in pixels if p)
+        assert abs(red[0] - 0xc0) < 12 and red[1] < 40 and red[2] < 50
+        assert pixels.count(None) == 1
+
+
+@pytest.mark.parametrize("locale, lang, heading, state", [
+    ("de-AT", "de", "Hochladen", "293 KB"),
+    ("en-GB", "en", "Uploads", "293 KB"),
+    ("fr-FR", "en", "Uploads", "293 KB")])
+def test_the_page_speaks_the_language_of_the_browser(
+        server, page, tmp_path, small, locale, lang, heading, state):
+    one = server(page=page, config={"max_size": "1536M"})
+    seen = play("words", one, tmp_path, small, locale=locale)
+    assert (seen["lang"], seen["title"]) == (lang, heading)
+    assert seen["text"].startswith(heading)
+    limit = {"de": "Bis zu 1,5 GB je Datei", "en": "Up to 1.5 GB a file"}
+    assert limit[lang] in seen["text"]
+    assert seen["state"].startswith(state)
+
+
+def words(language):
+    path = rig.TREE / "etc" / "page" / f"words.{language}.json"
+    return json.loads(path.read_text())
+
+
+def test_both_languages_say_the_same(page):
+    english, german = words("en"), words("de")
+    assert list(english) == list(german)
+    for key, text in english.items():
+        both = [text, german[key]]
+        gaps = [sorted(set(re.findall(r"\{\w+\}", json.dumps(t))))
+                for t in both]
+        assert gaps[0] == gaps[1], key
+
+
+def test_every_text_of_the_page_is_among_the_words(page):
+    english = words("en")
+    source = "".join(p.read_text() for p in page.iterdir()
+                     if p.suffix in (".js", ".html") and "tus" not in p.name)
+    said = set(re.findall(r'say\("([\w-]+)"', source)) | \
+        set(re.findall(r'data-(?:say|label)="([\w-]+)"', source))
+    assert len(said) > 30 and said - set(english) == set()
+
+
+def contrast(colours):
+    """As WCAG 2 has it, of what getComputedStyle() says."""
+    def luminance(text):
+        parts = [int(p) / 255 for p in re.findall(r"\d+", text)[:3]]
+        r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4
+                   for p in parts)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    dark, light = sorted(map(luminance, colours))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("colour", ["#ffee00", "#000000", "#ffffff", "#c2185b",
+                                    ""])
+def test_title_logo_and_colour_are_the_owners(server, page, tmp_path, colour):
+    mine = tmp_path / "page"
+    shutil.copytree(page, mine)
+    text = (mine / "settings.js").read_text()
+    for old, new in (('title: ""', 'title: "Bob & Sons <Ltd>"'),
+                     ('logo: "icon.svg"', 'logo: "bob.svg"'),
+                     ('colour: ""', f'colour: "{colour}"')):
+        assert old in text
+        text = text.replace(old, new)
+    (mine / "settings.js").write_text(text)
+    (mine / "bob.svg").write_text((mine / "icon.svg").read_text())
+    (mine / "icon.svg").unlink()
+    # An upgrade leaves them alone.
+    assert browser.install_page(mine) is None
+    seen = play("settings", server(page=mine), tmp_path)
+    assert seen["title"] == seen["heading"] == "Bob & Sons <Ltd>"
+    assert seen["logo"] > 0
+    for theme, colours in seen["seen"].items():
+        assert contrast(colours) >= 4.5, theme
+    if colour == "#c2185b":
+        assert seen["seen"]["light"][0] == "rgb(194, 24, 91)"
+
+
+def test_files_that_wait_are_there_after_a_reload(server, page, tmp_path):
+    """Small ones go on by themselves, and a paused one stays paused."""
+    sizes = [17 * MB, 4 * MB, 4 * MB, 4 * MB, 100000]
+    files = [clients.make_file(tmp_path / f"{n}.bin", size)
+             for n, size in enumerate(sizes)]
+    seen = play("reloadSmall", server(page=page), tmp_path, *files)
+    states = dict(seen["states"])
+    assert states["0.bin"] == "missing" and states["3.bin"] == "paused"
+    assert [states[f"{n}.bin"] for n in (1, 2, 4)] == 3 * ["sending"]
+    digests = sorted(map(clients.download_digest, seen["links"]))
+    assert digests == sorted(map(clients.digest, files[1:]))
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_a_file_with_a_handle_need_not_be_chosen_again(server, page, tmp_path,
+                                                       ask):
+    one = server(page=page)
+    size = 20 * MB
+    seen = play("handle", one, tmp_path, size=size, ask=ask)
+    assert clients.request("GET", seen["links"][0])[2] == b"\7" * size
+    assert len(list(one.uploads.glob("*.info"))) == 1
+
+
+def test_a_file_that_changed_does_not_continue_what_it_was(server, page,
+                                                           tmp_path):
+    play("handle", server(page=page), tmp_path, size=20 * MB, change=True)
+
+
+def test_two_pages_do_not_upload_the_same(server, page, tmp_path):
+    files = [clients.make_file(tmp_path / f"{n}.bin", 3 * MB)
+             for n in range(2)]
+    one = server(page=page)
+    seen = play("twoPages", one, tmp_path, *files)
+    assert sorted(map(clients.download_digest, seen["links"])) == \
+        sorted(map(clients.digest, files))
+    assert len(list(one.uploads.glob("*.info"))) == 2
