@@ -38,6 +38,23 @@ remove_unlocked(struct ctl *c, const char *id, struct err *e)
 	return rc;
 }
 
+/* There is no such upload, but perhaps half of one, of somebody who died. */
+static enum err_code
+remove_rest(struct ctl *c, const char *id, int64_t wait_ms, struct err *e)
+{
+	struct lock *lock;
+	enum err_code rc;
+
+	rc = c->store->terminater->clear(c->store, id, true, e);
+	if (rc == ERR_OK)
+		rc = ctl_lock(c, id, wait_ms, &lock, e);
+	if (rc != ERR_OK)
+		return rc;
+	rc = c->store->terminater->clear(c->store, id, false, e);
+	ctl_unlock(lock, rc == ERR_OK);
+	return rc;
+}
+
 static void
 remove_one(struct ctl *c, const char *id)
 {
@@ -52,6 +69,8 @@ remove_one(struct ctl *c, const char *id)
 		ctl_let_go(c, &held);
 	} else if (rc == ERR_NO_SPACE) {
 		rc = remove_unlocked(c, id, &e);
+	} else if (rc == ERR_NOT_FOUND) {
+		rc = remove_rest(c, id, wait_ms, &e);
 	}
 	if (rc == ERR_NOT_FOUND)
 		ctl_warn(c, "%s: no such upload", id);

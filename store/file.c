@@ -54,6 +54,7 @@ static const struct store_core core = {
 
 static const struct store_terminater terminater = {
 	.terminate = file_terminate,
+	.clear = file_clear,
 };
 
 static const struct store_finisher finisher = {

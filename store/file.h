@@ -337,6 +337,15 @@ MUST_CHECK enum err_code file_new_hidden(struct data_store *,
 MUST_CHECK enum err_code file_concat(struct data_store *,
     const struct file_info *, struct arena *, struct upload **, struct err *);
 MUST_CHECK enum err_code file_terminate(struct upload *, struct err *);
+MUST_CHECK enum err_code file_clear(
+    struct data_store *, const char *id, bool only_look, struct err *);
+
+/*
+ * The data file of an upload that may be being made, locked; *fd is -1 if
+ * there is none.  ERR_LOCKED: it is being made.
+ */
+MUST_CHECK enum err_code file_lock_data(
+    struct file_store *, const char *id, int *fd, struct err *);
 
 /* --- file_write.c -------------------------------------------------------- */
 

@@ -192,9 +192,10 @@ describe(struct file_store *fs, const char *name, struct arena *a,
 	l->changed = (int64_t)st.st_mtime;
 	if (!S_ISREG(st.st_mode))
 		l->what = "not a regular file";
-	else
-		l->removable =
-		    kind != KIND_OTHER && id != NULL && id_is_ours(id);
+	else if (kind != KIND_OTHER && id != NULL)
+		l->removable = id_is_ours(id);
+	l->may_be_ours = !l->removable && S_ISREG(st.st_mode) &&
+	    kind != KIND_OTHER && kind != KIND_TUSD && id != NULL;
 	return ERR_OK;
 }
 
@@ -223,23 +224,6 @@ leftover_next(struct data_store *ds, void **cursor, struct arena *a,
 	return ERR_OK;
 }
 
-/* Whoever makes an upload has the data file locked. */
-static enum err_code
-lock_bytes(struct file_store *fs, const char *id, int *fd, struct err *e)
-{
-	enum err_code rc = fs_open_at(fs->dirfd, id, O_RDWR, fd, NULL, e);
-
-	if (rc == ERR_NOT_FOUND)
-		return ERR_OK;
-	if (rc != ERR_OK)
-		return rc;
-	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
-		return ERR_OK;
-	if (errno == EWOULDBLOCK)
-		return err_set(e, ERR_LOCKED, "%s: being made", id);
-	return err_sys(e, "lock %s", id);
-}
-
 static enum err_code
 leftover_remove(
     struct data_store *ds, const struct store_leftover *l, struct err *e)
@@ -251,7 +235,7 @@ leftover_remove(
 	enum err_code rc = ERR_OK;
 
 	if (l->removable)
-		rc = lock_bytes(fs, l->id, &fd, e);
+		rc = file_lock_data(fs, l->id, &fd, e);
 	if (rc == ERR_OK)
 		rc = describe(fs, l->name, a, &now, e);
 	if (rc == ERR_OK &&

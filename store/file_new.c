@@ -72,6 +72,73 @@ unmake(struct file_upload *u)
 	file_close(&u->base);
 }
 
+enum err_code
+file_lock_data(struct file_store *fs, const char *id, int *fd, struct err *e)
+{
+	enum err_code rc = fs_open_at(fs->dirfd, id, O_RDWR, fd, NULL, e);
+
+	if (rc == ERR_NOT_FOUND) {
+		*fd = -1;
+		return ERR_OK;
+	}
+	if (rc != ERR_OK)
+		return rc;
+	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+		return ERR_OK;
+	if (errno == EWOULDBLOCK)
+		rc = err_set(e, ERR_LOCKED, "%s: being made", id);
+	else
+		rc = err_sys(e, "lock %s", id);
+	(void)close(*fd);
+	return rc;
+}
+
+/* ERR_EXISTS: the record can be read, or is damaged, and its bytes are here or
+ * were moved. */
+static enum err_code
+is_left_over(struct file_upload *u, bool has_data, struct err *e)
+{
+	const char *id = u->base.info.id;
+	bool is_new = false, is_moved = false;
+	enum err_code rc = file_load(u, e);
+
+	if (rc != ERR_OK && rc != ERR_NOT_FOUND && rc != ERR_CORRUPT)
+		return rc;
+	if (rc == ERR_NOT_FOUND) {
+		/* A blank record is open. */
+		rc = file_exists(u->store, id, FILE_NEW, &is_new, e);
+		if (rc == ERR_OK && !has_data && !is_new && u->info_fd == -1)
+			rc = err_set(e, ERR_NOT_FOUND, "%s: not there", id);
+		return rc;
+	}
+	rc = file_exists(u->store, id, FILE_MOVED, &is_moved, e);
+	if (rc == ERR_OK && (has_data || is_moved))
+		rc = err_set(e, ERR_EXISTS, "%s: is an upload", id);
+	return rc;
+}
+
+enum err_code
+file_clear(struct data_store *ds, const char *id, bool only_look, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	struct arena *a = arena_new();
+	struct file_upload *u = file_new_handle(fs, id, a);
+	struct file_name name;
+	enum err_code rc;
+
+	rc = file_lock_data(fs, id, &u->data_fd, e);
+	if (rc == ERR_OK)
+		rc = is_left_over(u, u->data_fd != -1, e);
+	if (rc == ERR_OK && !only_look)
+		rc = remove_files(u, e);
+	if (rc == ERR_OK && !only_look &&
+	    (rc = file_name(id, FILE_NEW, &name, e)) == ERR_OK)
+		rc = fs_unlink_at(fs->dirfd, name.text, e);
+	file_close(&u->base);
+	arena_free(a);
+	return rc;
+}
+
 /* The empty data file, and the head that the record will have. */
 static enum err_code
 begin(struct file_upload *u, const struct file_info *info, struct err *e)

@@ -279,6 +279,17 @@ memory_terminate(struct upload *up, struct err *e)
 	return ERR_OK;
 }
 
+/* Nothing outlives the process. */
+static enum err_code
+memory_clear(
+    struct data_store *ds, const char *id, bool only_look, struct err *e)
+{
+	(void)only_look;
+	if (find_item(store_of(ds), id) != NULL)
+		return err_set(e, ERR_EXISTS, "%s: exists", id);
+	return err_set(e, ERR_NOT_FOUND, "%s: not there", id);
+}
+
 static enum err_code
 memory_finish(struct upload *up, struct err *e)
 {
@@ -457,6 +468,7 @@ static const struct store_core core = {
 
 static const struct store_terminater terminater = {
 	.terminate = memory_terminate,
+	.clear = memory_clear,
 };
 
 static const struct store_finisher finisher = {

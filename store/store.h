@@ -205,6 +205,15 @@ struct store_core {
 /* TerminaterDataStore: DELETE, extension "termination". */
 struct store_terminater {
 	MUST_CHECK enum err_code (*terminate)(struct upload *, struct err *);
+
+	/*
+	 * Remove, or only look for, what a creation or a deletion that died
+	 * left of this id.  The caller holds the lock of the id, unless it only
+	 * looks.  ERR_NOT_FOUND: there is nothing.  ERR_EXISTS: it is an
+	 * upload.  ERR_LOCKED: it is being made.
+	 */
+	MUST_CHECK enum err_code (*clear)(
+	    struct data_store *, const char *id, bool only_look, struct err *);
 };
 
 /*
@@ -381,8 +390,11 @@ struct store_leftover {
 	/* When it was last changed, seconds since the epoch. */
 	int64_t changed;
 
-	/* False: we did not make it, and nobody but its owner removes it. */
+	/* False: we did not make it, and nobody but its owner removes it.  Or
+	 * nobody can tell, for a hook may have chosen its id: if that was ever
+	 * locked, clear() removes it. */
 	bool removable;
+	bool may_be_ours;
 
 	/* How many names were looked at to find it. */
 	int64_t looked;

@@ -206,6 +206,9 @@ void tus_cors_headers(struct tus_call *);
  * claim: lock and read again, TUS_RECEIVE when that is done.
  */
 bool tus_look(struct tus_call *);
+/* With the lock: has something been left of this id by somebody who died, and
+ * is gone now? */
+bool tus_clear(struct tus_call *, const char *id);
 enum tus_step tus_claim(struct tus_call *);
 bool tus_is_expired(const struct tus_call *);
 /*

@@ -199,6 +199,9 @@ make(struct tus_call *c, bool is_chosen)
 		return rc;
 	tus_entered(c, false);
 	c->up = NULL;
+	/* Nobody who is alive has half of it: its lock is ours. */
+	if (rc == ERR_EXISTS && c->lock != NULL && tus_clear(c, c->create.id))
+		return make(c, is_chosen);
 	if (c->lock != NULL) {
 		/* Somebody else's upload may need the lock that was there. */
 		c->retire = c->lock->made;

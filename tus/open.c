@@ -53,6 +53,37 @@ may_have_owner(const struct tus_call *c)
 }
 
 bool
+tus_clear(struct tus_call *c, const char *id)
+{
+	const struct data_store *store = c->srv->store;
+	struct err e;
+
+	return store->terminater != NULL &&
+	    store->terminater->clear(c->srv->store, id, false, &e) == ERR_OK;
+}
+
+/*
+ * Is there no upload of this id, but what a creation or a deletion that died
+ * has left of one?  Then it was locked once, which no stranger's file was; and
+ * as it does not say whose it is, nobody may remove it where uploads have
+ * owners.
+ */
+static bool
+clear_rest(struct tus_call *c)
+{
+	struct locker *locker = c->srv->locker;
+	struct err e;
+
+	if (c->method != TUS_DELETE || may_have_owner(c) ||
+	    !tus_may_be_locked(c) ||
+	    locker->ops->acquire(
+		locker, c->id, LOCK_QUIETLY, c->arena, &c->lock, &e) != ERR_OK)
+		return false;
+	c->retire = tus_clear(c, c->id);
+	return c->retire;
+}
+
+bool
 tus_look(struct tus_call *c)
 {
 	const struct store_core *core = c->srv->store->core;
@@ -63,7 +94,8 @@ tus_look(struct tus_call *c)
 	if (rc == ERR_NOT_FOUND) {
 		/* A 404 is nothing to log. */
 		e->code = ERR_OK;
-		(void)tus_refuse(c, TUS_NOT_FOUND);
+		(void)(clear_rest(c) ? tus_done(c, 204) :
+				       tus_refuse(c, TUS_NOT_FOUND));
 		return false;
 	}
 	/* What is damaged can still be removed, by whom it may concern. */

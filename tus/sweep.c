@@ -431,17 +431,28 @@ sweep_uploads(struct tus_sweep *s)
 
 /* --- What is no upload. --- */
 
+/* If not even its id tells, the lock that its maker took does. */
+static bool
+is_ours(struct tus_sweep *s, const struct store_leftover *l)
+{
+	return l->removable ||
+	    (l->may_be_ours && s->locker->ops->is_known(s->locker, l->id));
+}
+
 static enum err_code
 remove_locked(
     struct tus_sweep *s, const struct store_leftover *l, struct err *e)
 {
+	struct data_store *store = s->store;
 	struct lock *lock = NULL;
 	enum err_code rc = ERR_OK;
 
 	if (l->id != NULL)
 		rc = take_lock(s, l->id, &lock, e);
-	if (rc == ERR_OK || rc == ERR_NO_SPACE)
-		rc = s->store->keeper->leftover_remove(s->store, l, e);
+	if (rc == ERR_OK && !l->removable)
+		rc = store->terminater->clear(store, l->id, false, e);
+	else if (rc == ERR_OK || rc == ERR_NO_SPACE)
+		rc = store->keeper->leftover_remove(store, l, e);
 	if (lock != NULL)
 		give_lock(lock, false);
 	return rc;
@@ -453,7 +464,7 @@ sweep_leftover(struct tus_sweep *s, const struct store_leftover *l)
 	enum err_code rc = ERR_OK;
 	struct err e;
 
-	if (!l->removable) {
+	if (!is_ours(s, l)) {
 		met(s, TUS_SWEEP_STRANGER, l->name, l->what);
 		return;
 	}
@@ -465,7 +476,7 @@ sweep_leftover(struct tus_sweep *s, const struct store_leftover *l)
 		met(s, TUS_SWEEP_LEFTOVER, l->name, l->what);
 	else if (rc == ERR_LOCKED)
 		met(s, TUS_SWEEP_IN_USE, l->name, l->what);
-	else if (rc != ERR_CONFLICT)
+	else if (rc != ERR_CONFLICT && rc != ERR_EXISTS && rc != ERR_NOT_FOUND)
 		failed(s, l->name, &e);
 }
 
@@ -497,6 +508,8 @@ sweep_leftovers(struct tus_sweep *s)
 
 /* --- Locks of uploads that are gone. --- */
 
+/* Or what is left of one, and too young to go: its lock says that it is ours.
+ */
 static bool
 has_upload(struct tus_sweep *s, const char *id)
 {
@@ -507,6 +520,8 @@ has_upload(struct tus_sweep *s, const char *id)
 	rc = s->store->core->get_upload(s->store, id, s->arena, &up, &e);
 	if (rc == ERR_OK || rc == ERR_CORRUPT)
 		s->store->core->close(up);
+	if (rc == ERR_NOT_FOUND)
+		rc = s->store->terminater->clear(s->store, id, true, &e);
 	return rc != ERR_NOT_FOUND;
 }
 

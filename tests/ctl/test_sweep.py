@@ -221,6 +221,38 @@ def test_sweep_reports_strangers_and_leaves_them(tool, store):
                          tool.stderr, re.M), (name, tool.stderr)
 
 
+HALVES = {
+    "bytes without a record": ("",),
+    "record without bytes": (".info",),
+    "record that had no name yet": ("", ".info.new"),
+    "record of zeros": ("", ".info"),
+}
+
+
+@pytest.mark.parametrize("what", HALVES)
+def test_sweep_removes_half_an_upload_whose_id_a_hook_chose(
+        tool, store, what):
+    """Its lock tells it from a stranger's file."""
+    for suffix in HALVES[what]:
+        store.file("of-a-hook" + suffix, b"", age=2 * HOUR)
+        store.file("young" + suffix, b"", age=HOUR // 2)
+        store.file("README" + suffix, b"", age=2 * HOUR)
+    store.file("of-a-hook.lock")
+    store.file("young.lock")
+    tool.run("sweep")
+    tool.run("sweep")
+    assert store.names() == sorted([
+        "young.lock", *(name + suffix for suffix in HALVES[what]
+                        for name in ("young", "README"))])
+
+
+def test_sweep_does_not_touch_half_an_upload_that_is_being_made(tool, store):
+    store.file("of-a-hook", b"", age=2 * HOUR)
+    with store.locked("of-a-hook"):
+        assert "in use" in tool.run("sweep")
+    assert store.names() == ["of-a-hook", "of-a-hook.lock"]
+
+
 def test_sweep_leaves_damaged_records_and_says_so(tool, store):
     id = store.make(b"hello", size=11, age=100 * DAY)
     store.file(id + ".info", b"{nonsense", age=100 * DAY)

@@ -128,6 +128,15 @@ def test_rm_removes_the_lock_file_too(tool, store):
     assert store.names() == []
 
 
+@pytest.mark.parametrize("suffixes", [("",), (".info",), ("", ".info.new")])
+def test_rm_removes_half_an_upload(tool, store, suffixes):
+    """Of an id that a hook chose, there is nobody else who would."""
+    for suffix in suffixes:
+        store.file("of-a-hook" + suffix, b"")
+    tool.run("rm", "of-a-hook")
+    assert store.names() == []
+
+
 def test_rm_of_nothing_fails_and_leaves_nothing(tool, store):
     tool.run("rm", uploads.new_id(), status=1)
     assert "no such upload" in tool.stderr

@@ -264,6 +264,28 @@ def test_pre_create_may_choose_id_and_metadata(start, hooks):
     assert clients.offset(url) == 0
 
 
+@pytest.mark.parametrize("halves", [("",), (".info",), ("", ".info.new")])
+def test_an_id_whose_creation_died_can_be_used_again(start, hooks, halves):
+    """Or be removed by whoever wants to."""
+    hooks.answer("pre-create", {"ChangeFileInfo": {"ID": "invoice-7"}})
+    one = start()
+    url = one.url.rstrip("/") + "/invoice-7"
+
+    def die():
+        for suffix in (*halves, ".lock"):
+            (one.uploads / ("invoice-7" + suffix)).write_bytes(b"")
+
+    die()
+    assert clients.request("HEAD", url)[0] == 404
+    assert delete(url) == 204
+    assert not list(one.uploads.glob("invoice-7*"))
+    assert delete(url) == 404
+    die()
+    assert create(one, 5) == url
+    assert patch(url, 0, b"hello")[0] == 204
+    assert (one.uploads / "invoice-7").read_bytes() == b"hello"
+
+
 @pytest.mark.parametrize("changes", [
     {"ID": "../x"}, {"ID": "a/b"}, {"ID": "a.info"}, {"ID": "x" * 65},
     {"MetaData": {"a b": "c"}}, {"Storage": {"Path": "/tmp/elsewhere"}}])
