@@ -285,6 +285,21 @@ is_token(const char *s)
 		"0123456789!#$%&'*+-.^_`|~")] == '\0';
 }
 
+/* Does a web server act on it, instead of passing it on?  It would hand out
+ * whatever file of its own the value names. */
+static bool
+is_for_web_server(const char *key)
+{
+	static const char *const begins[] = { "X-Accel-", "X-Sendfile",
+		"X-Lighttpd-", "X-Reproxy-" };
+	size_t i;
+
+	for (i = 0; i < NITEMS(begins); i++)
+		if (strncasecmp(key, begins[i], strlen(begins[i])) == 0)
+			return true;
+	return false;
+}
+
 static bool
 read_reply(struct reader *r, json_t *o, struct tus_reply *reply)
 {
@@ -305,6 +320,9 @@ read_reply(struct reader *r, json_t *o, struct tus_reply *reply)
 	for (p = reply->headers; p != NULL; p = p->next)
 		if (!is_token(p->key))
 			return is_wrong(r, "Header", "made of header names");
+		else if (is_for_web_server(p->key))
+			return is_wrong(
+			    r, "Header", "without those for the web server");
 	return true;
 }
 

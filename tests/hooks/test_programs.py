@@ -251,6 +251,21 @@ def test_pre_create_may_reject(start, hooks):
     assert (status, body.split(b":")[0]) == (400, b"ERR_UPLOAD_REJECTED")
 
 
+@pytest.mark.parametrize("name", ["X-Accel-Redirect", "x-sendfile",
+                                  "X-LIGHTTPD-send-file"])
+def test_no_hook_makes_the_web_server_send_a_file(start, hooks, name):
+    one = start()
+    secret = one.dir / "secret"
+    secret.write_text("secret")
+    hooks.answer("pre-create", {"HTTPResponse": {
+        "StatusCode": 200, "Header": {name: str(secret)}}})
+    status, headers, body = post(one, 11)
+    assert (status, headers[name]) == (500, None)
+    assert b"secret" not in body
+    assert "without those for the web server" in one.log()
+    assert not list(one.uploads.glob("*.info"))
+
+
 def test_pre_create_may_choose_id_and_metadata(start, hooks):
     hooks.answer("pre-create", {"ChangeFileInfo": {
         "ID": "invoice-7", "MetaData": {"filename": "é.pdf"}}})

@@ -129,6 +129,21 @@ def test_where_no_owner_is_required_nobodys_uploads_are_everybodys(server):
         assert ask("HEAD", nobodys, who)[0] == 200
 
 
+def test_two_spellings_are_two_owners(server):
+    """And each has a quota, as the manual says."""
+    if not rig.have("nginx"):
+        pytest.skip("no nginx")
+    one = server(config={"owner": {"param": "HTTP_X_USER"},
+                         "quota": {"uploads": 1}})
+    for name in ("Alice", "alice"):
+        url = create(one, {"X-User": name}, 5)
+        for who in ("Alice", "alice"):
+            assert ask("HEAD", url, {"X-User": who})[0] == (
+                200 if who == name else 404)
+        assert ask("POST", one.url, {"X-User": name, "Upload-Length": "5"},
+                   body=b"")[0] == 413
+
+
 @pytest.mark.parametrize("owner, status", [
     ({}, 204), ({"param": "HTTP_X_USER"}, 500),
     ({"param": "HTTP_X_USER", "require": True}, 403)])
