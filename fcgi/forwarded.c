@@ -110,3 +110,21 @@ forwarded_apply(const struct forwarded *f, struct arena *a, const char **host,
 		    *scheme != NULL && strcmp(*scheme, "https") == 0 ? ":443" :
 								       ":80");
 }
+
+const char *
+forwarded_prefix(const struct forwarded *f, struct arena *a)
+{
+	static const char allowed[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	    "0123456789-._~!$&'()*+;=:@%/";
+	const char *prefix = first_of(a, f->x_prefix);
+	size_t len = prefix != NULL ? strlen(prefix) : 0;
+
+	/* A browser takes "//x" and "/\x" for a host. */
+	if (len == 0 || prefix[0] != '/' || prefix[1] == '/' ||
+	    strspn(prefix, allowed) != len || strstr(prefix, "..") != NULL)
+		return NULL;
+	while (len > 0 && prefix[len - 1] == '/')
+		len--;
+	return arena_memdup(a, prefix, len);
+}

@@ -8,7 +8,7 @@
 
 /* The headers as they came; NULL where one was absent. */
 struct forwarded {
-	const char *x_host, *x_proto, *forwarded;
+	const char *x_host, *x_proto, *x_prefix, *forwarded;
 };
 
 /*
@@ -21,5 +21,11 @@ struct forwarded {
  */
 void forwarded_apply(const struct forwarded *, struct arena *,
     const char **host, const char **scheme);
+
+/*
+ * The path that a proxy strips from requests, without a slash at its end.  NULL
+ * if there is none, or if it would not stay one in front of another path.
+ */
+const char *forwarded_prefix(const struct forwarded *, struct arena *);
 
 #endif

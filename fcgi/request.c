@@ -61,6 +61,7 @@ static const struct param {
 	{ "HTTP_UPLOAD_METADATA", REQ(upload_metadata) },
 	{ "HTTP_UPLOAD_OFFSET", REQ(upload_offset) },
 	{ "HTTP_X_FORWARDED_HOST", RAW(forwarded.x_host) },
+	{ "HTTP_X_FORWARDED_PREFIX", RAW(forwarded.x_prefix) },
 	{ "HTTP_X_FORWARDED_PROTO", RAW(forwarded.x_proto) },
 	{ "HTTP_X_HTTP_METHOD_OVERRIDE", REQ(method_override) },
 	{ "HTTP_X_REQUEST_ID", REQ(request_id) },
@@ -514,8 +515,10 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 	req->scheme = raw.request_scheme;
 	if (is_on(raw.https))
 		req->scheme = "https";
-	if (s->trust_forwarded)
+	if (s->trust_forwarded) {
 		forwarded_apply(&raw.forwarded, a, &req->host, &req->scheme);
+		req->prefix = forwarded_prefix(&raw.forwarded, a);
+	}
 	if (s->server.hooks != NULL)
 		describe(&raw, params, a);
 	*why = find_ambiguous(&raw, s);

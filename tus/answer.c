@@ -113,28 +113,55 @@ is_host(const char *s)
 		"0123456789.:[]-")] == '\0';
 }
 
+/* What stands before the path of the endpoint for those outside. */
+static const char *
+prefix_of(const struct tus_call *c)
+{
+	const char *url = c->srv->location_base;
+
+	if (c->srv->location == TUS_LOCATION_BASE)
+		return url + strcspn(url, ":") + 3 +
+		    strcspn(url + strcspn(url, ":") + 3, "/");
+	return c->req->prefix != NULL ? c->req->prefix : "";
+}
+
+static const char *
+base_of(const struct tus_call *c)
+{
+	return c->req->base != NULL ? c->req->base : "";
+}
+
 const char *
 tus_location(const struct tus_call *c, const char *id)
 {
 	const struct tus_request *req = c->req;
-	const char *base = req->base != NULL ? req->base : "";
 	const char *scheme = "http";
 
 	switch (c->srv->location) {
 	case TUS_LOCATION_BASE:
 		return arena_printf(
-		    c->arena, "%s%s/%s", c->srv->location_base, base, id);
+		    c->arena, "%s%s/%s", c->srv->location_base, base_of(c), id);
 	case TUS_LOCATION_ABSOLUTE:
 		if (!is_host(req->host))
 			break;
 		if (req->scheme != NULL && strcmp(req->scheme, "https") == 0)
 			scheme = "https";
-		return arena_printf(
-		    c->arena, "%s://%s%s/%s", scheme, req->host, base, id);
+		return arena_printf(c->arena, "%s://%s%s%s/%s", scheme,
+		    req->host, prefix_of(c), base_of(c), id);
 	case TUS_LOCATION_PATH:
 		break;
 	}
-	return arena_printf(c->arena, "%s/%s", base, id);
+	return arena_printf(c->arena, "%s%s/%s", prefix_of(c), base_of(c), id);
+}
+
+const char *
+tus_reference(const struct tus_call *c, const char *ref)
+{
+	const char *outside =
+	    arena_printf(c->arena, "%s%s", prefix_of(c), base_of(c));
+	const char *id = tus_parse_reference(c->arena, ref, base_of(c));
+
+	return id != NULL ? id : tus_parse_reference(c->arena, ref, outside);
 }
 
 enum tus_step

@@ -184,6 +184,9 @@ void tus_header_int(struct tus_call *, const char *key, int64_t value);
 void tus_header_expires(struct tus_call *);
 /* The path or URL of an upload, as tus_server.location wants it. */
 const char *tus_location(const struct tus_call *, const char *id);
+/* The id of the upload that a client refers to, by its path here or by any form
+ * of its Location; NULL if it is none of ours. */
+const char *tus_reference(const struct tus_call *, const char *ref);
 
 /* refuse.c */
 struct tus_answer {

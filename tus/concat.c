@@ -33,9 +33,7 @@ check_part(struct tus_call *c, int64_t *sum)
 static bool
 visit_part(struct tus_call *c, const char *ref, const char **id, int64_t *sum)
 {
-	const char *base = c->req->base != NULL ? c->req->base : "";
-
-	*id = tus_parse_reference(c->arena, ref, base);
+	*id = tus_reference(c, ref);
 	if (*id == NULL) {
 		(void)tus_refuse(c, TUS_NOT_FOUND);
 		return false;

@@ -266,28 +266,28 @@ tus_parse_concat(struct arena *a, const char *s, struct tus_concat *concat)
 	return TUS_VALID;
 }
 
-/* What follows "scheme://host" in a URL, the string itself if it is none. */
+/* What follows "scheme://host" or "//host" in a URL; NULL if it has neither. */
 static const char *
 skip_authority(const char *ref)
 {
-	const char *colon = strstr(ref, "://");
-	const char *path;
+	const char *slashes = strstr(ref, "//");
 
-	if (colon == NULL || memchr(ref, '/', (size_t)(colon - ref)) != NULL)
-		return ref;
-	path = strchr(colon + 3, '/');
-	return path != NULL ? path : "";
+	if (slashes == NULL ||
+	    (slashes != ref && slashes != ref + strcspn(ref, ":/?#") + 1))
+		return NULL;
+	return slashes + 2 + strcspn(slashes + 2, "/?#");
 }
 
 const char *
 tus_parse_reference(struct arena *a, const char *ref, const char *base)
 {
-	const char *path = skip_authority(ref);
+	const char *rest = skip_authority(ref);
 	const char *name = strrchr(base, '/');
-	char *id;
+	char *path = tus_parse_unreserved(a, rest != NULL ? rest : ref);
 	size_t len;
 
-	if (path != ref && path[0] != '/')
+	path[strcspn(path, "?#")] = '\0';
+	if (rest != NULL && path[0] != '/')
 		return NULL;
 	/* A relative one is seen from the endpoint: "ID" or "files/ID". */
 	if (path[0] != '/' && name != NULL)
@@ -295,11 +295,10 @@ tus_parse_reference(struct arena *a, const char *ref, const char *base)
 	len = strlen(base);
 	if (strncmp(path, base, len) == 0 && path[len] == '/')
 		path += len + 1;
-	id = arena_strdup(a, path);
-	len = strlen(id);
-	if (len > 0 && id[len - 1] == '/')
-		id[len - 1] = '\0';
-	return id_is_valid(id) ? id : NULL;
+	len = strlen(path);
+	if (len > 0 && path[len - 1] == '/')
+		path[len - 1] = '\0';
+	return id_is_valid(path) ? path : NULL;
 }
 
 enum tus_parsed

@@ -72,7 +72,9 @@ enum tus_parsed tus_parse_concat(
 
 /*
  * The id that a reference to an upload of the endpoint base names: a bare id,
- * a path or a URL with any scheme and host.  NULL if it is none of ours.
+ * a path or a URL with any scheme and host or "//host", with or without a query
+ * and a slash at the end; unreserved characters may be escaped.  NULL if it is
+ * none of ours.
  */
 const char *tus_parse_reference(
     struct arena *, const char *ref, const char *base);

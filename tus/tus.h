@@ -47,7 +47,9 @@ struct tus_request {
 	const char *base;
 	const char *path;
 
-	/* For an absolute Location. */
+	/* For Location: what a trusted proxy takes away before base, "/here",
+	 * NULL if nothing; and for an absolute one. */
+	const char *prefix;
 	const char *host, *scheme;
 
 	const char *origin;

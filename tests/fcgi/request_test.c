@@ -264,6 +264,51 @@ what_a_proxy_says_counts_where_it_is_trusted(void **state)
 }
 
 static void
+a_prefix_that_a_trusted_proxy_strips(void **state)
+{
+	static const struct {
+		const char *header, *prefix;
+	} rows[] = {
+		{ "/up", "/up" },
+		{ "/up/there/", "/up/there" },
+		{ " /up , /other", "/up" },
+		{ "/", "" },
+		{ "/a%20b;c=@:~", "/a%20b;c=@:~" },
+		{ "", NULL },
+		{ "up", NULL },
+		{ "//evil.test", NULL },
+		{ "/\\evil.test", NULL },
+		{ "/a/../b", NULL },
+		{ "/a?b", NULL },
+		{ "/a#b", NULL },
+		{ "/a\r\nX: y", NULL },
+		{ "/a\x7f", NULL },
+		{ "/\xc3\xa9", NULL },
+		{ "http://evil.test/", NULL },
+	};
+	struct settings s = { .base_path = "", .owner_param = "" };
+	struct arena *a = arena_new();
+	struct tus_request req;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(rows); i++) {
+		const char *params[] = { "REQUEST_URI=/",
+			arena_printf(
+			    a, "HTTP_X_FORWARDED_PREFIX=%s", rows[i].header),
+			NULL };
+
+		s.trust_forwarded = true;
+		assert_true(read_params(params, &s, a, &req));
+		assert_text(req.prefix, rows[i].prefix);
+		s.trust_forwarded = false;
+		assert_true(read_params(params, &s, a, &req));
+		assert_null(req.prefix);
+	}
+	arena_free(a);
+}
+
+static void
 the_owner(void **state)
 {
 	static const struct {
@@ -461,6 +506,7 @@ main(void)
 		cmocka_unit_test(the_place_of_the_metrics_is_no_endpoint),
 		cmocka_unit_test(the_scheme_and_the_limit),
 		cmocka_unit_test(what_a_proxy_says_counts_where_it_is_trusted),
+		cmocka_unit_test(a_prefix_that_a_trusted_proxy_strips),
 		cmocka_unit_test(the_owner),
 		cmocka_unit_test(each_header_goes_where_it_belongs),
 		cmocka_unit_test(

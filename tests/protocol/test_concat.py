@@ -79,15 +79,68 @@ def test_order_and_repetition(tus):
 @pytest.mark.parametrize("form", [
     "{path}", "{path}/", "http://example.org{path}", "{id}",
     "https://example.org:8443{path}/", "files/{id}", " {path}", "  {path}  ",
+    "//example.org{path}", "{path}?x=1", "http://example.org{path}/?/a#b",
+    "{path}#x", "/%66iles/{escaped}", "//[::1]/%66%69les/{escaped}?", "{escaped}",
     'x-\u00e4"\\://[::1]{path}'], ids=lambda f: ascii(f))
 def test_every_form_of_reference(tus, form):
     a, b = tus.partial(b"abc"), tus.partial(b"de")
-    refs = [form.format(path=p, id=tus.id(p)) for p in (a, b)]
+    refs = [form.format(
+        path=p, id=tus.id(p), escaped="".join(
+            f"%{ord(ch):02x}" for ch in tus.id(p))) for p in (a, b)]
     value = "final;" + " ".join(refs)
     url = tus.create(headers={"Upload-Concat": value})
     assert tus.get(url).body == b"abcde"
     echo = tus.head(url)["Upload-Concat"].encode("latin-1").decode()
     assert echo == value.strip()
+
+
+@ids("CONCAT-07", "CONCAT-12", "SEC-01")
+@pytest.mark.parametrize("form", [
+    "/files/%25{id}", "/files%2F{id}", "/files/{id}%2f", "/files/./{id}",
+    "/files/%2e%2e/files/{id}", "/other/{id}", "//files/{id}x",
+    "http://h/x/files/{id}", "http://h?/files/{id}", "/files/{id}//",
+    "/u/files/{id}", "http:/files/{id}/x"])
+def test_another_path_is_404(tus, form):
+    part = tus.partial(b"abc")
+    with tus.nothing_created():
+        reply = tus.post({"Upload-Concat":
+                          "final;" + form.format(id=tus.id(part))})
+    assert reply.status == 404
+
+
+@ids("CONCAT-28")
+@pytest.mark.parametrize("config, headers, start", [
+    ({"location": "https://up.example/u"}, {}, "https://up.example/u/files/"),
+    ({"location": "https://up.example/u/"}, {}, "https://up.example/u/files/"),
+    ({"location": "https://up.example"}, {}, "https://up.example/files/"),
+    ({"location": "absolute"}, {"Host": "up.example"},
+     "http://up.example/files/"),
+    ({"trust_forwarded": True}, {"X-Forwarded-Prefix": "/u"}, "/u/files/"),
+    ({"trust_forwarded": True, "location": "absolute"},
+     {"Host": "up.example", "X-Forwarded-Prefix": "/u/v"},
+     "http://up.example/u/v/files/")])
+def test_every_form_of_our_own_location(serve, config, headers, start):
+    """As parallel clients do it: with what they were told."""
+    tus = serve(config)
+    parts = []
+    for data in (b"abc", b"de"):
+        reply = tus.post({**headers, "Upload-Length": len(data),
+                          "Upload-Concat": "partial"})
+        where = reply["Location"]
+        assert where.startswith(start)
+        parts.append(where)
+        assert tus.patch("/files/" + where.rsplit("/", 1)[1], 0,
+                         data).status == 204
+    path = [p[p.index("/", p.find("://") + 3):] for p in parts]
+    for refs in (parts, path, [p + "/" for p in path],
+                 ["//elsewhere" + p + "?x" for p in path],
+                 [p[p.index("/files/"):] for p in path]):
+        reply = tus.post({**headers, "Upload-Concat":
+                          "final;" + " ".join(refs)})
+        assert reply.status == 201, refs
+        assert reply["Location"].startswith(start)
+        name = reply["Location"].rsplit("/", 1)[1]
+        assert tus.get("/files/" + name).body == b"abcde"
 
 
 @ids("CONCAT-08")
@@ -127,7 +180,7 @@ def test_an_unfinished_part_is_400(tus):
 @pytest.mark.parametrize("ref", [
     UNKNOWN, "/other/{id}", "http://example.org/other/{id}", "{path}.info",
     "/files/../../etc/passwd", "/files/%2e%2e/x", "/files/", "/",
-    "{path}//", "/files/%30{id}", "http://example.org", "{path}?x=y",
+    "{path}//", "/files/%30{id}", "http://example.org",
     "file:///etc/passwd"])
 def test_an_unknown_part_is_404(tus, ref):
     part = tus.partial(b"abc")

@@ -109,3 +109,22 @@ def test_the_servers_own_name_is_not_used(serve):
     url = location(tus, params={"HTTP_HOST": None, "SERVER_NAME": "wrong",
                                 "SERVER_PORT": "99"})
     assert url.startswith("/files/")
+
+
+@ids("LOC-07")
+@pytest.mark.parametrize("prefix, start", [
+    ("/up", "/up/files/"), ("/up/", "/up/files/"), ("/a, /b", "/a/files/"),
+    ("/", "/files/"), ("", "/files/"), ("up", "/files/"),
+    ("//evil.example", "/files/"), ("/\\evil.example", "/files/"),
+    ("/a/../b", "/files/"), ("/a?b", "/files/"), ("/a#b", "/files/"),
+    ("https://evil.example", "/files/")])
+def test_a_trusted_proxy_says_what_it_strips(serve, prefix, start):
+    headers = {"X-Forwarded-Prefix": prefix}
+    tus = serve({"trust_forwarded": True})
+    assert location(tus, headers).startswith(start)
+    assert location(serve(), headers).startswith("/files/")
+    tus = serve({"trust_forwarded": True, "location": "absolute"})
+    assert location(tus, {**headers, "Host": "a.example"}).startswith(
+        "http://a.example" + start)
+    tus = serve({"trust_forwarded": True, "location": "https://b.example/u"})
+    assert location(tus, headers).startswith("https://b.example/u/files/")
