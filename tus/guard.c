@@ -35,15 +35,18 @@ void
 clock_note_write(const struct clock_note *note, char text[CLOCK_NOTE_MAX])
 {
 	(void)snprintf(text, CLOCK_NOTE_MAX,
-	    "boot %s real %" PRId64 " running %" PRId64, note->boot, note->real,
-	    note->running);
+	    "boot %s real %" PRId64 " running %" PRId64 "%s%s", note->boot,
+	    note->real, note->running, *note->after != '\0' ? " after " : "",
+	    note->after);
 }
 
 bool
 clock_note_read(struct clock_note *note, const char *text)
 {
-	return sscanf(text, "boot %36s real %" SCNd64 " running %" SCNd64,
-		   note->boot, &note->real, &note->running) == 3;
+	*note->after = '\0';
+	return sscanf(text,
+		   "boot %36s real %" SCNd64 " running %" SCNd64 " after %64s",
+		   note->boot, &note->real, &note->running, note->after) >= 3;
 }
 
 int64_t
@@ -61,4 +64,14 @@ clock_note_jump(const struct clock_note *then, const struct clock_note *now)
 	if (llabs(jump) <= JUMP_MIN)
 		return 0;
 	return llabs(jump) > JUMP_MAX || llabs(jump) > ran / 10 ? jump : 0;
+}
+
+int64_t
+clock_note_age(const struct clock_note *then, const struct clock_note *now)
+{
+	int64_t age = strcmp(then->boot, now->boot) == 0 ?
+	    now->running - then->running :
+	    now->real - then->real;
+
+	return age * 1000;
 }

@@ -5,17 +5,22 @@
 #define TUS_GUARD_H
 
 #include "base/clock.h"
+#include "base/id.h"
 
-/* Three clocks at one moment. */
+/* What a sweep leaves to the next: three clocks at one moment, and how far
+ * it got. */
 struct clock_note {
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 	/* Seconds since the epoch, and since boot. */
 	int64_t real, running;
+	/* The last upload that had its turn, if the sweep did not come to all
+	 * of them; else "". */
+	char after[ID_MAX + 1];
 };
 
 void clock_note_now(struct clock_note *);
 
-#define CLOCK_NOTE_MAX 128
+#define CLOCK_NOTE_MAX 256
 
 void clock_note_write(const struct clock_note *, char text[CLOCK_NOTE_MAX]);
 
@@ -28,6 +33,10 @@ bool clock_note_read(struct clock_note *, const char *text);
  * that went back is noticed.
  */
 int64_t clock_note_jump(
+    const struct clock_note *then, const struct clock_note *now);
+
+/* Milliseconds between two notes. */
+int64_t clock_note_age(
     const struct clock_note *then, const struct clock_note *now);
 
 #endif

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -12,11 +13,7 @@
 enum {
 	/* How long, in seconds, nothing must have changed before something
 	 * counts as left behind. */
-	QUIET = 3600,
-
-	/* Failures in a row after which no hook is called any more: nobody is
-	 * there, and each may have taken as long as hooks.timeout. */
-	PATIENCE = 10
+	QUIET = 3600
 };
 
 /* An upload that is open and locked.  Where there is no room for a lock nobody
@@ -128,11 +125,12 @@ wants(struct tus_sweep *s, enum tus_hook hook)
 	return s->hooks != NULL && s->hooks->ops->wants(s->hooks, hook);
 }
 
-/* Of those who did not answer; whoever refuses has. */
+/* What was lost on those who did not answer; whoever refuses has. */
 static void
-note_answer(struct tus_sweep *s, bool went_well)
+note_answer(struct tus_sweep *s, bool went_well, int64_t began)
 {
-	s->failures = went_well ? 0 : s->failures + 1;
+	if (!went_well)
+		s->failing += clock_ms() - began;
 }
 
 /* ERR_CONFLICT: pre-finish refuses. */
@@ -140,13 +138,14 @@ static enum err_code
 ask_to_finish(struct tus_sweep *s, const struct file_info *info, struct err *e)
 {
 	const struct tus_event event = { TUS_PRE_FINISH, info, NULL };
+	int64_t began = clock_ms();
 	struct tus_verdict v;
 	enum err_code rc;
 
 	if (!wants(s, TUS_PRE_FINISH))
 		return ERR_OK;
 	rc = s->hooks->ops->ask(s->hooks, &event, s->arena, &v, e);
-	note_answer(s, rc == ERR_OK);
+	note_answer(s, rc == ERR_OK, began);
 	if (rc == ERR_OK && v.reply.status >= 400)
 		return err_set(e, ERR_CONFLICT, "hook pre-finish refuses: %d",
 		    v.reply.status);
@@ -158,6 +157,7 @@ static enum err_code
 tell_finished(struct tus_sweep *s, struct held *h, struct err *e)
 {
 	const struct tus_event event = { TUS_POST_FINISH, &h->up->info, NULL };
+	int64_t began = clock_ms();
 	struct tus_notice *n;
 	bool is_told;
 
@@ -165,7 +165,7 @@ tell_finished(struct tus_sweep *s, struct held *h, struct err *e)
 		return ERR_OK;
 	n = s->hooks->ops->note(s->hooks, &event, s->arena);
 	is_told = n != NULL && s->hooks->ops->tell(s->hooks, n);
-	note_answer(s, is_told);
+	note_answer(s, is_told, began);
 	if (is_told)
 		return ERR_OK;
 	h->is_marked = true;
@@ -364,15 +364,12 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 		failed(s, id, &e);
 }
 
+/* Hooks that fail must not keep it from the rest of the store. */
 static bool
-may_ask(struct tus_sweep *s, enum fate fate)
+may_take_long(struct tus_sweep *s, enum fate fate)
 {
-	if (fate == EXPIRE || fate == ENTER || fate == FORGET ||
-	    s->failures < PATIENCE ||
-	    (!wants(s, TUS_POST_FINISH) && !wants(s, TUS_PRE_FINISH)))
-		return true;
-	s->unasked++;
-	return false;
+	return (fate == FINISH || fate == CONFIRM) && !s->dry_run &&
+	    (wants(s, TUS_POST_FINISH) || wants(s, TUS_PRE_FINISH));
 }
 
 static void
@@ -395,8 +392,35 @@ look_at_upload(struct tus_sweep *s, const char *id)
 	else
 		fate = fate_of(s, up);
 	s->store->core->close(up);
-	if (fate != KEEP && may_ask(s, fate))
+	if (may_take_long(s, fate))
+		turns_add(&s->turns, id, (int)fate);
+	else if (fate != KEEP)
 		sweep_upload(s, id, fate);
+}
+
+/* Until hooks have failed for too long; the next sweep goes on from there. */
+static void
+take_turns(struct tus_sweep *s)
+{
+	const struct turns *t = &s->turns;
+	size_t i;
+
+	turns_order(&s->turns, s->now.after);
+	for (i = 0; i < t->n && (i == 0 || s->failing < s->hooks->patience);
+	     i++) {
+		arena_reset(s->arena);
+		sweep_upload(s, t->list[i].id, (enum fate)t->list[i].fate);
+	}
+	*s->now.after = '\0';
+	if (i == t->n)
+		return;
+	(void)snprintf(
+	    s->now.after, sizeof(s->now.after), "%s", t->list[i - 1].id);
+	s->ears->failed(s,
+	    arena_printf(s->arena,
+		"%zu finished uploads not tried, because hooks fail: the next "
+		"sweep will go on with them",
+		t->n - i));
 }
 
 static void
@@ -421,12 +445,6 @@ sweep_uploads(struct tus_sweep *s)
 		look_at_upload(s, id);
 	}
 	s->ears->progress(s, "uploads", 0);
-	if (s->unasked > 0)
-		s->ears->failed(s,
-		    arena_printf(s->arena,
-			"%" PRId64 " finished uploads not tried, because hooks "
-			"fail: the next sweep will try again",
-			s->unasked));
 }
 
 /* --- What is no upload. --- */
@@ -600,22 +618,20 @@ count_failed(const struct tus_tally *t)
 static void
 sweep_events(struct tus_sweep *s)
 {
-	enum tus_delivery how =
-	    s->every > 0 ? TUS_DELIVER_DUE : TUS_DELIVER_ALL;
+	enum tus_delivery how = s->dry_run ? TUS_DELIVER_NONE :
+	    s->every > 0		   ? TUS_DELIVER_DUE :
+					     TUS_DELIVER_ALL;
 	struct tus_tally *t = &s->events;
 	struct err e;
 
 	if (s->hooks == NULL)
 		return;
-	if (s->dry_run)
-		how = TUS_DELIVER_NONE;
 	if (s->hooks->ops->deliver(s->hooks, how, t, &e) != ERR_OK)
 		s->ears->failed(s, e.text);
 	if (t->damaged > 0)
 		s->ears->failed(s,
 		    arena_printf(s->arena,
-			"%" PRId64 " events can never be told: see tusctl "
-			"check",
+			"%" PRId64 " events cannot be told: see tusctl check",
 			t->damaged));
 	if (count_failed(t) > 0)
 		s->ears->failed(s,
@@ -626,17 +642,6 @@ sweep_events(struct tus_sweep *s)
 }
 
 /* --- All of it. --- */
-
-/* Milliseconds since the last one. */
-static int64_t
-age_of(const struct clock_note *then, const struct clock_note *now)
-{
-	int64_t age = strcmp(then->boot, now->boot) == 0 ?
-	    now->running - then->running :
-	    now->real - then->real;
-
-	return age * 1000;
-}
 
 /*
  * After a jump of the clock the old note stays, so that the question stays,
@@ -653,7 +658,8 @@ check_clock(struct tus_sweep *s, struct err *e)
 	rc = s->store->keeper->read_note(s->store, text, sizeof(text), e);
 	if (rc != ERR_OK || !clock_note_read(&then, text))
 		return rc;
-	age = age_of(&then, &s->now);
+	memcpy(s->now.after, then.after, sizeof(s->now.after));
+	age = clock_note_age(&then, &s->now);
 	if (s->every > 0 && age >= 0 && age < s->every)
 		return err_set(e, ERR_EXISTS, "not yet");
 	jump = clock_note_jump(&then, &s->now);
@@ -692,7 +698,9 @@ tus_sweep_run(struct tus_sweep *s)
 	struct err e;
 
 	s->arena = arena_new();
+	s->turns = (struct turns){ .arena = arena_new() };
 	sweep_uploads(s);
+	take_turns(s);
 	sweep_leftovers(s);
 	sweep_locks(s);
 	sweep_ledger(s);
@@ -701,6 +709,7 @@ tus_sweep_run(struct tus_sweep *s)
 	if (!s->dry_run &&
 	    s->store->keeper->write_note(s->store, text, &e) != ERR_OK)
 		s->ears->failed(s, e.text);
+	arena_free(s->turns.arena);
 	arena_free(s->arena);
 	s->arena = NULL;
 }

@@ -21,6 +21,7 @@
 #include "store/store.h"
 #include "tus/guard.h"
 #include "tus/hooks.h"
+#include "tus/turns.h"
 
 enum tus_sweep_deed {
 	/* Uploads: removed; finished; moved away long ago, and forgotten. */
@@ -89,8 +90,9 @@ struct tus_sweep {
 	/* Private. */
 	struct arena *arena;
 	struct clock_note now;
-	int failures;
-	int64_t unasked;
+	struct turns turns;
+	/* Milliseconds that hooks took which failed. */
+	int64_t failing;
 };
 
 /*

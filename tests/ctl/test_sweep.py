@@ -122,18 +122,19 @@ def test_sweep_does_not_forget_whom_it_could_not_tell(tool, store, tmp_path):
 
 
 def test_sweep_does_not_ask_for_ever_where_hooks_fail(tool, store, tmp_path):
-    """Each might take as long as hooks.timeout."""
+    """Each takes as long as hooks.timeout, ten of them are enough."""
     hook = tmp_path / "hooks" / "post-finish"
     hook.parent.mkdir()
-    tool.configure('hooks: { dir = "%s"; };' % hook.parent)
-    hook.write_text("#!/bin/sh\necho >> %s/asked\nexit 1\n" % tmp_path)
+    tool.configure('hooks: { dir = "%s"; timeout = "300ms"; };' % hook.parent)
+    hook.write_text("#!/bin/sh\necho >> %s/asked\nexec sleep 60\n" % tmp_path)
     hook.chmod(0o755)
     for _ in range(15):
         store.file(store.make(b"hello", size=5) + ".lock")
     old = store.make(b"hello", size=11, expires=past(60))
     tool.run("sweep", status=1)
-    assert (tmp_path / "asked").read_text().count("\n") == 10
-    assert "5 finished uploads not tried" in tool.stderr
+    asked = (tmp_path / "asked").read_text().count("\n")
+    assert 1 <= asked <= 10
+    assert f"{15 - asked} finished uploads not tried" in tool.stderr
     assert old + ".info" not in store.names(), "time decides alone"
     hook.write_text("#!/bin/sh\necho >> %s/told\n" % tmp_path)
     tool.run("sweep")

@@ -8,11 +8,12 @@ import time
 
 import pytest
 
-from lib import client, rig
+from lib import client, rig, uploads
 
 # Takes what is about a good upload, at once; "slow" ones never end.
 PICKY = """#!/bin/sh
 echo "$TUS_EVENT_ID" >>"$HOME/tried"
+echo "$TUS_ID" >>"$HOME/ids"
 case $TUS_ID in
 good*) echo "$TUS_ID" >>"$HOME/told" ;;
 slow*) sleep 60 ;;
@@ -125,7 +126,7 @@ def test_what_can_never_be_told_is_moved_aside_and_named(place, how):
     assert "1 events wait for hooks, the oldest for " in run.stdout
     run = place.tusctl("sweep")
     assert run.returncode == 1
-    assert f"{count} events can never be told: see tusctl check" in run.stderr
+    assert f"{count} events cannot be told: see tusctl check" in run.stderr
     assert place.lines("told") == ["good"]
     # Not lost, and not in the way any more.
     assert [p.rpartition(".")[2] for p in place.waiting()] == ["bad"] * count
@@ -222,6 +223,32 @@ def test_a_spool_that_was_removed_is_made_anew(place, app):
     tus.create(5)
     assert "is lost if" not in one.log()
     assert len(place.waiting()) == 1
+
+
+# --- Finished uploads, of which the mark is a lock file. ---
+
+@pytest.mark.parametrize("name", ["post-finish", "pre-finish"])
+def test_finished_uploads_have_their_turn_one_after_another(place, name):
+    """Ten that fail, and the eleventh was never told."""
+    place.write(name, PICKY)
+    place.config["hooks"].update(events=[name], timeout="100ms")
+    store = uploads.Store(place.store)
+    for kind, count in ("bad", 15), ("slow", 25), ("good", 1):
+        for n in range(count):
+            id = f"{kind}{n}"
+            store.make(b"hello", size=5, id=id, age=7200,
+                       finished=None if name == "post-finish" else 0)
+            if name == "post-finish":
+                (place.store / f"{id}.lock").touch()
+    sweeps = 0
+    while len(set(place.lines("ids"))) < 41:
+        sweeps += 1
+        assert sweeps <= 41, set(place.lines("ids"))
+        run = place.tusctl("sweep")
+        if sweeps == 1:
+            assert "not tried, because hooks fail" in \
+                run.stderr
+    assert place.lines("told") == ["good0"]
 
 
 # --- hooks.spool. ---
