@@ -9,6 +9,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "ctl/ctl.h"
 #include "ctl/format.h"
@@ -17,7 +18,15 @@ struct round {
 	/* What is done to one upload; its result and error are reported. */
 	enum err_code (*act)(struct ctl *, struct ctl_held *, struct err *);
 	const char *done;
-	int64_t uploads, in_use, damaged;
+	/* What is left as it was is a failure. */
+	bool is_strict;
+	int64_t uploads, in_use, damaged, left;
+};
+
+/* What the line of one round says, and of which round. */
+struct told {
+	struct ctl *ctl;
+	struct round *round;
 };
 
 static enum err_code
@@ -79,12 +88,36 @@ do_one(struct ctl *c, const char *id, void *arg)
 	case ERR_CORRUPT:
 		/* Nothing to be done about it here, so no failure of ours. */
 		r->damaged++;
+		c->failed |= r->is_strict;
 		ctl_note("%s: damaged, left alone: %s", id, e.text);
 		break;
 	default:
 		ctl_warn(c, "%s: %s", id, e.text);
 		break;
 	}
+}
+
+static void
+tell_stranger(void *arg, const char *name, const char *why)
+{
+	struct told *t = arg;
+
+	t->round->left++;
+	ctl_warn(t->ctl, "%s: left alone: %s",
+	    format_text(t->ctl->arena, name, strlen(name)),
+	    format_text(t->ctl->arena, why, strlen(why)));
+}
+
+static void
+tell_strangers(struct ctl *c, struct round *r)
+{
+	struct told told = { c, r };
+	struct err e;
+
+	arena_reset(c->arena);
+	if (c->store->keeper->tell_strangers(
+		c->store, tell_stranger, &told, &e) != ERR_OK)
+		ctl_warn(c, "%s", e.text);
 }
 
 static int
@@ -102,9 +135,14 @@ do_round(struct ctl *c, int argc, char **argv, struct round *r)
 	ctl_each(c, "uploads", do_one, r);
 	if (c->store->keeper->settle_all(c->store, &e) != ERR_OK)
 		ctl_warn(c, "%s", e.text);
-	(void)printf("%lld unfinished uploads %s, %lld in use, %lld damaged\n",
+	if (r->is_strict)
+		tell_strangers(c, r);
+	(void)printf("%lld unfinished uploads %s, %lld in use, %lld damaged",
 	    (long long)r->uploads, r->done, (long long)r->in_use,
 	    (long long)r->damaged);
+	if (r->left > 0)
+		(void)printf(", %lld files left alone", (long long)r->left);
+	(void)putchar('\n');
 	return ctl_status(c);
 }
 
@@ -119,7 +157,9 @@ ctl_settle(struct ctl *c, int argc, char **argv)
 int
 ctl_adopt(struct ctl *c, int argc, char **argv)
 {
-	struct round r = { .act = adopt_held, .done = "adopted" };
+	struct round r = {
+		.act = adopt_held, .done = "adopted", .is_strict = true
+	};
 
 	return do_round(c, argc, argv, &r);
 }

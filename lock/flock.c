@@ -435,13 +435,26 @@ flock_holder(struct locker *locker, const char *id)
 	return pid;
 }
 
+/* A lock file has nothing in it: composer.lock, with which this directory may
+ * be shared, is somebody's work. */
+static bool
+is_lock_file(const struct flock_locker *l, const char *name)
+{
+	const char *dot = strchr(name, '.');
+	struct stat st;
+
+	return dot != NULL && strcmp(dot, ".lock") == 0 &&
+	    fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
 static enum err_code
 flock_walk_next(struct locker *locker, void **cursor, struct arena *a,
     const char **id, struct err *e)
 {
 	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
 	DIR *dir = *cursor;
-	const char *name, *dot;
+	const char *name;
 	enum err_code rc;
 
 	for (;;) {
@@ -450,10 +463,9 @@ flock_walk_next(struct locker *locker, void **cursor, struct arena *a,
 		*id = NULL;
 		if (rc != ERR_OK || name == NULL)
 			return rc;
-		dot = strchr(name, '.');
-		if (dot == NULL || strcmp(dot, ".lock") != 0)
+		if (!is_lock_file(l, name))
 			continue;
-		*id = arena_memdup(a, name, (size_t)(dot - name));
+		*id = arena_memdup(a, name, strcspn(name, "."));
 		if (id_is_valid(*id))
 			return ERR_OK;
 	}

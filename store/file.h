@@ -14,6 +14,7 @@
  *
  *	file.c		the store: open, close, tables
  *	file_record.c	the record: read, change, create, replace
+ *	file_place.c	where the bytes are
  *	file_open.c	look, claim and repair, confirm
  *	file_new.c	create and concatenate
  *	file_write.c	append, roll back, finish
@@ -24,6 +25,7 @@
  *	file_moved.c	what is known of an upload that is gone
  *	file_copy.c	bytes from file to file
  *	file_keep.c	what no request does: settle, adopt, tidy
+ *	file_strange.c	what cannot be served
  */
 #ifndef STORE_FILE_H
 #define STORE_FILE_H
@@ -72,6 +74,9 @@ struct file_store {
 	char *move_given;
 	char *move_to;
 	int64_t keep_record;
+
+	/* There was a record whose bytes have the name of another id. */
+	bool has_borrowed;
 
 	/*
 	 * Bytes on probation wait here, if they fit and nobody else uses it.
@@ -130,6 +135,13 @@ struct file_upload {
 	/* A flush failed, and the record does not say so yet: what the record
 	 * says counts for nothing. */
 	bool is_remembered;
+
+	/*
+	 * Below the store, where the record of another server says that the
+	 * bytes are; NULL: in ID.  elsewhere is such a path if it is not
+	 * followed.
+	 */
+	const char *place, *elsewhere;
 
 	/* -1 while not open; data is opened by claim(). */
 	int info_fd;
@@ -204,7 +216,7 @@ MUST_CHECK enum err_code file_load(struct file_upload *, struct err *);
  * Open record or data with O_RDWR, or, where that is denied, for reading, which
  * is enough for what is finished: u->denied says why.
  */
-MUST_CHECK enum err_code file_open_either(struct file_upload *,
+MUST_CHECK enum err_code file_open_either(struct file_upload *, int dirfd,
     const char *name, int *fd, struct stat *, struct err *);
 
 /* Read the head anew. */
@@ -268,6 +280,39 @@ MUST_CHECK enum err_code file_adopt(
 /* If the durability mode needs what the record does not have. */
 MUST_CHECK enum err_code file_adopt_if_needed(
     struct file_upload *, struct err *);
+
+/* --- file_place.c -------------------------------------------------------- */
+
+/* What Storage.Path and InfoPath of the record mean; either may be NULL. */
+void file_set_place(
+    struct file_upload *, const char *path, const char *info_path);
+
+/* May another server have made it, so that bytes which are not there may be
+ * somewhere else? */
+bool file_may_be_strange(const struct file_upload *);
+
+/* Its whole path. */
+const char *file_place_path(const struct file_upload *, struct arena *);
+
+/* The directory that the bytes are in, and their name there. */
+MUST_CHECK enum err_code file_open_place(
+    struct file_upload *, int *dirfd, const char **name, struct err *);
+void file_close_place(const struct file_upload *, int dirfd);
+
+/* ERR_NOT_FOUND if they are not there, ERR_CORRUPT if it is no plain file. */
+MUST_CHECK enum err_code file_stat_place(
+    struct file_upload *, struct stat *, struct err *);
+MUST_CHECK enum err_code file_is_in_place(
+    struct file_upload *, bool *, struct err *);
+
+/* With O_RDONLY, or with O_RDWR as file_open_either() does. */
+MUST_CHECK enum err_code file_open_bytes(
+    struct file_upload *, int flags, int *fd, struct stat *, struct err *);
+MUST_CHECK enum err_code file_remove_bytes(struct file_upload *, struct err *);
+
+/* "ID.lock" or "ID.lock/x" among the uploads, which is the name of a file that
+ * ID may need. */
+bool file_is_reserved(const char *path);
 
 /* --- file_open.c --------------------------------------------------------- */
 
@@ -418,6 +463,13 @@ extern const struct store_mover file_mover;
 #define FILE_LEDGER ".quota"
 
 MUST_CHECK enum err_code file_release(struct upload *, struct err *);
+
+/* --- file_keep.c and file_strange.c -------------------------------------- */
+
+/* Is it the ledger, the note of the sweep, or the events that wait? */
+bool file_is_ours(const char *name);
+MUST_CHECK enum err_code file_tell_strangers(
+    struct data_store *, store_stranger *, void *arg, struct err *);
 
 /* --- the tables of file_ledger.c, file_read.c and file_keep.c ------------- */
 

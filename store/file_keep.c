@@ -35,11 +35,24 @@ enum kind {
 	KIND_OURS
 };
 
+/* What is wrong with a file, NULL if nothing is.  is_strange: we may not have
+ * made it, or it may have more to it than we see. */
+struct judgement {
+	const char *what;
+	bool is_strange;
+};
+
+bool
+file_is_ours(const char *name)
+{
+	return strcmp(name, NOTE) == 0 || strcmp(name, EVENTS) == 0 ||
+	    strcmp(name, FILE_LEDGER) == 0;
+}
+
 static enum kind
 kind_of(const char *name, const char *suffix)
 {
-	if (strcmp(name, NOTE) == 0 || strcmp(name, EVENTS) == 0 ||
-	    strcmp(name, FILE_LEDGER) == 0 || strcmp(name, ".") == 0 ||
+	if (file_is_ours(name) || strcmp(name, ".") == 0 ||
 	    strcmp(name, "..") == 0 || strcmp(suffix, ".lock") == 0)
 		return KIND_OURS;
 	if (*suffix == '\0')
@@ -105,15 +118,39 @@ is_blank_record(struct file_store *fs, const char *id, struct arena *a)
 	return is_blank;
 }
 
-/* Here, or where they were moved to. */
+/*
+ * Bytes are here, or where they were moved to.  If not, what is left of a
+ * deletion is a record of ours whose bytes were nowhere else; one of another
+ * server may know of bytes that we cannot see.
+ */
 static enum err_code
-has_bytes(struct file_store *fs, const char *id, bool *has, struct err *e)
+judge_record(struct file_store *fs, const char *id, struct arena *a,
+    struct judgement *j, struct err *e)
 {
-	enum err_code rc = file_exists(fs, id, FILE_DATA, has, e);
+	struct file_upload *u;
+	struct err ignored;
+	bool has;
+	enum err_code rc = file_exists(fs, id, FILE_DATA, &has, e);
 
-	if (rc != ERR_OK || *has)
+	if (rc == ERR_OK && !has)
+		rc = file_exists(fs, id, FILE_MOVED, &has, e);
+	if (rc != ERR_OK)
 		return rc;
-	return file_exists(fs, id, FILE_MOVED, has, e);
+	if (is_blank_record(fs, id, a)) {
+		j->what = has ? "empty record" : "record without bytes";
+		return ERR_OK;
+	}
+	if (has)
+		return ERR_OK;
+	u = file_new_handle(fs, id, a);
+	j->is_strange =
+	    file_load(u, &ignored) != ERR_OK || file_may_be_strange(u);
+	if (u->place != NULL)
+		rc = file_is_in_place(u, &has, e);
+	if (!has)
+		j->what = "record without bytes";
+	file_close(&u->base);
+	return rc;
 }
 
 static enum err_code
@@ -134,37 +171,34 @@ judge_moved(struct file_store *fs, const char *id, struct arena *a,
 	return rc;
 }
 
-/* What is wrong with it; NULL if it belongs to an upload. */
+/* What is wrong with it; nothing if it belongs to an upload. */
 static enum err_code
 judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
-    const char **what, struct err *e)
+    struct judgement *j, struct err *e)
 {
 	bool there = true;
 	enum err_code rc = ERR_OK;
 
-	*what = NULL;
 	if (kind == KIND_OURS)
 		return ERR_OK;
 	if (id == NULL || kind == KIND_OTHER) {
-		*what = "not ours";
+		j->what = "not ours";
 	} else if (kind == KIND_TUSD) {
-		*what = "lock of tusd";
+		j->what = "lock of tusd";
 	} else if (kind == KIND_NEW) {
-		*what = "creation that died";
+		j->what = "creation that died";
 	} else if (kind == KIND_MOVED_NEW) {
-		*what = "move that died";
+		j->what = "move that died";
 	} else if (kind == KIND_MOVED) {
-		rc = judge_moved(fs, id, a, what, e);
+		rc = judge_moved(fs, id, a, &j->what, e);
 	} else if (kind == KIND_DATA) {
 		rc = file_exists(fs, id, FILE_INFO, &there, e);
-		*what = there && !is_blank_record(fs, id, a) ?
+		j->what = there && !is_blank_record(fs, id, a) ?
 		    NULL :
 		    "bytes without a record";
+		j->is_strange = fs->has_borrowed;
 	} else {
-		rc = has_bytes(fs, id, &there, e);
-		*what = !there		       ? "record without bytes" :
-		    is_blank_record(fs, id, a) ? "empty record" :
-						 NULL;
+		rc = judge_record(fs, id, a, j, e);
 	}
 	return rc;
 }
@@ -178,13 +212,14 @@ describe(struct file_store *fs, const char *name, struct arena *a,
 	enum kind kind = kind_of(name, name + strcspn(name, "."));
 	char buf[ID_MAX + 1];
 	const char *id = id_in(name, buf) ? buf : NULL;
+	struct judgement j = { NULL, false };
 	struct stat st;
 	enum err_code rc;
 
 	*l = (struct store_leftover){ .name = NULL };
-	if ((rc = judge(fs, kind, id, a, &l->what, e)) != ERR_OK ||
-	    l->what == NULL)
+	if ((rc = judge(fs, kind, id, a, &j, e)) != ERR_OK || j.what == NULL)
 		return rc;
+	l->what = j.what;
 	if (fstatat(fs->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", name);
 	l->name = arena_strdup(a, name);
@@ -192,10 +227,11 @@ describe(struct file_store *fs, const char *name, struct arena *a,
 	l->changed = (int64_t)st.st_mtime;
 	if (!S_ISREG(st.st_mode))
 		l->what = "not a regular file";
-	else if (kind != KIND_OTHER && id != NULL)
+	else if (kind != KIND_OTHER && id != NULL && !j.is_strange)
 		l->removable = id_is_ours(id);
 	l->may_be_ours = !l->removable && S_ISREG(st.st_mode) &&
-	    kind != KIND_OTHER && kind != KIND_TUSD && id != NULL;
+	    kind != KIND_OTHER && kind != KIND_TUSD && id != NULL &&
+	    !j.is_strange;
 	return ERR_OK;
 }
 
@@ -417,6 +453,7 @@ const struct store_keeper file_keeper = {
 	.settle = settle,
 	.settle_all = settle_all,
 	.adopt = adopt,
+	.tell_strangers = file_tell_strangers,
 	.lock_note = lock_note,
 	.read_note = read_note,
 	.write_note = write_note,

@@ -203,18 +203,30 @@ copy(struct move *m, struct err *e)
 	return rc;
 }
 
+static enum err_code
+rename_it(struct move *m, const char *name, struct err *e)
+{
+	struct file_upload *u = m->u;
+	const char *own;
+	int dirfd;
+	enum err_code rc = file_open_place(u, &dirfd, &own, e);
+
+	if (rc == ERR_OK)
+		rc = fs_rename_new(dirfd, own, m->dirfd, name, e);
+	file_close_place(u, dirfd);
+	return rc;
+}
+
 /* ERR_EXISTS: somebody has this name by now. */
 static enum err_code
 go_by(struct move *m, const char *name, struct err *e)
 {
-	struct file_upload *u = m->u;
 	enum err_code rc;
 
 	if ((rc = write_down(m, name, e)) != ERR_OK)
 		return rc;
 	if (!m->is_copied) {
-		rc = fs_rename_new(
-		    u->store->dirfd, u->base.info.id, m->dirfd, name, e);
+		rc = rename_it(m, name, e);
 		if (rc != ERR_SYSTEM || !fs_is_beyond_rename(e->sys))
 			return rc;
 		if ((rc = copy(m, e)) != ERR_OK ||
@@ -260,7 +272,7 @@ arrive(struct move *m, struct err *e)
 	if (durably || m->is_copied)
 		rc = fs_sync(m->dirfd, m->moved.root, e);
 	if (rc == ERR_OK && m->is_copied)
-		rc = fs_unlink_at(fs->dirfd, u->base.info.id, e);
+		rc = file_remove_bytes(u, e);
 	if (rc == ERR_OK && durably)
 		rc = file_flush_dir(fs, e);
 	return rc;
@@ -358,9 +370,7 @@ take_back(struct move *m)
 	if (m->dirfd != -1)
 		(void)close(m->dirfd);
 	m->dirfd = -1;
-	if (file_exists(u->store, u->base.info.id, FILE_DATA, &is_here,
-		&ignored) != ERR_OK ||
-	    !is_here)
+	if (file_is_in_place(u, &is_here, &ignored) != ERR_OK || !is_here)
 		return;
 	if (take_up(m, &arrived, &ignored) == ERR_OK && !arrived &&
 	    file_name(u->base.info.id, FILE_MOVED, &name, &ignored) == ERR_OK)
@@ -495,21 +505,6 @@ check_way(
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-/* "ID.lock/x" among the uploads, where nobody could lock ID any more. */
-static bool
-is_in_the_way(const char *path)
-{
-	static const char *const ours[] = { FILE_INFO, FILE_NEW, FILE_MOVED,
-		FILE_MOVED_NEW, ".lock", ".stop" };
-	const char *suffix = path + strcspn(path, "./");
-	size_t i, len = strcspn(suffix, "/");
-
-	for (i = 0; i < NITEMS(ours); i++)
-		if (is_word(suffix, len, ours[i]))
-			return true;
-	return false;
-}
-
 static enum err_code
 choose(struct data_store *ds, const char *path, struct arena *a,
     const char **move_to, struct err *e)
@@ -527,7 +522,7 @@ choose(struct data_store *ds, const char *path, struct arena *a,
 		    "\"%.60s\" is no place below %.60s, or is hidden", path,
 		    root_of(fs));
 	if (fs->move_fd == -1 &&
-	    (strchr(rest, '/') == NULL || is_in_the_way(rest)))
+	    (strchr(rest, '/') == NULL || file_is_reserved(rest)))
 		return err_set(e, ERR_INVALID,
 		    "\"%.60s\" is among the uploads: name a directory, or set "
 		    "finish.move_to",

@@ -29,13 +29,12 @@ static enum err_code
 remove_files(struct file_upload *u, struct err *e)
 {
 	struct file_store *fs = u->store;
-	struct file_name data, info;
+	struct file_name info;
 	enum err_code rc;
 
 	if ((rc = file_forget_moved(u, e)) != ERR_OK ||
-	    (rc = file_name(u->base.info.id, FILE_DATA, &data, e)) != ERR_OK ||
 	    (rc = file_name(u->base.info.id, FILE_INFO, &info, e)) != ERR_OK ||
-	    (rc = fs_unlink_at(fs->dirfd, data.text, e)) != ERR_OK)
+	    (rc = file_remove_bytes(u, e)) != ERR_OK)
 		return rc;
 	return fs_unlink_at(fs->dirfd, info.text, e);
 }
@@ -93,8 +92,8 @@ file_lock_data(struct file_store *fs, const char *id, int *fd, struct err *e)
 	return rc;
 }
 
-/* ERR_EXISTS: the record can be read, or is damaged, and its bytes are here or
- * were moved. */
+/* ERR_EXISTS: the record can be read, and its bytes are here, or were moved, or
+ * may be where another server put them; or it is damaged. */
 static enum err_code
 is_left_over(struct file_upload *u, bool has_data, struct err *e)
 {
@@ -102,7 +101,10 @@ is_left_over(struct file_upload *u, bool has_data, struct err *e)
 	bool is_new = false, is_moved = false;
 	enum err_code rc = file_load(u, e);
 
-	if (rc != ERR_OK && rc != ERR_NOT_FOUND && rc != ERR_CORRUPT)
+	if (rc == ERR_CORRUPT || (rc == ERR_OK && file_may_be_strange(u)))
+		return err_set(e, ERR_EXISTS,
+		    "%s: its record may be that of another server", id);
+	if (rc != ERR_OK && rc != ERR_NOT_FOUND)
 		return rc;
 	if (rc == ERR_NOT_FOUND) {
 		/* A blank record is open. */
@@ -242,8 +244,7 @@ append_part(struct file_upload *dst, struct upload *up, struct err *e)
 	if (up->info.size > dst->head.size - dst->data_size)
 		return err_set(
 		    e, ERR_CONFLICT, "part %s: too long", up->info.id);
-	rc = fs_open_at(
-	    dst->store->dirfd, up->info.id, O_RDONLY, &part->data_fd, &st, e);
+	rc = file_open_bytes(part, O_RDONLY, &part->data_fd, &st, e);
 	if (rc != ERR_OK)
 		return rc;
 	if ((int64_t)st.st_size != up->info.size)

@@ -165,18 +165,12 @@ find_moved(struct file_upload *u, struct err *e)
 static enum err_code
 stat_data(struct file_upload *u, struct err *e)
 {
-	const char *id = u->base.info.id;
 	struct stat st;
-	enum err_code rc;
+	enum err_code rc = file_stat_place(u, &st, e);
 
-	if (fstatat(u->store->dirfd, id, &st, AT_SYMLINK_NOFOLLOW) == -1) {
-		if (errno == ENOENT)
-			return find_moved(u, e);
-		return err_sys(e, "stat %s", id);
-	}
-	if ((rc = fs_check_regular(u->store->dirfd, id, &st, e)) == ERR_OK)
+	if (rc == ERR_OK)
 		take_stat(u, &st);
-	return rc;
+	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;
 }
 
 /* Has the record that we have open been replaced, or removed? */
@@ -389,7 +383,7 @@ open_data(struct file_upload *u, struct err *e)
 	if (u->data_fd != -1)
 		(void)close(u->data_fd);
 	u->data_fd = -1;
-	rc = file_open_either(u, u->base.info.id, &u->data_fd, &st, e);
+	rc = file_open_bytes(u, O_RDWR, &u->data_fd, &st, e);
 	if (rc == ERR_OK)
 		take_stat(u, &st);
 	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;

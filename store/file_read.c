@@ -22,7 +22,6 @@ open_stream(struct upload *up, int64_t from, struct arena *a,
     struct stream **stream, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
-	struct file_store *fs = u->store;
 	struct file_stream *s;
 	enum err_code rc;
 
@@ -30,8 +29,8 @@ open_stream(struct upload *up, int64_t from, struct arena *a,
 		return err_set(e, ERR_INVALID, "%s: no byte %lld", up->info.id,
 		    (long long)from);
 	s = arena_alloc(a, sizeof(*s));
-	s->base.path = arena_printf(a, "%s/%s", fs->path, up->info.id);
-	rc = fs_open_at(fs->dirfd, up->info.id, O_RDONLY, &s->base.fd, NULL, e);
+	s->base.path = file_place_path(u, a);
+	rc = file_open_bytes(u, O_RDONLY, &s->base.fd, NULL, e);
 	/* It may have gone since it was looked at. */
 	if (rc == ERR_NOT_FOUND && (rc = file_find_moved(u, e)) == ERR_OK &&
 	    (rc = file_open_moved(u, &s->base.fd, e)) == ERR_OK)

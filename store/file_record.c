@@ -99,15 +99,16 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 	u->base.info = r.info;
 	if (u->foreign && r.info.created == 0)
 		u->base.info.created = (int64_t)st->st_mtime;
-	u->base.info.storage = file_storage(u->store, id, NULL, u->arena);
+	file_set_place(u, r.path, r.info_path);
+	u->base.info.storage =
+	    file_storage(u->store, id, file_place_path(u, u->arena), u->arena);
 	return ERR_OK;
 }
 
 enum err_code
-file_open_either(struct file_upload *u, const char *name, int *fd,
+file_open_either(struct file_upload *u, int dirfd, const char *name, int *fd,
     struct stat *st, struct err *e)
 {
-	int dirfd = u->store->dirfd;
 	enum err_code rc = fs_open_at(dirfd, name, O_RDWR, fd, st, e);
 
 	if (rc != ERR_SYSTEM ||
@@ -128,8 +129,8 @@ file_load(struct file_upload *u, struct err *e)
 	u->damaged = true;
 	u->denied = 0;
 	if ((rc = file_name(u->base.info.id, FILE_INFO, &name, e)) != ERR_OK ||
-	    (rc = file_open_either(u, name.text, &u->info_fd, &st, e)) !=
-		ERR_OK)
+	    (rc = file_open_either(
+		 u, u->store->dirfd, name.text, &u->info_fd, &st, e)) != ERR_OK)
 		return rc;
 	if (st.st_size > INFO_MAX)
 		return err_set(e, ERR_CORRUPT, "%s: too long", name.text);

@@ -317,6 +317,18 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 	return true;
 }
 
+/* Not followed as it is: see file_place.c. */
+static void
+read_storage(struct arena *a, const json_t *root, struct info_record *r)
+{
+	const json_t *storage = json_object_get(root, "Storage");
+
+	if (!get_cstring(a, storage, "Path", &r->path))
+		r->path = NULL;
+	if (!get_cstring(a, storage, "InfoPath", &r->info_path))
+		r->info_path = NULL;
+}
+
 /* What never changes. */
 static bool
 read_keys(
@@ -397,6 +409,7 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 		root = json_loadb(buf, len, flags, &why);
 		is_good = read_foreign(a, root, id, r);
 	}
+	read_storage(a, root, r);
 	end_json();
 	if (!is_good)
 		return err_set(e, ERR_CORRUPT, "%s.info: damaged%s%s", id,

@@ -57,6 +57,9 @@ struct info_record {
 	struct info_head head;
 	bool foreign;
 	struct file_info info;
+
+	/* Storage.Path and InfoPath; NULL if it does not say. */
+	const char *path, *info_path;
 };
 
 /*

@@ -390,15 +390,18 @@ struct store_leftover {
 	/* When it was last changed, seconds since the epoch. */
 	int64_t changed;
 
-	/* False: we did not make it, and nobody but its owner removes it.  Or
-	 * nobody can tell, for a hook may have chosen its id: if that was ever
-	 * locked, clear() removes it. */
+	/* False: we may not have made it, and nobody but its owner removes it.
+	 * Or nobody can tell, for a hook may have chosen its id: if that was
+	 * ever locked, clear() removes it. */
 	bool removable;
 	bool may_be_ours;
 
 	/* How many names were looked at to find it. */
 	int64_t looked;
 };
+
+/* Is told of a file that cannot be served, and why. */
+typedef void store_stranger(void *arg, const char *name, const char *why);
 
 /*
  * What tusctl needs to keep the place in order, beyond what requests need.
@@ -409,7 +412,9 @@ struct store_keeper {
 	 * Walk what lies around, as with walk_next(); after the last, name is
 	 * NULL and the cursor gone.  A name NULL before that means that it may
 	 * take long to find one: ask again.  What is being created just now
-	 * looks like a leftover, too: only its age tells.
+	 * looks like a leftover, too: only its age tells.  Whoever means to
+	 * remove something has looked at all uploads before: the record of one
+	 * may be what bytes without a record belong to.
 	 */
 	MUST_CHECK enum err_code (*leftover_next)(struct data_store *,
 	    void **cursor, struct arena *, struct store_leftover *,
@@ -452,6 +457,14 @@ struct store_keeper {
 	 * has acknowledged it.  A record without our fields gets them.
 	 */
 	MUST_CHECK enum err_code (*adopt)(struct upload *, struct err *);
+
+	/*
+	 * After adopt() of all uploads: tell of each file that is there and
+	 * that no request can reach.  Damaged records are left out, for adopt()
+	 * has complained about them.
+	 */
+	MUST_CHECK enum err_code (*tell_strangers)(
+	    struct data_store *, store_stranger *, void *arg, struct err *);
 
 	/* ERR_LOCKED: another process sweeps here.  Else nobody will who asks
 	 * this, until shutdown() or the end of this process. */

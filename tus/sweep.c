@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "tus/sweep.h"
 
 enum {
@@ -472,7 +473,7 @@ remove_locked(
 	else if (rc == ERR_OK || rc == ERR_NO_SPACE)
 		rc = store->keeper->leftover_remove(store, l, e);
 	if (lock != NULL)
-		give_lock(lock, false);
+		give_lock(lock, rc == ERR_OK && !l->removable);
 	return rc;
 }
 
@@ -551,7 +552,8 @@ sweep_lock(struct tus_sweep *s, const char *id)
 	struct err e;
 	bool is_over;
 
-	if (has_upload(s, id))
+	/* That of another program may look like one of ours. */
+	if (!id_is_ours(id) || has_upload(s, id))
 		return;
 	if (!s->dry_run) {
 		rc = take_lock(s, id, &lock, &e);

@@ -47,8 +47,7 @@ PUT_BACK = """	before.hold = -1;
 GO_BY = """	if ((rc = write_down(m, name, e)) != ERR_OK)
 		return rc;
 	if (!m->is_copied) {
-		rc = fs_rename_new(
-		    u->store->dirfd, u->base.info.id, m->dirfd, name, e);
+		rc = rename_it(m, name, e);
 """
 COPIED = """		if ((rc = copy(m, e)) != ERR_OK ||
 		    (rc = write_down(m, name, e)) != ERR_OK)
@@ -395,8 +394,7 @@ BUGS = [
 """)),
     Bug("move-written-down-afterwards", ("K-near",), (MOVE, GO_BY, """
 	if (!m->is_copied) {
-		rc = fs_rename_new(
-		    u->store->dirfd, u->base.info.id, m->dirfd, name, e);
+		rc = rename_it(m, name, e);
 		if (rc == ERR_OK)
 			rc = write_down(m, name, e);
 """)),
@@ -408,8 +406,7 @@ BUGS = [
         MOVE, COPIED, """
 		if ((rc = copy(m, e)) != ERR_OK ||
 		    (rc = write_down(m, name, e)) != ERR_OK ||
-		    (rc = fs_unlink_at(u->store->dirfd, u->base.info.id, e)) !=
-			ERR_OK)
+		    (rc = file_remove_bytes(m->u, e)) != ERR_OK)
 			return rc;
 """)),
     Bug("copy-named-before-it-is-whole", ("K-far",), (MOVE, COPIED, """

@@ -1,6 +1,7 @@
 """tusctl sweep: what goes, and above all what stays."""
 
 import fcntl
+import json
 import os
 import re
 import subprocess
@@ -164,7 +165,6 @@ def test_sweep_removes_a_lock_without_upload_only_if_it_is_free(tool, store):
 LEFTOVERS = {
     "bytes of a creation that died": ("", b"lost"),
     "record of a creation that died": (".info.new", b"{}"),
-    "record of a deletion that died": (".info", b"{}"),
     "record that never reached the disk": (".info", b""),
     "record of zeros": (".info", bytes(500)),
     "stop file of tusd": (".stop", b""),
@@ -179,6 +179,90 @@ def test_sweep_removes_leftovers_once_they_are_old(tool, store, what):
     young = store.file(uploads.new_id() + suffix, content, age=HOUR // 2)
     assert "1 leftovers" in tool.run("sweep")
     assert store.names() == [young.name]
+
+
+def test_sweep_removes_the_record_of_a_deletion_that_died(tool, store):
+    id = store.make(b"hello", size=11, age=2 * HOUR)
+    (store.path / id).unlink()
+    assert "1 leftovers" in tool.run("sweep")
+    assert store.names() == []
+
+
+def at(store, id, path, **more):
+    """Has tusd's record name another place for the bytes."""
+    record = store.path / (id + ".info")
+    text = json.loads(record.read_text())
+    text["Storage"]["Path"] = str(path)
+    record.write_text(json.dumps({**text, **more}))
+    store.make_old(record.name, 100 * DAY)
+
+
+STRANGE = {
+    "tusd, its bytes elsewhere": "/srv/project/a.bin",
+    "tusd, its bytes not here just now": "project/a.bin",
+    "tusd, its bytes nowhere": None,
+    "damaged, and no bytes": b"{}",
+    "ours once, its bytes elsewhere": "/srv/project/b.bin",
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_sweep_never_removes_a_record_that_is_not_ours(tool, store, what):
+    """The bytes are somewhere, or come back with their file system."""
+    path = STRANGE[what]
+    if what.startswith("ours"):
+        id = store.make(b"hello", size=11)
+        record = store.path / (id + ".info")
+        record.write_bytes(record.read_bytes().replace(
+            str(store.path / id).encode() + b'"', path.encode() + b'"', 1))
+    else:
+        id = store.make_tusd(b"hello", 11)
+    (store.path / id).unlink()
+    if isinstance(path, bytes):
+        (store.path / (id + ".info")).write_bytes(path)
+    elif path and not what.startswith("ours"):
+        at(store, id, path if path[0] == "/" else store.path / path)
+    store.make_old(id + ".info", 100 * DAY)
+    before = store.names()
+    tool.run("sweep", "--older-than", "1d", "--force")
+    assert store.names() == before
+    assert f"{id}.info: left alone: record without bytes" in tool.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"77"])
+def test_nor_if_tusd_left_its_lock(tool, store, content):
+    id = store.make_tusd(b"hello", 11, id="my-own-id")
+    (store.path / id).unlink()
+    at(store, id, "/srv/project/a.bin")
+    store.file(id + ".lock", content, age=100 * DAY)
+    before = store.names()
+    tool.run("sweep")
+    assert store.names() == before
+    assert "another server" in tool.run("rm", id, status=1) + tool.stderr
+    assert store.names() == before
+
+
+def test_sweep_never_removes_bytes_that_a_record_borrows(tool, store):
+    """A hook of tusd's that names the file by an id of its own."""
+    id = store.make_tusd(b"hello", 11)
+    borrowed = uploads.new_id()
+    (store.path / id).rename(store.path / borrowed)
+    at(store, id, store.path / borrowed)
+    store.make_old(borrowed, 100 * DAY)
+    before = store.names()
+    tool.run("sweep")
+    assert store.names() == before
+    assert f"{borrowed}: left alone: bytes without a record" in tool.stderr
+
+
+def test_sweep_never_removes_the_lock_files_of_others(tool, store):
+    names = ["composer.lock", "yarn.lock", uploads.new_id() + ".lock"]
+    for name in names:
+        store.file(name, b"" if name == "yarn.lock" else b"{}",
+                   age=100 * DAY)
+    orphan = store.file(uploads.new_id() + ".lock", b"", age=100 * DAY)
+    assert "1 locks removed" in tool.run("sweep")
+    assert store.names() == sorted(names) and not orphan.exists()
 
 
 def test_sweep_removes_both_halves_of_an_empty_record(tool, store):

@@ -563,7 +563,8 @@ leftovers_are_told_from_uploads_and_strangers(void **state)
 {
 	static const struct found want[] = {
 		{ OTHER_ID, true },
-		{ "00000000000000000000000000000003.info", true },
+		{ "00000000000000000000000000000003.info", false },
+		{ "00000000000000000000000000000007.info", true },
 		{ "00000000000000000000000000000004.info.new", true },
 		{ "00000000000000000000000000000005.info", true },
 		{ "00000000000000000000000000000005", true },
@@ -582,6 +583,11 @@ leftovers_are_told_from_uploads_and_strangers(void **state)
 	ok(place.ds->keeper->write_note(place.ds, "a note", &place.e));
 	for (i = 0; i < NITEMS(want); i++)
 		put_text(want[i].name, "x");
+	assert_int_equal(
+	    unlink(path_of("00000000000000000000000000000007.info")), 0);
+	drop(make("00000000000000000000000000000007", 5));
+	assert_int_equal(
+	    unlink(path_of("00000000000000000000000000000007")), 0);
 	put_text("00000000000000000000000000000005", "x");
 	put_file("00000000000000000000000000000005.info", "", 0);
 	n = leftovers(list, NITEMS(list));
