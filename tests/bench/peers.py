@@ -185,9 +185,7 @@ class Peer:
                     access_log off;
                     server {{ listen 127.0.0.1:{self.port} backlog=4096;
                               {location} }} }}""")
-        self.front.spawn([rig.have("nginx"), "-p", home, "-e",
-                          home / "error.log", "-c", home / "nginx.conf"],
-                         self.dir / "front.log")
+        self.front.spawn(rig.nginx_command(home), self.dir / "front.log")
         self.wait()
 
 

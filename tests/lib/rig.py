@@ -127,6 +127,17 @@ def certificate(folder):
     return key, cert, both
 
 
+def nginx_command(home):
+    """What runs nginx with the nginx.conf of a folder.  Where to complain
+    before that is read cannot be said to Debian 11's."""
+    usage = subprocess.run([have("nginx"), "-h"], capture_output=True,
+                           text=True, check=False)
+    early = (["-e", str(home / "error.log")]
+             if "-e filename" in usage.stdout + usage.stderr else [])
+    return [have("nginx"), "-p", str(home), *early,
+            "-c", str(home / "nginx.conf")]
+
+
 class Nginx:
     """nginx as packaged, in the foreground, everything below one folder."""
 
@@ -153,9 +164,7 @@ class Nginx:
             **server.replace})
         (home / "tusfcgi.conf").write_text(tusfcgi)
         (home / "nginx.conf").write_text(self.main(server, home))
-        return spawn(
-            [have("nginx"), "-p", str(home), "-e", str(home / "error.log"),
-             "-c", str(home / "nginx.conf")], server.front_log_path)
+        return spawn(nginx_command(home), server.front_log_path)
 
     def main(self, server, home):
         temp = "\n".join(
