@@ -74,6 +74,26 @@ fs_open_dir(const char *path, int *dirfd, struct err *e)
 }
 
 enum err_code
+fs_may_make(const char *path, struct err *e)
+{
+	char *dir = must_strdup(path);
+	size_t len = strlen(dir);
+	enum err_code rc = ERR_OK;
+	char *slash;
+
+	while (len > 1 && dir[len - 1] == '/')
+		dir[--len] = '\0';
+	slash = strrchr(dir, '/');
+	if (slash != NULL)
+		slash[slash == dir] = '\0';
+	if (faccessat(AT_FDCWD, slash != NULL ? dir : ".", W_OK | X_OK,
+		AT_EACCESS) == -1)
+		rc = err_sys(e, "make %s", path);
+	free(dir);
+	return rc;
+}
+
+enum err_code
 fs_add_mode(int fd, mode_t mode, const char *path, struct err *e)
 {
 	mode_t bits = mode & 07000;

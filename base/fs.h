@@ -30,6 +30,9 @@
 MUST_CHECK enum err_code fs_open_dir(
     const char *path, int *dirfd, struct err *);
 
+/* Could we make a file of this name?  Makes none. */
+MUST_CHECK enum err_code fs_may_make(const char *path, struct err *);
+
 /*
  * Open a directory in another one, no symbolic link; close() the descriptor.
  * ERR_NOT_FOUND if there is none, ERR_CORRUPT if it is something else.

@@ -396,6 +396,12 @@ log_open(const struct conf *conf, struct err *e)
 	return ERR_OK;
 }
 
+enum err_code
+log_check(const struct conf *conf, struct err *e)
+{
+	return sink_check(conf_str(conf, "log.target"), e);
+}
+
 void
 log_verbose(void)
 {

@@ -51,6 +51,9 @@ struct log_field {
  */
 MUST_CHECK enum err_code log_open(const struct conf *, struct err *);
 
+/* Could log_open() do that?  Makes no file. */
+MUST_CHECK enum err_code log_check(const struct conf *, struct err *);
+
 /* Let debug lines through whatever the configuration says. */
 void log_verbose(void);
 

@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/fs.h"
 #include "base/sink.h"
 
 /* How long a line waits for a reader, in ms. */
@@ -117,6 +118,17 @@ sink_open(struct sink *s, const char *target, struct err *e)
 	s->fd = own_stderr != -1 ? own_stderr : STDERR_FILENO;
 	s->kind = own_stderr != -1 ? SINK_OWN : kind_of(s->fd);
 	return ERR_OK;
+}
+
+enum err_code
+sink_check(const char *target, struct err *e)
+{
+	if (strchr(target, '/') == NULL ||
+	    faccessat(AT_FDCWD, target, W_OK, AT_EACCESS) == 0)
+		return ERR_OK;
+	if (errno != ENOENT)
+		return err_sys(e, "open log %s", target);
+	return fs_may_make(target, e);
 }
 
 void

@@ -48,6 +48,9 @@ void sink_prepare(void);
 /* "stderr", "syslog" or the name of a file. */
 MUST_CHECK enum err_code sink_open(
     struct sink *, const char *target, struct err *);
+
+/* Could it be opened?  Makes no file. */
+MUST_CHECK enum err_code sink_check(const char *target, struct err *);
 void sink_close(struct sink *);
 
 /*

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/become.h"
 #include "base/clock.h"
-#include "ctl/become.h"
 #include "ctl/ctl.h"
 
 static const struct command {
@@ -91,7 +91,7 @@ open_store(struct ctl *c, const struct command *command, struct err *e)
 
 	/* As in the pool: the modes of the configuration decide. */
 	(void)umask(002);
-	rc = become_pool_user(c->conf, e);
+	rc = become_store_user(c->conf, e);
 	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);
 	if (rc == ERR_OK)

@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/become.h"
 #include "base/log.h"
-#include "fcgi/become.h"
 #include "fcgi/listen.h"
 
 #define SYSTEMD_FIRST_FD 3

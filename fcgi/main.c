@@ -12,12 +12,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/become.h"
 #include "base/log.h"
 #include "base/sink.h"
-#include "fcgi/become.h"
 #include "fcgi/board.h"
 #include "fcgi/hook_count.h"
 #include "fcgi/listen.h"
+#include "fcgi/look.h"
 #include "fcgi/notify.h"
 #include "fcgi/os_read.h"
 #include "fcgi/pool.h"
@@ -25,6 +26,7 @@
 #include "fcgi/settings.h"
 #include "fcgi/stop.h"
 #include "fcgi/worker.h"
+#include "hook/hook.h"
 #include "lock/lock.h"
 #include "store/store.h"
 
@@ -195,28 +197,81 @@ complain(const struct err *e)
 	return e->code == ERR_INVALID ? EXIT_USAGE : EXIT_BROKEN;
 }
 
+/* A store that does not work is no mistake in the configuration. */
+static enum err_code
+no_mistake(enum err_code rc, struct err *e)
+{
+	return rc == ERR_INVALID ? e->code = ERR_SYSTEM : rc;
+}
+
 /* Open store and locks once, so that what is wrong is said at the start. */
 static enum err_code
 try_store(struct settings *s, struct err *e)
 {
 	enum err_code rc = settings_try_store(s, e);
+	const char *read_only;
+	struct err why;
 
-	if (rc == ERR_INVALID)
-		e->code = ERR_SYSTEM;
-	return rc == ERR_INVALID ? ERR_SYSTEM : rc;
+	/* What can be read is served, even so. */
+	if (rc == ERR_OK && look_at_places(s->conf, &read_only, &why) != ERR_OK)
+		log_error("%s", why.text);
+	else if (rc == ERR_OK && read_only != NULL)
+		log_warn("%s" LOOK_READ_ONLY, read_only);
+	return no_mistake(rc, e);
+}
+
+/* The user whose uploads they are or would be.  ERR_NOT_FOUND: there is no
+ * store yet. */
+static enum err_code
+become_checker(const struct conf *conf, struct err *e)
+{
+	enum err_code rc = look_for_store(conf, e);
+
+	if (rc == ERR_OK)
+		return become_store_user(conf, e);
+	rc = become_pool_user(conf, e);
+	return rc == ERR_OK ? look_for_store(conf, e) : rc;
+}
+
+/* What the start looks at, in its order, but nothing is made. */
+static enum err_code
+look(struct settings *s, const struct options *o, const char **read_only,
+    struct err *e)
+{
+	enum err_code rc = look_at_address(o->address, s->conf, e);
+	bool is_new;
+
+	if (rc == ERR_OK)
+		rc = become_checker(s->conf, e);
+	is_new = rc == ERR_NOT_FOUND;
+	if (is_new || rc == ERR_OK)
+		rc = log_check(s->conf, e);
+	if (rc == ERR_OK)
+		rc = look_at_places(s->conf, read_only, e);
+	if (rc == ERR_OK)
+		rc = no_mistake(
+		    is_new ? hook_check(s->conf, e) : settings_try_store(s, e),
+		    e);
+	return rc;
 }
 
 static int
 check(struct settings *s, const struct options *o)
 {
+	const char *read_only = NULL;
 	struct err e;
 
-	if (become_pool_user(s->conf, &e) != ERR_OK ||
-	    try_store(s, &e) != ERR_OK)
+	if (look(s, o, &read_only, &e) != ERR_OK)
 		return complain(&e);
 	printf("configuration %s\n",
 	    o->source.file != NULL ? o->source.file : "built-in defaults");
 	settings_explain(s, listen_address(o->address, s->conf), stdout);
+	if (s->server.store == NULL)
+		printf("warning: %s is not there; the start makes it\n",
+		    conf_str(s->conf, "store.path"));
+	if (read_only != NULL)
+		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
+	look_at_uploads(s->conf, stdout);
 	settings_close_store(s);
 	return EXIT_STOPPED;
 }

@@ -501,7 +501,9 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	const struct conf *c = s->conf;
 	const char *lock_path = conf_str(c, "lock.path");
 	const char *store_path = conf_str(c, "store.path");
-	const char *extensions = tus_extensions(&s->server, s->arena);
+	const char *extensions = s->server.store != NULL ?
+	    tus_extensions(&s->server, s->arena) :
+	    "known when there is a store";
 
 	fprintf(out, "listens on    %s\n",
 	    address != NULL ? address : "nothing: see -s");

@@ -94,7 +94,7 @@ void settings_close_store(struct settings *);
 bool settings_reload(struct settings *, const struct settings *now,
     const struct settings_source *);
 
-/* tusfcgi -t: what all this amounts to.  The store is open. */
+/* tusfcgi -t: what all this amounts to.  The store is open, if there is one. */
 void settings_explain(const struct settings *, const char *address, FILE *);
 
 #endif

@@ -257,11 +257,7 @@ hook_check(const struct conf *conf, struct err *e)
 	} else if (*conf_str(conf, "hooks.url") == '\0') {
 		return ERR_OK;
 	}
-	if (!hook_spool_is_needed(conf))
-		return ERR_OK;
-	if ((rc = hook_spool_open(conf, &dirfd, e)) == ERR_OK)
-		(void)close(dirfd);
-	return rc;
+	return hook_spool_is_needed(conf) ? hook_spool_check(conf, e) : ERR_OK;
 }
 
 enum err_code

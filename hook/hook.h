@@ -30,9 +30,9 @@ MUST_CHECK enum err_code hook_open(
 
 /*
  * What may be wrong with hooks.dir and the spool, for the start, -t and a
- * reload.  Later it is no reason not to work: as long as nobody can say which
- * programs there are, every event counts as wanted, what is asked is refused,
- * and what is told waits.
+ * reload.  Makes nothing.  Later it is no reason not to work: as long as nobody
+ * can say which programs there are, every event counts as wanted, what is asked
+ * is refused, and what is told waits.
  */
 MUST_CHECK enum err_code hook_check(const struct conf *, struct err *);
 

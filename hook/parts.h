@@ -130,6 +130,8 @@ bool hook_spool_is_needed(const struct conf *);
 #define HOOK_PLACES_MAX 3
 size_t hook_spool_places(
     const struct conf *, struct arena *, const char *[HOOK_PLACES_MAX]);
+/* Could it be opened?  Makes no directory, open makes it. */
+MUST_CHECK enum err_code hook_spool_check(const struct conf *, struct err *);
 MUST_CHECK enum err_code hook_spool_open(
     const struct conf *, int *dirfd, struct err *);
 void hook_spool_new_id(char id[HOOK_EVENT_ID_MAX + 1]);

@@ -105,6 +105,26 @@ open_own_place(const struct conf *conf, int *dirfd, struct err *e)
 }
 
 enum err_code
+hook_spool_check(const struct conf *conf, struct err *e)
+{
+	struct arena *a = arena_new();
+	const char *path = hook_spool_path(conf, a);
+	enum err_code rc = ERR_OK;
+	int fd;
+
+	if (*conf_str(conf, "hooks.spool") != '\0') {
+		if ((rc = open_own_place(conf, &fd, e)) == ERR_OK)
+			(void)close(fd);
+	} else if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) ==
+		-1 &&
+	    errno != ENOENT && errno != EROFS) {
+		rc = err_sys(e, "the spool of hooks %s", path);
+	}
+	arena_free(a);
+	return rc;
+}
+
+enum err_code
 hook_spool_open(const struct conf *conf, int *dirfd, struct err *e)
 {
 	const char *store = conf_str(conf, "store.path");

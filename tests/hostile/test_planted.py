@@ -300,6 +300,7 @@ def test_a_directory_that_everybody_may_write_to_is_refused(app):
 def test_a_directory_of_a_stranger_is_refused(app):
     """But one that he shares with a group of ours is as good as ours."""
     server = app(args=["-w", "1"])
+    server.configure({"pool": {"user": "root"}})
     shutil.chown(server.uploads, "nobody", "games")
     server.uploads.chmod(0o2770)
     status, said = start_status(server)

@@ -1,8 +1,8 @@
 /*
  * become.h - work as another user than root.
  */
-#ifndef FCGI_BECOME_H
-#define FCGI_BECOME_H
+#ifndef BASE_BECOME_H
+#define BASE_BECOME_H
 
 #include <sys/types.h>
 
@@ -16,5 +16,13 @@ MUST_CHECK enum err_code become_find(
 
 /* Started as root: become them, for good.  Else there is nothing to do. */
 MUST_CHECK enum err_code become_pool_user(const struct conf *, struct err *);
+
+/*
+ * Likewise, for a program that works beside the pool: where pool.user is not
+ * set, root becomes the owner of the directory store.path.  Else a lock file
+ * that root made would shut the pool out of the upload.  ERR_SYSTEM if there is
+ * no such directory.
+ */
+MUST_CHECK enum err_code become_store_user(const struct conf *, struct err *);
 
 #endif
