@@ -323,10 +323,14 @@ sleep_ms(int64_t ms)
 		continue;
 }
 
+/*
+ * The last try has what is left of the time.  That may be nothing by now, and
+ * to libcurl a limit of 0 is none.
+ */
 static enum err_code
 http_send(struct hook *h, const struct hook_message *m, struct err *e)
 {
-	int64_t until = clock_ms() + h->timeout;
+	int64_t until = clock_ms() + h->timeout, left = h->timeout;
 	int64_t backoff = conf_ms(h->conf, "hooks.backoff");
 	int64_t tries = 1 + conf_int(h->conf, "hooks.retries");
 	enum err_code rc;
@@ -334,12 +338,14 @@ http_send(struct hook *h, const struct hook_message *m, struct err *e)
 
 	for (;;) {
 		h->answer_len = 0;
-		rc = post(h, m, until - clock_ms(), &again, e);
+		rc = post(h, m, left, &again, e);
 		if (rc == ERR_OK || !again || --tries == 0 ||
 		    clock_ms() + backoff >= until)
 			return rc;
 		sleep_ms(backoff);
 		backoff *= 2;
+		if ((left = until - clock_ms()) <= 0)
+			return rc;
 	}
 }
 

@@ -99,7 +99,7 @@ MUST_CHECK enum err_code hook_json_answer(
     const char *, size_t, struct arena *, struct tus_verdict *, struct err *);
 
 /*
- * A message around an object, which it takes over.
+ * A message around an object, which it takes over and gives its id.
  * ERR_CORRUPT if it is no event.
  */
 MUST_CHECK enum err_code hook_message_make(
