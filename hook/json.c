@@ -1,8 +1,9 @@
 /*
  * json.c - tusd v2's words: an event as an object, and what an answer means.
  *
- * The members and their order are those of tusd's HookRequest; what is absent
- * there is absent here, so that nobody can tell the difference.
+ * The members and their order are those of tusd's HookRequest.  What is absent
+ * there is absent here, but for EventID behind the others: it has to be part of
+ * what is signed.
  */
 #include "config.h"
 
@@ -159,6 +160,7 @@ hook_message_make(
 		return err_set(
 		    e, ERR_CORRUPT, "event %s: not an event", event_id);
 	}
+	set(json, "EventID", json_string(event_id));
 	memcpy(m->event_id, event_id, strlen(event_id) + 1);
 	m->size = size;
 	m->offset = offset;

@@ -82,7 +82,8 @@ event_is_what_tusd_sends(void **state)
 	    "\"Storage\":{\"Path\":\"/s/x\",\"InfoPath\":\"/s/x.info\"}},"
 	    "\"HTTPRequest\":{\"Method\":\"PATCH\",\"URI\":\"/files/0d7e?a=b\","
 	    "\"RemoteAddr\":\"[::1]:4711\",\"Header\":{\"X-Forwarded-For\":["
-	    "\"::1\",\"10.0.0.1\"],\"Cookie\":[\"a=b\"]}}}}");
+	    "\"::1\",\"10.0.0.1\"],\"Cookie\":[\"a=b\"]}}},"
+	    "\"EventID\":\"id\"}");
 }
 
 static void
@@ -102,7 +103,7 @@ what_is_not_known_is_told_as_tusd_does(void **state)
 	    "\"Size\":0,\"SizeIsDeferred\":true,\"Offset\":0,\"MetaData\":{},"
 	    "\"IsPartial\":false,\"IsFinal\":false,\"PartialUploads\":null,"
 	    "\"Storage\":null},\"HTTPRequest\":{\"Method\":\"\",\"URI\":\"\","
-	    "\"RemoteAddr\":\"\",\"Header\":{}}}}");
+	    "\"RemoteAddr\":\"\",\"Header\":{}}},\"EventID\":\"id\"}");
 	assert_non_null(strstr(event_text(TUS_POST_FINISH, &final, NULL),
 	    "\"IsFinal\":true,\"PartialUploads\":[\"p1\",\"p2\"]"));
 }

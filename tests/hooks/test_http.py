@@ -143,7 +143,7 @@ def test_each_event_is_posted_once(start, endpoint):
     assert call["headers"]["X-Tus-Event-Id"]
     assert call["headers"]["X-Request-Id"] in one.log()
     assert call["headers"]["X-Hook-Signature"] is None
-    assert list(call["json"]) == ["Type", "Event"]
+    assert list(call["json"]) == ["Type", "Event", "EventID"]
     assert call["json"]["Event"]["Upload"]["Offset"] == 5
 
 
@@ -152,6 +152,8 @@ def test_the_signature_is_that_of_the_body(start, endpoint):
     url_of(one, create(one, 5, b"hello"))
     endpoint.wait_for("post-finish")
     for call in endpoint.calls:
+        # What a receiver tells repeats by is signed, too.
+        assert call["json"]["EventID"] == call["headers"]["X-Tus-Event-Id"]
         wanted = hmac.new(SECRET.encode(), call["raw"], hashlib.sha256)
         assert call["headers"]["X-Hook-Signature"] == \
             "sha256=" + wanted.hexdigest()

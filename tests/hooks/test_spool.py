@@ -91,6 +91,14 @@ def test_events_that_fail_keep_no_others_waiting(place):
     assert len(place.waiting()) == 30
 
 
+def test_an_event_of_an_older_release_gets_its_id(place):
+    path = place.event("good", 1)
+    place.write("post-create", '#!/bin/sh\ncat >"$HOME/event"\n')
+    place.tusctl("sweep")
+    event = json.loads((place.home / "event").read_text())
+    assert event["EventID"] == path.stem
+
+
 def spoil(how):
     def apply(path):
         if how == "empty":
