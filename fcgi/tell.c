@@ -6,20 +6,68 @@
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "fcgi/stop.h"
 #include "fcgi/tell.h"
+
+enum {
+	/* Each may have a hook, with a process that watches it. */
+	CHILDREN_MAX = 16,
+
+	/* Milliseconds to wait for one of them, and between two looks. */
+	WAIT_MAX = 1000,
+	LOOK_EVERY = 10
+};
+
+/* 0 where there is none. */
+static pid_t children[CHILDREN_MAX];
+
+/* A place in the table, NULL if all are busy. */
+static pid_t *
+find_room(void)
+{
+	pid_t *room = NULL;
+	size_t i;
+
+	for (i = 0; i < CHILDREN_MAX; i++) {
+		if (children[i] != 0 &&
+		    waitpid(children[i], NULL, WNOHANG) != 0)
+			children[i] = 0;
+		if (children[i] == 0)
+			room = &children[i];
+	}
+	return room;
+}
+
+bool
+tell_has_room(void)
+{
+	const struct timespec nap = { 0, LOOK_EVERY * 1000000L };
+	int64_t until = clock_ms() + WAIT_MAX;
+
+	while (find_room() == NULL) {
+		if (clock_ms() >= until || stop_is_wanted())
+			return false;
+		(void)nanosleep(&nap, NULL);
+	}
+	return true;
+}
 
 /*
  * The lock of the upload and the files of the spool are open file
  * descriptions: the child has them as well, and they stay locked until it is
- * done, whatever we close.  A grandchild, so that nobody has to wait for it.
+ * done, whatever we close.
  */
-static void
-tell_in_child(struct tus_call *call, int listen_fd)
+static pid_t
+fork_child(struct tus_call *call, int listen_fd)
 {
-	if (fork() > 0)
-		_exit(0);
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
 	(void)close(listen_fd);
 	tus_close(call);
 	_exit(0);
@@ -28,15 +76,13 @@ tell_in_child(struct tus_call *call, int listen_fd)
 void
 tell_and_close(struct tus_call *call, bool alone, int listen_fd)
 {
-	pid_t pid = alone && tus_has_to_tell(call) ? fork() : -1;
+	pid_t *room = alone && tus_has_to_tell(call) ? find_room() : NULL;
 
-	if (pid == -1) {
+	if (room == NULL || (*room = fork_child(call, listen_fd)) == -1) {
+		if (room != NULL)
+			*room = 0;
 		tus_close(call);
 		return;
 	}
-	if (pid == 0)
-		tell_in_child(call, listen_fd);
-	while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
-		continue;
 	tus_forget(call);
 }

@@ -9,9 +9,17 @@
 #include "tus/tus.h"
 
 /*
+ * Where one process is all there is, only so many children tell at a time.
+ * Waits a moment for one of them to be done; false if none is.  Whoever may
+ * have something to tell is turned away then, as in a pool without a place.
+ */
+bool tell_has_room(void);
+
+/*
  * Close a call whose connection was given back.  What is to be moved is moved
  * and what is to be told is told now: in a pool others serve meanwhile; who is
- * alone has a child do it, which does not keep the listening socket.
+ * alone has a child do it, if there is room for one, which does not keep the
+ * listening socket.
  */
 void tell_and_close(struct tus_call *, bool alone, int listen_fd);
 

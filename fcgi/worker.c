@@ -309,6 +309,13 @@ read_request(struct job *job, struct tus_request *req)
 	return false;
 }
 
+/* Hooks may have a say in it, and take their time. */
+static bool
+may_be_slow(struct job *job)
+{
+	return (!job->worker->is_alone || tell_has_room()) && take_place(job);
+}
+
 /* The call, to be closed when the connection is given back; NULL if none. */
 static struct tus_call *
 handle(struct job *job)
@@ -343,7 +350,7 @@ handle(struct job *job)
 	call = tus_call_new(&job->settings->server, req, job->arena);
 	os_read_begin(job->fcgi.ipcFd);
 	job->is_slow = tus_may_ask(call);
-	if (job->is_slow && !take_place(job))
+	if (job->is_slow && !may_be_slow(job))
 		tus_turn_away(call);
 	else if (begin(job, call) == TUS_RECEIVE)
 		receive(job, call);

@@ -630,6 +630,48 @@ def test_nobody_waits_for_a_post_hook_where_one_process_is_all(start, hooks):
     assert not spool(one)
 
 
+def processes(*words):
+    """Those whose command line has one of them."""
+    count = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        count += any(word.encode() in line for word in words)
+    return count
+
+
+def test_one_process_has_only_so_many_children(start, hooks):
+    """300 POSTs made 601 processes; now most of them are asked to wait."""
+    hooks.write("post-create", "#!/bin/sh\nread event\nsleep 3\n"
+                "echo $TUS_ID >>$HOME/told\n")
+    one = start({"hooks": {"events": ["post-create"]}}, args=["-w", "1"])
+    created, refused, most = [], [], 0
+    while len(created) < 30 or not refused:
+        status, headers, _ = post(one, 5)
+        if status == 201:
+            created.append(id_of(headers["Location"]))
+        else:
+            assert status == 503 and headers["Retry-After"] == "1"
+            refused.append(status)
+            began = time.monotonic()
+            assert clients.offset(one.url + created[0]) == 0
+            assert time.monotonic() - began < 1
+        assert len(created) < 300
+        # tusfcgi, and for each event a child, its guard and the hook.
+        most = max(most, processes(str(one.config_path), str(hooks.dir)))
+    assert 16 <= most <= 1 + 3 * 16
+    rig.wait_for(lambda: len(hooks_told(hooks)) == len(created), "all events")
+    assert sorted(hooks_told(hooks)) == sorted(created)
+    rig.wait_for(lambda: not spool(one), "an empty spool")
+
+
+def hooks_told(hooks):
+    path = hooks.home / "told"
+    return path.read_text().split() if path.exists() else []
+
+
 def test_a_connection_that_is_kept_is_given_back_first(hooks, tmp_path):
     """Else the next request on it waits for the hook."""
     hooks.write("post-finish", "#!/bin/sh\nsleep 3\n")
