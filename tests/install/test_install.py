@@ -133,3 +133,23 @@ def test_the_units_name_programs_that_are_installed():
     for snippet in ("nginx/tusfcgi.conf", "lighttpd/tusfcgi.conf",
                     "apache/tusfcgi-proxy.conf"):
         assert listen in (rig.TREE / "etc" / snippet).read_text(), snippet
+
+
+def test_only_the_service_that_serves_claims_the_store():
+    """The timer took it from mod_fcgid every hour, tmpfiles at each boot."""
+    names = ["tusctl-sweep.service", "tusctl-sweep.timer", "tusfcgi.socket",
+             "tusfcgi.tmpfiles", "tusfcgi.service"]
+    make(*(f"etc/systemd/{n}" for n in names))
+    text = {n: (BUILD / "etc/systemd" / n).read_text() for n in names}
+    assert [n for n in names if re.search(
+        r"^(StateDirectory=|User=|d /var/lib)", text[n], re.M)] == \
+        ["tusfcgi.service"]
+
+
+def test_a_mistake_does_not_end_the_service_for_good():
+    make("etc/systemd/tusfcgi.service")
+    text = (BUILD / "etc/systemd/tusfcgi.service").read_text()
+    assert "\nStartLimitIntervalSec=0\n" in text
+    assert "RestartPreventExitStatus" not in text
+    reload = re.findall(r"^ExecReload=(.*)", text, re.M)
+    assert reload[0].endswith("/tusfcgi -t") and "HUP" in reload[1]
