@@ -81,6 +81,8 @@ check_metadata(struct tus_call *c)
 		return true;
 	case TUS_MALFORMED:
 		return refuse(c, TUS_BAD_METADATA);
+	case TUS_TOO_MANY:
+		return refuse(c, TUS_METADATA_TOO_LARGE);
 	case TUS_VALID:
 		break;
 	}

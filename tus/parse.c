@@ -5,6 +5,7 @@
 
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -148,11 +149,25 @@ is_metadata_key(const char *s, size_t len)
 	return len > 0;
 }
 
-static bool
-has_key(const struct pair *list, const char *key)
+static int
+compare_keys(const void *a, const void *b)
 {
-	for (; list != NULL; list = list->next)
-		if (strcmp(list->key, key) == 0)
+	const struct pair *const *p = a, *const *q = b;
+
+	return strcmp((*p)->key, (*q)->key);
+}
+
+static bool
+has_twins(struct arena *a, const struct pair *list, size_t n)
+{
+	const struct pair **keys = arena_alloc(a, (n + 1) * sizeof(*keys));
+	size_t i;
+
+	for (i = 0; i < n; i++, list = list->next)
+		keys[i] = list;
+	qsort(keys, n, sizeof(*keys), compare_keys);
+	for (i = 1; i < n; i++)
+		if (strcmp(keys[i - 1]->key, keys[i]->key) == 0)
 			return true;
 	return false;
 }
@@ -179,8 +194,8 @@ enum tus_parsed
 tus_parse_metadata(struct arena *a, const char *s, const struct pair **metadata)
 {
 	struct pair *first = NULL, **tail = &first;
+	size_t len, n = 0;
 	struct piece p;
-	size_t len;
 
 	*metadata = NULL;
 	if (s == NULL)
@@ -189,6 +204,8 @@ tus_parse_metadata(struct arena *a, const char *s, const struct pair **metadata)
 		len = strcspn(s, ",");
 		p = trim(s, len);
 		if (p.len > 0) {
+			if (n++ == TUS_KEYS_MAX)
+				return TUS_TOO_MANY;
 			*tail = parse_pair(a, p);
 			if (*tail == NULL)
 				return TUS_MALFORMED;
@@ -197,9 +214,8 @@ tus_parse_metadata(struct arena *a, const char *s, const struct pair **metadata)
 		if (s[len] == '\0')
 			break;
 	}
-	for (tail = &first; *tail != NULL; tail = &(*tail)->next)
-		if (has_key((*tail)->next, (*tail)->key))
-			return TUS_MALFORMED;
+	if (has_twins(a, first, n))
+		return TUS_MALFORMED;
 	*metadata = first;
 	return first != NULL ? TUS_VALID : TUS_ABSENT;
 }

@@ -41,8 +41,13 @@ char *tus_parse_base64(
 enum tus_parsed {
 	TUS_ABSENT,
 	TUS_VALID,
-	TUS_MALFORMED
+	TUS_MALFORMED,
+	/* More than TUS_KEYS_MAX of them. */
+	TUS_TOO_MANY
 };
+
+/* The most keys that Upload-Metadata may have. */
+#define TUS_KEYS_MAX 256
 
 /*
  * Upload-Metadata (tus 1.0.0, Creation): "key base64,key".  Keys are unique

@@ -47,6 +47,7 @@ tus_check_sum_header(struct tus_call *c)
 		(void)tus_refuse(c, TUS_CHECKSUM_TRAILER);
 		return false;
 	case TUS_MALFORMED:
+	case TUS_TOO_MANY:
 		(void)tus_refuse(c, TUS_BAD_CHECKSUM);
 		return false;
 	case TUS_VALID:

@@ -60,8 +60,8 @@ static const struct tus_answer answers[TUS_REFUSAL_MAX] = {
 	[TUS_BAD_METADATA] = { 400, "ERR_INVALID_METADATA",
 	    "Upload-Metadata must be unique keys with base64 values" },
 	[TUS_METADATA_TOO_LARGE] = { 431, "ERR_METADATA_TOO_LARGE",
-	    "Upload-Metadata or Upload-Concat is longer than this server "
-	    "takes" },
+	    "Upload-Metadata or Upload-Concat is longer, or has more keys, "
+	    "than this server takes" },
 	[TUS_NO_CONCATENATION] = { 400, "ERR_CONCATENATION_UNSUPPORTED",
 	    "concatenation is not offered here" },
 	[TUS_BAD_CONCAT] = { 400, "ERR_INVALID_CONCAT",

@@ -1,9 +1,14 @@
 """META: Upload-Metadata."""
 
 import base64
+import os
+from pathlib import Path
 
 import pytest
 
+from lib import proc
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0"
 ids = pytest.mark.ids
 only = pytest.mark.only
 
@@ -31,6 +36,15 @@ ACCEPTED = [
     ("META-16", "a YQ==,A Yg==", None),
     ("META-01", "  a YQ==  ", "a YQ=="),
 ]
+
+
+def cpu(pid):
+    """Seconds of processor time of a pool, so far."""
+    total = 0
+    for one in [pid, *proc.children(pid)]:
+        fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1]
+        total += sum(map(int, fields.split()[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 @ids(*{row[0] for row in ACCEPTED})
@@ -126,6 +140,37 @@ def test_what_no_record_holds_is_431(serve):
             reply = tus.post(headers)
             assert (reply.status, reply.code) == (
                 431, "ERR_METADATA_TOO_LARGE")
+
+
+@ids("META-18")
+def test_more_than_256_keys_are_431(tus):
+    """A duplicate among them is found, as among few."""
+    keys = [f"k{i}" for i in range(257)]
+    fits = ",".join(keys[:256])
+    assert tus.head(tus.create(1, {"Upload-Metadata": fits}))[
+        "Upload-Metadata"] == fits
+    for wrong, status in ((keys, 431), (keys[:255] + ["k7"], 400)):
+        with tus.nothing_created():
+            reply = tus.post({"Upload-Length": 1,
+                              "Upload-Metadata": ",".join(wrong)})
+            assert reply.status == status
+            assert reply.code == ("ERR_METADATA_TOO_LARGE" if status == 431
+                                  else "ERR_INVALID_METADATA")
+
+
+@only("fastcgi")
+@ids("META-18")
+def test_many_keys_cost_no_time(serve):
+    """Each was compared with every other: 1.6 s of processor time."""
+    tus = serve({"max_metadata": 0}, own=True)
+    short = [a + b + c for a in LETTERS for b in LETTERS for c in LETTERS]
+    text = ",".join(short[:18592])
+    pool = tus.server.app.pid
+    before = cpu(pool)
+    for _ in range(5):
+        assert tus.post({"Upload-Length": 1,
+                         "Upload-Metadata": text}).status == 431
+    assert cpu(pool) - before < 1
 
 
 @ids("META-13", "SEC-05")

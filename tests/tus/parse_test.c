@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -106,6 +107,38 @@ metadata_is_keys_with_base64(void **state)
 			fail_msg("\"%s\" is %d", rows[i].text, parsed);
 		assert_string_equal(show(*state, pairs), rows[i].pairs);
 	}
+}
+
+static const char *
+keys(struct arena *a, unsigned n, const char *last)
+{
+	char *text = arena_alloc(a, n * 8 + strlen(last) + 1), *end = text;
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		end += sprintf(end, "k%u,", i);
+	(void)strcpy(end, last);
+	return text;
+}
+
+static void
+as_many_keys_as_anybody_needs(void **state)
+{
+	struct arena *a = *state;
+	const struct pair *p;
+
+	assert_int_equal(
+	    tus_parse_metadata(a, keys(a, 256, ""), &p), TUS_VALID);
+	assert_string_equal(p->next->key, "k1");
+	assert_int_equal(
+	    tus_parse_metadata(a, keys(a, 255, "k7"), &p), TUS_MALFORMED);
+	assert_int_equal(
+	    tus_parse_metadata(a, keys(a, 255, ", ,x,,"), &p), TUS_VALID);
+	assert_int_equal(
+	    tus_parse_metadata(a, keys(a, 256, "x"), &p), TUS_TOO_MANY);
+	/* What else is wrong comes too late to be seen. */
+	assert_int_equal(
+	    tus_parse_metadata(a, keys(a, 100000, "!"), &p), TUS_TOO_MANY);
 }
 
 static void
@@ -344,6 +377,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_plain_digits),
 		cmocka_unit_test(metadata_is_keys_with_base64),
+		cmocka_unit_test(as_many_keys_as_anybody_needs),
 		cmocka_unit_test(decoded_values_may_hold_any_byte),
 		cmocka_unit_test(concat_is_partial_or_final_with_references),
 		cmocka_unit_test(too_many_references_are_refused),
