@@ -154,16 +154,6 @@ template_number(struct arena *a, const char *name, unsigned n)
 	return insert(a, name, number);
 }
 
-/* C0, DEL and C1. */
-static bool
-is_control(const char *s, size_t len)
-{
-	const unsigned char *u = (const unsigned char *)s;
-
-	return u[0] < 0x20 || u[0] == 0x7f ||
-	    (len == 2 && u[0] == 0xc2 && u[1] < 0xa0);
-}
-
 static const char *
 clean(struct arena *a, const char *s, size_t len)
 {
@@ -172,7 +162,7 @@ clean(struct arena *a, const char *s, size_t len)
 
 	for (i = 0; i < len; i += n) {
 		n = utf8_char(s + i, len - i);
-		if (n == 0 || s[i] == '/' || is_control(s + i, n)) {
+		if (n == 0 || s[i] == '/' || utf8_is_control(s + i, n)) {
 			n = n == 0 ? 1 : n;
 			*to++ = '_';
 			continue;
@@ -304,7 +294,7 @@ is_filled_name(const char *s, size_t len)
 		return false;
 	for (i = 0; i < len; i += n) {
 		n = utf8_char(s + i, len - i);
-		if (n == 0 || is_control(s + i, n))
+		if (n == 0 || utf8_is_control(s + i, n))
 			return false;
 	}
 	return true;

@@ -5,7 +5,20 @@
 
 #include <string.h>
 
+#include "base/compat.h"
 #include "base/utf8.h"
+
+unsigned
+utf8_code(const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+	unsigned c = n == 1 ? p[0] : p[0] & (0x7fU >> n);
+	size_t i;
+
+	for (i = 1; i < n; i++)
+		c = c << 6 | (p[i] & 0x3fU);
+	return c;
+}
 
 size_t
 utf8_char(const void *bytes, size_t len)
@@ -19,15 +32,35 @@ utf8_char(const void *bytes, size_t len)
 		return 1;
 	if (p[0] < 0xc2 || p[0] > 0xf4 || n > len)
 		return 0;
-	c = p[0] & (0x7fU >> n);
-	for (i = 1; i < n; i++) {
+	for (i = 1; i < n; i++)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
-		c = c << 6 | (p[i] & 0x3fU);
-	}
+	c = utf8_code(p, n);
 	if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
 		return 0;
 	return n;
+}
+
+bool
+utf8_is_control(const void *bytes, size_t n)
+{
+	static const struct {
+		unsigned first, last;
+	} controls[] = {
+		{ 0x00, 0x1f },
+		{ 0x7f, 0x9f },
+		{ 0x61c, 0x61c },
+		{ 0x200e, 0x200f },
+		{ 0x2028, 0x202e },
+		{ 0x2066, 0x2069 },
+	};
+	unsigned c = utf8_code(bytes, n);
+	size_t i;
+
+	for (i = 0; i < NITEMS(controls); i++)
+		if (c >= controls[i].first && c <= controls[i].last)
+			return true;
+	return false;
 }
 
 char *

@@ -10,6 +10,7 @@
 #include <wchar.h>
 #include <wctype.h>
 
+#include "base/utf8.h"
 #include "ctl/format.h"
 
 static const char *const states[STATE_MAX] = {
@@ -89,6 +90,13 @@ format_time(struct arena *a, int64_t when)
 	return arena_strdup(a, text);
 }
 
+/* Bytes of another encoding than UTF-8 are for the locale to judge. */
+static bool
+is_control(const char *s, size_t n)
+{
+	return utf8_char(s, n) == n && utf8_is_control(s, n);
+}
+
 const char *
 format_text(struct arena *a, const char *s, size_t len)
 {
@@ -99,7 +107,8 @@ format_text(struct arena *a, const char *s, size_t len)
 
 	while (i < len) {
 		n = mbrtowc(&wide, s + i, len - i, &state);
-		if (n != 0 && n <= len - i && iswprint((wint_t)wide)) {
+		if (n != 0 && n <= len - i && iswprint((wint_t)wide) &&
+		    !is_control(s + i, n)) {
 			(void)memcpy(p, s + i, n);
 			p += n;
 			i += n;
@@ -212,6 +221,24 @@ upload_to_json(const struct upload *up, enum ctl_state state)
 	return object;
 }
 
+/* JSON may have any character as it is; a terminal had better not. */
+static void
+print_escaped(const char *text)
+{
+	size_t n, len = strlen(text);
+
+	for (; len > 0; text += n, len -= n) {
+		n = utf8_char(text, len);
+		if (n == 0)
+			n = 1;
+		if (utf8_is_control(text, n))
+			printf("\\u%04x", utf8_code(text, n));
+		else
+			(void)fwrite(text, 1, n, stdout);
+	}
+	(void)putchar('\n');
+}
+
 void
 print_json(json_t *object)
 {
@@ -219,7 +246,7 @@ print_json(json_t *object)
 
 	if (text == NULL)
 		out_of_memory();
-	(void)puts(text);
+	print_escaped(text);
 	free(text);
 	json_decref(object);
 }

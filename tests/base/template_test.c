@@ -125,6 +125,12 @@ hostile_names_become_harmless(void **state)
 		{ "\xc0\xae\xc0\xae", "____" },
 		{ "\xed\xa0\x80", "___" },
 		{ "c1\xc2\x85", "c1_" },
+		/* invoice.<right to left>gpj.exe looks like a picture */
+		{ "a\xe2\x80\xaegpj.exe", "a_gpj.exe" },
+		{ "a\xe2\x80\x8e\xe2\x81\xa6\xe2\x81\xa9\xd8\x9c", "a____" },
+		{ "a\xe2\x80\xa8\xe2\x80\xa9", "a__" },
+		{ "\xe2\x80\x8d\xe2\x80\x93\xd8\x9b\xe2\x81\xa5",
+		    "\xe2\x80\x8d\xe2\x80\x93\xd8\x9b\xe2\x81\xa5" },
 		{ "{id}", "{id}" },
 		{ "a b\\c", "a b\\c" },
 	};

@@ -68,6 +68,23 @@ def test_a_file_name_cannot_command_the_terminal(tool, store):
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
 
 
+TRICKS = "\u202e\u2066\u200f\u061c\u0085\u009b\x7f\u2028"
+
+
+def test_a_file_name_does_not_show_itself_as_another(tool, store):
+    """invoice, right to left, gpj.exe; and what scripts get is the same."""
+    name = f"invoice{TRICKS}gpj.exe é"
+    id = store.make(b"x", size=1, metadata={"filename": name})
+    for command in (["list"], ["show", id], ["list", "--json"],
+                    ["show", id, "--json"]):
+        out = tool.run(*command, env={**NO_LEAKS, "LC_ALL": "C.UTF-8"},
+                       encoding="utf-8")
+        assert not set(TRICKS) & set(out), command
+        assert "é" in out
+    assert "\\u202e\\u2066" in out
+    assert tool.json("show", id)[0]["metadata"]["filename"] == name
+
+
 def test_sizes_are_readable(tool, store):
     id = store.make(size=3 << 30)
     (line,) = [line for line in tool.run("list").splitlines() if id in line]
