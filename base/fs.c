@@ -507,3 +507,17 @@ fs_free_space(int dirfd, int64_t *bytes, struct err *e)
 	*bytes = (int64_t)n;
 	return ERR_OK;
 }
+
+static mode_t umask_before;
+
+void
+fs_take_umask(void)
+{
+	umask_before = umask(002);
+}
+
+mode_t
+fs_umask(void)
+{
+	return umask_before;
+}

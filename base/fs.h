@@ -44,6 +44,14 @@ MUST_CHECK enum err_code fs_open_subdir(
 MUST_CHECK enum err_code fs_make_subdir(int dirfd, const char *name,
     mode_t mode, int *fd, bool *made, struct err *);
 
+/*
+ * At the start: files get the modes that the configuration says, less what
+ * everybody could write.  The umask of before is kept for what is to honour it,
+ * 0 if this was not called.
+ */
+void fs_take_umask(void);
+mode_t fs_umask(void);
+
 /* What mkdir() itself leaves out of a mode: the set-group-ID bit. */
 MUST_CHECK enum err_code fs_add_mode(
     int fd, mode_t mode, const char *path, struct err *);

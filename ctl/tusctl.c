@@ -3,8 +3,6 @@
  */
 #include "config.h"
 
-#include <sys/stat.h>
-
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
@@ -15,6 +13,7 @@
 
 #include "base/become.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "ctl/ctl.h"
 
 static const struct command {
@@ -89,8 +88,7 @@ open_store(struct ctl *c, const struct command *command, struct err *e)
 {
 	enum err_code rc;
 
-	/* As in the pool: the modes of the configuration decide. */
-	(void)umask(002);
+	fs_take_umask();
 	rc = become_store_user(c->conf, e);
 	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);

@@ -3,8 +3,6 @@
  */
 #include "config.h"
 
-#include <sys/stat.h>
-
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/become.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/sink.h"
 #include "fcgi/board.h"
@@ -369,8 +368,7 @@ main(int argc, char **argv)
 	struct err e;
 	int status;
 
-	/* Who may read is for the modes of the configuration to say. */
-	(void)umask(002);
+	fs_take_umask();
 	fill_standard_descriptors();
 	status = parse_options(argc, argv, &o);
 	if (status != -1)

@@ -157,7 +157,7 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 {
 	const char *path = conf_str(conf, "store.path");
 	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
-	bool is_new = mkdir(path, mode) == 0;
+	bool is_new = mkdir(path, mode & ~fs_umask()) == 0;
 	enum err_code rc;
 
 	if (!is_new && errno != EEXIST)

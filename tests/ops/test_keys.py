@@ -236,3 +236,21 @@ def test_only_listed_events_are_told(app, tmp_path):
     path = one.client.create(5)
     assert one.client.request("DELETE", path).status == 204
     assert told.read_text() == "pre-terminate\n"
+
+
+@pytest.mark.parametrize("umask, mode", [
+    (0o077, 0o2700), (0o027, 0o2750), (0o002, 0o2770), (0, 0o2770)])
+def test_the_umask_counts_where_the_store_is_made(tmp_path, umask, mode):
+    home, listen = tmp_path / "store", tmp_path / "socket"
+    conf = tmp_path / "conf"
+    conf.write_text(rig.libconfig({"store": {
+        "path": str(home), "dir_mode": "2770"}}))
+    run = subprocess.Popen(
+        [rig.program(), "-c", str(conf), "-s", str(listen)], umask=umask,
+        stderr=subprocess.DEVNULL)
+    try:
+        rig.wait_for(listen.exists, "the pool")
+    finally:
+        run.terminate()
+    assert run.wait(20) == 0
+    assert stat.S_IMODE(home.stat().st_mode) == mode
