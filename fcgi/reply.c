@@ -155,7 +155,7 @@ reply_send(FCGX_Request *fcgi, const struct settings *s, struct tus_call *call,
 		put_header(out, p->key, p->value);
 	if (res->content != NULL && !res->bodiless)
 		is_sent = offload(out, s, res->content->path, a);
-	if (!res->bodiless && !is_sent)
+	if (res->bodiless ? res->content != NULL : !is_sent)
 		put_number(out, "Content-Length",
 		    res->content != NULL  ? res->content->length :
 			res->text != NULL ? (int64_t)strlen(res->text) :

@@ -48,6 +48,7 @@ static const struct param {
 	{ "HTTPS", RAW(https) },
 	{ "HTTP_FORWARDED", RAW(forwarded.forwarded) },
 	{ "HTTP_HOST", REQ(host) },
+	{ "HTTP_IF_MATCH", REQ(if_match) },
 	{ "HTTP_IF_NONE_MATCH", REQ(if_none_match) },
 	{ "HTTP_IF_RANGE", REQ(if_range) },
 	{ "HTTP_ORIGIN", REQ(origin) },

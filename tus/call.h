@@ -65,6 +65,7 @@ enum tus_refusal {
 	TUS_CHECKSUM_MISMATCH,
 	TUS_UNEXPECTED_END,
 	TUS_BAD_RANGE,
+	TUS_PRECONDITION_FAILED,
 	TUS_OVER_QUOTA,
 	TUS_NO_SPACE,
 	TUS_REJECTED,
@@ -288,5 +289,7 @@ enum tus_step tus_head(struct tus_call *);
 enum tus_step tus_patch(struct tus_call *);
 enum tus_step tus_delete(struct tus_call *);
 enum tus_step tus_get(struct tus_call *);
+/* HEAD without Tus-Resumable: as GET, of what that would serve. */
+enum tus_step tus_plain_head(struct tus_call *);
 
 #endif

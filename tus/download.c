@@ -195,6 +195,16 @@ etag(const struct tus_call *c)
 	return arena_printf(c->arena, "\"%s\"", c->id);
 }
 
+/* If-Match (RFC 9110 §13.1.1): compared strongly, so W/ is another one. */
+static bool
+is_precondition_met(const struct tus_call *c)
+{
+	const char *list = c->req->if_match;
+
+	return list == NULL || tus_parse_has_token(list, "*") ||
+	    tus_parse_has_token(list, etag(c));
+}
+
 /* Weak ones, too: whoever compressed it on the way made it that. */
 static bool
 matches(struct arena *a, const char *list, const char *tag)
@@ -233,7 +243,7 @@ choose_range(struct tus_call *c, int64_t *first, int64_t *last)
 
 	*first = 0;
 	*last = size - 1;
-	if (is_offloaded(c) ||
+	if (c->method == TUS_HEAD || is_offloaded(c) ||
 	    (req->if_range != NULL &&
 		strcmp(tus_parse_trim(c->arena, req->if_range), etag(c)) != 0))
 		return 200;
@@ -257,18 +267,16 @@ choose_range(struct tus_call *c, int64_t *first, int64_t *last)
 	return 200;
 }
 
-enum tus_step
-tus_get(struct tus_call *c)
+static enum tus_step
+serve(struct tus_call *c)
 {
 	const struct store_reader *reader = c->srv->store->reader;
 	int64_t first, last;
 	enum err_code rc;
 	int status;
 
-	if (!tus_look(c))
-		return TUS_DONE;
-	if (!upload_is_finished(c->up) || c->up->info.is_partial)
-		return tus_refuse(c, TUS_NOT_FOUND);
+	if (!is_precondition_met(c))
+		return tus_refuse(c, TUS_PRECONDITION_FAILED);
 	tus_header(c, "ETag", etag(c));
 	if (matches(c->arena, c->req->if_none_match, etag(c))) {
 		tus_header(c, "Cache-Control", CACHE_CONTROL);
@@ -289,4 +297,31 @@ tus_get(struct tus_call *c)
 	tus_header(c, "Accept-Ranges", "bytes");
 	add_content_headers(c);
 	return tus_done(c, status);
+}
+
+static bool
+has_content(const struct tus_call *c)
+{
+	return upload_is_finished(c->up) && !c->up->info.is_partial;
+}
+
+enum tus_step
+tus_get(struct tus_call *c)
+{
+	if (!tus_look(c))
+		return TUS_DONE;
+	return has_content(c) ? serve(c) : tus_refuse(c, TUS_NOT_FOUND);
+}
+
+/* What GET would not serve is told no client that is not one of tus, not even
+ * whether it exists. */
+enum tus_step
+tus_plain_head(struct tus_call *c)
+{
+	if (tus_look(c))
+		return has_content(c) ? serve(c) :
+					tus_refuse(c, TUS_UNSUPPORTED_VERSION);
+	if (c->why != TUS_NOT_FOUND && c->why != TUS_GONE)
+		return TUS_DONE;
+	return tus_refuse(c, TUS_UNSUPPORTED_VERSION);
 }

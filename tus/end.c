@@ -51,8 +51,10 @@ add_refusal(struct tus_call *c)
 	    arena_printf(c->arena, "%s: %s\n", answer->code, answer->text);
 	if (c->status == 405)
 		tus_header(c, "Allow", tus_allow(c));
-	if (c->status == 412)
+	if (c->why == TUS_UNSUPPORTED_VERSION)
 		tus_header(c, "Tus-Version", TUS_VERSION);
+	if (c->why == TUS_BAD_CONTENT_TYPE && c->method == TUS_PATCH)
+		tus_header(c, "Accept-Patch", TUS_BODY_TYPE);
 	if (c->status == 423 || c->status == 503)
 		tus_header(c, "Retry-After", "1");
 	if (c->status == 413 && c->max_size > 0)

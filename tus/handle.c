@@ -240,6 +240,15 @@ has_version(const struct tus_call *c)
 	return v != NULL && strcmp(v, TUS_VERSION) == 0;
 }
 
+/* HEAD by a client that knows nothing of tus, and may have come with GET. */
+static bool
+is_plain_head(const struct tus_call *c)
+{
+	return c->method == TUS_HEAD && c->req->tus_resumable == NULL &&
+	    c->id[0] != '\0' && can_download(c->srv) &&
+	    (!c->srv->owner_required || c->req->owner != NULL);
+}
+
 /* All that can be said before the method's own handler. */
 static enum tus_step
 find_handler(struct tus_call *c)
@@ -252,6 +261,8 @@ find_handler(struct tus_call *c)
 		return tus_refuse(c, TUS_METHOD_NOT_ALLOWED);
 	if (c->method == TUS_OPTIONS)
 		return tus_options(c);
+	if (is_plain_head(c))
+		return tus_plain_head(c);
 	if (c->method != TUS_GET && !has_version(c))
 		return tus_refuse(c, TUS_UNSUPPORTED_VERSION);
 	if (!is_ours)
@@ -301,6 +312,8 @@ tus_options(struct tus_call *c)
 	const char *list = tus_extensions(srv, c->arena);
 	size_t i;
 
+	tus_header(c, "Allow", tus_allow(c));
+	tus_header(c, "Accept-Patch", TUS_BODY_TYPE);
 	tus_header(c, "Tus-Version", TUS_VERSION);
 	if (*list != '\0')
 		tus_header(c, "Tus-Extension", list);

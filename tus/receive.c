@@ -65,7 +65,9 @@ tus_check_content_length(struct tus_call *c)
 {
 	const char *s = c->req->content_length;
 
-	if (s == NULL || *s == '\0' || tus_parse_int64(s, &c->content_length))
+	/* Caddy says -1 where it does not know. */
+	if (s == NULL || *s == '\0' || strcmp(s, "-1") == 0 ||
+	    tus_parse_int64(s, &c->content_length))
 		return true;
 	(void)tus_refuse(c, TUS_BAD_CONTENT_LENGTH);
 	return false;

@@ -90,6 +90,8 @@ static const struct tus_answer answers[TUS_REFUSAL_MAX] = {
 	    "the body ended early; ask for the offset and go on" },
 	[TUS_BAD_RANGE] = { 416, "ERR_INVALID_RANGE",
 	    "the range is beyond the end" },
+	[TUS_PRECONDITION_FAILED] = { 412, "ERR_PRECONDITION_FAILED",
+	    "the file is another one than If-Match names" },
 	[TUS_OVER_QUOTA] = { 413, "ERR_QUOTA_EXCEEDED",
 	    "you have as much here as you may; remove some of your uploads" },
 	[TUS_NO_SPACE] = { 507, "ERR_NO_SPACE",

@@ -71,6 +71,7 @@ struct tus_request {
 	const char *upload_checksum;
 	const char *trailer;
 	const char *range;
+	const char *if_match;
 	const char *if_none_match;
 	const char *if_range;
 
@@ -123,8 +124,8 @@ struct tus_response {
 	const char *text;
 	struct stream *content;
 
-	/* To HEAD, before or after the override, or 204, or 304: send no body
-	 * and no Content-Length. */
+	/* To HEAD, before or after the override, or 204, or 304: send no body,
+	 * and Content-Length only if there is a content. */
 	bool bodiless;
 
 	/* What to log, if err.code is not ERR_OK. */

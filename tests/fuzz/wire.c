@@ -34,7 +34,7 @@
 #define TURN "--turn--"
 
 /* What any answer may have, and nothing else. */
-static const char *const headers[] = { "Accept-Ranges", "Allow",
+static const char *const headers[] = { "Accept-Patch", "Accept-Ranges", "Allow",
 	"Cache-Control", "Content-Disposition", "Content-Length",
 	"Content-Range", "Content-Security-Policy", "Content-Type", "ETag",
 	"Location", "Referrer-Policy", "Retry-After", "Status",

@@ -191,7 +191,7 @@ def test_the_reason_of_460(tus):
 
 @ids("FCGI-08")
 @pytest.mark.parametrize("value", [
-    "abc", "-1", "1x", "0x5", "9223372036854775808", "1" * 30, "5, 5", "+3"])
+    "abc", "-2", "-10", "1x", "0x5", "9223372036854775808", "1" * 30, "5, 5", "+3"])
 def test_garbage_as_content_length_is_400(raw, value):
     url = raw.create(10)
     with raw.unchanged(url):
@@ -200,6 +200,17 @@ def test_garbage_as_content_length_is_400(raw, value):
     with raw.nothing_created():
         assert raw.post({"Upload-Length": 5},
                         params={"CONTENT_LENGTH": value}).status == 400
+
+
+@ids("FCGI-08")
+@pytest.mark.parametrize("value", ["-1", "", None])
+def test_an_unknown_content_length_is_none(raw, value):
+    """Caddy says -1, nginx nothing."""
+    url = raw.create(3)
+    reply = raw.patch(url, 0, b"abc", params={"CONTENT_LENGTH": value})
+    assert (reply.status, raw.data(url)) == (204, b"abc")
+    reply = raw.post({"Upload-Length": 5}, params={"CONTENT_LENGTH": value})
+    assert reply.status == 201
 
 
 @ids("FCGI-09")

@@ -5,7 +5,7 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from lib import proc, rig
+from lib import client, proc, rig
 
 ids = pytest.mark.ids
 
@@ -161,6 +161,30 @@ def test_conditions(tus):
             reply = tus.get(url, {"Range": part, "If-Range": value})
             assert (reply.status, reply.body) == (200, b"0123456789")
     assert tus.get(url, {"If-Range": tag}).status == 200
+
+
+@ids("GET-11")
+def test_if_match(tus):
+    """RFC 9110 §13.1.1: compared strongly, and before anything else."""
+    url = finished(tus, b"0123456789")
+    tag = tus.get(url)["ETag"]
+    for value in (tag, f'"other", {tag}', "*", f" {tag} "):
+        assert tus.get(url, {"If-Match": value}).body == b"0123456789"
+        assert tus.get(url, {"If-Match": value,
+                             "If-None-Match": tag}).status == 304
+        assert tus.get(url, {"If-Match": value,
+                             "Range": "bytes=0-1"}).status == 206
+    for value in ('"other"', f"W/{tag}", "", tag[1:-1]):
+        for more in ({}, {"If-None-Match": tag}, {"Range": "bytes=99-"}):
+            reply = tus.get(url, {"If-Match": value, **more})
+            assert (reply.status, reply.code) == (
+                412, "ERR_PRECONDITION_FAILED")
+            assert "Tus-Version" not in reply
+    begun = tus.create(3)
+    for method in ("HEAD", "PATCH", "DELETE"):
+        assert tus.request(method, begun, {
+            "If-Match": '"other"', "Upload-Offset": 0,
+            "Content-Type": client.BODY}).status in (200, 204)
 
 
 @ids("GET-08")

@@ -114,3 +114,57 @@ def test_a_damaged_record_is_500(tus, damage):
     assert "Upload-Offset" not in reply
     assert tus.delete(url).status == 204
     assert tus.head(url).status == 404
+
+
+PLAIN = {"Tus-Resumable": None}
+
+
+@ids("HEAD-16")
+def test_head_of_what_get_serves_needs_no_version(tus):
+    """wget --spider, and whoever asks how long a download will be."""
+    url = tus.create(5, {"Upload-Metadata": "filename YS50eHQ=,"
+                                            "filetype dGV4dC9wbGFpbg=="})
+    assert tus.patch(url, 0, b"hello").status == 204
+    get, head = tus.get(url), tus.head(url, PLAIN)
+    assert (head.status, head.body) == (200, b"")
+    for name in ("ETag", "Content-Type", "Content-Disposition",
+                 "Accept-Ranges", "Cache-Control", "Content-Length"):
+        assert head[name] == get[name], name
+    assert "Upload-Offset" not in head
+    assert tus.head(url, {**PLAIN, "If-None-Match": get["ETag"]}).status == 304
+    reply = tus.head(url, {**PLAIN, "If-Match": '"other"'})
+    assert (reply.status, reply["Tus-Version"]) == (412, None)
+    # A range is for GET alone.
+    reply = tus.head(url, {**PLAIN, "Range": "bytes=0-1"})
+    assert (reply.status, reply["Content-Length"]) == (200, "5")
+    # Of tus, it is as it was.
+    assert tus.head(url)["Upload-Offset"] == "5"
+    assert tus.head(url, {"Tus-Resumable": "0.2.2"}).status == 412
+
+
+@ids("HEAD-16", "VER-05", "VER-08")
+def test_head_without_a_version_is_412_for_all_else(serve):
+    tus = serve()
+    final = tus.create(headers={
+        "Upload-Concat": f"final;{tus.partial(b'abc')}"})
+    assert tus.head(final, PLAIN).status == 200
+    off = serve({"extensions": {"download": False}})
+    for one, url in ((tus, tus.create(5)), (tus, UNKNOWN),
+                     (tus, tus.partial(b"abc")), (tus, tus.base + "/"),
+                     (off, off.finished(b"abc"))):
+        reply = one.head(url, PLAIN)
+        assert (reply.status, reply["Tus-Version"]) == (412, "1.0.0")
+        assert "Upload-Offset" not in reply
+
+
+@ids("HEAD-16")
+def test_head_without_a_version_tells_nothing_of_other_peoples(serve):
+    tus = serve({"owner": {"param": "HTTP_X_USER"}})
+    url = tus.create(3, {"X-User": "ann"})
+    assert tus.patch(url, 0, b"abc", {"X-User": "ann"}).status == 204
+    assert tus.head(url, {**PLAIN, "X-User": "ann"}).status == 200
+    for who in ({}, {"X-User": "bob"}):
+        theirs, none = (tus.head(u, {**PLAIN, **who}) for u in (url, UNKNOWN))
+        assert theirs.status == none.status == 412
+        assert [h for h in theirs.headers if h[0] != "Date"] == \
+            [h for h in none.headers if h[0] != "Date"]

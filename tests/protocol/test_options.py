@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lib import proc
+from lib import client, proc
 
 ids = pytest.mark.ids
 
@@ -69,11 +69,15 @@ def test_the_checksum_algorithms_are_told_if_there_are_any(serve):
 @ids("OPT-06")
 def test_options_does_not_depend_on_existence(tus):
     url = tus.create(1)
-    before = [(n, v) for n, v in tus.options().headers if n != "Date"]
-    for target in (url, "/files/" + "0" * 32, "/files/a.b"):
+    same = [[(n, v) for n, v in tus.options(target).headers if n != "Date"]
+            for target in (url, "/files/" + "0" * 32)]
+    assert same[0] == same[1]
+    # What is attached to the collection is another matter.
+    for target in ("/files/", "/files/a.b"):
         reply = tus.options(target)
         assert reply.status == 200
-        assert [(n, v) for n, v in reply.headers if n != "Date"] == before
+        assert [h for h in reply.headers if h[0] not in ("Date", "Allow")] == \
+            [h for h in same[0] if h[0] != "Allow"]
     assert not tus.path(url, ".lock").exists()
 
 
@@ -101,3 +105,16 @@ def test_a_disabled_extension_is_inert(serve):
     assert tus.delete(url).status == 405
     assert tus.post({"Upload-Defer-Length": "1"}).status == 400
     assert "checksum-trailer" not in serve().options().tokens("Tus-Extension")
+
+
+@ids("OPT-09")
+def test_options_says_which_methods_there_are(serve):
+    """As 405 would, and in which format a PATCH must be."""
+    for config in ({}, {"extensions": {"termination": False}},
+                   {"extensions": {"download": False}}):
+        tus = serve(config)
+        for target in ("/files/", tus.create(1), "/files/" + "0" * 32):
+            reply = tus.options(target)
+            assert reply["Allow"] == tus.request("PUT", target)["Allow"]
+            assert reply["Accept-Patch"] == client.BODY
+    assert "Accept-Patch" not in tus.request("PUT", "/files/")

@@ -31,7 +31,7 @@ def test_bytes_are_appended_exactly(tus):
     assert tus.data(url) == data
 
 
-@ids("PATCH-02", "PATCH-03")
+@ids("PATCH-02", "PATCH-03", "PATCH-27")
 @pytest.mark.parametrize("kind", [
     None, "", "text/plain", "application/offset+octet-streamX",
     "application/octet-stream", "application/offset", ";x"])
@@ -42,6 +42,7 @@ def test_another_content_type_is_415(tus, kind):
             reply = tus.patch(url, 0, body, {"Content-Type": kind})
             assert (reply.status, reply.code) == (
                 415, "ERR_INVALID_CONTENT_TYPE")
+            assert reply["Accept-Patch"] == client.BODY
 
 
 @ids("PATCH-04")
