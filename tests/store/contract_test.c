@@ -10,11 +10,11 @@
 static int
 run(const struct variant *v)
 {
-	return contract_run(v) + contract_run_capable(v) +
-	    contract_run_ledger(v);
+	return contract_run(v) + contract_run_capable(v);
 }
 
-/* A store may lack any one table, and all of them. */
+/* A store may lack any one table, and all of them.  The ledger's promises have
+ * races between processes, and need little besides it. */
 static int
 run_without(const char *type)
 {
@@ -47,6 +47,7 @@ main(void)
 	size_t i;
 
 	for (i = 0; i < NITEMS(variants); i++)
-		failures += run(&variants[i]);
+		failures +=
+		    run(&variants[i]) + contract_run_ledger(&variants[i]);
 	return failures != 0;
 }
