@@ -172,14 +172,19 @@ fs_stat_regular(
 	return fs_check_regular(dirfd, name, st, e);
 }
 
-bool
-fs_has_name(int dirfd, const char *name, const struct stat *st)
+enum err_code
+fs_has_name(int dirfd, const char *name, const struct stat *st, bool *has,
+    struct err *e)
 {
 	struct stat named;
 
-	return st->st_nlink > 0 &&
-	    fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st->st_dev == named.st_dev && st->st_ino == named.st_ino;
+	*has = false;
+	if (st->st_nlink == 0)
+		return ERR_OK;
+	if (fstatat(dirfd, name, &named, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", name);
+	*has = st->st_dev == named.st_dev && st->st_ino == named.st_ino;
+	return ERR_OK;
 }
 
 /* What openat() says about a thing that is there but is no plain file. */

@@ -81,7 +81,8 @@ MUST_CHECK enum err_code fs_check_regular(
  * was removed cannot be seen from its number of links: a copy of the directory
  * made of hard links keeps the file alive.
  */
-bool fs_has_name(int dirfd, const char *name, const struct stat *);
+MUST_CHECK enum err_code fs_has_name(
+    int dirfd, const char *name, const struct stat *, bool *has, struct err *);
 
 /* Make a new regular file, read-write.  ERR_EXISTS if the name is taken. */
 MUST_CHECK enum err_code fs_create_at(

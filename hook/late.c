@@ -77,11 +77,12 @@ static enum err_code
 take(struct round *r, const char *name, int *fd, struct stat *st, struct err *e)
 {
 	enum err_code rc = fs_open_at(r->dirfd, name, O_RDWR, fd, st, e);
+	bool is_named;
 
 	if (rc != ERR_OK)
 		return rc;
 	if (flock(*fd, LOCK_EX | LOCK_NB) == 0 && fstat(*fd, st) == 0 &&
-	    st->st_nlink > 0)
+	    fs_has_name(r->dirfd, name, st, &is_named, e) == ERR_OK && is_named)
 		return ERR_OK;
 	(void)close(*fd);
 	return err_set(e, ERR_NOT_FOUND, "event %s: somebody has it", name);

@@ -140,12 +140,13 @@ static enum err_code
 check_name(
     const struct flock_locker *l, int fd, const char *name, struct err *e)
 {
+	bool has_name = true;
 	struct stat st;
 	enum err_code rc = fs_stat_regular(l->dirfd, fd, name, &st, e);
 
-	if (LOCK_BUG == BUG_NO_RECHECK ||
-	    (rc == ERR_OK ? fs_has_name(l->dirfd, name, &st) :
-			    e->sys != ESTALE))
+	if (rc == ERR_OK && LOCK_BUG != BUG_NO_RECHECK)
+		rc = fs_has_name(l->dirfd, name, &st, &has_name, e);
+	if (rc == ERR_OK ? has_name : e->sys != ESTALE)
 		return rc;
 	return err_set(e, ERR_CONFLICT, "%s was removed", name);
 }

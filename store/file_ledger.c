@@ -145,6 +145,8 @@ lock_page(struct page *p, mode_t mode, struct err *e)
 	const int flags =
 	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
 	struct stat st;
+	enum err_code code;
+	bool has_name;
 	int rc;
 
 	p->lock = openat(p->dir, PAGE_LOCK, flags, mode);
@@ -157,9 +159,10 @@ lock_page(struct page *p, mode_t mode, struct err *e)
 	while (rc == -1 && errno == EINTR);
 	if (rc == -1 || fstat(p->lock, &st) == -1)
 		return err_sys(e, "lock a quota");
-	if (!fs_has_name(p->dir, PAGE_LOCK, &st))
+	code = fs_has_name(p->dir, PAGE_LOCK, &st, &has_name, e);
+	if (code == ERR_OK && !has_name)
 		return err_set(e, ERR_NOT_FOUND, "the page is gone");
-	return ERR_OK;
+	return code;
 }
 
 static enum err_code

@@ -179,13 +179,15 @@ is_replaced(struct file_upload *u, bool *replaced, struct err *e)
 {
 	struct file_name name;
 	struct stat st;
+	bool has_name = false;
 	enum err_code rc;
 
 	rc = file_name(u->base.info.id, FILE_INFO, &name, e);
 	if (rc == ERR_OK && fstat(u->info_fd, &st) == -1)
 		rc = err_sys(e, "stat %s.info", u->base.info.id);
 	if (rc == ERR_OK)
-		*replaced = !fs_has_name(u->store->dirfd, name.text, &st);
+		rc = fs_has_name(u->store->dirfd, name.text, &st, &has_name, e);
+	*replaced = !has_name;
 	return rc;
 }
 

@@ -28,10 +28,12 @@ ERRORS = {
 }
 
 # Nothing is wrong when these fail: there is nothing left to lose, or another
-# way.
+# way.  What may not be written to is opened for reading; that other errors of
+# openat are noticed, the same points tell.
 HARMLESS = (("close", "EIO"), ("copy_file_range", "EXDEV"),
             ("copy_file_range", "EINVAL"), ("renameat2", "EXDEV"),
-            ("renameat2", "EINVAL"))
+            ("renameat2", "EINVAL"), ("openat", "EACCES"),
+            ("openat", "EROFS"))
 
 # Who waits for an owner's lock does so again after a signal, and for ever if
 # this process itself did not let go of it.
