@@ -1,7 +1,7 @@
 // The list of what is finished.  The browser remembers it.
 
 import { ask, untilAnswered } from "./again.js";
-import { describeError, formatBytes, formatTime } from "./format.js";
+import { describeError, formatBytes, formatTime, shorten } from "./format.js";
 import { load, save } from "./storage.js";
 import { drawText } from "./thumb.js";
 import { terminate } from "./transfer.js";
@@ -102,14 +102,14 @@ async function copyLink(button, one) {
 
 async function removeFinished(one) {
 	const { name } = one;
-	if (!confirm(say("ask-delete", { name })))
+	if (!confirm(say("ask-delete", { name: shorten(name) })))
 		return;
 	try {
 		await terminate(one.url);
 	} catch (error) {
 		const response = error.originalResponse;
 		if (![404, 410].includes(response?.getStatus())) {
-			notice(say("no-delete", { name, error: describeError(response) }));
+			notice(say("no-delete", { name: shorten(name), error: describeError(response) }));
 			return;
 		}
 	}

@@ -1,6 +1,6 @@
 // Numbers and errors in the words of the page.
 
-import { has, language, say } from "./words.js";
+import { has, locale, say } from "./words.js";
 
 const units = ["B", "KB", "MB", "GB", "TB"];
 
@@ -16,7 +16,7 @@ function scale(bytes) {
 }
 
 function decimal(value, least, most) {
-	return value.toLocaleString(language, {
+	return value.toLocaleString(locale, {
 		minimumFractionDigits: least, maximumFractionDigits: most, useGrouping: false });
 }
 
@@ -50,7 +50,7 @@ export function formatDuration(seconds) {
 export function formatTime(time) {
 	const date = new Date(time);
 	const today = date.toDateString() === new Date().toDateString();
-	return date.toLocaleString(language, today
+	return date.toLocaleString(locale, today
 		? { hour: "2-digit", minute: "2-digit" }
 		: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 }
@@ -67,6 +67,16 @@ export function extensionOf(name) {
 	const dot = name.lastIndexOf(".");
 	const extension = dot > 0 ? name.slice(dot + 1) : "";
 	return /^[a-z0-9]{1,4}$/i.test(extension) ? extension.toUpperCase() : say("badge");
+}
+
+const longest = 60;
+
+/** For a sentence: the beginning of a long name and its extension. */
+export function shorten(name) {
+	const characters = [...name];
+	if (characters.length <= longest)
+		return name;
+	return `${characters.slice(0, longest - 10).join("")}…${characters.slice(-9).join("")}`;
 }
 
 const kinds = [

@@ -5,7 +5,7 @@
 
 import { ask, untilAnswered } from "./again.js";
 import { addFinished, startFinished } from "./done.js";
-import { formatBytes, formatDuration, formatLimit, percentOf } from "./format.js";
+import { formatBytes, formatDuration, formatLimit, percentOf, shorten } from "./format.js";
 import { knowsOthers, takeOver } from "./keep.js";
 import { canPick, fromDrop, fromInput, fromPaste, fromPicker } from "./pick.js";
 import { drawFile } from "./thumb.js";
@@ -190,7 +190,7 @@ async function moveToFinished(t) {
 async function cancel(t) {
 	const { name } = t;
 	const much = t.sent > 50e6;
-	if (much && !confirm(say("ask-cancel", { name })))
+	if (much && !confirm(say("ask-cancel", { name: shorten(name) })))
 		return;
 	dropRow(t);
 	$("files").focus();
@@ -211,7 +211,7 @@ async function addFiles(picked) {
 	for await (const one of picked) {
 		const why = one.file ? await addFile(one) : "unreadable";
 		if (why)
-			refused.push(say(why, { name: one.name ?? one.file.name,
+			refused.push(say(why, { name: shorten(one.name ?? one.file.name),
 				limit: formatLimit(maxSize) }));
 	}
 	const more = refused.length - reasonsShown;
@@ -248,7 +248,7 @@ async function chooseAgain(t, { file, handle }) {
 		await begin(t, () => t.attach({ file, path: t.path, handle }));
 		rows.get(t).querySelector(".cancel").focus();
 	} else {
-		notice(say("another-file", { name: file.name }));
+		notice(say("another-file", { name: shorten(file.name) }));
 	}
 }
 
@@ -269,7 +269,7 @@ async function wake(t, mayAsk) {
 	} catch {
 		t.handle = null;
 		changed(t);
-		notice(say("file-gone", { name: t.name }));
+		notice(say("file-gone", { name: shorten(t.name) }));
 		return false;
 	}
 }

@@ -4,16 +4,16 @@
 
 const languages = settings.languages;
 
-/** "de-AT" is served by "de". */
+/** "de-AT" is served by "de"; its numbers and times are Austrian. */
 function pick() {
 	for (const wanted of navigator.languages) {
 		const [base] = wanted.split("-");
 		const found = languages.find((one) => one === wanted) ||
 			languages.find((one) => one === base);
 		if (found)
-			return found;
+			return [found, wanted];
 	}
-	return languages[0];
+	return [languages[0], languages[0]];
 }
 
 async function load(language) {
@@ -25,7 +25,7 @@ async function load(language) {
 	}
 }
 
-export const language = pick();
+export const [language, locale] = pick();
 const [general, own] = await Promise.all([load(languages[0]), load(language)]);
 const words = { ...general, ...own };
 const plurals = new Intl.PluralRules(language);
