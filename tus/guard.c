@@ -1,5 +1,5 @@
 /*
- * guard.c - may the sweep believe the clock?
+ * guard.c - may the sweep, and a request, believe the clock?
  *
  * A machine that thinks it is next year would expire everything at once.  The
  * time since boot cannot be set, so the two clocks tell on each other.
@@ -17,7 +17,9 @@ enum {
 	/* More than this, or than a tenth of the time between two sweeps. */
 	JUMP_MAX = 3600,
 	/* Less than this is an ordinary correction. */
-	JUMP_MIN = 60
+	JUMP_MIN = 60,
+	/* 2020-01-01T00:00:00Z */
+	NEVER_SET = 1577836800
 };
 
 void
@@ -74,4 +76,25 @@ clock_note_age(const struct clock_note *then, const struct clock_note *now)
 	    now->real - then->real;
 
 	return age * 1000;
+}
+
+bool
+clock_is_wrong(struct data_store *store)
+{
+	struct clock_note then, now;
+	char text[CLOCK_NOTE_MAX];
+	struct err e;
+
+	if (store->keeper == NULL ||
+	    store->keeper->read_note(store, text, sizeof(text), &e) != ERR_OK ||
+	    !clock_note_read(&then, text))
+		return false;
+	clock_note_now(&now);
+	return clock_note_jump(&then, &now) != 0;
+}
+
+bool
+clock_was_set(int64_t when)
+{
+	return when >= NEVER_SET;
 }

@@ -1,11 +1,12 @@
 /*
- * guard.h - may the sweep believe the clock?
+ * guard.h - may the sweep, and a request, believe the clock?
  */
 #ifndef TUS_GUARD_H
 #define TUS_GUARD_H
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "store/store.h"
 
 /* What a sweep leaves to the next: three clocks at one moment, and how far
  * it got. */
@@ -34,6 +35,13 @@ bool clock_note_read(struct clock_note *, const char *text);
  */
 int64_t clock_note_jump(
     const struct clock_note *then, const struct clock_note *now);
+
+/* Does the clock contradict what the last sweep of this store has noted? */
+bool clock_is_wrong(struct data_store *);
+
+/* False for a time before this program was written: small machines begin at
+ * 1970 until somebody tells them. */
+bool clock_was_set(int64_t when);
 
 /* Milliseconds between two notes. */
 int64_t clock_note_age(

@@ -6,14 +6,18 @@
 #include <string.h>
 
 #include "tus/call.h"
+#include "tus/guard.h"
 
+/* A client forgets what is said to be gone: by a clock that is not to be
+ * believed, or was not when the date was made, nothing is. */
 bool
 tus_is_expired(const struct tus_call *c)
 {
-	const struct upload *up = c->up;
+	int64_t expires = c->up->info.expires, now = c->srv->now();
 
-	return up->info.expires != 0 && up->info.expires < c->srv->now() &&
-	    !upload_is_finished(up);
+	return expires != 0 && expires < now && !upload_is_finished(c->up) &&
+	    (clock_was_set(expires) || !clock_was_set(now)) &&
+	    !clock_is_wrong(c->srv->store);
 }
 
 bool

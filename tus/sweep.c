@@ -34,6 +34,7 @@ tus_sweep_says(enum tus_sweep_deed deed)
 {
 	static const char *const words[TUS_SWEEP_MAX] = {
 		[TUS_SWEEP_EXPIRED] = "removed: expired",
+		[TUS_SWEEP_RENEWED] = "renewed: the clock was not set before",
 		[TUS_SWEEP_FINISHED] = "finished: it was complete",
 		[TUS_SWEEP_FORGOTTEN] = "forgotten: it was moved away",
 		[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
@@ -179,6 +180,7 @@ tell_finished(struct tus_sweep *s, struct held *h, struct err *e)
 enum fate {
 	KEEP,
 	EXPIRE,
+	RENEW,
 	FINISH,
 	CONFIRM,
 	ENTER,
@@ -216,10 +218,18 @@ may_be_forgotten(const struct tus_sweep *s, const struct upload *up)
 	    up->info.forget < s->now.real;
 }
 
+/* Is it of the days when the clock was not set yet? */
+static bool
+is_timeless(const struct tus_sweep *s, int64_t when)
+{
+	return !s->force && !clock_was_set(when) && clock_was_set(s->now.real);
+}
+
 static enum fate
 fate_by_time(struct tus_sweep *s, struct upload *up)
 {
-	int64_t quiet = s->now.real - s->store->keeper->last_change(up);
+	int64_t change = s->store->keeper->last_change(up);
+	int64_t quiet = s->now.real - change;
 	const struct file_info *info = &up->info;
 
 	if (upload_is_finished(up) &&
@@ -231,9 +241,9 @@ fate_by_time(struct tus_sweep *s, struct upload *up)
 	if (upload_is_whole(up))
 		return quiet > QUIET ? FINISH : KEEP;
 	if (info->expires != 0 && info->expires < s->now.real)
-		return EXPIRE;
+		return is_timeless(s, info->expires) ? RENEW : EXPIRE;
 	if (s->older_than >= 0 && quiet > s->older_than)
-		return EXPIRE;
+		return is_timeless(s, change) ? KEEP : EXPIRE;
 	return KEEP;
 }
 
@@ -254,6 +264,16 @@ enter(struct tus_sweep *s, struct upload *up, struct err *e)
 	int64_t size = info->size_deferred ? info->offset : info->size;
 
 	return s->store->ledger->resize(up, NULL, size, size, &size, e);
+}
+
+/* As much time as it was given, from now on. */
+static enum err_code
+renew(struct tus_sweep *s, struct upload *up, struct err *e)
+{
+	int64_t time = up->info.expires - up->info.created;
+
+	return s->store->expirer->set_expiry(
+	    up, s->now.real + (time > 0 ? time : up->info.expires), e);
 }
 
 /*
@@ -298,6 +318,9 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 	case FORGET:
 		rc = s->store->terminater->terminate(h->up, e);
 		break;
+	case RENEW:
+		rc = renew(s, h->up, e);
+		break;
 	case FINISH:
 		rc = finish(s, h, e);
 		break;
@@ -310,7 +333,8 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 	}
 	if (rc == ERR_OK && (fate == FINISH || fate == CONFIRM))
 		rc = move_and_tell(s, h, e);
-	h->is_over = fate != KEEP && fate != ENTER && rc == ERR_OK;
+	h->is_over =
+	    fate != KEEP && fate != ENTER && fate != RENEW && rc == ERR_OK;
 	return rc;
 }
 
@@ -342,6 +366,7 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 {
 	static const enum tus_sweep_deed deeds[] = {
 		[EXPIRE] = TUS_SWEEP_EXPIRED,
+		[RENEW] = TUS_SWEEP_RENEWED,
 		[FINISH] = TUS_SWEEP_FINISHED,
 		[CONFIRM] = TUS_SWEEP_CONFIRMED,
 		[ENTER] = TUS_SWEEP_ENTERED,

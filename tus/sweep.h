@@ -26,6 +26,7 @@
 enum tus_sweep_deed {
 	/* Uploads: removed; finished; moved away long ago, and forgotten. */
 	TUS_SWEEP_EXPIRED,
+	TUS_SWEEP_RENEWED,
 	TUS_SWEEP_FINISHED,
 	TUS_SWEEP_FORGOTTEN,
 	/* Locks removed: of a finished upload; of one that is gone. */

@@ -404,3 +404,12 @@ def test_sweep_starts_over_from_a_note_it_cannot_read(tool, store):
     (store.path / ".sweep").write_bytes(b"\0\0\0")
     tool.run("sweep")
     assert (store.path / ".sweep").read_text().startswith("boot ")
+
+
+def test_what_is_of_no_known_time_goes_only_by_force(tool, store):
+    """It was written before the clock was set."""
+    id = store.make(b"hello", size=11, created=100, age=time.time() - 100)
+    tool.run("sweep", "--older-than", "7d")
+    assert store.data(id) == b"hello"
+    tool.run("sweep", "--older-than", "7d", "--force")
+    assert store.names() == []

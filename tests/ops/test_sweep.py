@@ -348,6 +348,62 @@ def test_a_clock_that_jumps_under_a_server_removes_nothing(
     assert one.client.patch(path, 5, b" world").status == 204
 
 
+def test_a_clock_that_is_wrong_makes_nothing_410(app):
+    """A client forgets an upload that is said to be gone."""
+    one = app(config=config(0, expiration={"after": "7d"}))
+    id = expired(one)
+    path = "/files/" + id
+    assert one.client.head(path).status == 410
+    write_note(one, 100, drift=DAY)
+    assert one.client.offset(path) == 5
+    assert one.client.patch(path, 5, b" ").status == 204
+    other = expired(one)
+    write_note(one, 100)
+    assert one.client.head("/files/" + other).status == 410
+
+
+# --- A clock that was not set. ---
+
+def faked(when):
+    """The environment of a program whose time of day stands still."""
+    return {"LD_PRELOAD": FAKETIME, "FAKETIME": when, "TZ": "UTC",
+            "DONT_FAKE_MONOTONIC": "1",
+            "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
+
+
+@pytest.mark.skipif(not FAKETIME, reason="needs libfaketime")
+@pytest.mark.parametrize("when", [
+    "1970-01-01 00:00:00", "1970-01-01 00:00:01", "1969-12-31 23:00:00"])
+def test_uploads_work_before_the_clock_is_set(app, when):
+    one = app(config=config(0, expiration={"after": "7d"}), env=faked(when))
+    path = one.client.create(5)
+    assert one.client.patch(path, 0, b"hel").status == 204
+    assert one.client.offset(path) == 3
+    assert one.client.patch(path, 3, b"lo").status == 204
+    whole = one.client.request("POST", "/files", {
+        "Upload-Length": "5", **one.client.patch_headers(0)}, b"hello")
+    for done in (path, whole.headers["location"], one.client.create(0)):
+        assert one.client.head(done).status == 200
+        assert one.client.request("GET", done).status == 200
+    assert one.client.request("DELETE", path).status == 204
+
+
+@BOTH
+def test_what_was_made_before_the_clock_was_set_keeps_its_time(app, args):
+    """Seven days from the first sweep that knows what day it is."""
+    one = app(config=config("1s", expiration={"after": "7d"}), args=args)
+    store = uploads.Store(one.uploads)
+    id = store.make(b"hello", size=11, created=100, expires=100 + 7 * DAY)
+    store.make_old(id, time.time() - 100)
+    path = "/files/" + id
+    assert one.client.offset(path) == 5
+    rig.wait_for(lambda: store.head(id)["Expires"] > 8 * DAY,
+                 "it to be renewed")
+    assert abs(store.head(id)["Expires"] - time.time() - 7 * DAY) < 60
+    assert one.client.offset(path) == 5
+    assert one.client.patch(path, 5, b" world").status == 204
+
+
 # --- Started by the web server. ---
 
 def test_a_process_of_mod_fcgid_sweeps_when_it_has_nothing_to_do(server):
