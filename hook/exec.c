@@ -5,8 +5,8 @@
  * what it says on its standard error goes to the log.  It runs in the
  * directory of the hooks, in a process group of its own, with nothing of ours
  * open, a small environment and no signal blocked or ignored.  When its time
- * is over the whole group is killed; what a hook that ended well has left
- * running in the background is its own business.
+ * is over it is killed with all that came of it; what a hook that ended well
+ * has left running in the background is its own business.
  */
 #include "config.h"
 
@@ -18,9 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_SYS_PRCTL_H
-#include <sys/prctl.h>
-#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,10 +32,8 @@
 /* And of its last line, in the error. */
 #define SAID_LAST_MAX 120
 
-/* How long poll() may sleep without looking whether the program is gone, in
- * ms: with its output open, which wakes us in time as a rule, and without. */
-#define LOOK_SELDOM 100
-#define LOOK_OFTEN  2
+/* Milliseconds for the guard to kill all that it guards. */
+#define KILL_MAX (HOOK_KILL_MAX + 1000)
 
 /* What a hook may see of our environment. */
 static const char *const allowed[] = { "PATH", "HOME", "USER", "LOGNAME",
@@ -52,9 +47,13 @@ static const char *const allowed[] = { "PATH", "HOME", "USER", "LOGNAME",
 struct run {
 	struct hook *h;
 	const struct hook_message *m;
-	pid_t pid;
+
+	/* The guard, and where it reports how the program ended. */
+	pid_t guard;
+	int report;
+	bool is_over;
 	int status;
-	/* Somebody else was told how it ended. */
+	/* The guard left without a word. */
 	bool is_lost;
 
 	/* Our ends of its standard files; -1 when they are done. */
@@ -102,68 +101,7 @@ find_program(const struct hook *h, const char *type, int *dirfd, struct err *e)
 	return rc;
 }
 
-/* --- The child, between fork() and exec(). --- */
-
-#ifndef HAVE_CLOSEFROM
-static void
-closefrom(int fd)
-{
-	long max = sysconf(_SC_OPEN_MAX);
-
-	for (; fd < max; fd++)
-		(void)close(fd);
-}
-#endif
-
-#ifdef HAVE_SYS_PRCTL_H
-/* Nobody would wait for it, and the sweep would start it once more. */
-static void
-die_with_parent(void)
-{
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-#else
-static void
-die_with_parent(void)
-{
-}
-#endif
-
-static void
-reset_signals(void)
-{
-	sigset_t none;
-	int sig;
-
-	for (sig = 1; sig < NSIG; sig++)
-		(void)signal(sig, SIG_DFL);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static NORETURN void
-become(int dirfd, const char *path, const int ends[3], char **env)
-{
-	char *const argv[] = { (char *)path, NULL };
-	int i;
-
-	die_with_parent();
-	(void)setpgid(0, 0);
-	reset_signals();
-	for (i = 0; i < 3; i++)
-		if (dup2(ends[i], i) == -1)
-			_exit(127);
-	if (fchdir(dirfd) == 0) {
-		closefrom(3);
-		(void)execve(path, argv, env);
-	}
-	(void)dprintf(2, "cannot run %s: %s\n", path,
-	    errno == ENOENT ? "it or its interpreter is not there" :
-			      strerror(errno));
-	_exit(127);
-}
-
-/* --- The parent. --- */
+/* --- Starting. --- */
 
 static char **
 make_env(struct arena *a, const struct hook_message *m)
@@ -194,15 +132,15 @@ close_end(int *fd)
 	*fd = -1;
 }
 
-/* Three pipes; ours[] do not block, theirs[] do. */
+/* Ours do not block, theirs do. */
 static enum err_code
-make_pipes(int ours[3], int theirs[3], struct err *e)
+make_pipes(int ours[HOOK_ENDS], int theirs[HOOK_ENDS], struct err *e)
 {
 	int i, ends[2];
 
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < HOOK_ENDS; i++)
 		ours[i] = theirs[i] = -1;
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < HOOK_ENDS; i++) {
 		if (pipe2(ends, O_CLOEXEC) == -1)
 			return err_sys(e, "make a pipe for a hook");
 		ours[i] = ends[i == 0 ? 1 : 0];
@@ -218,6 +156,7 @@ close_ends(struct run *r)
 	close_end(&r->in);
 	close_end(&r->out);
 	close_end(&r->err);
+	close_end(&r->report);
 }
 
 /* A hook that does not want to read all of it is none of our business. */
@@ -236,38 +175,44 @@ pump_in(struct run *r)
 }
 
 static enum err_code
+fork_guard(struct run *r, const struct hook_start *how, struct err *e)
+{
+	r->guard = fork();
+	if (r->guard == 0)
+		hook_guard(how);
+	return r->guard == -1 ? err_sys(e, "fork for %s", how->path) : ERR_OK;
+}
+
+static enum err_code
 start(struct run *r, int dirfd, struct err *e)
 {
 	struct arena *a = arena_new();
-	const char *path = arena_printf(a, "%s/%s", r->h->dir, r->m->type);
-	char **env = make_env(a, r->m);
-	int i, ours[3], theirs[3];
+	struct hook_start how = { .parent = getpid(), .dirfd = dirfd };
+	int i, ours[HOOK_ENDS];
 	enum err_code rc;
 
-	rc = make_pipes(ours, theirs, e);
+	how.path = arena_printf(a, "%s/%s", r->h->dir, r->m->type);
+	how.env = make_env(a, r->m);
+	rc = make_pipes(ours, how.ends, e);
 	r->in = ours[0];
 	r->out = ours[1];
 	r->err = ours[2];
+	r->report = ours[HOOK_REPORT];
 	if (rc == ERR_OK) {
 		/* As a rule the pipe takes all of it: then no hook can see half
 		 * an event, even if we are killed. */
 		pump_in(r);
-		r->pid = fork();
-		if (r->pid == 0)
-			become(dirfd, path, theirs, env);
-		if (r->pid == -1)
-			rc = err_sys(e, "fork for %s", path);
+		rc = fork_guard(r, &how, e);
 	}
-	for (i = 0; i < 3; i++)
-		close_end(&theirs[i]);
-	/* Whoever of the two comes first: it must be done before a kill. */
-	if (rc == ERR_OK)
-		(void)setpgid(r->pid, r->pid);
-	else
+	for (i = 0; i < HOOK_ENDS; i++)
+		close_end(&how.ends[i]);
+	if (rc != ERR_OK)
 		close_ends(r);
 	arena_free(a);
 	return rc;
 }
+
+/* --- What it says. --- */
 
 static void
 say(struct run *r)
@@ -313,13 +258,27 @@ pump_out(struct run *r, int *fd)
 	close_end(fd);
 }
 
+/* --- How it ends. --- */
+
+static void
+take_report(struct run *r)
+{
+	ssize_t n = read(r->report, &r->status, sizeof(r->status));
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	r->is_over = true;
+	r->is_lost = n != sizeof(r->status);
+	close_end(&r->report);
+}
+
 static void
 pump(struct run *r, int timeout)
 {
-	struct pollfd fds[3] = { { r->in, POLLOUT, 0 }, { r->out, POLLIN, 0 },
-		{ r->err, POLLIN, 0 } };
+	struct pollfd fds[] = { { r->in, POLLOUT, 0 }, { r->out, POLLIN, 0 },
+		{ r->err, POLLIN, 0 }, { r->report, POLLIN, 0 } };
 
-	if (poll(fds, 3, timeout) <= 0)
+	if (poll(fds, NITEMS(fds), timeout) <= 0)
 		return;
 	if (fds[0].revents != 0)
 		pump_in(r);
@@ -327,40 +286,48 @@ pump(struct run *r, int timeout)
 		pump_out(r, &r->out);
 	if (fds[2].revents != 0)
 		pump_out(r, &r->err);
-}
-
-static bool
-is_gone(struct run *r)
-{
-	pid_t pid = waitpid(r->pid, &r->status, WNOHANG);
-
-	r->is_lost = pid == -1;
-	return pid != 0;
+	if (fds[3].revents != 0)
+		take_report(r);
 }
 
 /* False if its time was over before it was. */
 static bool
 attend(struct run *r)
 {
-	int64_t until = clock_ms() + r->h->timeout;
+	int64_t until = clock_ms() + r->h->timeout, left;
 
-	while (!is_gone(r)) {
-		bool is_open = r->out != -1 || r->err != -1;
-
-		if (clock_ms() >= until || r->h->answer_is_too_long)
+	while (!r->is_over) {
+		left = until - clock_ms();
+		if (left <= 0 || r->h->answer_is_too_long)
 			return false;
-		pump(r, is_open ? LOOK_SELDOM : LOOK_OFTEN);
+		pump(r, (int)left);
 	}
 	/* What it said last; others may hold the pipes open for long. */
 	pump(r, 0);
 	return true;
 }
 
+/* The guard closes its end when all is dead. */
 static void
-kill_group(struct run *r)
+kill_all(struct run *r)
 {
-	(void)kill(-r->pid, SIGKILL);
-	while (waitpid(r->pid, &r->status, 0) == -1 && errno == EINTR)
+	int64_t until = clock_ms() + KILL_MAX, left;
+
+	(void)kill(r->guard, SIGTERM);
+	while (!r->is_over && (left = until - clock_ms()) > 0) {
+		struct pollfd end = { r->report, POLLIN, 0 };
+
+		if (poll(&end, 1, (int)left) > 0)
+			take_report(r);
+	}
+	if (!r->is_over)
+		(void)kill(r->guard, SIGKILL);
+}
+
+static void
+bury_guard(struct run *r)
+{
+	while (waitpid(r->guard, NULL, 0) == -1 && errno == EINTR)
 		continue;
 }
 
@@ -420,7 +387,8 @@ exec_send(struct hook *h, const struct hook_message *m, struct err *e)
 		return rc;
 	in_time = attend(&r);
 	if (!in_time)
-		kill_group(&r);
+		kill_all(&r);
+	bury_guard(&r);
 	say(&r);
 	close_ends(&r);
 	return judge(&r, in_time, e);

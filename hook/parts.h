@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "hook/hook.h"
 #include "tus/tus.h"
@@ -89,6 +90,24 @@ MUST_CHECK enum err_code hook_send(
 /* exec.c: the directory that hooks.dir names now; close() it. */
 MUST_CHECK enum err_code hook_exec_open_dir(
     const struct conf *, int *dirfd, struct err *);
+
+/* guard.c: a program that is to be run, and its ends of our pipes: its standard
+ * files, and that of the report, an int as of waitpid(). */
+#define HOOK_REPORT 3
+#define HOOK_ENDS   4
+struct hook_start {
+	pid_t parent;
+	int dirfd;
+	const char *path;
+	char **env;
+	int ends[HOOK_ENDS];
+};
+
+/* Milliseconds after which the guard gives up killing. */
+#define HOOK_KILL_MAX 2000
+
+/* After a fork(). */
+NORETURN void hook_guard(const struct hook_start *);
 
 /* http.c: once, and best before any fork, which then shares it. */
 MUST_CHECK enum err_code hook_http_load(struct err *);

@@ -349,6 +349,50 @@ def test_time_is_up_for_the_whole_group(start, hooks):
     rig.wait_for(lambda: not is_running(pid), "the sleep to be killed")
 
 
+ESCAPE = """#!/bin/sh
+# In a session of its own; of a parent that is gone; one that goes on forking.
+setsid sleep 471 &
+echo $! >$HOME/pid1
+(setsid sh -c 'echo $$ >$HOME/pid2; exec sleep 471' &)
+setsid setsid --fork sh -c 'echo $$ >$HOME/pid3
+    for i in $(seq 200); do (setsid sleep 471 &); sleep 0.05; done'
+while [ ! -s $HOME/pid2 ] || [ ! -s $HOME/pid3 ]; do sleep 0.01; done
+touch $HOME/ready
+%s
+"""
+
+
+def escaped(hooks):
+    rig.wait_for((hooks.home / "ready").exists, "the hook")
+    return [(hooks.home / f"pid{n}").read_text().strip() for n in (1, 2, 3)]
+
+
+def test_time_is_up_for_those_who_left_the_group(start, hooks):
+    hooks.write("pre-create", ESCAPE % "sleep 471")
+    one = start({"hooks": {"timeout": "2s"}})
+    assert post(one, 5)[0] == 500
+    pids = escaped(hooks)
+    rig.wait_for(lambda: not any(map(is_running, pids)), "all to be killed")
+    assert processes("sleep\x00471") == 0
+
+
+def test_a_crash_takes_all_that_came_of_a_hook_with_it(start, hooks):
+    hooks.write("post-create", ESCAPE % "sleep 471")
+    one = start()
+    create(one, 5)
+    pids = escaped(hooks)
+    one.stop_app(signal.SIGKILL)
+    rig.wait_for(lambda: not any(map(is_running, pids)), "all to be killed")
+
+
+def test_a_hook_whose_guard_is_killed_has_failed(start, hooks):
+    hooks.write("pre-create", "#!/bin/sh\n"
+                "kill -9 $(ps -o ppid= $$)\nsleep 60\n")
+    one = start()
+    assert post(one, 5)[0] == 500
+    assert "nobody knows how it ended" in one.log()
+
+
 def is_running(pid):
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().split()[2] != "Z"
