@@ -3,8 +3,8 @@
 // Nothing moves by itself: the clock stands still, tus-js-client is a stand-in
 // that does what it is told, and the server's answers are made here.  JOB is as
 // in page.mjs; shots is where the pictures go, and like, where there is one, a
-// folder with what they are to look like.  The result has the part of pixels
-// that differ, for each picture.
+// folder with what they are to look like.  The result has for each picture the
+// part of its pixels that differ, and the texts that are hard to read.
 
 import fs from "node:fs";
 import { open, play, shot } from "./browser.mjs";
@@ -198,6 +198,40 @@ const pictures = {
 	},
 };
 
+/** Texts whose contrast WCAG 2 (AA) finds too low. */
+function faint(page) {
+	return page.evaluate(() => {
+		const context = new OffscreenCanvas(1, 1).getContext("2d");
+		const luminance = (colours) => {
+			for (const colour of colours) {
+				context.fillStyle = colour;
+				context.fillRect(0, 0, 1, 1);
+			}
+			const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((byte) => {
+				const part = byte / 255;
+				return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+			});
+			return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+		};
+		const behind = (element) => element ? [...behind(element.parentElement),
+			getComputedStyle(element).backgroundColor] : ["#fff"];
+		const found = [];
+		for (const element of document.querySelectorAll("body *")) {
+			const text = [...element.childNodes].filter((node) => node.nodeType === 3)
+				.map((node) => node.data).join("").trim();
+			if (!text || !element.getClientRects().length || element.closest(".hidden, noscript"))
+				continue;
+			const ground = behind(element);
+			const both = [luminance(ground),
+				luminance([...ground, getComputedStyle(element).color])];
+			const contrast = (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+			if (contrast < 4.5)
+				found.push(`${text}: ${contrast.toFixed(2)}`);
+		}
+		return found;
+	});
+}
+
 async function differ(page, like, name) {
 	const encode = (folder) => fs.readFileSync(`${folder}/${name}.png`).toString("base64");
 	if (!fs.existsSync(`${like}/${name}.png`))
@@ -261,7 +295,8 @@ await play({
 				for (const colorScheme of themes) {
 					const name = `${picture}-${width}-${colorScheme}`;
 					await take(page, name, picture, width, colorScheme);
-					result[name] = job.like ? await differ(other, job.like, name) : 0;
+					result[name] = { faint: await faint(page),
+						differ: job.like ? await differ(other, job.like, name) : 0 };
 				}
 		return result;
 	},

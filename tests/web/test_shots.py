@@ -46,8 +46,8 @@ def system():
 
 
 @pytest.fixture(scope="module")
-def differ(tmp_path_factory):
-    """For each picture, the part of its pixels that is not as it was."""
+def seen(tmp_path_factory):
+    """What shots.mjs says of each picture."""
     folder = tmp_path_factory.mktemp("shots")
     wrong = browser.install_page(folder / "page")
     if wrong:
@@ -58,25 +58,30 @@ def differ(tmp_path_factory):
     one = rig.Server(folder, page=folder / "page")
     one.start()
     try:
-        seen = browser.play("shots", one.origin + "/", folder,
-                            script="shots.mjs", shots=shots, like=str(KEPT))
+        result = browser.play("shots", one.origin + "/", folder,
+                              script="shots.mjs", shots=shots, like=str(KEPT))
     finally:
         one.stop()
     if os.path.samefile(shots, KEPT):
         MADE_WITH.write_text(system() + "\n")
-    return seen
+    return result
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_page_looks_as_it_did(differ, name):
+def test_the_page_looks_as_it_did(seen, name):
     if system() != MADE_WITH.read_text().strip():
         pytest.skip(f"made with {MADE_WITH.read_text().strip()}; "
                     f"here: {system()}")
     assert (KEPT / f"{name}.png").exists()
-    assert differ[name] <= TOLERANCE
+    assert seen[name]["differ"] <= TOLERANCE
 
 
-def test_every_picture_is_looked_at(differ):
-    assert sorted(differ) == sorted(NAMES)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_text_can_be_read(seen, name):
+    assert seen[name]["faint"] == []
+
+
+def test_every_picture_is_looked_at(seen):
+    assert sorted(seen) == sorted(NAMES)
     assert sorted(p.stem for p in KEPT.glob("*.png")) == sorted(NAMES)
     assert sum(p.stat().st_size for p in KEPT.iterdir()) < 1500000
