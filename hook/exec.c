@@ -119,6 +119,8 @@ make_env(struct arena *a, const struct hook_message *m)
 	env[n++] = arena_printf(a, "TUS_SIZE=%" PRId64, m->size);
 	env[n++] = arena_printf(a, "TUS_OFFSET=%" PRId64, m->offset);
 	env[n++] = arena_printf(a, "TUS_EVENT_ID=%s", m->event_id);
+	if (m->owner != NULL)
+		env[n++] = arena_printf(a, "TUS_OWNER=%s", m->owner);
 	if (m->request_id != NULL)
 		env[n++] = arena_printf(a, "TUS_REQUEST_ID=%s", m->request_id);
 	return env;

@@ -2,8 +2,7 @@
  * json.c - tusd v2's words: an event as an object, and what an answer means.
  *
  * The members and their order are those of tusd's HookRequest.  What is absent
- * there is absent here, but for EventID behind the others: it has to be part of
- * what is signed.
+ * there is absent here, but for Owner and EventID, each behind the others.
  */
 #include "config.h"
 
@@ -78,6 +77,8 @@ upload(const struct file_info *info, struct arena *a)
 	    info->parts != NULL ? list(a, info->parts) : json_null());
 	set(o, "Storage",
 	    info->storage != NULL ? map(a, info->storage) : json_null());
+	if (info->owner != NULL)
+		set(o, "Owner", string(a, info->owner));
 	return o;
 }
 
@@ -152,9 +153,9 @@ hook_message_make(
 	json_int_t size, offset;
 
 	memset(m, 0, sizeof(*m));
-	if (json_unpack(json, "{s:s, s:{s:{s:s, s:I, s:I}}}", "Type", &m->type,
-		"Event", "Upload", "ID", &m->id, "Size", &size, "Offset",
-		&offset) != 0 ||
+	if (json_unpack(json, "{s:s, s:{s:{s:s, s:I, s:I, s?s}}}", "Type",
+		&m->type, "Event", "Upload", "ID", &m->id, "Size", &size,
+		"Offset", &offset, "Owner", &m->owner) != 0 ||
 	    strlen(event_id) > HOOK_EVENT_ID_MAX) {
 		json_decref(json);
 		return err_set(

@@ -32,9 +32,11 @@ struct hook_message {
 	/* Does anybody read what comes back? */
 	bool is_asked;
 
-	/* From json: the event's name and what the upload is. */
+	/* From json: the event's name and what the upload is; owner is NULL if
+	 * there is none. */
 	const char *type;
 	const char *id;
+	const char *owner;
 	int64_t size, offset;
 };
 

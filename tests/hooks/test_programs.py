@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lib import app, clients, rig
+from lib import client, clients, rig
+from lib import app as apps
 
 if not rig.have("nginx"):
     pytest.skip("no nginx", allow_module_level=True)
@@ -193,6 +194,36 @@ def test_the_environment_is_small_and_says_what_it_is_about(start, hooks):
     assert env["PATH"] == os.environ["PATH"]
     assert env["TUS_REQUEST_ID"] in one.log()
     assert event["cwd"] == str(hooks.dir)
+
+
+def test_the_owner_is_told_and_told_again(hooks, app):
+    """In each event and in the environment, also by the sweep."""
+    hooks.record(then="sys.exit(event['Type'].startswith('post-'))\n")
+    one = app(config={"hooks": {"dir": str(hooks.dir)}},
+              env={"HOME": str(hooks.home)})
+    tus = client.Tus(one, "fastcgi")
+    tus.params = {"TUS_OWNER": 'älice "a"'}
+    tus.create(5, body=b"hello")
+    assert tus.delete(tus.create(5)).status == 204
+    for name, count in ("post-create", 2), ("post-finish", 1), \
+            ("post-terminate", 1):
+        hooks.wait_for(name, count)
+    again = ("post-create", "post-finish", "post-terminate")
+    hooks.record(*again)
+    rig.wait_for(lambda: sweep(one, hooks) and not spool(one) and
+                 len(hooks.told("post-finish")) > 1, "the sweep to tell")
+    for name in hooks.names:
+        told = [e for e in hooks.events if e["json"]["Type"] == name]
+        assert len(told) >= 1 + (name in again), name
+        for event in told:
+            assert event["json"]["Event"]["Upload"]["Owner"] == 'älice "a"'
+            assert event["env"]["TUS_OWNER"] == 'älice "a"'
+    tus.params = {}
+    tus.create(5)
+    event = hooks.told("pre-create")[2]
+    assert "Owner" not in event["Event"]["Upload"]
+    last = [e for e in hooks.events if e["json"]["Type"] == "pre-create"][2]
+    assert "TUS_OWNER" not in last["env"]
 
 
 @pytest.mark.skipif(not rig.have("jq"), reason="no jq")
@@ -719,7 +750,7 @@ def hooks_told(hooks):
 def test_a_connection_that_is_kept_is_given_back_first(hooks, tmp_path):
     """Else the next request on it waits for the hook."""
     hooks.write("post-finish", "#!/bin/sh\nsleep 3\n")
-    one = app.App(tmp_path, config={"hooks": {"dir": str(hooks.dir)}})
+    one = apps.App(tmp_path, config={"hooks": {"dir": str(hooks.dir)}})
     one.start_app()
     try:
         path = one.client.create(5)
