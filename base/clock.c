@@ -69,11 +69,12 @@ clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX])
 	    (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }
 
+/* The kernel writes both alike. */
 static bool
-read_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
+read_uuid(const char *path, char id[CLOCK_BOOT_ID_LEN + 1])
 {
 	ssize_t n;
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd == -1)
 		return false;
@@ -91,8 +92,15 @@ clock_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 	/* A process that confines itself cannot read it any more. */
 	static char known[CLOCK_BOOT_ID_LEN + 1];
 
-	if (*known == '\0' && !read_boot_id(known))
+	if (*known == '\0' &&
+	    !read_uuid("/proc/sys/kernel/random/boot_id", known))
 		*known = '\0';
 	memcpy(id, known, sizeof(known));
 	return *known != '\0';
+}
+
+bool
+clock_new_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
+{
+	return read_uuid("/proc/sys/kernel/random/uuid", id);
 }

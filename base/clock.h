@@ -34,4 +34,7 @@ void clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX]);
  */
 bool clock_boot_id(char id[CLOCK_BOOT_ID_LEN + 1]);
 
+/* One that no boot ever had; false likewise. */
+bool clock_new_boot_id(char id[CLOCK_BOOT_ID_LEN + 1]);
+
 #endif

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/held.h"
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
@@ -57,7 +58,9 @@ enum err_code
 fs_open_dir(const char *path, int *dirfd, struct err *e)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int held = held_fd(path);
+	int fd = openat(held != -1 ? held : AT_FDCWD, held != -1 ? "." : path,
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	enum err_code rc;
 
 	if (fd == -1)
@@ -71,6 +74,12 @@ fs_open_dir(const char *path, int *dirfd, struct err *e)
 	else
 		(void)close(fd);
 	return rc;
+}
+
+bool
+fs_is_denied(int sys)
+{
+	return sys == EACCES || sys == EROFS || sys == EPERM;
 }
 
 enum err_code

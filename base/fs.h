@@ -133,6 +133,9 @@ bool fs_is_beyond_rename(int sys);
 MUST_CHECK enum err_code fs_name_new(
     int dirfd, const char *from, const char *to, struct err *);
 
+/* Does this errno say that we may read there, perhaps, but not write? */
+bool fs_is_denied(int sys);
+
 /* Remove a name; that it was not there is success. */
 MUST_CHECK enum err_code fs_unlink_at(
     int dirfd, const char *name, struct err *);

@@ -91,6 +91,8 @@ open_store(struct ctl *c, const struct command *command, struct err *e)
 	fs_take_umask();
 	rc = become_store_user(c->conf, e);
 	if (rc == ERR_OK)
+		rc = store_hold(c->conf, STORE_KEPT, e);
+	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);
 	if (rc == ERR_OK)
 		rc = locker_open(c->conf, &c->locker, e);
@@ -110,6 +112,7 @@ close_store(struct ctl *c)
 		c->locker->ops->shutdown(c->locker);
 	if (c->store != NULL)
 		c->store->core->shutdown(c->store);
+	store_let_go(c->conf);
 }
 
 static int

@@ -232,6 +232,18 @@ become_checker(const struct conf *conf, struct err *e)
 	return rc == ERR_OK ? look_for_store(conf, e) : rc;
 }
 
+/* A start comes after a stop, so it does not matter who is there now. */
+static enum err_code
+look_at_note(const struct conf *conf, struct err *e)
+{
+	enum err_code rc = store_hold(conf, STORE_CHECKED, e);
+
+	if (rc != ERR_CONFLICT)
+		return rc;
+	printf("warning: %s\n", e->text);
+	return ERR_OK;
+}
+
 /* What the start looks at, in its order, but nothing is made. */
 static enum err_code
 look(struct settings *s, const struct options *o, const char **read_only,
@@ -247,11 +259,20 @@ look(struct settings *s, const struct options *o, const char **read_only,
 		rc = log_check(s->conf, e);
 	if (rc == ERR_OK)
 		rc = look_at_places(s->conf, read_only, e);
+	if (rc == ERR_OK && !is_new)
+		rc = look_at_note(s->conf, e);
 	if (rc == ERR_OK)
 		rc = no_mistake(
 		    is_new ? hook_check(s->conf, e) : settings_try_store(s, e),
 		    e);
 	return rc;
+}
+
+/* Before anybody is forked, who will share it. */
+static enum err_code
+hold_store(struct settings *s, struct err *e)
+{
+	return no_mistake(store_hold(s->conf, STORE_SERVED, e), e);
 }
 
 static int
@@ -272,6 +293,7 @@ check(struct settings *s, const struct options *o)
 		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
 	look_at_uploads(s->conf, stdout);
 	settings_close_store(s);
+	store_let_go(s->conf);
 	return EXIT_STOPPED;
 }
 
@@ -347,7 +369,8 @@ run(struct settings *s, const struct options *o)
 	if (listen_open(o->address, s->conf, &l, &e) != ERR_OK)
 		return complain(&e);
 	if (become_pool_user(s->conf, &e) != ERR_OK ||
-	    log_open(s->conf, &e) != ERR_OK || try_store(s, &e) != ERR_OK) {
+	    log_open(s->conf, &e) != ERR_OK || hold_store(s, &e) != ERR_OK ||
+	    try_store(s, &e) != ERR_OK) {
 		listen_close(&l);
 		return complain(&e);
 	}
@@ -356,6 +379,7 @@ run(struct settings *s, const struct options *o)
 	    serve_alone(s, &o->source, &l) :
 	    pool_run(s, &o->source, &l);
 	listen_close(&l);
+	store_let_go(s->conf);
 	return status;
 }
 

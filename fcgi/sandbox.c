@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/compat.h"
+#include "base/held.h"
 #include "base/log.h"
 #include "base/template.h"
 #include "fcgi/sandbox.h"
@@ -79,8 +80,10 @@ static void
 allow(int ruleset, const char *path, uint64_t rights)
 {
 	struct landlock_path_beneath_attr rule = { .allowed_access = rights };
+	int held = held_fd(path);
 
-	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
+	rule.parent_fd = openat(held != -1 ? held : AT_FDCWD,
+	    held != -1 ? "." : path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd == -1)
 		return;
 	if (!is_directory(rule.parent_fd))

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/held.h"
 #include "base/template.h"
 #include "store/file.h"
 
@@ -36,6 +37,8 @@ file_shutdown(struct data_store *ds)
 	free(fs->move_given);
 	free(fs->move_to);
 	free(fs->path);
+	free(fs->given);
+	free(fs->given_locks);
 	free(fs);
 }
 
@@ -151,23 +154,45 @@ open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 	return rc;
 }
 
-/* The directory is made if only its last component is missing. */
+enum err_code
+file_make_directory(const struct conf *conf, struct err *e)
+{
+	const char *path = conf_str(conf, "store.path");
+	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
+	enum err_code rc;
+	int fd;
+
+	if (mkdir(path, mode & ~fs_umask()) == -1)
+		return errno == EEXIST ? ERR_OK :
+					 err_sys(e, "make directory %s", path);
+	if ((rc = fs_open_dir(path, &fd, e)) != ERR_OK)
+		return rc;
+	rc = fs_add_mode(fd, mode, path, e);
+	(void)close(fd);
+	return rc;
+}
+
 static enum err_code
 open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 {
 	const char *path = conf_str(conf, "store.path");
-	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
-	bool is_new = mkdir(path, mode & ~fs_umask()) == 0;
+	const char *locks = conf_str(conf, "lock.path");
 	enum err_code rc;
 
-	if (!is_new && errno != EEXIST)
-		return err_sys(e, "make directory %s", path);
-	if ((rc = fs_open_dir(path, &fs->dirfd, e)) != ERR_OK)
-		return rc;
-	if (is_new && (rc = fs_add_mode(fs->dirfd, mode, path, e)) != ERR_OK)
+	fs->given = must_strdup(path);
+	fs->given_locks = must_strdup(*locks != '\0' ? locks : path);
+	if (file_is_held(conf)) {
+		file_take_boot(fs);
+		fs->path = must_strdup(held_real_path(path));
+		return fs_open_dir(path, &fs->dirfd, e);
+	}
+	if ((rc = file_make_directory(conf, e)) != ERR_OK ||
+	    (rc = fs_open_dir(path, &fs->dirfd, e)) != ERR_OK)
 		return rc;
 	if ((fs->path = realpath(path, NULL)) == NULL)
 		return err_sys(e, "find %s", path);
+	if (!clock_boot_id(fs->boot))
+		return err_set(e, ERR_SYSTEM, "the kernel has no boot id");
 	return ERR_OK;
 }
 
@@ -217,8 +242,6 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	info_set_up();
 	if (rc == ERR_OK && !file_set_up_memory())
 		rc = err_sys(e, "memory for the store");
-	if (rc == ERR_OK && !clock_boot_id(fs->boot))
-		rc = err_set(e, ERR_SYSTEM, "the kernel has no boot id");
 	if (rc != ERR_OK) {
 		file_shutdown(&fs->base);
 		return rc;
@@ -230,4 +253,6 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 const struct store_class store_file = {
 	.name = "file",
 	.open = file_open,
+	.hold = file_hold,
+	.let_go = file_let_go,
 };

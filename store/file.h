@@ -26,6 +26,7 @@
  *	file_copy.c	bytes from file to file
  *	file_keep.c	what no request does: settle, adopt, tidy
  *	file_strange.c	what cannot be served
+ *	file_note.c	what all who use the store agree upon
  */
 #ifndef STORE_FILE_H
 #define STORE_FILE_H
@@ -54,6 +55,13 @@ struct file_store {
 	enum durability durability;
 	int64_t min_free;
 	char boot[CLOCK_BOOT_ID_LEN + 1];
+
+	/* The others see another boot: what is unsafe to us is not to them. */
+	bool is_stranger;
+
+	/* store.path and lock.path as they were given, and are they held? */
+	char *given, *given_locks;
+	bool is_held;
 
 	/* The note of the sweep, locked; -1 while no sweep is ours. */
 	int note_fd;
@@ -456,6 +464,28 @@ const char *file_copy_name(const char *id, struct arena *);
 MUST_CHECK enum err_code file_forget_moved(struct file_upload *, struct err *);
 
 extern const struct store_mover file_mover;
+
+/* --- file_note.c -----------------------------------------------------------
+ */
+
+#define FILE_NOTE ".store"
+
+MUST_CHECK enum err_code file_hold(
+    const struct conf *, enum store_use, struct err *);
+void file_let_go(void);
+
+/* Is this the store that is held?  Then its boot is what was agreed upon. */
+bool file_is_held(const struct conf *);
+void file_take_boot(struct file_store *);
+
+/* ERR_AWAY if its path leads to another directory than at the start, or that of
+ * its locks.  One process of a pool looks once a second, and the log says it.
+ */
+MUST_CHECK enum err_code file_check_directory(
+    const struct file_store *, struct err *);
+
+/* In file.c: it is made if only the last component is missing. */
+MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
 
 /* --- file_ledger.c ------------------------------------------------------- */
 

@@ -151,7 +151,8 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 	bool is_taken;
 
 	/* By one that was moved, which has no data file any more. */
-	rc = file_exists(fs, info->id, FILE_MOVED, &is_taken, e);
+	if ((rc = file_check_directory(fs, e)) == ERR_OK)
+		rc = file_exists(fs, info->id, FILE_MOVED, &is_taken, e);
 	if (rc == ERR_OK && is_taken)
 		rc = err_set(e, ERR_EXISTS, "%s: exists", info->id);
 	if (rc != ERR_OK)

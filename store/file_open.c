@@ -257,6 +257,8 @@ file_get_upload(struct data_store *ds, const char *id, struct arena *a,
 	struct file_upload *u = file_new_handle(file_store_of(ds), id, a);
 	enum err_code rc;
 
+	if ((rc = file_check_directory(u->store, e)) != ERR_OK)
+		return rc;
 	u->is_remembered = file_is_remembered(u);
 	rc = look(u, e);
 	if (rc == ERR_OK)
@@ -355,11 +357,28 @@ lift_hold(struct file_upload *u, struct err *e)
 	return file_set(u, &head, e);
 }
 
+/* What is of no boot of ours may well be of that of the others, who would lose
+ * what they acknowledged. */
+static enum err_code
+check_boot(const struct file_upload *u, struct err *e)
+{
+	if (!u->store->is_stranger || !file_has_watermark(u) ||
+	    is_of_this_boot(u))
+		return ERR_OK;
+	return err_set(e, ERR_CONFLICT,
+	    "%s: left alone: the store is used under another boot id than "
+	    "there is here; do this on the machine, or in the container, of "
+	    "the pool",
+	    u->base.info.id);
+}
+
 static enum err_code
 repair(struct file_upload *u, struct err *e)
 {
-	enum err_code rc;
+	enum err_code rc = check_boot(u, e);
 
+	if (rc != ERR_OK)
+		return rc;
 	if (!u->foreign && (rc = undo_finish(u, e)) != ERR_OK)
 		return rc;
 	if (file_has_watermark(u) &&

@@ -106,7 +106,9 @@ file_next_name(
 	struct dirent *entry;
 	enum err_code rc;
 
-	if (dir == NULL && (rc = open_names(fs, &dir, e)) != ERR_OK)
+	if (dir == NULL &&
+	    ((rc = file_check_directory(fs, e)) != ERR_OK ||
+		(rc = open_names(fs, &dir, e)) != ERR_OK))
 		return rc;
 	errno = 0;
 	entry = readdir(dir);

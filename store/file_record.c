@@ -111,8 +111,7 @@ file_open_either(struct file_upload *u, int dirfd, const char *name, int *fd,
 {
 	enum err_code rc = fs_open_at(dirfd, name, O_RDWR, fd, st, e);
 
-	if (rc != ERR_SYSTEM ||
-	    (e->sys != EACCES && e->sys != EROFS && e->sys != EPERM))
+	if (rc != ERR_SYSTEM || !fs_is_denied(e->sys))
 		return rc;
 	u->denied = e->sys;
 	return fs_open_at(dirfd, name, O_RDONLY, fd, st, e);

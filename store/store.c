@@ -168,25 +168,55 @@ find_class(const char *name)
 	return NULL;
 }
 
+static enum err_code
+find_built_in(
+    const struct conf *conf, const struct store_class **class, struct err *e)
+{
+	const char *type = conf_str(conf, "store.type");
+
+	if ((*class = find_class(type)) != NULL)
+		return ERR_OK;
+	return err_set(e, ERR_INVALID,
+	    "store.type: \"%s\" is not built in; tusfcgi -V says what is",
+	    type);
+}
+
+enum err_code
+store_hold(const struct conf *conf, enum store_use use, struct err *e)
+{
+	const struct store_class *class;
+	enum err_code rc = find_built_in(conf, &class, e);
+
+	if (rc != ERR_OK || class->hold == NULL)
+		return rc;
+	return class->hold(conf, use, e);
+}
+
+void
+store_let_go(const struct conf *conf)
+{
+	const struct store_class *class =
+	    find_class(conf_str(conf, "store.type"));
+
+	if (class != NULL && class->let_go != NULL)
+		class->let_go();
+}
+
 enum err_code
 store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 {
-	const char *type = conf_str(conf, "store.type");
-	const struct store_class *class = find_class(type);
+	const struct store_class *class;
 	enum err_code rc;
 
-	if (class == NULL)
-		return err_set(e, ERR_INVALID,
-		    "store.type: \"%s\" is not built in; tusfcgi -V says what "
-		    "is",
-		    type);
-	if ((rc = class->open(conf, ds, e)) != ERR_OK)
+	if ((rc = find_built_in(conf, &class, e)) != ERR_OK ||
+	    (rc = class->open(conf, ds, e)) != ERR_OK)
 		return rc;
 	rc = store_check(*ds, e);
 	if (rc == ERR_OK && (*ds)->mover == NULL &&
 	    *conf_str(conf, "finish.move_to") != '\0')
 		rc = err_set(e, ERR_INVALID,
-		    "finish.move_to: store %s cannot move uploads", type);
+		    "finish.move_to: store %s cannot move uploads",
+		    class->name);
 	if (rc != ERR_OK) {
 		(*ds)->core->shutdown(*ds);
 		*ds = NULL;

@@ -515,6 +515,16 @@ upload_is_finished(const struct upload *up)
 	    (up->store->finisher == NULL || up->info.finished != 0);
 }
 
+/* Why a store is held. */
+enum store_use {
+	/* tusfcgi -t: nothing is changed. */
+	STORE_CHECKED,
+	/* tusctl, beside a pool or not. */
+	STORE_KEPT,
+	/* A process that serves, or its master. */
+	STORE_SERVED
+};
+
 /* What a back end exports: const struct store_class store_NAME. */
 struct store_class {
 	/* As in  store: { type = "file"; }  in the configuration. */
@@ -522,6 +532,11 @@ struct store_class {
 
 	MUST_CHECK enum err_code (*open)(
 	    const struct conf *, struct data_store **, struct err *);
+
+	/* See store_hold(); NULL if there is nothing to agree upon. */
+	MUST_CHECK enum err_code (*hold)(
+	    const struct conf *, enum store_use, struct err *);
+	void (*let_go)(void);
 };
 
 /*
@@ -530,6 +545,17 @@ struct store_class {
  */
 MUST_CHECK enum err_code store_open(
     const struct conf *, struct data_store **, struct err *);
+
+/*
+ * Before the store is opened, once in a program: agree with all others who use
+ * it on the locks that guard it, and on the boot that it lives in, until this
+ * process and all that it forks are gone.  ERR_CONFLICT: the others have other
+ * ones; the text names both.  Whoever opens the store without this is taken for
+ * the only one.
+ */
+MUST_CHECK enum err_code store_hold(
+    const struct conf *, enum store_use, struct err *);
+void store_let_go(const struct conf *);
 
 /*
  * Is every capability table of this store filled?  store_open() asks it of

@@ -56,9 +56,10 @@ clock_note_jump(const struct clock_note *then, const struct clock_note *now)
 {
 	int64_t passed = now->real - then->real, ran, jump;
 
-	/* Since the reboot the machine has run that long at least. */
+	/* Since the reboot the machine has run that long at least.  Some boards
+	 * give every boot the same id. */
 	ran = now->running;
-	if (strcmp(then->boot, now->boot) == 0)
+	if (strcmp(then->boot, now->boot) == 0 && now->running >= then->running)
 		ran -= then->running;
 	else if (passed >= ran)
 		return 0;

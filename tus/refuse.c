@@ -33,6 +33,8 @@ static const struct tus_answer answers[TUS_REFUSAL_MAX] = {
 	    "the server is going down; what came is kept" },
 	[TUS_TOO_BUSY] = { 503, "ERR_TOO_BUSY",
 	    "the server cannot take more now; try again" },
+	[TUS_STORE_UNAVAILABLE] = { 503, "ERR_STORE_UNAVAILABLE",
+	    "the uploads are out of reach now; try again" },
 	[TUS_BAD_CONTENT_TYPE] = { 415, "ERR_INVALID_CONTENT_TYPE",
 	    "a body must be application/offset+octet-stream" },
 	[TUS_BAD_CONTENT_LENGTH] = { 400, "ERR_INVALID_CONTENT_LENGTH",
@@ -127,6 +129,7 @@ tus_refusal_for(enum err_code code)
 		[ERR_QUOTA] = TUS_OVER_QUOTA,
 		[ERR_CORRUPT] = TUS_INTERNAL,
 		[ERR_UNAVAILABLE] = TUS_TOO_BUSY,
+		[ERR_AWAY] = TUS_STORE_UNAVAILABLE,
 		[ERR_SYSTEM] = TUS_INTERNAL,
 	};
 

@@ -95,6 +95,7 @@ static void
 the_boot_id_is_36_characters_and_stays(void **state)
 {
 	char id[CLOCK_BOOT_ID_LEN + 1], again[CLOCK_BOOT_ID_LEN + 1];
+	char fresh[CLOCK_BOOT_ID_LEN + 1];
 
 	(void)state;
 	if (access("/proc/sys/kernel/random/boot_id", R_OK) == -1) {
@@ -105,6 +106,9 @@ the_boot_id_is_36_characters_and_stays(void **state)
 	assert_int_equal(strlen(id), CLOCK_BOOT_ID_LEN);
 	assert_true(id_is_valid(id));
 	assert_true(clock_boot_id(again));
+	assert_true(clock_new_boot_id(fresh));
+	assert_int_equal(strlen(fresh), CLOCK_BOOT_ID_LEN);
+	assert_string_not_equal(fresh, id);
 	assert_string_equal(id, again);
 }
 

@@ -400,6 +400,14 @@ def test_sweep_notices_over_a_reboot_that_the_clock_went_back(tool, store):
     tool.run("sweep")
 
 
+def test_sweep_knows_a_reboot_by_the_time_that_the_machine_runs(tool, store):
+    """Some boards have one boot id for ever."""
+    note(store, past(5 * DAY), running() + 4 * DAY)
+    tool.run("sweep")
+    note(store, past(-5 * DAY), running() + 4 * DAY)
+    tool.run("sweep", status=1)
+
+
 def test_sweep_starts_over_from_a_note_it_cannot_read(tool, store):
     (store.path / ".sweep").write_bytes(b"\0\0\0")
     tool.run("sweep")

@@ -279,18 +279,19 @@ def test_no_worker_outlives_a_killed_master(app):
     close_all(streams)
 
 
-def test_workers_that_die_at_once_are_not_forked_without_end(app):
-    one = app(args=["-w", "2"])
+def test_workers_that_die_at_once_are_not_forked_without_end(app, tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    one = app(args=["-w", "2"],
+              config={"finish": {"move_to": f"{target}/{{id}}"}})
     rig.wait_for(lambda: len(one.workers()) == 2, "two workers")
-    one.uploads.rename(one.dir / "elsewhere")
-    one.uploads.write_text("no directory")
+    target.rmdir()
     for pid in one.workers():
         os.kill(pid, signal.SIGKILL)
     time.sleep(2)
     deaths = one.log().count("left with status 1")
     assert 1 <= deaths <= 16
-    one.uploads.unlink()
-    (one.dir / "elsewhere").rename(one.uploads)
+    target.mkdir()
     rig.wait_for(lambda: len(one.workers()) == 2 and
                  one.client.request("OPTIONS", "/files").status == 200,
                  "two workers that live")

@@ -89,7 +89,7 @@ def disk(tmp_path):
 
 
 def names(store):
-    return {path.name for path in store.iterdir()}
+    return {path.name for path in store.iterdir()} - {".store"}
 
 
 def digest(data):

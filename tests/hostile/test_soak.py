@@ -116,7 +116,7 @@ def test_a_long_life_leaves_no_trace_in_a_worker(
 def names_after_sweep(server):
     """None while something is unfinished and not expired."""
     assert tusctl(server, "sweep").returncode == 0
-    names = {p.name for p in server.uploads.iterdir()} - {".sweep"}
+    names = {p.name for p in server.uploads.iterdir()} - {".sweep", ".store"}
     for name in names:
         if "." not in name:
             answer = server.client.head("/files/" + name)

@@ -432,7 +432,7 @@ class Tus:
         return self.path(url).read_bytes()
 
     def files(self):
-        return sorted(p.name for p in self.server.uploads.iterdir())
+        return sorted(self.server.names() - {".store"})
 
     def state(self, url):
         """All that a client and the disk show of an upload."""

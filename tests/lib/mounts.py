@@ -2,8 +2,9 @@
 
     with mounts.read_only(folder): ...
     with mounts.image(folder, "vfat", 64 << 20) as place: ...
+    with mounts.covered(folder): ...
 
-Both need root, and skip the test by name where the kernel refuses.  Whatever
+They need root, and skip the test by name where the kernel refuses.  Whatever
 the test does, the mount and its loop device are gone afterwards.
 """
 
@@ -50,6 +51,14 @@ def read_only(folder):
             run("mount", "-o", "remount,bind,ro", str(folder))
         except subprocess.CalledProcessError as e:
             pytest.skip(f"no read-only bind mounts: {e.stderr[-200:]}")
+        yield folder
+
+
+@contextlib.contextmanager
+def covered(folder, size="16m"):
+    """An empty file system in memory is over the folder."""
+    may_mount()
+    with mounted("tmpfs", folder, "-t", "tmpfs", "-o", f"size={size}"):
         yield folder
 
 

@@ -264,6 +264,10 @@ class Server:
         if self.is_public and self.front_end.runs_app:
             shutil.chown(path, self.front_end.user())
 
+    def names(self):
+        """What is in the store, the note of it included."""
+        return {path.name for path in self.uploads.iterdir()}
+
     @property
     def origin(self):
         return f"http://127.0.0.1:{self.port}"

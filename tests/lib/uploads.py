@@ -102,7 +102,7 @@ class Store:
 
     def names(self):
         return sorted(name for name in os.listdir(self.path)
-                      if name != ".sweep")
+                      if name not in (".sweep", ".store"))
 
     def data(self, id):
         return (self.path / id).read_bytes()

@@ -1,0 +1,477 @@
+/*
+ * file_note.c - the store's note: which locks guard it, and in which boot.
+ *
+ * Whoever takes other locks than the rest locks nobody out, and whoever sees
+ * another boot id than the rest takes their bytes for bytes of a boot that is
+ * over, and cuts them.  So everybody who works in the store holds a shared lock
+ * on the file .store in it, for life, and agrees with what it says.  A pool
+ * that starts and can have an exclusive lock is alone, and writes it anew.
+ *
+ * The lock is flock's, on a descriptor that children inherit: it stays until
+ * the last of them is gone.
+ */
+#include "config.h"
+
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/fs.h"
+#include "base/held.h"
+#include "base/log.h"
+#include "store/file.h"
+
+enum {
+	/* Of the text. */
+	NOTE_MAX = 4096,
+	/* A pool that starts holds the note for less than this. */
+	TRIES = 100,
+	PAUSE_MS = 20,
+	/* Of a path, in a line of the log. */
+	PATH_SHOWN = 34,
+	/* Seconds by which two looks at the same clock may differ. */
+	SLACK = 2,
+	/* Seconds between two times that we write down how long it runs. */
+	WATCH = 10
+};
+
+struct note {
+	/* Of the store, for ever. */
+	char id[CLOCK_BOOT_ID_LEN + 1];
+
+	/* The kernel's id of the boot, the one that records get, and the
+	 * seconds that this boot had run when somebody last looked. */
+	char kernel[CLOCK_BOOT_ID_LEN + 1];
+	char boot[CLOCK_BOOT_ID_LEN + 1];
+	int64_t running;
+
+	/* The locks. */
+	char type[32], method[16], path[2048];
+	uint64_t device, inode;
+};
+
+/* What all processes of a pool have looked at, the last time that one did. */
+struct watch {
+	/* Seconds of a clock that only grows. */
+	_Atomic int64_t looked, noted;
+	_Atomic bool is_away;
+};
+
+/* What this process, and those that forked it, agreed upon. */
+static struct {
+	/* The note; -1 if there is none. */
+	int fd;
+	bool is_writable, is_held, is_stranger;
+	char boot[CLOCK_BOOT_ID_LEN + 1];
+	struct watch *watch;
+} ours = { .fd = -1 };
+
+static const char *
+lock_path(const struct conf *conf)
+{
+	const char *path = conf_str(conf, "lock.path");
+
+	return *path != '\0' ? path : conf_str(conf, "store.path");
+}
+
+/* --- The text. --- */
+
+/* First, so that it can be changed in place. */
+#define RUNNING "{\"Running\":%20" PRId64 ","
+
+static enum err_code
+write_note(int fd, const struct note *n, struct err *e)
+{
+	json_t *rest = json_pack("{ss ss ss s{ss ss ss? sI sI}}", "Kernel",
+	    n->kernel, "Boot", n->boot, "ID", n->id, "Lock", "Type", n->type,
+	    "Method", n->method, "Path", n->path, "Device",
+	    (json_int_t)n->device, "Inode", (json_int_t)n->inode);
+	char text[NOTE_MAX];
+	char *json = rest != NULL ? json_dumps(rest, JSON_COMPACT) : NULL;
+	enum err_code rc;
+	int len;
+
+	json_decref(rest);
+	if (json == NULL)
+		return err_set(e, ERR_INVALID, "lock.path is not UTF-8");
+	len =
+	    snprintf(text, sizeof(text), RUNNING "%s\n", n->running, json + 1);
+	free(json);
+	rc = fs_pwrite(fd, text, (size_t)len, 0, NULL, e);
+	if (rc == ERR_OK)
+		rc = fs_truncate(fd, len, FILE_NOTE, e);
+	return rc == ERR_OK ? fs_sync_data(fd, FILE_NOTE, e) : rc;
+}
+
+static bool
+copy_text(json_t *from, const char *key, char *to, size_t size)
+{
+	const char *text = json_string_value(json_object_get(from, key));
+
+	if (text == NULL || strlen(text) >= size)
+		return false;
+	(void)stpcpy(to, text);
+	return true;
+}
+
+static bool
+parse_note(json_t *root, struct note *n)
+{
+	json_t *lock = json_object_get(root, "Lock");
+
+	n->running = json_integer_value(json_object_get(root, "Running"));
+	n->device =
+	    (uint64_t)json_integer_value(json_object_get(lock, "Device"));
+	n->inode = (uint64_t)json_integer_value(json_object_get(lock, "Inode"));
+	return copy_text(root, "Kernel", n->kernel, sizeof(n->kernel)) &&
+	    copy_text(root, "Boot", n->boot, sizeof(n->boot)) &&
+	    strlen(n->boot) == CLOCK_BOOT_ID_LEN &&
+	    copy_text(root, "ID", n->id, sizeof(n->id)) &&
+	    copy_text(lock, "Type", n->type, sizeof(n->type)) &&
+	    copy_text(lock, "Method", n->method, sizeof(n->method)) &&
+	    copy_text(lock, "Path", n->path, sizeof(n->path));
+}
+
+/* False if it makes no sense: as if there were none. */
+static bool
+read_note(int fd, struct note *n)
+{
+	char text[NOTE_MAX];
+	json_t *root;
+	struct err e;
+	size_t got;
+	bool good;
+
+	if (fs_pread(fd, text, sizeof(text), 0, &got, &e) != ERR_OK)
+		return false;
+	root = json_loadb(text, got, JSON_DISABLE_EOF_CHECK, NULL);
+	good = parse_note(root, n);
+	json_decref(root);
+	return good;
+}
+
+/* --- What we would write. --- */
+
+static enum err_code
+describe(const struct conf *conf, struct note *n, struct err *e)
+{
+	const char *path = lock_path(conf), *real = held_real_path(path);
+	struct stat st;
+
+	*n = (struct note){ .running = clock_boottime() };
+	if (!clock_boot_id(n->kernel))
+		return err_set(e, ERR_SYSTEM, "the kernel has no boot id");
+	(void)stpcpy(n->boot, n->kernel);
+	(void)snprintf(
+	    n->type, sizeof(n->type), "%s", conf_str(conf, "lock.type"));
+	(void)snprintf(
+	    n->method, sizeof(n->method), "%s", conf_str(conf, "lock.method"));
+	(void)snprintf(n->path, sizeof(n->path), "%s", real);
+	if (fstat(held_fd(path), &st) == -1)
+		return err_sys(e, "stat %s", path);
+	n->device = st.st_dev;
+	n->inode = st.st_ino;
+	return ERR_OK;
+}
+
+static bool
+is_same_boot(const struct note *then, const struct note *now)
+{
+	return strcmp(then->kernel, now->kernel) == 0 &&
+	    then->running <= now->running + SLACK;
+}
+
+/* Devices are numbered anew at a reboot. */
+static bool
+are_same_locks(const struct note *a, const struct note *b)
+{
+	return strcmp(a->type, b->type) == 0 &&
+	    strcmp(a->method, b->method) == 0 && a->inode == b->inode &&
+	    (a->device == b->device || strcmp(a->kernel, b->kernel) != 0);
+}
+
+/* --- Agreement. --- */
+
+static bool
+try_lock(int fd, int how)
+{
+	int rc;
+
+	do
+		rc = flock(fd, how | LOCK_NB);
+	while (rc == -1 && errno == EINTR);
+	return rc == 0;
+}
+
+/* Whoever writes it is done in a moment. */
+static bool
+lock_shared(int fd)
+{
+	const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
+	int i;
+
+	for (i = 0; i < TRIES; i++) {
+		if (try_lock(fd, LOCK_SH))
+			return true;
+		(void)nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+/*
+ * Nobody else is here.  A boot that runs shorter than it did is another one,
+ * whatever the kernel calls it: some boards always say the same.
+ */
+static enum err_code
+renew(int fd, struct note *mine, struct err *e)
+{
+	bool is_old, good = true;
+	struct note old;
+
+	if ((is_old = read_note(fd, &old)))
+		(void)stpcpy(mine->id, old.id);
+	else
+		good = clock_new_boot_id(mine->id);
+	if (is_old && is_same_boot(&old, mine))
+		(void)stpcpy(mine->boot, old.boot);
+	else if (is_old && strcmp(old.kernel, mine->kernel) == 0)
+		good = clock_new_boot_id(mine->boot);
+	if (!good)
+		return err_set(e, ERR_SYSTEM, "the kernel has no random ids");
+	return write_note(fd, mine, e);
+}
+
+/* The end of a path is what tells it from another. */
+static const char *
+end_of(const char *path)
+{
+	size_t len = strlen(path);
+
+	return len > PATH_SHOWN ? path + len - PATH_SHOWN : path;
+}
+
+static enum err_code
+refuse_locks(const struct note *theirs, const struct note *mine, struct err *e)
+{
+	return err_set(e, ERR_CONFLICT,
+	    "the store is in use with locks in %s (%.8s), not in %s (%.8s): "
+	    "take the configuration of its users, or stop them",
+	    end_of(theirs->path), theirs->method, end_of(mine->path),
+	    mine->method);
+}
+
+/* With a shared lock: does what the others agreed upon hold for us? */
+static enum err_code
+agree(int fd, enum store_use use, const struct note *mine, struct err *e)
+{
+	struct note theirs;
+
+	if (!read_note(fd, &theirs))
+		return use != STORE_SERVED ?
+		    ERR_OK :
+		    err_set(e, ERR_CONFLICT,
+			"the note of the store, %s, is damaged: stop all who "
+			"use the store, and the next start writes it anew",
+			FILE_NOTE);
+	/* Alone, tusctl keeps everybody out for as long as it takes. */
+	if (!are_same_locks(&theirs, mine) &&
+	    ((use == STORE_SERVED && ours.is_writable) ||
+		!try_lock(fd, LOCK_EX)))
+		return refuse_locks(&theirs, mine, e);
+	if (is_same_boot(&theirs, mine)) {
+		(void)stpcpy(ours.boot, theirs.boot);
+		return ERR_OK;
+	}
+	if (use == STORE_SERVED && ours.is_writable)
+		return err_set(e, ERR_CONFLICT,
+		    "the store is in use under another boot id, from another "
+		    "machine or container: give both the same, or stop it");
+	ours.is_stranger = true;
+	return ERR_OK;
+}
+
+/* On a full disk uploads have to be removed, and somebody has to do it. */
+static enum err_code
+do_without(const struct err *e)
+{
+	log_warn("the store gets no note of its locks: %s", e->text);
+	return ERR_OK;
+}
+
+static enum err_code
+hold_note(const struct conf *conf, enum store_use use, struct err *e)
+{
+	struct note mine;
+	enum err_code rc = describe(conf, &mine, e);
+
+	if (rc != ERR_OK)
+		return rc;
+	(void)stpcpy(ours.boot, mine.boot);
+	if (ours.fd == -1)
+		return ERR_OK;
+	if (use == STORE_SERVED && ours.is_writable &&
+	    try_lock(ours.fd, LOCK_EX) &&
+	    (rc = renew(ours.fd, &mine, e)) != ERR_OK)
+		return rc == ERR_NO_SPACE ? do_without(e) : rc;
+	if (!lock_shared(ours.fd))
+		return err_set(e, ERR_CONFLICT,
+		    "the store is in use by a process with other locks");
+	return agree(ours.fd, use, &mine, e);
+}
+
+/* -1 if there is none, and none is made. */
+static enum err_code
+open_note(const struct conf *conf, enum store_use use, struct err *e)
+{
+	int dirfd = held_fd(conf_str(conf, "store.path"));
+	mode_t mode = (mode_t)conf_int(conf, "store.file_mode");
+	enum err_code rc;
+
+	rc = fs_open_at(dirfd, FILE_NOTE, O_RDWR, &ours.fd, NULL, e);
+	if (rc == ERR_NOT_FOUND && use == STORE_SERVED)
+		rc = fs_create_at(dirfd, FILE_NOTE, mode, &ours.fd, e);
+	if (rc == ERR_EXISTS)
+		rc = fs_open_at(dirfd, FILE_NOTE, O_RDWR, &ours.fd, NULL, e);
+	ours.is_writable = rc == ERR_OK;
+	if (rc == ERR_SYSTEM && fs_is_denied(e->sys))
+		rc = fs_open_at(dirfd, FILE_NOTE, O_RDONLY, &ours.fd, NULL, e);
+	if (rc == ERR_OK)
+		return rc;
+	ours.fd = -1;
+	if (rc == ERR_NO_SPACE)
+		return do_without(e);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+static bool
+set_up_watch(void)
+{
+	void *p = mmap(NULL, sizeof(*ours.watch), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return false;
+	ours.watch = p;
+	return true;
+}
+
+void
+file_let_go(void)
+{
+	if (ours.fd != -1)
+		(void)close(ours.fd);
+	ours.fd = -1;
+	ours.is_held = ours.is_stranger = false;
+	held_forget();
+	if (ours.watch != NULL)
+		(void)munmap(ours.watch, sizeof(*ours.watch));
+	ours.watch = NULL;
+}
+
+enum err_code
+file_hold(const struct conf *conf, enum store_use use, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	info_set_up();
+	if (!set_up_watch())
+		return err_sys(e, "memory for the store");
+	if (use != STORE_CHECKED)
+		rc = file_make_directory(conf, e);
+	if (rc == ERR_OK)
+		rc = held_add(conf_str(conf, "store.path"), e);
+	if (rc == ERR_OK)
+		rc = held_add(lock_path(conf), e);
+	if (rc == ERR_OK)
+		rc = open_note(conf, use, e);
+	if (rc == ERR_OK)
+		rc = hold_note(conf, use, e);
+	if (rc == ERR_OK)
+		ours.is_held = true;
+	else
+		file_let_go();
+	return rc;
+}
+
+void
+file_take_boot(struct file_store *fs)
+{
+	(void)stpcpy(fs->boot, ours.boot);
+	fs->is_stranger = ours.is_stranger;
+	fs->is_held = true;
+}
+
+bool
+file_is_held(const struct conf *conf)
+{
+	return ours.is_held && held_fd(conf_str(conf, "store.path")) != -1;
+}
+
+/* --- Afterwards. --- */
+
+/* So that the next boot knows this one by it; not flushed. */
+static void
+note_running(void)
+{
+	char text[64];
+	struct err e;
+	int n = snprintf(text, sizeof(text), RUNNING, clock_boottime());
+
+	if (ours.fd != -1 && ours.is_writable &&
+	    fs_pwrite(ours.fd, text, (size_t)n, 0, NULL, &e) != ERR_OK)
+		log_warn("%s: %s", FILE_NOTE, e.text);
+}
+
+/* One process of the pool looks, and says so if it changed. */
+static void
+look(const struct file_store *fs)
+{
+	const char *path = fs->given;
+	bool is_away = !held_is_in_place(path);
+
+	if (!is_away && !held_is_in_place(fs->given_locks)) {
+		path = fs->given_locks;
+		is_away = true;
+	}
+	if (atomic_exchange(&ours.watch->is_away, is_away) == is_away)
+		return;
+	if (is_away)
+		log_error("%s leads to another directory than at the start, or "
+			  "to none: nothing is served until it is back, or "
+			  "until a restart",
+		    path);
+	else
+		log_info("%s is in place again", path);
+}
+
+enum err_code
+file_check_directory(const struct file_store *fs, struct err *e)
+{
+	int64_t now = clock_ms() / 1000, then;
+
+	if (!fs->is_held)
+		return ERR_OK;
+	then = ours.watch->looked;
+	if (then != now &&
+	    atomic_compare_exchange_strong(&ours.watch->looked, &then, now))
+		look(fs);
+	then = ours.watch->noted;
+	if (now - then >= WATCH &&
+	    atomic_compare_exchange_strong(&ours.watch->noted, &then, now))
+		note_running();
+	if (!ours.watch->is_away)
+		return ERR_OK;
+	return err_set(e, ERR_AWAY, "%s is not where it was", fs->given);
+}

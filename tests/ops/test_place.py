@@ -1,0 +1,118 @@
+"""The store's directory is covered, or replaced: nobody loses an upload."""
+
+import signal
+import time
+
+import pytest
+
+from lib import mounts, rig
+from lib.app import App
+
+BODY = b"hello world"
+
+
+@pytest.fixture
+def app(tmp_path):
+    started = []
+
+    def start(config=None, **options):
+        started.append(App(tmp_path, config=config, **options))
+        started[0].start_app()
+        return started[0]
+
+    yield start
+    for one in started:
+        one.stop()
+        one.check_logs()
+
+
+def fill(one):
+    done, half = one.client.create(len(BODY)), one.client.create(len(BODY))
+    assert one.client.patch(done, 0, BODY).status == 204
+    assert one.client.patch(half, 0, BODY[:3]).status == 204
+    return done, half
+
+
+def wait_until_away(one, path):
+    rig.wait_for(lambda: one.client.head(path).status == 423, "the refusal")
+
+
+def check_away(one, done, half):
+    wait_until_away(one, half)
+    for path in (done, half):
+        answer = one.client.head(path)
+        assert answer.status == 423
+        assert int(answer.headers["retry-after"]) > 0
+        assert "code=ERR_STORE_UNAVAILABLE" in one.log().splitlines()[-1]
+    for answer in (
+            one.client.request("GET", done),
+            one.client.patch(half, 3, BODY[3:]),
+            one.client.request("POST", "/files", {"Upload-Length": "5"}),
+            one.client.request("DELETE", half)):
+        assert answer.status == 503
+        assert b"ERR_STORE_UNAVAILABLE" in answer.body
+        assert int(answer.headers["retry-after"]) > 0
+    assert one.client.request("OPTIONS", "/files").status == 200
+
+
+def check_back(one, done, half):
+    rig.wait_for(lambda: one.client.head(half).status == 200, "the store")
+    assert one.client.offset(half) == 3
+    assert one.client.request("GET", done).body == BODY
+    assert one.client.patch(half, 3, BODY[3:]).status == 204
+    assert one.log().count("leads to another directory") == 1
+    assert one.log().count("is in place again") == 1
+
+
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
+def test_a_store_below_a_mount_is_out_of_reach(app, args):
+    one = app(args=args)
+    done, half = fill(one)
+    with mounts.covered(one.uploads):
+        check_away(one, done, half)
+        assert not list(one.uploads.iterdir())
+    check_back(one, done, half)
+
+
+def test_workers_that_start_below_a_mount_work_where_the_others_do(app):
+    one = app({"pool": {"min_spare": 2, "max_workers": 8, "reserve": 1}})
+    done, half = fill(one)
+    with mounts.covered(one.uploads):
+        wait_until_away(one, half)
+        before = one.workers()
+        one.app.send_signal(signal.SIGHUP)
+        rig.wait_for(lambda: len(one.workers()) >= 2 and
+                     not set(before) & set(one.workers()), "new workers")
+        check_away(one, done, half)
+    check_back(one, done, half)
+
+
+def test_a_store_that_was_replaced_is_out_of_reach(app):
+    one = app()
+    done, half = fill(one)
+    aside = one.uploads.with_name("aside")
+    one.uploads.rename(aside)
+    one.uploads.mkdir(0o2770)
+    check_away(one, done, half)
+    assert not list(one.uploads.iterdir())
+    one.uploads.rmdir()
+    time.sleep(1.1)
+    assert one.client.head(half).status == 423
+    assert not one.uploads.exists()
+    aside.rename(one.uploads)
+    check_back(one, done, half)
+
+
+def test_locks_that_were_replaced_let_nobody_in(app, tmp_path):
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    one = app({"lock": {"path": str(locks)}})
+    done, half = fill(one)
+    aside = tmp_path / "aside"
+    locks.rename(aside)
+    locks.mkdir()
+    check_away(one, done, half)
+    assert not list(locks.iterdir())
+    locks.rmdir()
+    aside.rename(locks)
+    check_back(one, done, half)
