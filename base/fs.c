@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 
@@ -14,10 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/held.h"
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+
+/* How long to sleep between two tries, in ns.  Of many who want a lock that is
+ * hardly ever free, those who sleep longer would never get it. */
+#define LOCK_STEP 1000000
 
 static bool
 is_our_group(gid_t group)
@@ -534,4 +540,19 @@ mode_t
 fs_umask(void)
 {
 	return umask_before;
+}
+
+bool
+fs_lock_in_time(int fd, int64_t ms)
+{
+	static const struct timespec step = { .tv_nsec = LOCK_STEP };
+	int64_t until = clock_ms() + ms;
+
+	while (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) ||
+		    clock_ms() >= until)
+			return false;
+		(void)nanosleep(&step, NULL);
+	}
+	return true;
 }

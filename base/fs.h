@@ -154,6 +154,12 @@ MUST_CHECK enum err_code fs_walk_next(
  */
 bool fs_keeps_inodes(int fd);
 
+/*
+ * flock(), exclusively, and wait for so many ms at most: whoever holds it may
+ * have been stopped.  False: it is held, or errno is another than EWOULDBLOCK.
+ */
+bool fs_lock_in_time(int fd, int64_t ms);
+
 /* Bytes that an unprivileged writer may still use on this file system. */
 MUST_CHECK enum err_code fs_free_space(int dirfd, int64_t *, struct err *);
 

@@ -52,13 +52,13 @@ board_set(struct board *b, size_t slot, enum worker_state state)
 }
 
 static int
-count_receiving(const struct board *b)
+count_places(const struct board *b)
 {
 	int n = 0;
 	size_t i;
 
 	for (i = 0; i < BOARD_SLOTS / 64; i++)
-		n += __builtin_popcountll(atomic_load(&b->receiving[i]));
+		n += __builtin_popcountll(atomic_load(&b->placed[i]));
 	return n;
 }
 
@@ -71,12 +71,10 @@ board_claim(struct board *b, size_t slot)
 {
 	uint64_t bit = UINT64_C(1) << slot % 64;
 
-	(void)atomic_fetch_or(&b->receiving[slot / 64], bit);
-	if (count_receiving(b) <= atomic_load(&b->places)) {
-		board_set(b, slot, WORKER_RECEIVING);
+	(void)atomic_fetch_or(&b->placed[slot / 64], bit);
+	if (count_places(b) <= atomic_load(&b->places))
 		return true;
-	}
-	(void)atomic_fetch_and(&b->receiving[slot / 64], ~bit);
+	(void)atomic_fetch_and(&b->placed[slot / 64], ~bit);
 	return false;
 }
 
@@ -85,7 +83,22 @@ board_unclaim(struct board *b, size_t slot)
 {
 	uint64_t bit = UINT64_C(1) << slot % 64;
 
-	(void)atomic_fetch_and(&b->receiving[slot / 64], ~bit);
+	(void)atomic_fetch_and(&b->placed[slot / 64], ~bit);
+}
+
+bool
+board_may_free(const struct board *b)
+{
+	int count[WORKER_STATE_MAX];
+
+	board_count(b, count);
+	return count_places(b) > count[WORKER_RECEIVING];
+}
+
+bool
+board_may_wait(const struct board *b)
+{
+	return atomic_load(&b->idle) > 0 || !atomic_load(&b->is_full);
 }
 
 void

@@ -27,7 +27,8 @@ enum worker_state {
 	WORKER_IDLE,
 	/* Handling a request. */
 	WORKER_BUSY,
-	/* Receiving a body, and holding a place for that. */
+	/* Receiving a body, or sending a long one: for as long as the client
+	 * takes, and holding a place for that. */
 	WORKER_RECEIVING,
 	WORKER_STATE_MAX
 };
@@ -38,11 +39,14 @@ struct board_slot {
 };
 
 struct board {
-	/* How many bodies may be received at a time. */
+	/* How many may do at a time what can take long. */
 	_Atomic int places;
 
 	/* Below this many idle ones a worker wakes the master. */
 	_Atomic int min_spare;
+
+	/* There are as many workers as there may be. */
+	_Atomic bool is_full;
 
 	/* A hint: the master sets it right whenever it counts. */
 	_Alignas(64) _Atomic int idle;
@@ -53,7 +57,7 @@ struct board {
 
 	/* A bit for each slot, so that giving up a place twice, or for one
 	 * who died, does no harm. */
-	_Alignas(64) _Atomic uint64_t receiving[BOARD_SLOTS / 64];
+	_Alignas(64) _Atomic uint64_t placed[BOARD_SLOTS / 64];
 
 	/* No slot from here on was ever used. */
 	_Alignas(64) _Atomic size_t used;
@@ -69,9 +73,16 @@ struct board *board_new(void);
 /* A worker says what it does. */
 void board_set(struct board *, size_t slot, enum worker_state);
 
-/* Take a place to receive a body, and give it back.  No place: false. */
+/* Take a place for what can take long, and give it back.  No place: false. */
 bool board_claim(struct board *, size_t slot);
 void board_unclaim(struct board *, size_t slot);
+
+/* Is a place held for something else than a body?  Then it may soon be free. */
+bool board_may_free(const struct board *);
+
+/* Is another worker ready, or may one be forked?  Else nobody should wait
+ * without a place: a short request would wait as well. */
+bool board_may_wait(const struct board *);
 
 /* The master, for one who is no more. */
 void board_wipe(struct board *, size_t slot);

@@ -301,6 +301,7 @@ body_receive_at_once(
 }
 
 struct drain {
+	const struct board *board;
 	int64_t until;
 };
 
@@ -311,7 +312,7 @@ wait_on_drain(void *arg, int64_t silence)
 	const struct drain *d = arg;
 
 	return silence < DRAIN_SILENCE && clock_ms() < d->until &&
-	    !stop_is_wanted();
+	    board_may_wait(d->board) && !stop_is_wanted();
 }
 
 /*
@@ -331,9 +332,10 @@ skip(FCGX_Request *fcgi)
 }
 
 bool
-body_drain(FCGX_Request *fcgi, const struct settings *s)
+body_drain(
+    FCGX_Request *fcgi, const struct settings *s, const struct board *board)
 {
-	struct drain d = { clock_ms() + s->drain_timeout };
+	struct drain d = { board, clock_ms() + s->drain_timeout };
 	struct os_read_watch watch = { wait_on_drain, &d };
 	int64_t drained = 0;
 	ssize_t len;

@@ -6,6 +6,7 @@
 
 #include <fcgiapp.h>
 
+#include "fcgi/board.h"
 #include "fcgi/settings.h"
 #include "tus/tus.h"
 
@@ -24,9 +25,10 @@ void body_receive_at_once(
 
 /*
  * Read what is left of a body that nobody wants, within bounds: a front end
- * whose writing fails may forget the answer it has.  False if there is more.
+ * whose writing fails may forget the answer it has.  Where no other worker is
+ * left, it is not waited for.  False if there is more.
  */
-bool body_drain(FCGX_Request *, const struct settings *);
+bool body_drain(FCGX_Request *, const struct settings *, const struct board *);
 
 /*
  * Give back the memory that the last bodies touched.  Not after each of them:

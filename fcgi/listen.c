@@ -6,7 +6,6 @@
  */
 #include "config.h"
 
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,19 +15,18 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/become.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "fcgi/listen.h"
 
 #define SYSTEMD_FIRST_FD 3
 
-/* How often, and every how many ms, the directory's lock is tried. */
-#define LOCK_TRIES 100
-#define LOCK_PAUSE 10
+/* How long the directory's lock is waited for, in ms. */
+#define LOCK_TIME 1000
 
 static bool
 is_listening(int fd)
@@ -175,29 +173,10 @@ bind_path(struct listener *l, const struct sockaddr_un *sun,
 	return ERR_OK;
 }
 
-/* Whoever may read the directory can lock it as well, and hold the lock: so it
- * is waited for a moment only, not for as long as that one likes. */
-static void
-lock_in_time(int fd, const char *dir)
-{
-	static const struct timespec pause = { .tv_nsec =
-						   LOCK_PAUSE * 1000000 };
-	int tries;
-
-	for (tries = 0; flock(fd, LOCK_EX | LOCK_NB) == -1; tries++) {
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return;
-		if (tries == LOCK_TRIES) {
-			log_warn("another process holds a lock on %s: started "
-				 "without it",
-			    dir);
-			return;
-		}
-		(void)nanosleep(&pause, NULL);
-	}
-}
-
-/* Two that start at the same time take turns from looking to listening. */
+/*
+ * Two that start at the same time take turns from looking to listening.  But
+ * whoever may read the directory can lock it as well, for as long as it likes.
+ */
 static int
 lock_directory(const char *path)
 {
@@ -209,8 +188,10 @@ lock_directory(const char *path)
 		slash[slash == dir] = '\0';
 	fd =
 	    open(slash != NULL ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd != -1)
-		lock_in_time(fd, slash != NULL ? dir : ".");
+	if (fd != -1 && !fs_lock_in_time(fd, LOCK_TIME) && errno == EWOULDBLOCK)
+		log_warn(
+		    "another process holds a lock on %s: started without it",
+		    slash != NULL ? dir : ".");
 	free(dir);
 	return fd;
 }

@@ -568,6 +568,7 @@ look(struct pool *p)
 	spare = count_spare(p);
 	grow(p, spare, now);
 	shrink(p, spare, now);
+	atomic_store(&p->board->is_full, room(p) <= 0);
 	tell_status(p);
 	/* This comes round soon enough. */
 	(void)sweeper_look(&p->sweeper, p->settings, p->board, p->listener->fd);

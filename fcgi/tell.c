@@ -73,16 +73,19 @@ fork_child(struct tus_call *call, int listen_fd)
 	_exit(0);
 }
 
+/* What no child tells or moves is left to the sweep: the one process there is
+ * has others to serve. */
 void
 tell_and_close(struct tus_call *call, bool alone, int listen_fd)
 {
-	pid_t *room = alone && tus_has_to_tell(call) ? find_room() : NULL;
+	pid_t *room;
 
-	if (room == NULL || (*room = fork_child(call, listen_fd)) == -1) {
-		if (room != NULL)
-			*room = 0;
+	if (!alone || !tus_has_to_tell(call)) {
 		tus_close(call);
 		return;
 	}
+	room = find_room();
+	if (room != NULL && (*room = fork_child(call, listen_fd)) == -1)
+		*room = 0;
 	tus_forget(call);
 }

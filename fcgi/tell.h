@@ -18,8 +18,8 @@ bool tell_has_room(void);
 /*
  * Close a call whose connection was given back.  What is to be moved is moved
  * and what is to be told is told now: in a pool others serve meanwhile; who is
- * alone has a child do it, if there is room for one, which does not keep the
- * listening socket.
+ * alone has a child do it, which does not keep the listening socket, or leaves
+ * it to the sweep if there is no room for one.
  */
 void tell_and_close(struct tus_call *, bool alone, int listen_fd);
 

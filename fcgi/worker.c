@@ -30,6 +30,12 @@
 /* How often a busy lock is tried. */
 #define LOCK_STEP 10
 
+/* A holder that is well gives an upload away within so many ms. */
+#define HAND_OVER 600
+
+/* Most that has a place is done within so many ms. */
+#define SOON_FREE 100
+
 /* A connection that the front end keeps open holds a worker: not for long. */
 #define KEPT_OPEN 2000
 
@@ -52,9 +58,8 @@ struct job {
 	/* It had a body, whose memory is still ours. */
 	bool is_warm;
 
-	/* A place is ours; hooks may take their time with this request, so it
-	 * is kept to the end. */
-	bool has_place, is_slow;
+	/* A place is ours. */
+	bool has_place;
 
 	int64_t served;
 };
@@ -95,16 +100,29 @@ is_hung_up(int fd, int ms)
 	return poll(&pfd, 1, ms) > 0;
 }
 
+/*
+ * May this request wait a little longer for others?  Where that would make
+ * everybody wait, for so many ms at most: a worker should be left for what is
+ * short.
+ */
+static bool
+may_wait(const struct job *job, int64_t at_most)
+{
+	int64_t waited = clock_ms() - job->began;
+
+	return waited < job->settings->lock_timeout &&
+	    (waited < at_most || board_may_wait(job->worker->board)) &&
+	    !stop_is_wanted() && !is_hung_up(job->fcgi.ipcFd, LOCK_STEP);
+}
+
 /* Ask until the lock is ours, or until it has been long enough. */
 static enum tus_step
 begin(struct job *job, struct tus_call *call)
 {
-	int64_t until = job->began + job->settings->lock_timeout;
 	enum tus_step step;
 
 	while ((step = tus_begin(call)) == TUS_BUSY) {
-		if (clock_ms() < until && !stop_is_wanted() &&
-		    !is_hung_up(job->fcgi.ipcFd, LOCK_STEP))
+		if (may_wait(job, HAND_OVER))
 			continue;
 		tus_give_up(call);
 		return TUS_DONE;
@@ -123,6 +141,17 @@ take_place(struct job *job)
 	return job->has_place;
 }
 
+/* As long as one is held by hooks or the like, not by a body. */
+static bool
+wait_for_place(struct job *job)
+{
+	while (!take_place(job))
+		if (!board_may_free(job->worker->board) ||
+		    !may_wait(job, SOON_FREE))
+			return false;
+	return true;
+}
+
 static void
 leave_place(struct job *job)
 {
@@ -135,17 +164,30 @@ leave_place(struct job *job)
 	job->has_place = false;
 }
 
+/* The client decides how long this takes. */
+static void
+is_receiving(const struct job *job, bool it_is)
+{
+	const struct worker *w = job->worker;
+
+	board_set(w->board, w->slot, it_is ? WORKER_RECEIVING : WORKER_BUSY);
+}
+
+/* What is small and here already needs no place, unless its last byte makes us
+ * copy all that came before. */
 static void
 receive(struct job *job, struct tus_call *call)
 {
 	job->is_warm = true;
-	if (!take_place(job)) {
+	if (take_place(job)) {
+		is_receiving(job, true);
+		body_receive(&job->fcgi, job->settings, call);
+		is_receiving(job, false);
+	} else if (tus_may_move(call)) {
+		tus_turn_away(call);
+	} else {
 		body_receive_at_once(&job->fcgi, job->settings, call);
-		return;
 	}
-	body_receive(&job->fcgi, job->settings, call);
-	if (!job->is_slow)
-		leave_place(job);
 }
 
 static void
@@ -181,7 +223,7 @@ log_request(const struct job *job, const struct tus_request *req,
 static void
 drain(struct job *job)
 {
-	if (body_drain(&job->fcgi, job->settings))
+	if (body_drain(&job->fcgi, job->settings, job->worker->board))
 		return;
 	/* Else libfcgi reads on as long as something comes. */
 	(void)shutdown(job->fcgi.ipcFd, SHUT_RD);
@@ -193,23 +235,31 @@ drain(struct job *job)
  * as one who sends a body does: then it takes a place as well.
  */
 static bool
-may_send(struct job *job, const struct tus_response *res)
+is_long(const struct job *job, const struct tus_response *res)
 {
-	if (res->content == NULL || res->bodiless ||
-	    res->content->length <= SHORT_CONTENT ||
-	    (job->settings->sendfile != SENDFILE_NONE &&
-		res->content->path != NULL))
-		return true;
-	return take_place(job);
+	return res->content != NULL && !res->bodiless &&
+	    res->content->length > SHORT_CONTENT &&
+	    (job->settings->sendfile == SENDFILE_NONE ||
+		res->content->path == NULL);
 }
 
+/*
+ * The place is free before the answer is out, unless there is more to do: with
+ * its answer, the client may send its next request at once.
+ */
 static void
 send_response(struct job *job, struct tus_call *call, struct err *e)
 {
-	if (!may_send(job, tus_response(call)))
+	bool takes_long = is_long(job, tus_response(call));
+
+	if (takes_long && !take_place(job))
 		tus_turn_away(call);
+	if (takes_long && job->has_place)
+		is_receiving(job, true);
+	else if (!tus_has_to_tell(call))
+		leave_place(job);
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, e);
-	if (!job->is_slow)
+	if (takes_long)
 		leave_place(job);
 }
 
@@ -309,11 +359,12 @@ read_request(struct job *job, struct tus_request *req)
 	return false;
 }
 
-/* Hooks may have a say in it, and take their time. */
+/* Hooks may have a say in it, and take their time; or it is a large copy. */
 static bool
 may_be_slow(struct job *job)
 {
-	return (!job->worker->is_alone || tell_has_room()) && take_place(job);
+	return (!job->worker->is_alone || tell_has_room()) &&
+	    wait_for_place(job);
 }
 
 /* The call, to be closed when the connection is given back; NULL if none. */
@@ -349,8 +400,7 @@ handle(struct job *job)
 	job->fcgi.keepConnection = keeps;
 	call = tus_call_new(&job->settings->server, req, job->arena);
 	os_read_begin(job->fcgi.ipcFd);
-	job->is_slow = tus_may_ask(call);
-	if (job->is_slow && !may_be_slow(job))
+	if (tus_may_take_long(call) && !may_be_slow(job))
 		tus_turn_away(call);
 	else if (begin(job, call) == TUS_RECEIVE)
 		receive(job, call);
@@ -402,17 +452,18 @@ wait_idle(struct job *job)
 }
 
 /*
- * To copy an upload takes as long as to receive one, and so may hooks; if there
- * is no place left it is done nevertheless.
+ * To copy an upload takes as long as to receive one, and so may hooks.  Without
+ * a place it is left to the sweep: a HEAD may have found what a crash left.
  */
 static void
 close_call(struct job *job, struct tus_call *call)
 {
 	const struct worker *w = job->worker;
 
-	if (tus_has_to_move(call))
-		(void)take_place(job);
-	tell_and_close(call, w->is_alone, w->listen_fd);
+	if (tus_has_to_tell(call) && !take_place(job))
+		tus_forget(call);
+	else
+		tell_and_close(call, w->is_alone, w->listen_fd);
 	leave_place(job);
 }
 

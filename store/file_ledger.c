@@ -29,6 +29,10 @@
 /* How often a page may be thrown away while we want to lock it. */
 #define TRIES 100
 
+/* How long its lock is waited for, in ms.  A page is locked for as long as it
+ * takes to read a directory, unless its holder was stopped. */
+#define LOCK_TIME 1000
+
 /* Room for a hash in hex, and for an entry's name. */
 #define HASH_MAX     (2 * EVP_MAX_MD_SIZE + 1)
 #define NAME_MAX_LEN (ID_MAX + 22)
@@ -138,31 +142,32 @@ close_page(struct page *p)
 	p->dir = -1;
 }
 
-/* ERR_NOT_FOUND if the page is being thrown away. */
+/* ERR_NOT_FOUND if the page is being thrown away, ERR_UNAVAILABLE if whoever
+ * has locked it does not let go. */
 static enum err_code
 lock_page(struct page *p, mode_t mode, struct err *e)
 {
 	const int flags =
 	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
 	struct stat st;
-	enum err_code code;
+	enum err_code rc;
 	bool has_name;
-	int rc;
 
 	p->lock = openat(p->dir, PAGE_LOCK, flags, mode);
 	if (p->lock == -1 && errno == ENOENT)
 		return err_set(e, ERR_NOT_FOUND, "the page is gone");
 	if (p->lock == -1)
 		return err_sys(e, "open the lock of a quota");
-	do
-		rc = flock(p->lock, LOCK_EX);
-	while (rc == -1 && errno == EINTR);
-	if (rc == -1 || fstat(p->lock, &st) == -1)
+	if (!fs_lock_in_time(p->lock, LOCK_TIME))
+		return errno == EWOULDBLOCK || errno == EINTR ?
+		    err_set(e, ERR_UNAVAILABLE, "a quota stays locked") :
+		    err_sys(e, "lock a quota");
+	if (fstat(p->lock, &st) == -1)
 		return err_sys(e, "lock a quota");
-	code = fs_has_name(p->dir, PAGE_LOCK, &st, &has_name, e);
-	if (code == ERR_OK && !has_name)
+	rc = fs_has_name(p->dir, PAGE_LOCK, &st, &has_name, e);
+	if (rc == ERR_OK && !has_name)
 		return err_set(e, ERR_NOT_FOUND, "the page is gone");
-	return code;
+	return rc;
 }
 
 static enum err_code
@@ -597,7 +602,8 @@ prune_page(struct file_store *fs, int ledger, const char *hex, bool only_count,
 			rc = throw_away_if_empty(ledger, hex, &page, e);
 	}
 	close_page(&page);
-	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	/* Thrown away, or for the next sweep. */
+	return rc == ERR_NOT_FOUND || rc == ERR_UNAVAILABLE ? ERR_OK : rc;
 }
 
 static enum err_code

@@ -299,6 +299,9 @@ struct store_entry;
  * such an entry is not: it is struck out first.  Nothing is flushed.  What is
  * missing, because of a power loss or because nobody counted at the time, is
  * for the sweep to enter.
+ *
+ * All but release and is_right may say ERR_UNAVAILABLE: whoever works on the
+ * ledger of that owner takes too long for it, and may have been stopped.
  */
 struct store_ledger {
 	/*

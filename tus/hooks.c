@@ -35,8 +35,8 @@ tus_wants(const struct tus_call *c, enum tus_hook hook)
 	return hooks != NULL && hooks->ops->wants(hooks, hook);
 }
 
-bool
-tus_may_ask(const struct tus_call *c)
+static bool
+may_ask(const struct tus_call *c)
 {
 	static const enum tus_method methods[TUS_HOOK_MAX][2] = {
 		[TUS_PRE_CREATE] = { TUS_POST, TUS_POST },
@@ -55,6 +55,17 @@ tus_may_ask(const struct tus_call *c)
 		    tus_wants(c, hook))
 			return true;
 	return false;
+}
+
+/* Of a final upload, however its header is spelt, the references follow. */
+bool
+tus_may_take_long(const struct tus_call *c)
+{
+	const char *concat = c->req->upload_concat;
+
+	return may_ask(c) ||
+	    (c->method == TUS_POST && concat != NULL &&
+		strchr(concat, ';') != NULL);
 }
 
 static bool
@@ -254,6 +265,12 @@ has_to_move(const struct tus_call *c, const struct file_info *info)
 }
 
 bool
+tus_may_move(const struct tus_call *c)
+{
+	return has_to_move(c, c->up != NULL ? &c->up->info : &c->create);
+}
+
+bool
 tus_has_sequel(const struct tus_call *c, const struct file_info *info)
 {
 	return tus_wants(c, TUS_POST_FINISH) || has_to_move(c, info);
@@ -292,7 +309,7 @@ tus_has_to_move(const struct tus_call *c)
 	return c->moving != NULL;
 }
 
-/* The child retires the lock; ours is but a copy. */
+/* Whoever tells retires the lock; until then it is the mark. */
 void
 tus_forget(struct tus_call *c)
 {

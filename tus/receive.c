@@ -316,7 +316,8 @@ check_slice(struct tus_call *c, size_t len)
 	}
 	rc = tus_grow(c, len);
 	if (rc != ERR_OK)
-		(void)stop(c, tus_refusal_for(rc), false);
+		(void)stop(c, tus_refusal_for(rc),
+		    rc == ERR_UNAVAILABLE && !c->has_sum);
 	return rc == ERR_OK;
 }
 

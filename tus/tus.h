@@ -242,9 +242,14 @@ struct tus_call;
 struct tus_call *tus_call_new(
     const struct tus_server *, const struct tus_request *, struct arena *);
 
-/* Is this a request that hooks may be asked or told of?  They may take as long
- * as hooks.timeout says, before the response or in tus_close(). */
-bool tus_may_ask(const struct tus_call *);
+/*
+ * May tus_begin() take long?  Hooks may take as long as hooks.timeout says,
+ * before the response or in tus_close(), and to concatenate is to copy.
+ */
+bool tus_may_take_long(const struct tus_call *);
+
+/* After TUS_RECEIVE: may all of the upload be copied when this body is here? */
+bool tus_may_move(const struct tus_call *);
 
 MUST_CHECK enum tus_step tus_begin(struct tus_call *);
 
@@ -290,7 +295,8 @@ bool tus_has_to_tell(const struct tus_call *);
 bool tus_has_to_move(const struct tus_call *);
 void tus_close(struct tus_call *);
 
-/* As tus_close(), in a process whose child calls that. */
+/* As tus_close(), but nothing is told or moved: in a process whose child calls
+ * that, or where it is left to the sweep. */
 void tus_forget(struct tus_call *);
 
 /*

@@ -35,7 +35,7 @@ info_of(const char *owner, const char *id, int64_t size)
 		.size_deferred = size < 0 };
 }
 
-/* As a creation does it; size -1 is deferred. */
+/* As a creation does it, however long others take; size -1 is deferred. */
 static enum err_code
 create(struct place *p, const char *owner, const char *id, int64_t size,
     const struct store_quota *quota)
@@ -44,9 +44,12 @@ create(struct place *p, const char *owner, const char *id, int64_t size,
 	struct store_entry *entry;
 	struct upload *up;
 	enum err_code rc;
+	int tries = 0;
 
-	rc = p->ds->ledger->enter(
-	    p->ds, &info, info.size, quota, p->a, &entry, &p->e);
+	do
+		rc = p->ds->ledger->enter(
+		    p->ds, &info, info.size, quota, p->a, &entry, &p->e);
+	while (rc == ERR_UNAVAILABLE && tries++ < 60);
 	if (rc != ERR_OK)
 		return rc;
 	rc = p->ds->core->new_upload(p->ds, &info, p->a, &up, &p->e);
