@@ -172,6 +172,9 @@ struct file_upload {
 	bool on_probation;
 	size_t waiting;
 
+	/* How far min_free allows to go, and when that was looked at, in ms. */
+	int64_t room_until, room_looked;
+
 	/* Where the bytes begin that no flush has begun for, or some multiple
 	 * of flush_every before that. */
 	int64_t flushing;
@@ -424,9 +427,19 @@ MUST_CHECK enum err_code file_set_expiry(
 
 /* --- file_copy.c --------------------------------------------------------- */
 
-/* Copy len bytes from the beginning of a file to some place in another. */
+/* So many bytes are written, by a copy or a client, before min_free is looked
+ * at anew. */
+#define FILE_ROOM ((int64_t)16 << 20)
+
+/* The beginning of one file that goes to some place in another; as much has to
+ * be left free there. */
+struct file_bytes {
+	int from, to;
+	int64_t to_at, len, min_free;
+};
+
 MUST_CHECK enum err_code file_copy(
-    int from, int to, int64_t to_at, int64_t len, struct arena *, struct err *);
+    const struct file_bytes *, struct arena *, struct err *);
 
 /* --- file_moved.c -------------------------------------------------------- */
 

@@ -9,9 +9,7 @@
 #include "base/fs.h"
 #include "store/file.h"
 
-/* Copied at once: by the kernel, and by us where it cannot. */
-#define KERNEL_SLICE ((size_t)64 << 20)
-#define OWN_SLICE    ((size_t)256 << 10)
+#define OWN_SLICE ((size_t)256 << 10)
 
 #ifdef HAVE_COPY_FILE_RANGE
 static ssize_t
@@ -46,43 +44,71 @@ refuse_short(struct err *e)
 	return err_set(e, ERR_SYSTEM, "cut short");
 }
 
+/* Is there room for what comes until we ask again? */
+static enum err_code
+check_room(
+    const struct file_bytes *b, int64_t at, int64_t *until, struct err *e)
+{
+	int64_t need = b->len - at, bytes;
+	enum err_code rc;
+
+	if (b->min_free == 0 || at < *until)
+		return ERR_OK;
+	if (need > FILE_ROOM)
+		need = FILE_ROOM;
+	if ((rc = fs_free_space(b->to, &bytes, e)) != ERR_OK)
+		return rc;
+	if (bytes - need < b->min_free)
+		return err_set(e, ERR_NO_SPACE,
+		    "only %lld bytes are free, store.min_free is %lld",
+		    (long long)bytes, (long long)b->min_free);
+	*until = at + need;
+	return ERR_OK;
+}
+
 /* From some place on through a buffer of our own. */
 static enum err_code
-copy_by_hand(int from, int64_t at, int to, int64_t to_at, int64_t end,
-    struct arena *a, struct err *e)
+copy_by_hand(
+    const struct file_bytes *b, int64_t at, struct arena *a, struct err *e)
 {
 	char *buf = arena_alloc(a, OWN_SLICE);
+	int64_t until = at;
 	size_t want, got;
 	enum err_code rc;
 
-	for (; at < end; at += (int64_t)got, to_at += (int64_t)got) {
-		want = end - at < (int64_t)OWN_SLICE ? (size_t)(end - at) :
-						       OWN_SLICE;
-		if ((rc = fs_pread(from, buf, want, at, &got, e)) != ERR_OK)
+	for (; at < b->len; at += (int64_t)got) {
+		want = b->len - at < (int64_t)OWN_SLICE ?
+		    (size_t)(b->len - at) :
+		    OWN_SLICE;
+		if ((rc = check_room(b, at, &until, e)) != ERR_OK ||
+		    (rc = fs_pread(b->from, buf, want, at, &got, e)) != ERR_OK)
 			return rc;
 		if (got == 0)
 			return refuse_short(e);
-		if ((rc = fs_pwrite(to, buf, got, to_at, NULL, e)) != ERR_OK)
+		rc = fs_pwrite(b->to, buf, got, b->to_at + at, NULL, e);
+		if (rc != ERR_OK)
 			return rc;
 	}
 	return ERR_OK;
 }
 
 enum err_code
-file_copy(int from, int to, int64_t to_at, int64_t len, struct arena *a,
-    struct err *e)
+file_copy(const struct file_bytes *b, struct arena *a, struct err *e)
 {
-	int64_t left, at = 0;
+	int64_t left, at = 0, until = 0;
+	enum err_code rc;
 	ssize_t n;
 
-	while ((left = len - at) > 0) {
-		n = copy_in_kernel(from, (off_t)at, to, (off_t)(to_at + at),
-		    left < (int64_t)KERNEL_SLICE ? (size_t)left : KERNEL_SLICE);
+	while ((left = b->len - at) > 0) {
+		if ((rc = check_room(b, at, &until, e)) != ERR_OK)
+			return rc;
+		n = copy_in_kernel(b->from, (off_t)at, b->to,
+		    (off_t)(b->to_at + at),
+		    left < FILE_ROOM ? (size_t)left : FILE_ROOM);
 		if (n == -1 && errno == EINTR)
 			continue;
 		if (n == -1 && is_beyond_kernel(errno))
-			return copy_by_hand(
-			    from, at, to, to_at + at, len, a, e);
+			return copy_by_hand(b, at, a, e);
 		if (n == -1)
 			return err_sys(e, "copy");
 		if (n == 0)

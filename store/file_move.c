@@ -174,9 +174,12 @@ check_room(struct move *m, struct err *e)
 	int64_t bytes;
 	enum err_code rc = fs_free_space(m->dirfd, &bytes, e);
 
-	if (rc == ERR_OK && bytes < m->u->data_size)
-		rc = err_set(e, ERR_NO_SPACE, "%s/%s: only %lld bytes are free",
-		    m->moved.root, m->dir, (long long)bytes);
+	if (rc == ERR_OK && bytes - m->u->data_size < m->u->store->min_free)
+		rc = err_set(e, ERR_NO_SPACE,
+		    "%.60s/%.40s: only %lld bytes are free, store.min_free is "
+		    "%lld",
+		    m->moved.root, m->dir, (long long)bytes,
+		    (long long)m->u->store->min_free);
 	return rc;
 }
 
@@ -186,13 +189,16 @@ static enum err_code
 copy(struct move *m, struct err *e)
 {
 	struct file_upload *u = m->u;
+	struct file_bytes bytes = { u->data_fd, -1, 0, u->data_size,
+		u->store->min_free };
 	enum err_code rc;
 	int fd;
 
 	if ((rc = check_room(m, e)) != ERR_OK ||
 	    (rc = file_create(u->store, m->dirfd, m->copy, &fd, e)) != ERR_OK)
 		return rc;
-	rc = file_copy(u->data_fd, fd, 0, u->data_size, u->arena, e);
+	bytes.to = fd;
+	rc = file_copy(&bytes, u->arena, e);
 	if (rc == ERR_OK)
 		rc = fs_sync(fd, m->copy, e);
 	if (rc == ERR_OK)

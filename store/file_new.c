@@ -217,8 +217,9 @@ file_new_upload(struct data_store *ds, const struct file_info *info,
 static enum err_code
 copy_part(struct file_upload *dst, struct file_upload *part, struct err *e)
 {
-	enum err_code rc = file_copy(part->data_fd, dst->data_fd,
-	    dst->data_size, part->data_size, dst->arena, e);
+	const struct file_bytes bytes = { part->data_fd, dst->data_fd,
+		dst->data_size, part->data_size, dst->store->min_free };
+	enum err_code rc = file_copy(&bytes, dst->arena, e);
 	struct err inner;
 
 	if (rc == ERR_OK) {

@@ -14,20 +14,53 @@
 /* As much of the waiting room as may stay in memory between two requests. */
 #define WAITING_KEPT 65536
 
-enum err_code
-file_check_space(struct file_store *fs, int64_t need, struct err *e)
+/* How long it holds how much room there is. */
+#define ROOM_MS 1000
+
+/* *left: beyond what is needed. */
+static enum err_code
+look_for_space(
+    struct file_store *fs, int64_t need, int64_t *left, struct err *e)
 {
 	int64_t bytes;
 	enum err_code rc;
 
+	*left = INT64_MAX;
 	if (fs->min_free == 0)
 		return ERR_OK;
 	if ((rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
 		return rc;
-	if (bytes - need < fs->min_free)
+	*left = bytes - need - fs->min_free;
+	if (*left < 0)
 		return err_set(e, ERR_NO_SPACE,
 		    "%s: only %lld bytes are free, store.min_free is %lld",
 		    fs->path, (long long)bytes, (long long)fs->min_free);
+	return ERR_OK;
+}
+
+enum err_code
+file_check_space(struct file_store *fs, int64_t need, struct err *e)
+{
+	int64_t left;
+
+	return look_for_space(fs, need, &left, e);
+}
+
+/* Bytes come: may so many more?  Others write, too, so what was found out does
+ * not hold for long. */
+static enum err_code
+check_room(struct file_upload *u, size_t len, struct err *e)
+{
+	int64_t end = u->data_size + (int64_t)len, now = clock_ms(), left;
+	enum err_code rc;
+
+	if (end <= u->room_until && now - u->room_looked < ROOM_MS)
+		return ERR_OK;
+	rc = look_for_space(u->store, (int64_t)len, &left, e);
+	if (rc != ERR_OK)
+		return rc;
+	u->room_until = end + (left < FILE_ROOM ? left : FILE_ROOM);
+	u->room_looked = now;
 	return ERR_OK;
 }
 
@@ -96,7 +129,8 @@ file_write_begin(struct upload *up, bool on_probation, struct err *e)
 	enum err_code rc;
 
 	assert(u->data_fd != -1 && u->start == -1 && !upload_is_finished(up));
-	if ((rc = file_check_space(fs, 0, e)) != ERR_OK)
+	u->room_until = -1;
+	if ((rc = check_room(u, 0, e)) != ERR_OK)
 		return rc;
 	if ((rc = file_adopt_if_needed(u, e)) != ERR_OK)
 		return rc;
@@ -112,10 +146,11 @@ file_write_begin(struct upload *up, bool on_probation, struct err *e)
 static enum err_code
 append(struct file_upload *u, const void *buf, size_t len, struct err *e)
 {
-	size_t done;
-	enum err_code rc;
+	size_t done = 0;
+	enum err_code rc = check_room(u, len, e);
 
-	rc = fs_pwrite(u->data_fd, buf, len, u->data_size, &done, e);
+	if (rc == ERR_OK)
+		rc = fs_pwrite(u->data_fd, buf, len, u->data_size, &done, e);
 	u->data_size += (int64_t)done;
 	u->base.info.offset = u->data_size;
 	return rc;

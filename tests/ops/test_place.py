@@ -1,5 +1,6 @@
 """The store's directory is covered, or replaced: nobody loses an upload."""
 
+import os
 import signal
 import time
 
@@ -116,3 +117,18 @@ def test_locks_that_were_replaced_let_nobody_in(app, tmp_path):
     locks.rmdir()
     aside.rename(locks)
     check_back(one, done, half)
+
+
+def test_a_body_stops_where_min_free_begins(app):
+    one = app({"store": {"min_free": "30M"}})
+    one.stop_app()
+    with mounts.covered(one.uploads, "80m"):
+        one.start_app()
+        path = one.client.create(200 << 20)
+        assert one.client.patch(path, 0, b"x" * (70 << 20)).status == 507
+        room = os.statvfs(one.uploads)
+        assert 30 << 20 <= room.f_bavail * room.f_frsize < 32 << 20
+        offset = one.client.offset(path)
+        assert offset == one.data_size(path) > 45 << 20
+        assert one.client.patch(path, offset, b"x").status == 507
+        one.stop_app()

@@ -1,0 +1,159 @@
+/*
+ * room_test.c - the directory store: min_free is kept while bytes come.
+ */
+#include "config.h"
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "tests/store/file_kit.h"
+
+#define MIB	 ((int64_t)1 << 20)
+#define MIN_FREE (100 * MIB)
+
+/* What there is beyond MIN_FREE, each time that somebody asks. */
+static int64_t beyond[8];
+static int asked;
+
+int
+fstatvfs(int fd, struct statvfs *st)
+{
+	(void)fd;
+	*st = (struct statvfs){ .f_frsize = 1, .f_bsize = 1 };
+	st->f_bavail = (fsblkcnt_t)(MIN_FREE + beyond[asked]);
+	if (asked + 1 < (int)NITEMS(beyond))
+		asked++;
+	return 0;
+}
+
+static void
+have(int64_t first, int64_t second, int64_t third)
+{
+	int64_t is[] = { first, second, third, third };
+	size_t i;
+
+	asked = 0;
+	for (i = 0; i < NITEMS(beyond); i++)
+		beyond[i] = is[i < 3 ? i : 3];
+	files()->min_free = MIN_FREE;
+}
+
+/* In slices; how many bytes were taken. */
+static int64_t
+write_until(struct upload *up, int64_t size, enum err_code want)
+{
+	static char buf[MIB];
+	enum err_code rc = ERR_OK;
+	int64_t i;
+
+	for (i = 0; i < size && rc == ERR_OK; i += MIB)
+		rc = place.ds->core->write(up, buf, sizeof(buf), &place.e);
+	is(want, rc);
+	return up->info.offset;
+}
+
+static void
+bytes_that_come_stop_where_min_free_begins(void **state)
+{
+	struct upload *up = make(ID, 40 * MIB);
+
+	(void)state;
+	have(100 * MIB, 5 * MIB, -1);
+	ok(place.ds->core->write_begin(up, false, &place.e));
+	/* At the beginning, 16 MiB later, and when these 5 are used up. */
+	assert_int_equal(write_until(up, 40 * MIB, ERR_NO_SPACE), 21 * MIB);
+	ok(place.ds->core->write_end(up, true, &place.e));
+	assert_int_equal(up->info.offset, 21 * MIB);
+	is(ERR_NO_SPACE, place.ds->core->write_begin(up, false, &place.e));
+	drop(up);
+}
+
+static void
+a_little_is_not_asked_for_twice(void **state)
+{
+	struct upload *up = make(ID, 40 * MIB);
+
+	(void)state;
+	have(100 * MIB, -1, -1);
+	ok(place.ds->core->write_begin(up, false, &place.e));
+	assert_int_equal(write_until(up, 1 * MIB, ERR_OK), MIB);
+	ok(place.ds->core->write_end(up, true, &place.e));
+	assert_int_equal(asked, 1);
+	drop(up);
+}
+
+static void
+a_concatenation_stops_there_and_leaves_nothing(void **state)
+{
+	static const char *const parts[] = { OTHER_ID, NULL };
+	struct file_info info = {
+		.id = ID, .size = 40 * MIB, .is_final = true, .parts = parts
+	};
+	struct upload *up = make(OTHER_ID, 40 * MIB);
+
+	(void)state;
+	ok(place.ds->core->write_begin(up, false, &place.e));
+	(void)write_until(up, 40 * MIB, ERR_OK);
+	ok(place.ds->core->write_end(up, true, &place.e));
+	ok(place.ds->finisher->finish(up, &place.e));
+	drop(up);
+	have(100 * MIB, 100 * MIB, 10 * MIB);
+	is(ERR_NO_SPACE,
+	    place.ds->concater->concat(
+		place.ds, &info, place.a, &up, &place.e));
+	assert_int_equal(asked, 3);
+	assert_false(is_file(ID));
+	assert_false(is_file(ID ".info"));
+	have(100 * MIB, 100 * MIB, 100 * MIB);
+	ok(place.ds->concater->concat(place.ds, &info, place.a, &up, &place.e));
+	drop(up);
+}
+
+/* As a move to another file system copies. */
+static void
+a_copy_stops_there(void **state)
+{
+	struct file_bytes b = { .len = 40 * MIB, .min_free = MIN_FREE };
+	struct stat st;
+
+	(void)state;
+	put_text("from", "");
+	put_text("to", "");
+	b.from = open(path_of("from"), O_RDWR);
+	b.to = open(path_of("to"), O_RDWR);
+	assert_int_equal(ftruncate(b.from, 40 * MIB), 0);
+	have(100 * MIB, 10 * MIB, 10 * MIB);
+	is(ERR_NO_SPACE, file_copy(&b, place.a, &place.e));
+	assert_int_equal(fstat(b.to, &st), 0);
+	assert_true(st.st_size <= 16 * MIB);
+	(void)close(b.from);
+	(void)close(b.to);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(bytes_that_come_stop_where_min_free_begins),
+		TEST(a_little_is_not_asked_for_twice),
+		TEST(a_concatenation_stops_there_and_leaves_nothing),
+		TEST(a_copy_stops_there),
+	};
+
+	(void)umask(007);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
