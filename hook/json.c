@@ -239,6 +239,17 @@ read_bool(struct reader *r, json_t *o, const char *name, bool *value)
 	    is_wrong(r, name, "true or false");
 }
 
+/* 0 if it is absent. */
+static bool
+read_size(struct reader *r, json_t *o, const char *name, int64_t *value)
+{
+	json_t *v = member(o, name);
+
+	*value = json_integer_value(v);
+	return v == NULL || (json_is_integer(v) && *value >= 0) ||
+	    is_wrong(r, name, "a number of bytes");
+}
+
 /* NULL if it is absent or empty: in tusd that is the same. */
 static bool
 read_string(struct reader *r, json_t *o, const char *name, const char **value)
@@ -338,7 +349,8 @@ read_changes(struct reader *r, json_t *o, struct tus_verdict *v)
 	    !read_object(r, o, "MetaData", &metadata) ||
 	    !read_map(r, metadata, "MetaData", &v->metadata) ||
 	    !read_object(r, o, "Storage", &storage) ||
-	    !read_string(r, storage, "Path", &v->storage_path))
+	    !read_string(r, storage, "Path", &v->storage_path) ||
+	    !read_size(r, o, "MaxSize", &v->max_size))
 		return false;
 	v->has_metadata = metadata != NULL;
 	return true;

@@ -348,6 +348,7 @@ read_keys(
 	    !get_cstring(a, root, "ConcatRaw", &info->concat_raw) ||
 	    !get_cstring(a, root, "Owner", &info->owner) ||
 	    !get_cstring(a, root, "MoveTo", &info->move_to) ||
+	    !get_number(root, "MaxSize", &info->max_size) ||
 	    !get_number(root, "Created", &info->created))
 		return false;
 	if (info->owner != NULL && *info->owner == '\0')
@@ -465,6 +466,14 @@ put_filled(json_t *root, const char *key, json_t *object)
 	return 0;
 }
 
+static int
+put_positive(json_t *root, const char *key, int64_t number)
+{
+	return number > 0 ?
+	    json_object_set_new(root, key, json_integer(number)) :
+	    0;
+}
+
 static bool
 put_keys(struct arena *a, const struct file_info *info, json_t *root)
 {
@@ -487,6 +496,7 @@ put_keys(struct arena *a, const struct file_info *info, json_t *root)
 	    put_cstring(a, root, bytes, "ConcatRaw", info->concat_raw) == 0 &&
 	    put_cstring(a, root, bytes, "Owner", owner) == 0 &&
 	    put_cstring(a, root, bytes, "MoveTo", info->move_to) == 0 &&
+	    put_positive(root, "MaxSize", info->max_size) == 0 &&
 	    json_object_set_new(root, "Created", json_integer(info->created)) ==
 	    0 &&
 	    put_pairs(a, storage, bytes, info->storage) == 0 &&

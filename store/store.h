@@ -87,6 +87,9 @@ struct file_info {
 	 */
 	const char *move_to;
 
+	/* What pre-create lets it become at most; 0 if it said nothing. */
+	int64_t max_size;
+
 	/*
 	 * When its bytes left the store, and when the rest may be forgotten;
 	 * both 0 while they are here.

@@ -259,6 +259,8 @@ bool tus_check_sum_header(struct tus_call *);
 /* No body has a checksum, too. */
 bool tus_check_sum_of_nothing(struct tus_call *);
 bool tus_check_size(struct tus_call *);
+/* The upload may not become larger than that, either; 0 says nothing. */
+void tus_limit(struct tus_call *, int64_t max);
 enum tus_step tus_start_body(struct tus_call *);
 enum tus_step tus_body_slice(struct tus_call *, const void *, size_t);
 enum tus_step tus_body_tick(struct tus_call *);

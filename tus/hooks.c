@@ -124,6 +124,19 @@ choose_place(struct tus_call *c, const char *path)
 	return fail(c);
 }
 
+/* What is too large by now was not when its headers were checked. */
+static bool
+limit_size(struct tus_call *c, int64_t max)
+{
+	c->create.max_size = max;
+	tus_limit(c, max);
+	if (c->create.size_deferred || c->max_size == 0 ||
+	    c->create.size <= c->max_size)
+		return c->concat.is_final || tus_check_size(c);
+	(void)tus_refuse(c, TUS_TOO_LARGE);
+	return false;
+}
+
 static bool
 change_upload(struct tus_call *c, const struct tus_verdict *v)
 {
@@ -139,6 +152,8 @@ change_upload(struct tus_call *c, const struct tus_verdict *v)
 		return fail(c);
 	}
 	c->create.id = v->id;
+	if (v->max_size > 0 && !limit_size(c, v->max_size))
+		return false;
 	return !v->has_metadata || change_metadata(c, v->metadata);
 }
 

@@ -67,6 +67,8 @@ struct tus_verdict {
 	const struct pair *metadata;
 	bool has_metadata;
 	const char *storage_path;
+	/* 0 is no limit but that of the server. */
+	int64_t max_size;
 };
 
 struct tus_hooks;

@@ -55,6 +55,7 @@ check_upload(struct tus_call *c)
 {
 	enum tus_refusal why;
 
+	tus_limit(c, c->up->info.max_size);
 	if (tus_is_expired(c))
 		why = TUS_GONE;
 	else if (c->up->info.is_final)

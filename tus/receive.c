@@ -84,6 +84,13 @@ limit_of(const struct tus_call *c)
 	return c->max_size > 0 ? c->max_size : INT64_MAX;
 }
 
+void
+tus_limit(struct tus_call *c, int64_t max)
+{
+	if (max > 0 && (c->max_size == 0 || max < c->max_size))
+		c->max_size = max;
+}
+
 static enum tus_refusal
 why_too_long(const struct tus_call *c)
 {

@@ -332,6 +332,47 @@ def test_an_id_whose_creation_died_can_be_used_again(start, hooks, halves):
     assert (one.uploads / "invoice-7").read_bytes() == b"hello"
 
 
+def test_pre_create_may_limit_the_size(hooks, app):
+    hooks.answer("pre-create", {"ChangeFileInfo": {"MaxSize": 10}})
+    one = app(config={"hooks": {"dir": str(hooks.dir)}, "max_size": "20"},
+              env={"HOME": str(hooks.home)})
+    tus = client.Tus(one, "fastcgi")
+
+    def refused(reply):
+        assert reply.status == 413, reply
+        assert reply.body.startswith(b"ERR_MAX_SIZE_EXCEEDED"), reply
+        assert reply["Tus-Max-Size"] == "10"
+
+    with tus.nothing_created():
+        refused(tus.post({"Upload-Length": 11}))
+        refused(tus.post({"Upload-Length": 11,
+                          "Content-Type": client.BODY}, b"hello"))
+        refused(tus.post({"Upload-Defer-Length": 1,
+                          "Content-Type": client.BODY}, b"x" * 11))
+    parts = [tus.partial(b"x" * 6), tus.partial(b"x" * 5)]
+    refused(tus.post({"Upload-Concat": "final;" + " ".join(parts)}))
+    assert tus.offset(tus.finished(b"x" * 10)) == 10
+    # It is kept, for whoever knows no hook any more.
+    url = tus.create(None, {"Upload-Defer-Length": 1})
+    hooks.remove("pre-create")
+    refused(tus.patch(url, 0, b"hello", {"Upload-Length": 11}))
+    refused(tus.patch(url, 0, b"x" * 11))
+    assert tus.patch(url, 0, b"x" * 9).status == 204
+    chunked = tus.open_patch(url, 9, client.CHUNKED)
+    chunked.send(b"xy")
+    chunked.end()
+    refused(chunked.reply())
+    assert tus.patch(url, tus.offset(url), b"",
+                     {"Upload-Length": 10}).status == 204
+    # More than the server allows is as much as it allows.
+    hooks.answer("pre-create", {"ChangeFileInfo": {"MaxSize": 30}})
+    reply = tus.post({"Upload-Defer-Length": 1, "Content-Type": client.BODY},
+                     b"x" * 21)
+    assert (reply.status, reply["Tus-Max-Size"]) == (413, "20")
+    hooks.answer("pre-create", {"ChangeFileInfo": {"MaxSize": -1}})
+    assert tus.post({"Upload-Length": 5}).status == 500
+
+
 @pytest.mark.parametrize("changes", [
     {"ID": "../x"}, {"ID": "a/b"}, {"ID": "a.info"}, {"ID": "x" * 65},
     {"MetaData": {"a b": "c"}}, {"Storage": {"Path": "/tmp/elsewhere"}}])
