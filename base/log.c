@@ -396,6 +396,20 @@ log_open(const struct conf *conf, struct err *e)
 	return ERR_OK;
 }
 
+void
+log_follow(const struct conf *conf)
+{
+	const char *target = conf_str(conf, "log.target");
+	struct sink sink;
+	struct err e;
+
+	if (strchr(target, '/') == NULL ||
+	    sink_open(&sink, target, &e) != ERR_OK)
+		return;
+	sink_close(&out.sink);
+	out.sink = sink;
+}
+
 enum err_code
 log_check(const struct conf *conf, struct err *e)
 {

@@ -51,6 +51,12 @@ struct log_field {
  */
 MUST_CHECK enum err_code log_open(const struct conf *, struct err *);
 
+/*
+ * The file may have been moved away, and another one have its name now: go on
+ * in that, if it can be opened.
+ */
+void log_follow(const struct conf *);
+
 /* Could log_open() do that?  Makes no file. */
 MUST_CHECK enum err_code log_check(const struct conf *, struct err *);
 

@@ -42,6 +42,9 @@ struct board {
 	/* How many may do at a time what can take long. */
 	_Atomic int places;
 
+	/* How often the configuration was read again, and the log opened. */
+	_Atomic unsigned reloads;
+
 	/* Below this many idle ones a worker wakes the master. */
 	_Atomic int min_spare;
 

@@ -495,6 +495,7 @@ reload(struct pool *p)
 		settings_free(p->settings);
 		*p->settings = next;
 		p->generation++;
+		atomic_fetch_add(&p->board->reloads, 1);
 		apply(p);
 		log_info("configuration read, replacing the workers");
 	}

@@ -104,6 +104,21 @@ allow_root(int ruleset, const char *template, uint64_t known)
 	arena_free(a);
 }
 
+/* A log that was rotated is another file in the same directory. */
+static void
+allow_log(int ruleset, const char *target)
+{
+	const char *slash = strrchr(target, '/');
+	struct arena *a;
+
+	if (slash == NULL)
+		return;
+	a = arena_new();
+	allow(ruleset, arena_memdup(a, target, (size_t)(slash - target) + 1),
+	    LANDLOCK_ACCESS_FS_WRITE_FILE);
+	arena_free(a);
+}
+
 static void
 allow_all(int ruleset, const struct conf *conf, uint64_t known)
 {
@@ -117,6 +132,7 @@ allow_all(int ruleset, const struct conf *conf, uint64_t known)
 		allow(ruleset, conf_str(conf, "hooks.spool"), TO_KEEP & known);
 	if (*conf_str(conf, "finish.move_to") != '\0')
 		allow_root(ruleset, conf_str(conf, "finish.move_to"), known);
+	allow_log(ruleset, conf_str(conf, "log.target"));
 	for (i = 0; i < NITEMS(always_read); i++)
 		allow(ruleset, always_read[i], TO_READ);
 	if (*conf_str(conf, "hooks.url") == '\0')

@@ -183,6 +183,14 @@ stop_is_due(void)
 }
 
 bool
+stop_reload_is_due(void)
+{
+	sigset_t set = pending();
+
+	return reload_is_wanted || sigismember(&set, SIGHUP) == 1;
+}
+
+bool
 stop_reload_is_wanted(void)
 {
 	bool wanted = reload_is_wanted;

@@ -34,6 +34,9 @@ bool stop_is_wanted(void);
 /* After this request. */
 bool stop_is_due(void);
 
+/* SIGHUP came, and is to be looked at after this request. */
+bool stop_reload_is_due(void);
+
 /* SIGHUP came since this was asked last. */
 bool stop_reload_is_wanted(void);
 

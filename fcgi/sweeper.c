@@ -164,6 +164,7 @@ sweep(const struct settings *settings, struct board *board, bool has_warned)
 		return may_not(rc, &e, has_warned);
 	sandbox_enter(mine.conf, false);
 	tus_sweep_run(&s.base);
+	log_follow(mine.conf);
 	sum_up(&s, clock_ms() - began);
 	return END_WELL;
 }

@@ -45,6 +45,10 @@
 /* How long a request that is half here may still take while we stop. */
 #define STOPPING 500
 
+/* In ms.  Where there is no pool, a signal that came in less is found after the
+ * request. */
+#define LONG_REQUEST 100
+
 struct job {
 	const struct worker *worker;
 	const struct settings *settings;
@@ -62,6 +66,9 @@ struct job {
 	bool has_place;
 
 	int64_t served;
+
+	/* As they were when the log was opened last. */
+	unsigned reloads;
 };
 
 static bool
@@ -190,6 +197,21 @@ receive(struct job *job, struct tus_call *call)
 	}
 }
 
+/* The log may have been rotated while this request was handled. */
+static void
+follow_log(struct job *job)
+{
+	const struct worker *w = job->worker;
+	unsigned reloads = atomic_load(&w->board->reloads);
+	bool is_new = reloads != job->reloads;
+
+	if (w->is_alone && clock_ms() - job->began >= LONG_REQUEST)
+		is_new = stop_reload_is_due();
+	if (is_new)
+		log_follow(job->settings->conf);
+	job->reloads = reloads;
+}
+
 static void
 log_request(const struct job *job, const struct tus_request *req,
     const struct tus_response *res, const struct err *sending)
@@ -294,6 +316,7 @@ answer(struct job *job, const struct tus_request *req, struct tus_call *call)
 
 	send_response(job, call, &e);
 	metrics_count(&job->worker->board->metrics, tus_response(call));
+	follow_log(job);
 	log_request(job, req, tus_response(call), &e);
 	end_response(job);
 }
@@ -516,7 +539,10 @@ enum worker_end
 worker_run(const struct worker *w)
 {
 	const struct settings *s = w->settings;
-	struct job job = { .worker = w, .settings = s, .arena = arena_new() };
+	struct job job = { .worker = w,
+		.settings = s,
+		.arena = arena_new(),
+		.reloads = atomic_load(&w->board->reloads) };
 	enum worker_end end = WORKER_LEFT;
 
 	if (FCGX_InitRequest(&job.fcgi, w->listen_fd, 0) != 0)

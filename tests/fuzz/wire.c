@@ -95,6 +95,12 @@ stop_is_due(void)
 }
 
 bool
+stop_reload_is_due(void)
+{
+	return false;
+}
+
+bool
 stop_reload_is_wanted(void)
 {
 	return false;

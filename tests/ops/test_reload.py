@@ -90,3 +90,33 @@ def test_uploads_do_not_notice_reloads(server, max_workers):
     assert not re.search(r"status=[45]|killed| (warn|error) ", one.log())
     assert clients.request("OPTIONS", one.url)[1]["Tus-Max-Size"] == \
         str(8 << 30)
+
+
+@pytest.mark.parametrize("args", [["-w", "2"], ["-w", "1"]],
+                         ids=["pool", "alone"])
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_who_is_busy_while_the_log_is_rotated_writes_to_the_new_one(
+        app, args, sandbox, tmp_path):
+    """Else the line is where nobody looks any more, or in a file that was
+    compressed meanwhile."""
+    log = tmp_path / "log" / "tusfcgi.log"
+    log.parent.mkdir()
+    one = app(args=args, config={
+        "log": {"target": str(log), "level": "info"},
+        "pool": {"sandbox": sandbox}})
+    path = one.client.create(10)
+    with one.client.open_patch(path, 0, 10) as stream:
+        stream.send(b"hello")
+        one.wait_for_bytes(path, 5)
+        log.rename(log.with_suffix(".log.1"))
+        one.app.send_signal(signal.SIGHUP)
+        if "2" in args:
+            rig.wait_for(lambda: log.exists() and "replacing the workers" in
+                         log.read_text(), "the reload")
+        else:
+            time.sleep(0.2)
+        stream.send(b"world")
+        assert stream.finish().status == 204
+    rig.wait_for(lambda: log.exists() and "method=PATCH" in log.read_text(),
+                 "the line")
+    assert "method=PATCH" not in log.with_suffix(".log.1").read_text()
