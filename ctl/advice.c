@@ -31,6 +31,10 @@ static const char *const names[FRONT_MAX] = {
 	"it cannot; use mod_proxy_fcgi (tusfcgi-proxy.conf), or have clients " \
 	"send pieces: chunkSize of some MiB, or 131072 where the host limits " \
 	"a request to 128 KiB"
+#define APACHE_SPOOLS                                                          \
+	"with mod_security2 SecRequestBodyAccess Off, see "                    \
+	"tusfcgi-proxy.conf; "                                                 \
+	"with mod_fcgid " FCGID_CANNOT
 #define FCGID_SIZE                                                             \
 	"FcgidMaxRequestLen (server or virtual host) and LimitRequestBody 0; " \
 	"where that is not yours to set, clients must send pieces: chunkSize " \
@@ -53,16 +57,21 @@ static const char *const names[FRONT_MAX] = {
 static const char *const advices[ADVICE_MAX][FRONT_MAX] = {
 	[ADVICE_STREAM] = { "turn off the buffering of requests",
 	    "fastcgi_request_buffering off;", "server.stream-request-body = 1",
-	    FCGID_CANNOT, FCGID_CANNOT },
+	    APACHE_SPOOLS, FCGID_CANNOT },
 	[ADVICE_BODY_SIZE] = { "raise its limit for request bodies",
 	    "client_max_body_size 0;", "server.max-request-size = 0",
-	    "LimitRequestBody 0; with mod_fcgid FcgidMaxRequestLen too",
+	    "LimitRequestBody 0; with mod_security2 SecRequestBodyAccess Off; "
+	    "with "
+	    "mod_fcgid FcgidMaxRequestLen too",
 	    FCGID_SIZE },
 	[ADVICE_UNKNOWN_LENGTH] = { "bodies without Content-Length are refused",
 	    "turn chunked_transfer_encoding on",
 	    "it cannot while it streams; server.stream-request-body = 0 can, "
 	    "but then nothing is kept of a broken connection",
-	    "no directive is known to forbid it", FCGID_SIZE },
+	    "with mod_security2 SecRequestBodyAccess Off; no directive of "
+	    "Apache's "
+	    "own is known to forbid it",
+	    FCGID_SIZE },
 	[ADVICE_REQUEST_HEADER] = { "raise its limit for a request header",
 	    "large_client_header_buffers 4 32k; (in the default server)",
 	    "server.max-request-field-size = 32768",

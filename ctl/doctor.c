@@ -122,17 +122,6 @@ advice_on_body(const struct probe_reply *r)
 	return is_full ? ADVICE_MAX : ADVICE_BODY_SIZE;
 }
 
-/* Apache does not name its modules, but only one of the two spools. */
-static void
-found_spooling(struct doctor *d)
-{
-	if (d->front == FRONT_APACHE)
-		d->front = FRONT_APACHE_FCGID;
-	doctor_bad(d, ADVICE_STREAM,
-	    "bodies are spooled: a broken connection "
-	    "keeps nothing of a request");
-}
-
 static void
 check_drop(struct doctor *d)
 {
@@ -157,7 +146,9 @@ check_drop(struct doctor *d)
 		    "kept only %" PRId64 " of %d bytes",
 		    kept, DROP_SENT);
 	else if (kept == 0)
-		found_spooling(d);
+		doctor_bad(d, ADVICE_STREAM,
+		    "bodies are spooled: a broken connection keeps nothing of "
+		    "a request");
 	else
 		doctor_bad(d, ADVICE_MAX,
 		    "after a broken connection, HEAD does not "
@@ -401,7 +392,7 @@ check_unknown_length(struct doctor *d)
 	else
 		doctor_note(d, ADVICE_UNKNOWN_LENGTH,
 		    "a body of unknown length is answered with %s: "
-		    "tus-java-client sends such",
+		    "tus-java-client and tus-js-client 5 on Node send such",
 		    doctor_outcome(d, r));
 }
 

@@ -1,12 +1,15 @@
 """tusctl doctor: finds nothing to mend in a snippet but what the server
 cannot do, and names the directive where a server has its defaults."""
 
+import os
+import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
-from lib import clients, logins, rig
+from lib import clients, fronts, logins, rig
 
 SPOOLED = """bodies are spooled: a broken connection keeps nothing of a request
         Apache with mod_fcgid: """
@@ -250,3 +253,42 @@ def test_error_pages_in_place_of_ours_are_found(front, own, code):
     assert "fastcgi_intercept_errors off;" in text
     one = own("nginx", extra="fastcgi_intercept_errors on;" + pages)
     assert doctor(one)[0] == 0
+
+
+SECURITY = """
+    LoadModule unique_id_module {modules}/mod_unique_id.so
+    LoadModule security2_module {modules}/mod_security2.so
+    SecRuleEngine On
+    SecRequestBodyAccess On
+    SecDataDir {tmp}
+    SecTmpDir {tmp}
+    SecAuditEngine Off
+"""
+
+
+@pytest.mark.only_front("apache-proxy")
+def test_mod_security2_is_named_where_it_may_be_what_spools(front, own,
+                                                            tmp_path):
+    """mod_fcgid is not loaded; and the line in the snippet helps."""
+    modules = next(f for f in fronts.APACHE_MODULES if f.is_dir())
+    if not (modules / "mod_security2.so").exists():
+        pytest.skip("no mod_security2")
+    place = tempfile.mkdtemp(prefix="tusfcgi-", dir="/tmp")
+    os.chmod(place, 0o777)
+    extra = SECURITY.format(modules=modules, tmp=place)
+    try:
+        _, problems, _, text = doctor(own(front.name, extra=extra))
+        assert any("bodies are spooled" in p for p in problems), text
+        assert "SecRequestBodyAccess Off" in text
+        assert "Apache with mod_fcgid: " not in text
+        # As the snippet says, longer ones need it in the server.
+        line = "#     SecRequestBodyAccess Off"
+        _, problems, _, text = doctor(own(
+            front.name, extra=extra, replace={line: line[1:]}))
+        assert "bodies stream" in text
+        assert all("2 GiB" in p for p in problems), text
+        status, problems, _, text = doctor(own(
+            front.name, extra=extra + "SecRequestBodyAccess Off"))
+        assert (status, problems) == (0, []), text
+    finally:
+        shutil.rmtree(place)
