@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from lib import rig
+from lib import fronts, rig
 from lib.logins import (JOE, NOBODY, PATCH, SUE, ask, create, login,
                         whole)
 
@@ -70,6 +70,42 @@ def test_what_is_let_in_without_a_password_reads_and_writes_nothing(site):
     assert ask("GET", done, JOE)[2] == b"hello"
     status, answer, _ = ask("OPTIONS", done, NOBODY)
     assert (status, answer["Tus-Version"]) == (200, "1.0.0")
+
+
+def test_no_header_of_a_client_is_a_parameter_of_the_web_server(site):
+    """In whatever spelling: they all begin with HTTP_ when we see them."""
+    theirs = whole(site, JOE, b"hello")
+    names = ["TUS_OWNER", "REMOTE_USER", "REDIRECT_TUS_OWNER",
+             "REDIRECT_REMOTE_USER", "HTTP_TUS_OWNER", "HTTP_REMOTE_USER",
+             "HTTP_HTTP_TUS_OWNER"]
+    names += [n.replace("_", "-") for n in names]
+    for headers in ({name: "joe" for name in names},
+                    *({name: "joe"} for name in names[:2])):
+        for who in (SUE, NOBODY):
+            for method in ("HEAD", "GET", "DELETE"):
+                status, answer, body = ask(method, theirs, who, headers)
+                assert status in (400, 401, 403, 404), (method, status)
+                assert b"hello" not in body
+    assert ask("GET", theirs, JOE)[2] == b"hello"
+    base = {"TUS-Base-Path": "/other", "TUS-Max-Size": "3",
+            "TUS_BASE_PATH": "/other", "TUS_MAX_SIZE": "3"}
+    status, answer, _ = ask("POST", site.url, JOE, {
+        **base, "Upload-Length": "5"}, b"")
+    assert status == 201 and answer["Location"].startswith(site.base + "/")
+
+
+@pytest.mark.parametrize("name", ["nginx", "lighttpd", "apache-proxy"])
+def test_a_header_that_a_proxy_sets_is_not_taken_in_another_spelling(
+        server, name):
+    """X_User becomes HTTP_X_USER as well, where the web server lets it in."""
+    if not rig.have("nginx") if name == "nginx" else fronts.missing(name):
+        pytest.skip(f"{name} is not installed")
+    one = server(name, config={"owner": {"param": "HTTP_X_USER"}})
+    sues = create(one, {"X-User": "sue"}, 5)
+    for method in ("HEAD", "DELETE"):
+        assert ask(method, sues, {"X-User": "joe", "X_User": "sue"})[0] == 404
+        assert ask(method, sues, {"X_User": "sue", "X-User": "joe"})[0] == 404
+    assert ask("HEAD", sues, {"X-User": "sue"})[0] == 200
 
 
 def test_nobody_declares_the_length_of_another_ones_upload(site):
