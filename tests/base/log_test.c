@@ -136,7 +136,8 @@ the_time_is_now_in_utc_wherever_we_are(void **state)
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	logged = mktime(&tm);
-	assert_true(logged >= time(NULL) - 5 && logged <= time(NULL));
+	/* time() goes by the tick, and may be one behind. */
+	assert_true(logged >= time(NULL) - 5 && logged <= time(NULL) + 1);
 }
 
 static void
