@@ -58,7 +58,7 @@ def read_only(folder):
 def covered(folder, size="16m"):
     """An empty file system in memory is over the folder."""
     may_mount()
-    with mounted("tmpfs", folder, "-t", "tmpfs", "-o", f"size={size}"):
+    with mounted("tmpfs", folder, "-t", "tmpfs", "-o", f"size={size},mode=2770"):
         yield folder
 
 

@@ -130,5 +130,5 @@ def test_a_body_stops_where_min_free_begins(app):
         assert 30 << 20 <= room.f_bavail * room.f_frsize < 32 << 20
         offset = one.client.offset(path)
         assert offset == one.data_size(path) > 45 << 20
-        assert one.client.patch(path, offset, b"x").status == 507
+        assert one.client.patch(path, offset, b"x" * (2 << 20)).status == 507
         one.stop_app()
