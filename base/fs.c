@@ -108,6 +108,15 @@ fs_may_make(const char *path, struct err *e)
 	return rc;
 }
 
+bool
+fs_leads_to(const char *path, int dirfd)
+{
+	struct stat there, here;
+
+	return stat(path, &there) == 0 && fstat(dirfd, &here) == 0 &&
+	    there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+}
+
 enum err_code
 fs_add_mode(int fd, mode_t mode, const char *path, struct err *e)
 {

@@ -136,6 +136,9 @@ MUST_CHECK enum err_code fs_name_new(
 /* Does this errno say that we may read there, perhaps, but not write? */
 bool fs_is_denied(int sys);
 
+/* Does the path lead to this open directory? */
+bool fs_leads_to(const char *path, int dirfd);
+
 /* Remove a name; that it was not there is success. */
 MUST_CHECK enum err_code fs_unlink_at(
     int dirfd, const char *name, struct err *);

@@ -3,8 +3,6 @@
  */
 #include "config.h"
 
-#include <sys/stat.h>
-
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,8 +17,6 @@
 static struct held {
 	char *path, *real;
 	int fd;
-	dev_t dev;
-	ino_t ino;
 } held[HELD_MAX];
 static size_t n_held;
 
@@ -39,7 +35,6 @@ enum err_code
 held_add(const char *path, struct err *e)
 {
 	struct held *h = &held[n_held];
-	struct stat st;
 	enum err_code rc;
 
 	if (find(path) != NULL)
@@ -48,15 +43,12 @@ held_add(const char *path, struct err *e)
 		return err_set(e, ERR_INVALID, "%s: too many to hold", path);
 	if ((rc = fs_open_dir(path, &h->fd, e)) != ERR_OK)
 		return rc;
-	if (fstat(h->fd, &st) == -1 ||
-	    (h->real = realpath(path, NULL)) == NULL) {
+	if ((h->real = realpath(path, NULL)) == NULL) {
 		rc = err_sys(e, "find %s", path);
 		(void)close(h->fd);
 		return rc;
 	}
 	h->path = must_strdup(path);
-	h->dev = st.st_dev;
-	h->ino = st.st_ino;
 	n_held++;
 	return ERR_OK;
 }
@@ -81,11 +73,8 @@ bool
 held_is_in_place(const char *path)
 {
 	const struct held *h = find(path);
-	struct stat st;
 
-	return h == NULL ||
-	    (stat(path, &st) == 0 && st.st_dev == h->dev &&
-		st.st_ino == h->ino);
+	return h == NULL || fs_leads_to(path, h->fd);
 }
 
 void

@@ -83,6 +83,11 @@ struct file_store {
 	char *move_to;
 	int64_t keep_record;
 
+	/* Does the root's path lead elsewhere now?  And when that was looked
+	 * at, in ms. */
+	bool root_is_away;
+	int64_t root_looked;
+
 	/* There was a record whose bytes have the name of another id. */
 	bool has_borrowed;
 
@@ -469,6 +474,10 @@ bool file_is_as_moved(
 MUST_CHECK enum err_code file_open_moved(
     struct file_upload *, int *fd, struct err *);
 const char *file_moved_path(const struct file_moved *, struct arena *);
+
+/* ERR_AWAY if the path of finish.move_to's root leads to another directory
+ * than when it was opened; looked at once a second. */
+MUST_CHECK enum err_code file_check_root(struct file_store *, struct err *);
 
 /* Where a copy is made, beside its place to be. */
 const char *file_copy_name(const char *id, struct arena *);

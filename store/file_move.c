@@ -140,8 +140,10 @@ make_dirs(struct move *m, const char *path, struct err *e)
 	int parent = fs->move_fd != -1 ? fs->move_fd : fs->dirfd;
 	const char *slash;
 	bool made;
-	enum err_code rc = fs_open_subdir(parent, ".", &m->dirfd, e);
+	enum err_code rc = file_check_root(fs, e);
 
+	if (rc == ERR_OK)
+		rc = fs_open_subdir(parent, ".", &m->dirfd, e);
 	for (m->name = path;
 	     rc == ERR_OK && (slash = strchr(m->name, '/')) != NULL;
 	     m->name = slash + 1) {

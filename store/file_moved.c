@@ -27,6 +27,9 @@
 
 #define NS_PER_S 1000000000
 
+/* Between two looks at where the root is. */
+#define ROOT_MS 1000
+
 /* --- The file. --- */
 
 /* The next line, without its end; NULL if there is none. */
@@ -180,11 +183,40 @@ file_copy_name(const char *id, struct arena *a)
 	return arena_printf(a, ".%s.tusfcgi", id);
 }
 
+enum err_code
+file_check_root(struct file_store *fs, struct err *e)
+{
+	int64_t now = clock_ms();
+	bool was_away = fs->root_is_away;
+
+	if (fs->move_fd == -1)
+		return ERR_OK;
+	if (now - fs->root_looked >= ROOT_MS) {
+		fs->root_looked = now;
+		fs->root_is_away = !fs_leads_to(fs->move_root, fs->move_fd);
+		if (was_away != fs->root_is_away)
+			log_warn("finish.move_to: %s %s", fs->move_root,
+			    was_away ? "is in place again" :
+				       "leads to another directory now, or to "
+				       "none; what is finished waits for it, "
+				       "or for a reload");
+	}
+	if (!fs->root_is_away)
+		return ERR_OK;
+	return err_set(e, ERR_AWAY, "finish.move_to: %s is not where it was",
+	    fs->move_root);
+}
+
 static enum err_code
 open_root(struct file_store *fs, const char *root, int *fd, struct err *e)
 {
-	if (fs->move_fd != -1 && strcmp(root, fs->move_root) == 0)
-		return fs_open_subdir(fs->move_fd, ".", fd, e);
+	enum err_code rc;
+
+	if (fs->move_fd != -1 && strcmp(root, fs->move_root) == 0) {
+		rc = file_check_root(fs, e);
+		return rc == ERR_OK ? fs_open_subdir(fs->move_fd, ".", fd, e) :
+				      rc;
+	}
 	if (strcmp(root, fs->path) == 0)
 		return fs_open_subdir(fs->dirfd, ".", fd, e);
 	return err_set(

@@ -65,6 +65,7 @@ class Mover:
                        env={"HOME": str(home)})
         self.client = self.app.client
         self.uploads = self.app.uploads
+        self.names = self.app.names
 
     def upload(self, name=None, body=b"hello", **headers):
         """A whole upload; its path."""

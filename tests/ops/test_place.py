@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -132,3 +133,28 @@ def test_a_body_stops_where_min_free_begins(app):
         assert offset == one.data_size(path) > 45 << 20
         assert one.client.patch(path, offset, b"x" * (2 << 20)).status == 507
         one.stop_app()
+
+
+def test_what_is_finished_waits_for_the_place_where_it_goes(app, tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    one = app({"finish": {"move_to": f"{target}/{{id}}"}})
+    done, half = fill(one)
+    rig.wait_for(lambda: len(list(target.iterdir())) == 1, "the first move")
+    assert one.client.request("GET", done).body == BODY
+    with mounts.covered(target):
+        rig.wait_for(lambda: one.client.request("GET", done).status == 503,
+                     "the refusal")
+        assert one.client.head(done).status == 200
+        time.sleep(1.1)
+        assert one.client.patch(half, 3, BODY[3:]).status == 204
+        rig.wait_for(lambda: "finish.move_to: " in one.log(), "a line")
+        assert one.client.request("GET", half).body == BODY
+        assert not list(target.iterdir())
+    assert len(list(target.iterdir())) == 1
+    subprocess.run([rig.program("tusctl"), "-c", str(one.config_path),
+                    "sweep"], check=True, timeout=60, capture_output=True)
+    assert len(list(target.iterdir())) == 2
+    rig.wait_for(lambda: one.client.request("GET", done).body == BODY,
+                 "the file")
+    assert one.client.request("GET", half).body == BODY
