@@ -257,7 +257,12 @@ async function reopen(t) {
 	notice("");
 	for (const one of [t, ...transfers.filter((other) => other !== t && isNear(other))])
 		await wake(one, one === t);
-	rows.get(t)?.querySelector(t.state === "missing" ? ".choose input" : ".cancel").focus();
+	if (!rows.has(t))
+		return;
+	showRow(t);
+	showSummary();
+	rows.get(t).querySelector(t.state !== "missing" ? ".cancel"
+		: t.handle ? ".resume" : ".choose input").focus();
 }
 
 const isNear = (t) => t.state === "missing" && t.handle;

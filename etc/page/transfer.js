@@ -132,13 +132,16 @@ export class Transfer {
 	}
 
 	/** Takes the file where it was.  False: the user has not allowed it, and
-	 * is only asked where `ask` says so.  Fails if it is another one now. */
+	 * is only asked where `ask` says so; after a no the file has to be chosen.
+	 * Fails if it is another one now. */
 	async reopen(ask) {
 		const { handle, path } = this;
 		const reading = { mode: "read" };
 		let allowed = await handle.queryPermission?.(reading) ?? "granted";
 		if (allowed === "prompt" && ask)
 			allowed = await handle.requestPermission(reading);
+		if (allowed === "denied")
+			this.handle = null;
 		if (allowed !== "granted")
 			return false;
 		const file = await handle.getFile();

@@ -102,7 +102,8 @@ def need_page(front, name):
 
 def test_our_page_in_chromium_paused_reloaded_resumed(front, tmp_path):
     need_page(front, "tus.min.js")
-    file = clients.make_file(tmp_path / "Lake at dawn.mov", 12 * MIB)
+    # So large that the browser does not keep it and it is chosen again.
+    file = clients.make_file(tmp_path / "Lake at dawn.mov", 20 * MIB)
     # One piece, or one buffer of the web server; and a browser counts ahead.
     seen = browser.play("resume", front.origin + "/", tmp_path, file, slack=10)
     arrived(seen["links"][0], file)

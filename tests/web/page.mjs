@@ -44,15 +44,15 @@ function pickHandles(page, size) {
 }
 
 /** So that it is asked before every visit. */
-function askForPermission(page) {
-	return page.addInitScript(() => {
+function askForPermission(page, answer) {
+	return page.addInitScript((answer) => {
 		FileSystemHandle.prototype.queryPermission = async () =>
 			localStorage.allowed ?? "prompt";
 		FileSystemHandle.prototype.requestPermission = async () => {
-			localStorage.allowed = navigator.userActivation.isActive ? "granted" : "denied";
+			localStorage.allowed = navigator.userActivation.isActive ? answer : "denied";
 			return localStorage.allowed;
 		};
-	});
+	}, answer);
 }
 
 const texts = (page, selector) => page.$$eval(selector, (all) => all.map((e) => e.textContent));
@@ -471,12 +471,12 @@ const scenes = {
 	},
 
 	/** Picked with File System Access; nobody is asked after a reload, or with
-	 * job.ask by a click. */
+	 * job.ask, the answer, by a click. */
 	async handle(job) {
 		const page = await open();
 		await pickHandles(page, job.size);
 		if (job.ask)
-			await askForPermission(page);
+			await askForPermission(page, job.ask);
 		await page.reload();
 		await throttle(page, 3e6);
 		await page.click(".pick");
@@ -500,6 +500,12 @@ const scenes = {
 			assert(!await page.locator("#explain").isVisible(), "nothing is to be chosen");
 			assert(!await row(page, 0).locator(".choose").isVisible());
 			await row(page, 0).locator(".resume").click();
+			if (job.ask === "denied") {
+				await row(page, 0).locator(".choose").waitFor();
+				assert.match(await page.evaluate(() =>
+					document.activeElement.getAttribute("aria-label")), /^Choose/);
+				return {};
+			}
 			assert.equal(await page.evaluate(() => document.activeElement.title), "Cancel");
 		}
 		await throttle(page, 0);

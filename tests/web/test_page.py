@@ -47,6 +47,7 @@ def small(tmp_path):
 
 @pytest.fixture
 def big(tmp_path):
+    """Too large for the browser to keep its bytes over a reload."""
     return clients.make_file(tmp_path / "Lake at dawn.mov", 20 * MB)
 
 
@@ -357,7 +358,7 @@ def test_files_that_wait_are_there_after_a_reload(server, page, tmp_path):
     assert digests == sorted(map(clients.digest, files[1:]))
 
 
-@pytest.mark.parametrize("ask", [False, True])
+@pytest.mark.parametrize("ask", ["", "granted"])
 def test_a_file_with_a_handle_need_not_be_chosen_again(server, page, tmp_path,
                                                        ask):
     one = server(page=page)
@@ -365,6 +366,10 @@ def test_a_file_with_a_handle_need_not_be_chosen_again(server, page, tmp_path,
     seen = play("handle", one, tmp_path, size=size, ask=ask)
     assert clients.request("GET", seen["links"][0])[2] == b"\7" * size
     assert len(list(one.uploads.glob("*.info"))) == 1
+
+
+def test_a_file_that_may_not_be_read_is_chosen_again(server, page, tmp_path):
+    play("handle", server(page=page), tmp_path, size=20 * MB, ask="denied")
 
 
 def test_a_file_that_changed_does_not_continue_what_it_was(server, page,
