@@ -1,9 +1,29 @@
 """Fixtures that every black-box test may use; see lib/rig.py."""
 
+import contextlib
+
 import pytest
 
-from lib import fronts, rig  # noqa: F401 (fronts makes itself known)
+from lib import fronts, left, rig  # noqa: F401 (fronts makes itself known)
 from lib.app import App
+
+
+def pytest_configure():
+    left.adopt_orphans()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Set up before all that is for one test alone, and torn down after it."""
+    with left.nothing():
+        yield
+
+
+def stop_all(started):
+    """The last one first, and all of them, even if one of them resists."""
+    with contextlib.ExitStack() as stack:
+        for one in started:
+            stack.callback(one.stop)
 
 
 @pytest.fixture
@@ -26,8 +46,7 @@ def server(tmp_path):
         return one
 
     yield start
-    for one in reversed(started):
-        one.stop()
+    stop_all(started)
     for one in started:
         one.check_logs()
 
@@ -44,7 +63,6 @@ def app(tmp_path):
         return one
 
     yield start
-    for one in reversed(started):
-        one.stop()
+    stop_all(started)
     for one in started:
         one.check_logs()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import rig
+from lib import left, rig
 
 
 def run(*argv):
@@ -26,6 +26,10 @@ def run(*argv):
 def may_mount():
     if os.geteuid() != 0:
         pytest.skip("to mount something needs root")
+    try:
+        left.make_mounts_private()
+    except (OSError, subprocess.CalledProcessError) as e:
+        pytest.skip(f"no mount namespace of our own: {e}")
 
 
 @contextlib.contextmanager

@@ -349,8 +349,16 @@ class Server:
             self.front = None
 
     def stop(self):
-        self.stop_front()
-        self.stop_app()
+        try:
+            self.stop_front()
+        finally:
+            try:
+                self.stop_app()
+            finally:
+                self.clear()
+
+    def clear(self):
+        """What it left outside of the folder of the test."""
         if self.short_dir:
             shutil.rmtree(self.short_dir, ignore_errors=True)
         if self.is_public:

@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from lib import cannot, client, fronts, proc, rig
+from lib import cannot, client, fronts, left, proc, rig
 
 NAMES = os.environ.get("TUS_TRANSPORTS", "nginx fastcgi").split()
 
@@ -81,6 +81,7 @@ def shared(tmp_path_factory):
         if key not in running:
             running[key] = rig.Server(folder, front_end, config=config)
             running[key].start()
+            left.keep()
         return running[key]
 
     yield start
