@@ -194,7 +194,7 @@ static const char *const algorithms[] = { "sha1", "sha256", "sha512", "md5",
 	"crc32", "crc32c", NULL };
 static const char *const events[] = { "pre-create", "post-create",
 	"post-receive", "pre-finish", "post-finish", "pre-terminate",
-	"post-terminate", NULL };
+	"post-terminate", "post-expire", NULL };
 
 /* --- The table. --- */
 

@@ -89,6 +89,15 @@ count_forget(struct tus_hooks *h, struct tus_notice *notice)
 	c->inner->ops->forget(c->inner, n->inner);
 }
 
+static void
+count_withdraw(struct tus_hooks *h, struct tus_notice *notice)
+{
+	struct counting *c = counting(h);
+	const struct counted *n = (const struct counted *)(void *)notice;
+
+	c->inner->ops->withdraw(c->inner, n->inner);
+}
+
 static enum err_code
 count_deliver(struct tus_hooks *h, enum tus_delivery how,
     struct tus_tally *tally, struct err *e)
@@ -123,6 +132,7 @@ static const struct tus_hooks_ops ops = {
 	.moved = count_moved,
 	.tell = count_tell,
 	.forget = count_forget,
+	.withdraw = count_withdraw,
 	.deliver = count_deliver,
 	.shutdown = count_shutdown,
 };

@@ -158,6 +158,13 @@ forget(struct tus_hooks *hooks, struct tus_notice *n)
 }
 
 static void
+withdraw(struct tus_hooks *hooks, struct tus_notice *n)
+{
+	hook_spool_drop(&n->spooled, n->m.event_id);
+	forget(hooks, n);
+}
+
+static void
 moved(struct tus_hooks *hooks, struct tus_notice *n,
     const struct file_info *info, struct arena *a)
 {
@@ -206,6 +213,7 @@ static const struct tus_hooks_ops ops = {
 	.moved = moved,
 	.tell = tell,
 	.forget = forget,
+	.withdraw = withdraw,
 	.deliver = deliver,
 	.shutdown = close_all,
 };

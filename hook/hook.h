@@ -7,8 +7,8 @@
  *
  * Delivery is at least once.  An event has an id, TUS_EVENT_ID in the
  * environment or X-Tus-Event-Id among the headers, that stays the same when
- * it is delivered again.  post-create and post-terminate wait in a spool,
- * hooks.spool, from before the response until they were taken; that a
+ * it is delivered again.  post-create, post-terminate and post-expire wait in
+ * a spool, hooks.spool, from before the response until they were taken; that a
  * post-finish waits is seen from the lock file beside a finished upload.  The
  * sweep delivers what was left behind.
  */

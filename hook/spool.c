@@ -28,13 +28,15 @@
 bool
 hook_spool_is_needed(const struct conf *conf)
 {
+	static const enum tus_hook hooks[] = { TUS_POST_CREATE,
+		TUS_POST_TERMINATE, TUS_POST_EXPIRE };
 	const char *name;
-	size_t i;
+	size_t i, k;
 
 	for (i = 0; (name = conf_item(conf, "hooks.events", i)) != NULL; i++)
-		if (strcmp(name, tus_hook_name(TUS_POST_CREATE)) == 0 ||
-		    strcmp(name, tus_hook_name(TUS_POST_TERMINATE)) == 0)
-			return true;
+		for (k = 0; k < NITEMS(hooks); k++)
+			if (strcmp(name, tus_hook_name(hooks[k])) == 0)
+				return true;
 	return false;
 }
 

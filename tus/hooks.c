@@ -19,6 +19,7 @@ static const char *const names[TUS_HOOK_MAX] = {
 	[TUS_POST_FINISH] = "post-finish",
 	[TUS_PRE_TERMINATE] = "pre-terminate",
 	[TUS_POST_TERMINATE] = "post-terminate",
+	[TUS_POST_EXPIRE] = "post-expire",
 };
 
 const char *
@@ -46,11 +47,13 @@ may_ask(const struct tus_call *c)
 		[TUS_POST_FINISH] = { TUS_POST, TUS_PATCH },
 		[TUS_PRE_TERMINATE] = { TUS_DELETE, TUS_DELETE },
 		[TUS_POST_TERMINATE] = { TUS_DELETE, TUS_DELETE },
+		[TUS_POST_EXPIRE] = { TUS_METHOD_MAX, TUS_METHOD_MAX },
 	};
 	enum tus_hook hook;
 
 	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
-		if ((methods[hook][0] == c->method ||
+		if (c->method < TUS_METHOD_MAX &&
+		    (methods[hook][0] == c->method ||
 			methods[hook][1] == c->method) &&
 		    tus_wants(c, hook))
 			return true;

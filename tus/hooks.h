@@ -27,6 +27,8 @@ enum tus_hook {
 	TUS_POST_FINISH,
 	TUS_PRE_TERMINATE,
 	TUS_POST_TERMINATE,
+	/* Of a sweep, and only where hooks.events names it. */
+	TUS_POST_EXPIRE,
 	TUS_HOOK_MAX
 };
 
@@ -131,6 +133,9 @@ struct tus_hooks_ops {
 	/* Let go of it without telling: a child process has a copy of it, and
 	 * of this, and tells it. */
 	void (*forget)(struct tus_hooks *, struct tus_notice *);
+
+	/* It has not happened: what was written down goes. */
+	void (*withdraw)(struct tus_hooks *, struct tus_notice *);
 
 	/*
 	 * For a sweep: tell what is written down and nobody else is busy

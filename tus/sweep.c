@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "tus/expire.h"
 #include "tus/sweep.h"
 
 enum {
@@ -315,6 +316,9 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 	case KEEP:
 		break;
 	case EXPIRE:
+		rc = tus_expire(
+		    h->up, s->store, s->hooks, s->arena, &s->failing, e);
+		break;
 	case FORGET:
 		rc = s->store->terminater->terminate(h->up, e);
 		break;

@@ -233,6 +233,79 @@ def test_a_spool_that_was_removed_is_made_anew(place, app):
     assert len(place.waiting()) == 1
 
 
+# --- post-expire. ---
+
+EXPIRED = """#!/bin/sh
+cat >>"$HOME/events"; echo >>"$HOME/events"
+[ ! -e "$HOME/fails" ]
+"""
+
+
+def expired(place):
+    return uploads.Store(place.store).make(
+        b"hello", size=11, owner="alice", expires=int(time.time()) - 60)
+
+
+def events(place):
+    return [json.loads(line) for line in place.lines("events")]
+
+
+def test_what_expired_is_told_where_the_configuration_says_so(place):
+    place.write("post-expire", EXPIRED)
+    expired(place)
+    assert place.tusctl("sweep").returncode == 0
+    assert not events(place), "not among the default ones"
+    place.config["hooks"]["events"] = ["post-expire"]
+    id = expired(place)
+    (place.home / "fails").touch()
+    place.tusctl("sweep", "--dry-run")
+    assert not events(place)
+    place.tusctl("sweep")
+    assert not list(place.store.glob(id + "*"))
+    (place.home / "fails").unlink()
+    place.tusctl("sweep")
+    place.tusctl("sweep")
+    told = events(place)
+    # By the removal, by the same sweep once more, by the next.
+    assert len(told) == 3
+    for event in told:
+        assert event == told[0]
+        assert event["Type"] == "post-expire"
+        upload = event["Event"]["Upload"]
+        assert (upload["ID"], upload["Owner"], upload["Offset"],
+                upload["Size"]) == (id, "alice", 5, 11)
+    assert not place.waiting()
+
+
+def test_uploads_that_expire_wait_for_no_hooks_that_hang(place):
+    """What is not told by then waits, and all of them are gone."""
+    place.write("post-expire", "#!/bin/sh\nexec sleep 60\n")
+    place.config["hooks"].update(events=["post-expire"], timeout="100ms")
+    for _ in range(30):
+        expired(place)
+    began = time.monotonic()
+    place.tusctl("sweep")
+    assert time.monotonic() - began < 10
+    assert not list(place.store.glob("*.info"))
+    assert len(place.waiting()) == 30
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs chattr")
+def test_what_could_not_be_removed_is_not_told(place):
+    place.write("post-expire", EXPIRED)
+    place.config["hooks"]["events"] = ["post-expire"]
+    files = [place.store / (expired(place) + end) for end in ("", ".info")]
+    if subprocess.run(["chattr", "+i", *files], check=False,
+                      capture_output=True).returncode != 0:
+        pytest.skip("no chattr here")
+    try:
+        assert place.tusctl("sweep").returncode == 1
+    finally:
+        subprocess.run(["chattr", "-i", *files], check=True)
+    assert all(path.exists() for path in files)
+    assert not events(place) and not place.waiting()
+
+
 # --- Finished uploads, of which the mark is a lock file. ---
 
 @pytest.mark.parametrize("name", ["post-finish", "pre-finish"])

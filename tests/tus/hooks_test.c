@@ -118,7 +118,7 @@ shutdown_hooks(struct tus_hooks *hooks)
 }
 
 static const struct tus_hooks_ops hook_ops = { wants, ask, note, moved, tell,
-	forget, NULL, shutdown_hooks };
+	forget, NULL, NULL, shutdown_hooks };
 static struct tus_hooks hooks = { &hook_ops, 1000, 0 };
 
 static struct locker locker;
