@@ -40,7 +40,8 @@ def test_no_strange_id_is_anything(serve, bad):
                 tus.delete(target, is_ours=False)):
             if tus.name == "fastcgi":
                 client.check(reply, "HEAD" if not reply.body else "GET")
-                assert reply.status == 404
+                # No web server hands on a NUL byte; PATH_INFO has one here.
+                assert reply.status == (400 if "%00" in bad else 404)
             else:
                 # "/files/.." is "/", "/files/." the collection.
                 assert reply.status in (400, 404, 405, 414)
