@@ -32,7 +32,8 @@ remove_files(struct file_upload *u, struct err *e)
 	struct file_name info;
 	enum err_code rc;
 
-	if ((rc = file_forget_moved(u, e)) != ERR_OK ||
+	/* Nothing that is yet hidden was ever moved. */
+	if ((!u->is_hidden && (rc = file_forget_moved(u, e)) != ERR_OK) ||
 	    (rc = file_name(u->base.info.id, FILE_INFO, &info, e)) != ERR_OK ||
 	    (rc = file_remove_bytes(u, e)) != ERR_OK)
 		return rc;
