@@ -1,4 +1,4 @@
-"""Many clients, and a worker killed -9 every second.
+"""Many clients, and a worker or a master killed -9 every second.
 
 Every offset that was acknowledged is kept, every finished upload is
 byte-exact, whoever dies meanwhile.  TUSFCGI_TORTURE says for how many seconds
@@ -7,6 +7,7 @@ byte-exact, whoever dies meanwhile.  TUSFCGI_TORTURE says for how many seconds
 
 import base64
 import hashlib
+import itertools
 import multiprocessing
 import os
 import random
@@ -21,6 +22,9 @@ SECONDS = number("TORTURE", 15)
 CLIENTS = number("CLIENTS", 40)
 PROCESSES = 4
 LARGEST = 3 << 20
+
+# So many seconds apart; a worker is killed in each of the others.
+MASTER_EVERY = 4
 
 
 class Uploader:
@@ -173,20 +177,40 @@ def holders(apps):
     return found
 
 
-def kill_every_second(apps, until, lots, result):
-    """Busy workers most of the time, or there would be little to lose."""
-    kills = busy = 0
-    while time.monotonic() < until:
-        time.sleep(1)
-        found = holders(apps) if lots.random() < 0.9 else []
-        busy += bool(found)
-        found = found or [w for app in apps for w in app.workers()]
-        try:
-            os.kill(lots.choice(found), signal.SIGKILL)
-            kills += 1
-        except (ProcessLookupError, IndexError):
-            pass
-    result.put(({"kills": kills, "of them in a PATCH": busy}, []))
+def kill_a_worker(apps, lots, tally):
+    """A busy one most of the time, or there would be little to lose."""
+    found = holders(apps) if lots.random() < 0.9 else []
+    what = "workers killed in a PATCH" if found else "other workers killed"
+    found = found or [w for app in apps for w in app.workers()]
+    try:
+        os.kill(lots.choice(found), signal.SIGKILL)
+        tally.add(what)
+    except (ProcessLookupError, IndexError):
+        pass
+
+
+def kill_a_master(apps, lots, tally):
+    """The kernel kills its workers, and another one finds the socket of the
+    first there."""
+    app = lots.choice(apps)
+    tally.add("masters killed in a PATCH" if holders([app]) else
+              "other masters killed")
+    app.stop_app(signal.SIGKILL)
+    app.start_app()
+
+
+def kill_every_second(apps, until, lots, tally):
+    try:
+        for n in itertools.count(1):
+            time.sleep(1)
+            if time.monotonic() > until:
+                return
+            if n % MASTER_EVERY == 0:
+                kill_a_master(apps, lots, tally)
+            else:
+                kill_a_worker(apps, lots, tally)
+    except Exception as problem:  # noqa: BLE001 (a thread must not hide)
+        tally.violation(f"killing: {type(problem).__name__}: {problem}")
 
 
 def run_clients(apps, names, seed, until, result):
@@ -222,16 +246,22 @@ def test_what_was_acknowledged_survives_a_kill_every_second(app, lots):
     jobs = [fork.Process(target=run_clients, args=(
         pools, names[i::PROCESSES], seed, until, result))
         for i in range(PROCESSES)]
-    jobs.append(fork.Process(target=kill_every_second, args=(
-        pools, until, lots, result)))
     for job in jobs:
         job.start()
     tally = Tally()
+    # In this process, whose children the masters are.
+    killer = threading.Thread(
+        target=kill_every_second, args=(pools, until, lots, tally))
+    killer.start()
     for _ in jobs:
         counts, violations = result.get(timeout=SECONDS + 120)
         tally.violations += violations
         for what, n in counts.items():
             tally.add(what, n)
+    killer.join()
     print(f"torture: {SECONDS} s, {CLIENTS} clients, {tally.line()}")
     assert tally.violations == []
-    assert tally["files byte-exact"] > 0 and tally["of them in a PATCH"] > 0
+    assert tally["files byte-exact"] > 0
+    assert tally["workers killed in a PATCH"] > 0
+    assert tally["masters killed in a PATCH"] + \
+        tally["other masters killed"] > 0
