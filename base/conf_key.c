@@ -182,6 +182,7 @@ static const struct conf_syntax log_target = { is_log_target,
 
 /* --- What there is to choose from. --- */
 
+static const char *const file_names[] = { "auto", "unix", "windows", NULL };
 static const char *const durabilities[] = { "none", "data", "full", NULL };
 static const char *const lock_methods[] = { "flock", "ofd", NULL };
 static const char *const expiration_modes[] = { "sliding", "fixed", NULL };
@@ -310,6 +311,7 @@ static const struct conf_key keys[] = {
 	NUMBER("hooks.progress", CONF_DURATION, "1s", 0, HOURS(1)),
 
 	STRING("finish.move_to", "", &template_or_empty),
+	CHOICE("finish.names", "auto", file_names),
 	NUMBER("finish.keep_record", CONF_DURATION, "7d", 0, DAYS(3650)),
 };
 

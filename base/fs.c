@@ -159,9 +159,13 @@ fs_make_subdir(int dirfd, const char *name, mode_t mode, int *fd, bool *made,
 	else if (errno != EEXIST)
 		return err_sys(e, "make directory %s", name);
 	rc = fs_open_subdir(dirfd, name, fd, e);
+	/* FAT has no such bits. */
 	if (rc == ERR_OK && *made &&
-	    (rc = fs_add_mode(*fd, mode, name, e)) != ERR_OK)
+	    (rc = fs_add_mode(*fd, mode, name, e)) != ERR_OK) {
+		if (e->sys == EPERM)
+			return ERR_OK;
 		(void)close(*fd);
+	}
 	return rc;
 }
 
@@ -451,6 +455,48 @@ fs_name_new(int dirfd, const char *from, const char *to, struct err *e)
 	if (errno == EEXIST)
 		return err_set(e, ERR_EXISTS, "%s: exists", to);
 	return err_sys(e, "link %s to %s", from, to);
+}
+
+bool
+fs_is_beyond_link(int sys)
+{
+	return sys == EPERM || sys == ENOSYS || sys == EOPNOTSUPP ||
+	    sys == EINVAL;
+}
+
+/* Whoever makes files here takes names that nobody has; this one is ours as
+ * long as it is empty. */
+static bool
+is_still_empty(int dirfd, const char *name, const struct stat *made)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && st.st_size == 0 &&
+	    st.st_mtim.tv_sec == made->st_mtim.tv_sec &&
+	    st.st_mtim.tv_nsec == made->st_mtim.tv_nsec;
+}
+
+enum err_code
+fs_name_reserved(int dirfd, const char *from, const char *to, struct err *e)
+{
+	struct stat made;
+	enum err_code rc;
+	int fd;
+
+	if ((rc = fs_create_at(dirfd, to, 0600, &fd, e)) != ERR_OK)
+		return rc;
+	if (fstat(fd, &made) == -1)
+		rc = err_sys(e, "stat %s", to);
+	(void)close(fd);
+	if (rc == ERR_OK && !is_still_empty(dirfd, to, &made))
+		return err_set(e, ERR_EXISTS, "%s: exists", to);
+	if (rc == ERR_OK && renameat(dirfd, from, dirfd, to) == 0)
+		return ERR_OK;
+	if (rc == ERR_OK)
+		rc = err_sys(e, "rename %s to %s", from, to);
+	(void)unlinkat(dirfd, to, 0);
+	return rc;
 }
 
 enum err_code

@@ -133,6 +133,16 @@ bool fs_is_beyond_rename(int sys);
 MUST_CHECK enum err_code fs_name_new(
     int dirfd, const char *from, const char *to, struct err *);
 
+/* Is that the error of a file system that has no links? */
+bool fs_is_beyond_link(int sys);
+
+/*
+ * Likewise, where that is so: the name is taken by an empty file first, and
+ * that is replaced.  Killed in between, the empty file stays.
+ */
+MUST_CHECK enum err_code fs_name_reserved(
+    int dirfd, const char *from, const char *to, struct err *);
+
 /* Does this errno say that we may read there, perhaps, but not write? */
 bool fs_is_denied(int sys);
 

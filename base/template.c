@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/template.h"
 #include "base/utf8.h"
@@ -109,8 +110,6 @@ template_root(struct arena *a, const char *text)
 	return arena_memdup(a, text, len > 1 ? len - 1 : len);
 }
 
-/* --- Filling in. --- */
-
 /* The number of bytes, at most max, that end with a whole character. */
 static size_t
 whole(const char *s, size_t len, size_t max)
@@ -135,24 +134,96 @@ extension(const char *name)
 
 /* Put something between name and extension, and see that all of it fits. */
 static char *
-insert(struct arena *a, const char *name, const char *what)
+insert(struct arena *a, const char *name, const char *what, size_t max)
 {
 	const char *end = extension(name);
 	size_t rest = strlen(what) + strlen(end);
 
 	return arena_printf(a, "%.*s%s%s",
-	    (int)whole(name, (size_t)(end - name), TEMPLATE_NAME_MAX - rest),
+	    (int)whole(name, (size_t)(end - name), max > rest ? max - rest : 1),
 	    name, what, end);
 }
 
+/* --- What a file system takes. --- */
+
+/* Whatever comes behind the first dot; COM and LPT have a digit. */
+static bool
+is_device(const char *name)
+{
+	static const char *const devices[] = { "CON", "PRN", "AUX", "NUL",
+		"CONIN$", "CONOUT$" };
+	size_t i, len = strcspn(name, ".");
+
+	while (len > 0 && name[len - 1] == ' ')
+		len--;
+	for (i = 0; i < NITEMS(devices); i++)
+		if (strlen(devices[i]) == len &&
+		    strncasecmp(devices[i], name, len) == 0)
+			return true;
+	if (strncasecmp(name, "COM", 3) != 0 &&
+	    strncasecmp(name, "LPT", 3) != 0)
+		return false;
+	/* One, two and three may stand above the line, too. */
+	return (len == 4 && name[3] >= '0' && name[3] <= '9') ||
+	    (len == 5 && name[3] == '\xc2' &&
+		strchr("\xb9\xb2\xb3", name[4]) != NULL);
+}
+
+static void
+end_as_windows_wants(char *name)
+{
+	char *last = name + strlen(name) - 1;
+
+	for (; last >= name && (*last == '.' || *last == ' '); last--)
+		*last = '_';
+}
+
+static char *
+suit_name(struct arena *a, char *name, const struct template_names *names)
+{
+	char *p;
+
+	if (!names->is_windows)
+		return insert(a, name, "", names->max);
+	for (p = name; *p != '\0'; p++)
+		if (strchr("<>:\"|?*\\", *p) != NULL)
+			*p = '_';
+	end_as_windows_wants(name);
+	if (is_device(name))
+		name = arena_printf(a, "_%s", name);
+	name = insert(a, name, "", names->max);
+	end_as_windows_wants(name);
+	return name;
+}
+
 char *
-template_number(struct arena *a, const char *name, unsigned n)
+template_suit(
+    struct arena *a, const char *path, const struct template_names *names)
+{
+	char *suited = arena_strdup(a, "");
+	size_t len;
+
+	for (; *path != '\0'; path += len) {
+		path += *path == '/' ? 1 : 0;
+		len = strcspn(path, "/");
+		suited = arena_printf(a, "%s%s%s", suited,
+		    *suited != '\0' ? "/" : "",
+		    suit_name(a, arena_memdup(a, path, len), names));
+	}
+	return suited;
+}
+
+char *
+template_number(struct arena *a, const char *name, unsigned n,
+    const struct template_names *names)
 {
 	char number[16];
 
 	(void)snprintf(number, sizeof(number), "-%u", n);
-	return insert(a, name, number);
+	return insert(a, name, number, names->max);
 }
+
+/* --- Filling in. --- */
 
 static const char *
 clean(struct arena *a, const char *s, size_t len)
@@ -243,7 +314,7 @@ close_names(struct arena *a, const char *names)
 		if (*name == '.')
 			*name = '_';
 		path = arena_printf(a, "%s%s%s", path, *path != '\0' ? "/" : "",
-		    insert(a, name, ""));
+		    insert(a, name, "", TEMPLATE_NAME_MAX));
 	}
 	return path;
 }

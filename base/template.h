@@ -47,8 +47,27 @@ typedef const char *template_value(
 char *template_fill(
     struct arena *, const char *rest, template_value *, const void *arg);
 
+/* The names that a file system takes. */
+struct template_names {
+	/* Bytes of the longest, at most TEMPLATE_NAME_MAX. */
+	size_t max;
+
+	/* As Windows wants them: without < > : " | ? * and backslash, without a
+	 * blank or dot at the end, and no name of a device. */
+	bool is_windows;
+};
+
+/*
+ * The path that template_fill() made, with names that can be had: what they may
+ * not consist of becomes '_', a name that they may not be gets one in front,
+ * and what is too long is cut as above.
+ */
+char *template_suit(
+    struct arena *, const char *path, const struct template_names *);
+
 /* "name-2.txt" of "name.txt" and 2; not too long, either. */
-char *template_number(struct arena *, const char *name, unsigned n);
+char *template_number(struct arena *, const char *name, unsigned n,
+    const struct template_names *);
 
 /* Could template_fill() have made this path? */
 bool template_is_filled(const char *);

@@ -303,12 +303,31 @@ settings_open_store(struct settings *s, struct err *e)
 	return rc;
 }
 
+/* Of the place that finished uploads go to; false where that is nowhere. */
+static bool
+try_names(const struct settings *s, struct template_names *names, struct err *e)
+{
+	struct data_store *store = s->server.store;
+
+	e->code = ERR_OK;
+	if (*conf_str(s->conf, "finish.move_to") == '\0' || store == NULL ||
+	    store->mover == NULL)
+		return false;
+	return store->mover->probe(store, names, e) == ERR_OK;
+}
+
 enum err_code
 settings_try_store(struct settings *s, struct err *e)
 {
+	struct template_names names;
+	struct err why;
 	enum err_code rc = hook_check(s->conf, e);
 
-	return rc == ERR_OK ? settings_open_store(s, e) : rc;
+	if (rc == ERR_OK)
+		rc = settings_open_store(s, e);
+	if (rc == ERR_OK && !try_names(s, &names, &why) && why.code != ERR_OK)
+		log_warn("finish.names: not tried out: %s", why.text);
+	return rc;
 }
 
 void
@@ -471,6 +490,21 @@ explain_owners(const struct settings *s, FILE *out)
 
 /* What happens to an upload apart from being received. */
 static void
+explain_moving(const struct settings *s, FILE *out)
+{
+	struct template_names names;
+	struct err e;
+
+	if (*conf_str(s->conf, "finish.move_to") == '\0')
+		return;
+	fprintf(out, "moves to      %s\n", conf_str(s->conf, "finish.move_to"));
+	if (try_names(s, &names, &e))
+		fprintf(out, "names there   %s, of at most %zu bytes\n",
+		    names.is_windows ? "as Windows takes them" : "any",
+		    names.max);
+}
+
+static void
 explain_keeping(const struct settings *s, FILE *out)
 {
 	const struct conf *c = s->conf;
@@ -516,9 +550,7 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	    *lock_path != '\0' ? lock_path : store_path);
 	explain_fixed(out);
 	fprintf(out, "durability    %s\n", conf_str(c, "store.durability"));
-	if (*conf_str(c, "finish.move_to") != '\0')
-		fprintf(
-		    out, "moves to      %s\n", conf_str(c, "finish.move_to"));
+	explain_moving(s, out);
 	fprintf(out, "extensions    %s\n",
 	    *extensions != '\0' ? extensions : "none");
 	if (s->server.max_size > 0)

@@ -219,6 +219,10 @@ new_store(const struct conf *conf)
 		.note_fd = -1,
 		.move_fd = -1,
 		.dir_mode = (mode_t)conf_int(conf, "store.dir_mode"),
+		.tries_names =
+		    strcmp(conf_str(conf, "finish.names"), "auto") == 0,
+		.names.is_windows =
+		    strcmp(conf_str(conf, "finish.names"), "windows") == 0,
 		.keep_record = conf_ms(conf, "finish.keep_record") / 1000,
 		.mode = (mode_t)conf_int(conf, "store.file_mode"),
 		.durability = durability_of(conf_str(conf, "store.durability")),

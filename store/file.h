@@ -23,6 +23,7 @@
  *	file_ledger.c	how much an owner has
  *	file_move.c	carry a finished upload off
  *	file_moved.c	what is known of an upload that is gone
+ *	file_suit.c	which names it can get there, and whose it is then
  *	file_copy.c	bytes from file to file
  *	file_keep.c	what no request does: settle, adopt, tidy
  *	file_strange.c	what cannot be served
@@ -34,6 +35,7 @@
 #include <sys/stat.h>
 
 #include "base/id.h"
+#include "base/template.h"
 #include "store/info.h"
 #include "store/store.h"
 
@@ -88,6 +90,10 @@ struct file_store {
 	bool root_is_away;
 	int64_t root_looked;
 
+	/* The names there, once they are known; are they to be tried out? */
+	struct template_names names;
+	bool is_probed, tries_names;
+
 	/* There was a record whose bytes have the name of another id. */
 	bool has_borrowed;
 
@@ -115,6 +121,9 @@ struct file_moved {
 	 */
 	uint64_t inode;
 	int64_t written;
+
+	/* An empty file may keep its name free until it comes. */
+	bool is_reserved;
 
 	/* When it began, and when the record may go. */
 	int64_t when, forget;
@@ -484,6 +493,19 @@ const char *file_copy_name(const char *id, struct arena *);
 
 /* Before an upload goes: that it was moved, or was to be, is forgotten. */
 MUST_CHECK enum err_code file_forget_moved(struct file_upload *, struct err *);
+
+/* --- file_suit.c --------------------------------------------------------- */
+
+/* Learn which names the place of finished uploads takes, if that is not known
+ * yet. */
+MUST_CHECK enum err_code file_probe(struct file_store *, struct err *);
+
+/* Does a new file in this directory get something else than its maker's? */
+bool file_has_rules(int dirfd);
+
+/* Give a file the group, the mode and the ACL of another; false if it cannot
+ * be. */
+bool file_take_rules(int from, int to, struct arena *);
 
 extern const struct store_mover file_mover;
 

@@ -9,8 +9,10 @@
  * such a file of this size and content in that place, that the copy is as it
  * should be.  If not, what there is of it is removed and all begins anew.
  *
- * A name that is taken is never overwritten.  Who holds the lock of the upload
- * does all this, and nobody else.
+ * A name that is taken is never overwritten.  Where a file can neither be
+ * renamed on that condition nor be linked, as on exFAT, the name is taken by an
+ * empty file, which the copy then replaces; ID.moved says so beforehand.  Who
+ * holds the lock of the upload does all this, and nobody else.
  */
 #include "config.h"
 
@@ -47,8 +49,9 @@ struct move {
 	const char *name;
 	const char *copy;
 
-	/* The copy is whole. */
-	bool is_copied;
+	/* The copy is whole; it has to be one, because no rename would do what
+	 * a new file there gets. */
+	bool is_copied, must_copy;
 	struct file_moved moved;
 };
 
@@ -225,6 +228,38 @@ rename_it(struct move *m, const char *name, struct err *e)
 	return rc;
 }
 
+/* What a new file would get there, before anybody can see it.  Whoever may not
+ * change that of the upload makes a new one. */
+static enum err_code
+take_rules(struct move *m, struct err *e)
+{
+	struct file_upload *u = m->u;
+	enum err_code rc;
+	int fd;
+
+	if (!file_has_rules(m->dirfd))
+		return ERR_OK;
+	rc = file_create(u->store, m->dirfd, m->copy, &fd, e);
+	if (rc != ERR_OK)
+		return rc;
+	m->must_copy = !file_take_rules(fd, u->data_fd, u->arena);
+	(void)close(fd);
+	return fs_unlink_at(m->dirfd, m->copy, e);
+}
+
+static enum err_code
+name_copy(struct move *m, const char *name, struct err *e)
+{
+	enum err_code rc = fs_name_new(m->dirfd, m->copy, name, e);
+
+	if (rc != ERR_SYSTEM || !fs_is_beyond_link(e->sys))
+		return rc;
+	m->moved.is_reserved = true;
+	if ((rc = write_down(m, name, e)) != ERR_OK)
+		return rc;
+	return fs_name_reserved(m->dirfd, m->copy, name, e);
+}
+
 /* ERR_EXISTS: somebody has this name by now. */
 static enum err_code
 go_by(struct move *m, const char *name, struct err *e)
@@ -233,15 +268,17 @@ go_by(struct move *m, const char *name, struct err *e)
 
 	if ((rc = write_down(m, name, e)) != ERR_OK)
 		return rc;
-	if (!m->is_copied) {
+	if (!m->is_copied && !m->must_copy) {
 		rc = rename_it(m, name, e);
 		if (rc != ERR_SYSTEM || !fs_is_beyond_rename(e->sys))
 			return rc;
+	}
+	if (!m->is_copied) {
 		if ((rc = copy(m, e)) != ERR_OK ||
 		    (rc = write_down(m, name, e)) != ERR_OK)
 			return rc;
 	}
-	return fs_name_new(m->dirfd, m->copy, name, e);
+	return name_copy(m, name, e);
 }
 
 /* The first name that is free: "a.txt", "a-1.txt", ... */
@@ -263,7 +300,8 @@ go(struct move *m, struct err *e)
 			rc = err_sys(e, "stat %s", name);
 		if (rc != ERR_EXISTS || n++ == NUMBER_MAX)
 			return rc;
-		name = template_number(m->u->arena, m->name, n);
+		name = template_number(
+		    m->u->arena, m->name, n, &m->u->store->names);
 	}
 }
 
@@ -329,6 +367,19 @@ has_arrived(struct file_upload *u, int dirfd, const char *name)
 	return is_it;
 }
 
+/* The empty file that was to keep the name free, if it is one. */
+static enum err_code
+give_back(struct file_upload *u, int dirfd, const char *name, struct err *e)
+{
+	struct stat st;
+
+	if (!u->moved.is_reserved ||
+	    fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
+	    !S_ISREG(st.st_mode) || st.st_size != 0)
+		return ERR_OK;
+	return fs_unlink_at(dirfd, name, e);
+}
+
 /*
  * Go on with a move that did not come to its end: *arrived if nothing is
  * missing but the end.  Else nothing is left of it.
@@ -361,6 +412,8 @@ take_up(struct move *m, bool *arrived, struct err *e)
 		m->is_copied = true;
 		return rc;
 	}
+	if (rc == ERR_OK)
+		rc = give_back(u, m->dirfd, name, e);
 	(void)close(m->dirfd);
 	m->dirfd = -1;
 	return rc;
@@ -391,11 +444,13 @@ static enum err_code
 begin(struct move *m, const char *path, struct err *e)
 {
 	struct file_store *fs = m->u->store;
+	struct err ignored;
 	bool arrived;
 	enum err_code rc = take_up(m, &arrived, e);
 
 	if (rc != ERR_OK || arrived)
 		return rc;
+	(void)!file_probe(fs, &ignored);
 	if (!template_is_filled(path))
 		return err_set(e, ERR_CORRUPT, "%s: MoveTo makes no sense",
 		    m->u->base.info.id);
@@ -404,7 +459,10 @@ begin(struct move *m, const char *path, struct err *e)
 	m->moved.forget = m->moved.when + fs->keep_record;
 	rc = file_identify(&m->moved, m->u->data_fd, m->u->base.info.id, e);
 	if (rc == ERR_OK)
-		rc = make_dirs(m, path, e);
+		rc = make_dirs(
+		    m, template_suit(m->u->arena, path, &fs->names), e);
+	if (rc == ERR_OK)
+		rc = take_rules(m, e);
 	return rc == ERR_OK ? go(m, e) : rc;
 }
 
@@ -539,7 +597,18 @@ choose(struct data_store *ds, const char *path, struct arena *a,
 	return check_way(fs, rest, a, e);
 }
 
+static enum err_code
+probe(struct data_store *ds, struct template_names *names, struct err *e)
+{
+	struct file_store *fs = file_store_of(ds);
+	enum err_code rc = file_probe(fs, e);
+
+	*names = fs->names;
+	return rc;
+}
+
 const struct store_mover file_mover = {
+	.probe = probe,
 	.wants = wants,
 	.choose = choose,
 	.move = move,

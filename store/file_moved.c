@@ -21,7 +21,7 @@
 #include "base/template.h"
 #include "store/file.h"
 
-/* The first has no time. */
+/* The first has neither time nor reservation. */
 #define FORMAT_1 "tusfcgi moved 1"
 #define FORMAT	 "tusfcgi moved 2"
 
@@ -46,17 +46,21 @@ take_line(char **text)
 }
 
 static bool
-parse_numbers(const char *text, bool has_time, struct file_moved *m)
+parse_numbers(const char *text, bool is_old, struct file_moved *m)
 {
-	int end = 0, n;
+	int end = 0, n, reserved = 0;
 
-	n = has_time ?
-	    sscanf(text, "%" SCNu64 " %" SCNd64 " %" SCNd64 " %" SCNd64 "%n",
-		&m->inode, &m->written, &m->when, &m->forget, &end) :
-	    1 +
-		sscanf(text, "%" SCNu64 " %" SCNd64 " %" SCNd64 "%n", &m->inode,
-		    &m->when, &m->forget, &end);
-	return n == 4 && text[end] == '\0';
+	if (is_old)
+		n = 2 +
+		    sscanf(text, "%" SCNu64 " %" SCNd64 " %" SCNd64 "%n",
+			&m->inode, &m->when, &m->forget, &end);
+	else
+		n = sscanf(text,
+		    "%" SCNu64 " %" SCNd64 " %" SCNd64 " %" SCNd64 " %d%n",
+		    &m->inode, &m->written, &m->when, &m->forget, &reserved,
+		    &end);
+	m->is_reserved = reserved != 0;
+	return n == 5 && text[end] == '\0';
 }
 
 static bool
@@ -70,7 +74,7 @@ parse(char *text, struct file_moved *m)
 	    (m->path = take_line(&text)) == NULL ||
 	    (numbers = take_line(&text)) == NULL || *text != '\0')
 		return false;
-	return parse_numbers(numbers, strcmp(format, FORMAT) == 0, m) &&
+	return parse_numbers(numbers, strcmp(format, FORMAT_1) == 0, m) &&
 	    *m->root == '/' && template_is_filled(m->path);
 }
 
@@ -134,8 +138,9 @@ file_write_moved(
 	struct file_name from, to;
 	const char *text = arena_printf(u->arena,
 	    FORMAT "\n%s\n%s\n%" PRIu64 " %" PRId64 " %" PRId64 " %" PRId64
-		   "\n",
-	    m->root, m->path, m->inode, m->written, m->when, m->forget);
+		   " %d\n",
+	    m->root, m->path, m->inode, m->written, m->when, m->forget,
+	    m->is_reserved);
 	struct err ignored;
 	enum err_code rc;
 

@@ -28,6 +28,7 @@
 #include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/template.h"
 
 /* One "key value" of a list, in the order in which they came. */
 struct pair {
@@ -382,6 +383,10 @@ struct store_mover {
 	/* Did somebody die while he moved this finished upload?  Needs the
 	 * lock, or else somebody may be busy with it. */
 	bool (*is_pending)(struct upload *);
+
+	/* Try out which names the place takes that uploads are moved to. */
+	MUST_CHECK enum err_code (*probe)(
+	    struct data_store *, struct template_names *, struct err *);
 };
 
 /* Something in the store that is no upload, or no upload any more. */

@@ -232,6 +232,29 @@ a_name_is_that_of_one_file(void **state)
 	assert_int_equal(close(fd), 0);
 }
 
+/* As where there is neither a rename that spares what is there nor a link. */
+static void
+a_name_is_reserved_and_never_taken_from_anybody(void **state)
+{
+	(void)state;
+	temp_write("from", "ours");
+	temp_write("f", "theirs");
+	assert_int_equal(fs_name_reserved(dir, "from", "f", &err), ERR_EXISTS);
+	assert_int_equal(symlink("none", "dangling"), 0);
+	assert_int_equal(
+	    fs_name_reserved(dir, "from", "dangling", &err), ERR_EXISTS);
+	temp_write("empty", "");
+	assert_int_equal(
+	    fs_name_reserved(dir, "from", "empty", &err), ERR_EXISTS);
+	assert_int_equal(access("from", F_OK), 0);
+	assert_int_equal(fs_name_reserved(dir, "from", "to", &err), ERR_OK);
+	assert_int_equal(access("from", F_OK), -1);
+	/* Nothing stays of one that fails. */
+	assert_int_equal(
+	    fs_name_reserved(dir, "none", "free", &err), ERR_SYSTEM);
+	assert_int_equal(access("free", F_OK), -1);
+}
+
 static void
 a_file_that_may_not_be_read_is_a_system_error(void **state)
 {
@@ -494,6 +517,7 @@ main(void)
 		TEST(a_second_name_is_no_harm_to_a_file_of_ours),
 		TEST(a_second_name_is_refused_to_a_stranger_of_another_group),
 		TEST(a_name_is_that_of_one_file),
+		TEST(a_name_is_reserved_and_never_taken_from_anybody),
 		TEST(a_file_that_may_not_be_read_is_a_system_error),
 		TEST(a_taken_name_is_not_created_again),
 		TEST(the_mode_is_the_one_asked_for_less_the_umask),

@@ -259,6 +259,9 @@ a_long_name_keeps_its_extension(void **state)
 	assert_int_equal(strlen(fill("{filename}", name, 399)), 255);
 }
 
+static const struct template_names any = { TEMPLATE_NAME_MAX, false };
+static const struct template_names windows = { TEMPLATE_NAME_MAX, true };
+
 static void
 no_character_is_cut_in_two(void **state)
 {
@@ -273,10 +276,10 @@ no_character_is_cut_in_two(void **state)
 	assert_int_equal(strlen(path), 255);
 	path = fill("a{filename}", name, 300);
 	assert_int_equal(strlen(path), 253);
-	path = template_number(arena, path, 7);
+	path = template_number(arena, path, 7, &any);
 	assert_int_equal(strlen(path), 255);
 	assert_string_equal(path + 253, "-7");
-	path = template_number(arena, path, 123);
+	path = template_number(arena, path, 123, &any);
 	assert_true(strlen(path) <= 255 && template_is_filled(path));
 }
 
@@ -284,11 +287,78 @@ static void
 a_number_goes_before_the_extension(void **state)
 {
 	(void)state;
-	assert_string_equal(template_number(arena, "a.txt", 1), "a-1.txt");
-	assert_string_equal(template_number(arena, "a", 12), "a-12");
 	assert_string_equal(
-	    template_number(arena, "a.tar.gz", 2), "a.tar-2.gz");
-	assert_string_equal(template_number(arena, "_x", 3), "_x-3");
+	    template_number(arena, "a.txt", 1, &any), "a-1.txt");
+	assert_string_equal(template_number(arena, "a", 12, &any), "a-12");
+	assert_string_equal(
+	    template_number(arena, "a.tar.gz", 2, &any), "a.tar-2.gz");
+	assert_string_equal(template_number(arena, "_x", 3, &any), "_x-3");
+}
+
+static void
+names_are_made_such_as_windows_takes(void **state)
+{
+	static const struct {
+		const char *name, *want;
+	} names[] = {
+		{ "Meeting 10:30.mp4", "Meeting 10_30.mp4" },
+		{ "what?.txt", "what_.txt" },
+		{ "a<b>c\"d|e*f\\g", "a_b_c_d_e_f_g" },
+		{ "CON", "_CON" },
+		{ "con.txt", "_con.txt" },
+		{ "nul .tar.gz", "_nul .tar.gz" },
+		{ "Com1", "_Com1" },
+		{ "LPT9.x", "_LPT9.x" },
+		{ "COM\xc2\xb9", "_COM\xc2\xb9" },
+		{ "conin$", "_conin$" },
+		{ "x.", "x_" },
+		{ "x. .", "x___" },
+		{ "x ", "x_" },
+		{ "a./b /c", "a_/b_/c" },
+		{ "joe:/CON/x", "joe_/_CON/x" },
+		/* And these it takes as they are. */
+		{ "CONSOLE", "CONSOLE" },
+		{ "COM10", "COM10" },
+		{ "COM", "COM" },
+		{ "aux-1.txt", "aux-1.txt" },
+		{ "\xc3\xa9 \xe6\x97\xa5.mp4", "\xc3\xa9 \xe6\x97\xa5.mp4" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < NITEMS(names); i++) {
+		assert_string_equal(
+		    template_suit(arena, names[i].name, &windows),
+		    names[i].want);
+		assert_string_equal(
+		    template_suit(arena, names[i].name, &any), names[i].name);
+		assert_true(template_is_filled(names[i].want));
+	}
+}
+
+static void
+names_are_cut_to_what_is_taken(void **state)
+{
+	struct template_names names = { 143, false };
+	char name[256], *path;
+
+	(void)state;
+	memset(name, 'x', 255);
+	memcpy(name + 251, ".mp4", 5);
+	path = template_suit(arena, name, &names);
+	assert_int_equal(strlen(path), 143);
+	assert_string_equal(path + 138, "x.mp4");
+	path = template_number(arena, path, 12, &names);
+	assert_int_equal(strlen(path), 143);
+	assert_string_equal(path + 135, "x-12.mp4");
+	/* What the end is after that may not stay, either. */
+	memset(name, 'x', 255);
+	name[255] = '\0';
+	name[142] = ' ';
+	names.is_windows = true;
+	path = template_suit(arena, name, &names);
+	assert_int_equal(strlen(path), 143);
+	assert_string_equal(path + 140, "xx_");
 }
 
 static void
@@ -326,6 +396,8 @@ main(void)
 		TEST(a_long_name_keeps_its_extension),
 		TEST(no_character_is_cut_in_two),
 		TEST(a_number_goes_before_the_extension),
+		TEST(names_are_made_such_as_windows_takes),
+		TEST(names_are_cut_to_what_is_taken),
 		TEST(a_path_from_elsewhere_is_judged),
 	};
 

@@ -46,7 +46,7 @@ PUT_BACK = """	before.hold = -1;
 """
 GO_BY = """	if ((rc = write_down(m, name, e)) != ERR_OK)
 		return rc;
-	if (!m->is_copied) {
+	if (!m->is_copied && !m->must_copy) {
 		rc = rename_it(m, name, e);
 """
 COPIED = """		if ((rc = copy(m, e)) != ERR_OK ||
@@ -393,7 +393,7 @@ BUGS = [
 	(void)ignored;
 """)),
     Bug("move-written-down-afterwards", ("K-near",), (MOVE, GO_BY, """
-	if (!m->is_copied) {
+	if (!m->is_copied && !m->must_copy) {
 		rc = rename_it(m, name, e);
 		if (rc == ERR_OK)
 			rc = write_down(m, name, e);

@@ -32,13 +32,21 @@ def may_mount():
         pytest.skip(f"no mount namespace of our own: {e}")
 
 
+def mount(what, place, ways):
+    """In the first of these ways, each a list of options, that there is."""
+    for options in ways:
+        try:
+            run("mount", *options, str(what), str(place))
+            return
+        except subprocess.CalledProcessError as e:
+            why = f"mount {' '.join(options)}: {e.stderr.splitlines()[0]}"
+    pytest.skip(why)
+
+
 @contextlib.contextmanager
-def mounted(what, place, *options):
-    """A mount, which an interrupted test leaves as little as a failed one."""
-    try:
-        run("mount", *options, str(what), str(place))
-    except subprocess.CalledProcessError as e:
-        pytest.skip(f"mount {' '.join(options)}: {e.stderr[-200:]}")
+def mounted(what, place, *ways):
+    """A mount, which a test that fails leaves as little as any other."""
+    mount(what, place, ways)
     try:
         yield place
     finally:
@@ -50,7 +58,7 @@ def mounted(what, place, *options):
 def read_only(folder):
     """The folder, and nothing below it can be written."""
     may_mount()
-    with mounted(folder, folder, "--bind"):
+    with mounted(folder, folder, ["--bind"]):
         try:
             run("mount", "-o", "remount,bind,ro", str(folder))
         except subprocess.CalledProcessError as e:
@@ -62,13 +70,15 @@ def read_only(folder):
 def covered(folder, size="16m"):
     """An empty file system in memory is over the folder."""
     may_mount()
-    with mounted("tmpfs", folder, "-t", "tmpfs", "-o", f"size={size},mode=2770"):
+    options = f"size={size},mode=2770"
+    with mounted("tmpfs", folder, ["-t", "tmpfs", "-o", options]):
         yield folder
 
 
 @contextlib.contextmanager
 def image(kind, size, options="loop", mkfs=()):
-    """A file system of its own in a file; yields where it is mounted."""
+    """A file system of its own in a file; yields where it is mounted, by the
+    kernel or by a program."""
     may_mount()
     if not rig.have(f"mkfs.{kind}"):
         pytest.skip(f"mkfs.{kind} is not installed")
@@ -80,5 +90,6 @@ def image(kind, size, options="loop", mkfs=()):
             f.truncate(size)
         run(rig.have(f"mkfs.{kind}"), *mkfs, str(file))
         # "loop" gives the device up by itself at the last umount.
-        with mounted(file, place, "-t", kind, "-o", options):
+        with mounted(file, place, *(["-t", name, "-o", options]
+                                    for name in (kind, f"{kind}-fuse"))):
             yield place

@@ -78,7 +78,7 @@ def test_a_place_in_the_store_is_served(app, place, base, adopt):
         assert one.client.request("DELETE", f"/files/{id}").status == 204
         assert one.client.head(f"/files/{id}").status == 404
     assert not [p for p in store.path.rglob("*") if p.is_file() and
-                p.name != ".sweep"]
+                p.name not in (".sweep", ".store")]
 
 
 def test_a_part_and_a_move_find_the_bytes(app, tmp_path):

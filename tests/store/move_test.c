@@ -484,7 +484,7 @@ a_file_without_a_lasting_number_is_known_by_its_time(void **state)
 	move(finished(ID, "a", "hello"));
 	assert_int_equal(stat(in(root, "a"), &st), 0);
 	put_text(in(place.dir, ID ".moved"),
-	    arena_printf(place.a, "tusfcgi moved 2\n%s\na\n0 %lld%09ld 1 2\n",
+	    arena_printf(place.a, "tusfcgi moved 2\n%s\na\n0 %lld%09ld 1 2 0\n",
 		root, (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec));
 	assert_int_equal(unlink(in(root, "a")), 0);
 	put_text(in(root, "a"), "hello");
@@ -631,11 +631,61 @@ a_copy_without_a_lasting_number_is_believed_by_its_time(void **state)
 	put_text(in(root, "a"), "hello");
 	assert_int_equal(stat(in(root, "a"), &st), 0);
 	put_text(in(place.dir, ID ".moved"),
-	    arena_printf(place.a, "tusfcgi moved 2\n%s\na\n0 %lld%09ld 1 2\n",
+	    arena_printf(place.a, "tusfcgi moved 2\n%s\na\n0 %lld%09ld 1 2 0\n",
 		root, (long long)st.st_mtim.tv_sec, (long)st.st_mtim.tv_nsec));
 	move(claimed(ID));
 	assert_string_equal(path_of(ID), in(root, "a"));
 	assert_int_equal(count_files(), 1);
+}
+
+/* Where nothing else keeps the name free; see fs_name_reserved(). */
+static void
+an_empty_file_that_kept_the_name_is_given_back(void **state)
+{
+	int reserved;
+
+	(void)state;
+	for (reserved = 1; reserved >= 0; reserved--) {
+		place.ds->core->close(
+		    finished(reserved ? ID : ID_2, "a", "hello"));
+		put_text(in(root, "b"), "");
+		put_text(in(place.dir,
+			     arena_printf(
+				 place.a, "%s.moved", reserved ? ID : ID_2)),
+		    arena_printf(place.a,
+			"tusfcgi moved 2\n%s\nb\n1 1 1 2 %d\n", root,
+			reserved));
+		move(claimed(reserved ? ID : ID_2));
+		/* If it is not ours for sure it stays. */
+		assert_int_equal(is_there(in(root, "b")), !reserved);
+	}
+	assert_string_equal(path_of(ID), in(root, "a"));
+	assert_string_equal(path_of(ID_2), in(root, "a-1"));
+}
+
+static gid_t
+other_group(void)
+{
+	return geteuid() == 0 ? 65534 : getegid();
+}
+
+/* As a file that is made there, or copied there, would have. */
+static void
+a_rename_takes_the_group_of_a_directory_that_gives_it(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(chown(root, (uid_t)-1, other_group()), 0);
+	move(finished(ID, "plain", "hello"));
+	assert_int_equal(stat(in(root, "plain"), &st), 0);
+	assert_int_equal(st.st_gid, getegid());
+	assert_int_equal(chmod(root, 02770), 0);
+	move(finished(ID_2, "given", "hello"));
+	assert_int_equal(stat(in(root, "given"), &st), 0);
+	assert_int_equal(st.st_gid, other_group());
+	assert_int_equal(st.st_mode & 07777, 0660);
+	assert_int_equal(count_files(), 2);
 }
 
 /* The number of an inode is given again, and files may be alike. */
@@ -864,6 +914,9 @@ main(void)
 		TEST(half_a_copy_is_removed),
 		TEST(a_copy_that_arrived_is_believed),
 		TEST(a_copy_without_a_lasting_number_is_believed_by_its_time),
+		TEST(an_empty_file_that_kept_the_name_is_given_back),
+		TEST(a_rename_takes_the_group_of_a_directory_that_gives_it),
+		FAR(a_rename_takes_the_group_of_a_directory_that_gives_it),
 		TEST(another_file_in_its_place_is_no_copy),
 		TEST(to_terminate_half_a_move_leaves_nothing_of_it),
 		TEST(to_terminate_needs_nothing_but_the_store),

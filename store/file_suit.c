@@ -1,0 +1,243 @@
+/*
+ * file_suit.c - what the place that finished uploads go to is like.
+ *
+ * Which names it takes is tried out, in a hidden directory of its own: FAT and
+ * exFAT, NTFS and SMB refuse some, shorten others without a word, or put what
+ * follows a colon somewhere else.  So a name counts as taken only if it can be
+ * seen in the directory afterwards.
+ *
+ * And what comes there by rename gets what a new file would have got there: the
+ * group of a directory with the set-group-ID bit, and its default ACL.
+ */
+#include "config.h"
+
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "store/file.h"
+
+#define PROBE ".tusfcgi-probe"
+
+/* No file system is expected to have less. */
+#define NAME_MIN 64
+
+/* How often another process that probes is waited for, 20 ms each time. */
+#define TRIES	    50
+
+#define ACL_DEFAULT "system.posix_acl_default"
+#define ACL_ACCESS  "system.posix_acl_access"
+#define ACL_MAX	    65536
+
+/* --- Names. --- */
+
+static bool
+is_listed(int dir, const char *name)
+{
+	DIR *cursor = NULL;
+	bool is_it = false;
+	const char *entry;
+	struct err ignored;
+
+	while (fs_walk_next(dir, &cursor, &entry, &ignored) == ERR_OK &&
+	    entry != NULL)
+		is_it = is_it || strcmp(entry, name) == 0;
+	return is_it;
+}
+
+static enum err_code
+empty(int dir, struct err *e)
+{
+	DIR *cursor = NULL;
+	const char *name;
+	enum err_code rc;
+
+	for (;;) {
+		rc = fs_walk_next(dir, &cursor, &name, e);
+		if (rc != ERR_OK || name == NULL)
+			return rc;
+		(void)unlinkat(dir, name, 0);
+	}
+}
+
+/* Something else than a name may be wrong, which is no answer. */
+static enum err_code
+takes(int dir, const char *name, bool *does, struct err *e)
+{
+	struct err ignored;
+	enum err_code rc;
+	int fd;
+
+	rc = fs_create_at(dir, name, 0600, &fd, e);
+	*does = rc == ERR_OK && is_listed(dir, name);
+	if (rc == ERR_OK) {
+		(void)close(fd);
+		(void)!fs_unlink_at(dir, name, &ignored);
+		return ERR_OK;
+	}
+	return rc == ERR_SYSTEM ? ERR_OK : rc;
+}
+
+static enum err_code
+try_windows(int dir, struct template_names *names, struct err *e)
+{
+	static const char *const odd[] = { "<>:\"|?*\\", "a.", "a ", "CON" };
+	bool does = true;
+	enum err_code rc;
+	size_t i;
+
+	/* If not even this can be had, it is not the name. */
+	rc = takes(dir, "a", &does, e);
+	if (rc == ERR_OK && !does)
+		rc = err_set(e, ERR_SYSTEM, "no file can be made");
+	for (i = 0; rc == ERR_OK && does && i < NITEMS(odd); i++)
+		rc = takes(dir, odd[i], &does, e);
+	names->is_windows = rc == ERR_OK && !does;
+	return rc;
+}
+
+static enum err_code
+try_length(int dir, struct template_names *names, struct err *e)
+{
+	char name[TEMPLATE_NAME_MAX + 1];
+	size_t low = NAME_MIN, high = names->max, middle;
+	enum err_code rc = ERR_OK;
+	bool does;
+
+	/* low can be had, what is above high cannot. */
+	for (middle = high; rc == ERR_OK && low < high;
+	     middle = low + (high - low + 1) / 2) {
+		memset(name, 'a', middle);
+		name[middle] = '\0';
+		rc = takes(dir, name, &does, e);
+		if (does)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	names->max = low;
+	return rc;
+}
+
+/* Made, or left by somebody who died; ours alone while it is locked. */
+static enum err_code
+open_probe(int root, int *dir, struct err *e)
+{
+	const struct timespec pause = { 0, 20 * 1000000 };
+	struct stat st;
+	enum err_code rc;
+	bool is_it;
+	int i;
+
+	for (i = 0; i < TRIES; i++) {
+		rc = fs_make_subdir(root, PROBE, 0700, dir, &is_it, e);
+		if (rc != ERR_OK)
+			return rc;
+		if (flock(*dir, LOCK_EX | LOCK_NB) == 0 &&
+		    fstat(*dir, &st) == 0 &&
+		    fs_has_name(root, PROBE, &st, &is_it, e) == ERR_OK && is_it)
+			return ERR_OK;
+		(void)close(*dir);
+		(void)nanosleep(&pause, NULL);
+	}
+	return err_set(e, ERR_UNAVAILABLE, "%s: others are at it", PROBE);
+}
+
+static enum err_code
+try_out(int root, struct template_names *names, struct err *e)
+{
+	enum err_code rc;
+	int dir;
+
+	if ((rc = open_probe(root, &dir, e)) != ERR_OK)
+		return rc;
+	if ((rc = empty(dir, e)) == ERR_OK &&
+	    (rc = try_windows(dir, names, e)) == ERR_OK)
+		rc = try_length(dir, names, e);
+	(void)unlinkat(root, PROBE, AT_REMOVEDIR);
+	(void)close(dir);
+	return rc;
+}
+
+static size_t
+longest_name(int root)
+{
+	struct statvfs v;
+
+	if (fstatvfs(root, &v) == -1 || v.f_namemax < NAME_MIN ||
+	    v.f_namemax > TEMPLATE_NAME_MAX)
+		return TEMPLATE_NAME_MAX;
+	return v.f_namemax;
+}
+
+/* Where nothing can be tried out, as in a directory of which only those below
+ * may be written to, any name is thought to do. */
+enum err_code
+file_probe(struct file_store *fs, struct err *e)
+{
+	int root = fs->move_fd != -1 ? fs->move_fd : fs->dirfd;
+	struct template_names found = { longest_name(root), false };
+	enum err_code rc = ERR_OK;
+
+	if (fs->is_probed)
+		return ERR_OK;
+	fs->names.max = found.max;
+	if (fs->move_fd != -1 && fs->tries_names) {
+		if ((rc = file_check_root(fs, e)) != ERR_OK)
+			return rc;
+		rc = try_out(root, &found, e);
+		if (rc == ERR_OK)
+			fs->names = found;
+	}
+	fs->is_probed = rc != ERR_UNAVAILABLE;
+	return rc;
+}
+
+/* --- Group and ACL. --- */
+
+static bool
+has_acl(int fd, const char *which)
+{
+	return fgetxattr(fd, which, NULL, 0) > 0;
+}
+
+bool
+file_has_rules(int dirfd)
+{
+	struct stat st;
+
+	return (fstat(dirfd, &st) == 0 && (st.st_mode & S_ISGID) != 0) ||
+	    has_acl(dirfd, ACL_DEFAULT);
+}
+
+static bool
+copy_acl(int from, int to, struct arena *a)
+{
+	char *buf = arena_alloc(a, ACL_MAX);
+	ssize_t n = fgetxattr(from, ACL_ACCESS, buf, ACL_MAX);
+
+	if (n > 0)
+		return fsetxattr(to, ACL_ACCESS, buf, (size_t)n, 0) == 0;
+	return !has_acl(to, ACL_ACCESS) || fremovexattr(to, ACL_ACCESS) == 0;
+}
+
+bool
+file_take_rules(int from, int to, struct arena *a)
+{
+	struct stat model, st;
+
+	if (fstat(from, &model) == -1 || fstat(to, &st) == -1)
+		return false;
+	if (model.st_gid != st.st_gid && fchown(to, (uid_t)-1, model.st_gid))
+		return false;
+	return copy_acl(from, to, a) &&
+	    (model.st_mode == st.st_mode ||
+		fchmod(to, model.st_mode & 07777) == 0);
+}
