@@ -21,6 +21,8 @@ def build(folder, options=()):
     # Of these two, configure has chosen one.
     without = ("os_timer.c",) if (config / "fcgi/os_read.o").exists() else \
         ("os_read.c", "frame.c")
+    # These are for tus.fcgi.
+    without += ("one_file.c", "no_http.c")
     sources = [path for name in FOLDERS
                for path in sorted((rig.TREE / name).glob("*.c"))
                if path.name not in without]
