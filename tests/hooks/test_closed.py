@@ -172,6 +172,8 @@ def test_post_hooks_that_cannot_be_found_wait(start, place, how):
     names = ["post-create", "post-finish", "post-terminate"]
     one, tus = start({"hooks": {"events": names}})
     place.write("pre-create", "")
+    # It listens before it has looked at its hooks.
+    assert tus.options().status == 200
     how(place)
     url = tus.create(5, body=b"hello")
     gone = tus.create(5)

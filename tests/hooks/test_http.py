@@ -316,6 +316,7 @@ def test_the_sweep_does_not_knock_for_ever_where_nobody_answers(
 
 def test_what_is_no_event_stays_and_is_named(start, endpoint):
     one = start()
+    spool_of(one).mkdir(exist_ok=True)
     bad = spool_of(one) / "1-bad.json"
     bad.write_text("{}")
     (spool_of(one) / "2-new.new").write_text("{")
