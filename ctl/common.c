@@ -148,14 +148,9 @@ ctl_lock(struct ctl *c, const char *id, int64_t wait_ms, struct lock **lock,
 }
 
 void
-ctl_unlock(struct lock *lock, bool retire)
+ctl_unlock(struct lock *lock, bool for_good)
 {
-	const struct locker_ops *ops = lock->locker->ops;
-
-	if (retire || lock->made)
-		ops->retire(lock);
-	else
-		ops->release(lock);
+	lock->locker->ops->release(lock, for_good);
 }
 
 enum err_code
@@ -178,10 +173,7 @@ void
 ctl_let_go(struct ctl *c, struct ctl_held *h)
 {
 	c->store->core->close(h->up);
-	if (h->is_marked)
-		h->lock->locker->ops->release(h->lock);
-	else
-		ctl_unlock(h->lock, h->is_over);
+	ctl_unlock(h->lock, h->is_over);
 }
 
 /* Hooks have a say in whether an upload may finish, and what is finished may
@@ -207,7 +199,7 @@ ctl_repair(struct ctl *c, struct ctl_held *h, struct err *e)
 	if (rc != ERR_OK || finisher == NULL || upload_is_finished(h->up) ||
 	    !upload_is_whole(h->up) || has_sequel(c, h->up))
 		return rc;
-	rc = finisher->finish(h->up, e);
+	rc = finisher->finish(h->up, 0, e);
 	h->is_over = rc == ERR_OK;
 	return rc;
 }

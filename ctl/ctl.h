@@ -79,7 +79,7 @@ void ctl_progress(const char *what, int64_t n);
  */
 MUST_CHECK enum err_code ctl_lock(struct ctl *, const char *id, int64_t wait_ms,
     struct lock **, struct err *);
-void ctl_unlock(struct lock *, bool retire);
+void ctl_unlock(struct lock *, bool for_good);
 
 /* An upload that is open and locked, not claimed. */
 struct ctl_held {
@@ -87,8 +87,6 @@ struct ctl_held {
 	struct lock *lock;
 	/* Set it if nobody will lock the upload again. */
 	bool is_over;
-	/* Set it if the lock is to stay as a mark: a finish to be told. */
-	bool is_marked;
 };
 
 /* ERR_NOT_FOUND if there is no such upload: nothing is locked then. */

@@ -13,6 +13,7 @@
 
 #include "ctl/ctl.h"
 #include "ctl/format.h"
+#include "tus/sweep.h"
 
 struct round {
 	/* What is done to one upload; its result and error are reported. */
@@ -21,6 +22,9 @@ struct round {
 	/* What is left as it was is a failure. */
 	bool is_strict;
 	int64_t uploads, in_use, damaged, left;
+
+	/* For settle: what finished uploads still need; NULL for adopt. */
+	struct tus_sweep *sweep;
 };
 
 /* What the line of one round says, and of which round. */
@@ -45,31 +49,84 @@ adopt_held(struct ctl *c, struct ctl_held *h, struct err *e)
 	return c->store->keeper->adopt(h->up, e);
 }
 
-static bool
-is_for_us(struct ctl *c, const char *id)
+enum state {
+	ABSENT,
+	UNFINISHED,
+	/* Nothing is to be done for it, or something may be. */
+	FINISHED,
+	PENDING
+};
+
+static enum state
+look(struct ctl *c, const char *id)
 {
+	const struct file_info *info;
+	enum state state = UNFINISHED;
 	struct upload *up;
 	enum err_code rc;
-	bool finished;
 	struct err e;
 
 	rc = c->store->core->get_upload(c->store, id, c->arena, &up, &e);
+	if (rc == ERR_NOT_FOUND)
+		return ABSENT;
 	if (rc != ERR_OK && rc != ERR_CORRUPT)
-		return rc != ERR_NOT_FOUND;
-	finished = rc == ERR_OK && upload_is_finished(up);
+		return UNFINISHED;
+	info = &up->info;
+	if (rc == ERR_OK && upload_is_finished(up))
+		state = info->pending != 0 ||
+			(info->is_marked_by_lock &&
+			    locker_knows(c->locker, id, c->arena)) ?
+		    PENDING :
+		    FINISHED;
 	c->store->core->close(up);
-	return !finished;
+	return state;
+}
+
+/*
+ * A release that keeps no notes in its records takes a lock file beside a
+ * finished upload for one: the lock stays behind where something is left to do.
+ */
+static enum err_code
+follow_up(struct ctl *c, struct ctl_held *h, struct tus_sweep *s, struct err *e)
+{
+	enum err_code rc = c->store->core->claim(h->up, e);
+
+	if (rc == ERR_OK && upload_is_finished(h->up) &&
+	    !tus_sweep_follow_up(s, h->up, e))
+		rc = e->code;
+	h->is_over = rc == ERR_OK || rc == ERR_NOT_FOUND;
+	return rc;
+}
+
+static void
+end_one(struct ctl *c, const char *id, struct tus_sweep *s)
+{
+	struct ctl_held held;
+	enum err_code rc;
+	struct err e;
+
+	s->arena = c->arena;
+	rc = ctl_hold(c, id, 1, &held, &e);
+	if (rc == ERR_OK) {
+		rc = follow_up(c, &held, s, &e);
+		ctl_let_go(c, &held);
+	}
+	if (rc != ERR_OK && rc != ERR_NOT_FOUND)
+		ctl_warn(c, "%s: finished, but not done with: %s", id, e.text);
 }
 
 static void
 do_one(struct ctl *c, const char *id, void *arg)
 {
 	struct round *r = arg;
+	enum state state = look(c, id);
 	struct ctl_held held;
 	enum err_code rc;
 	struct err e;
 
-	if (!is_for_us(c, id))
+	if (state == PENDING && r->sweep != NULL)
+		end_one(c, id, r->sweep);
+	if (state != UNFINISHED)
 		return;
 	if ((rc = ctl_hold(c, id, 0, &held, &e)) == ERR_OK) {
 		rc = r->act(c, &held, &e);
@@ -149,7 +206,12 @@ do_round(struct ctl *c, int argc, char **argv, struct round *r)
 int
 ctl_settle(struct ctl *c, int argc, char **argv)
 {
-	struct round r = { .act = settle_held, .done = "settled" };
+	struct tus_sweep sweep = {
+		.store = c->store, .locker = c->locker, .hooks = c->hooks
+	};
+	struct round r = {
+		.act = settle_held, .done = "settled", .sweep = &sweep
+	};
 
 	return do_round(c, argc, argv, &r);
 }

@@ -36,7 +36,7 @@ static const struct command {
 	    "remove expired uploads and leftovers" },
 	{ "check", true, false, ctl_check, "[--repair]",
 	    "read every record, compare sizes, report damage" },
-	{ "settle", true, false, ctl_settle, "",
+	{ "settle", true, true, ctl_settle, "",
 	    "make the progress of every unfinished upload durable" },
 	{ "adopt", true, false, ctl_adopt, "",
 	    "take over a directory that tusd has written to" },

@@ -76,6 +76,8 @@ struct flock_locker {
 struct flock_lock {
 	struct lock base;
 	int fd;
+	/* The file was not there before, and is not to stay. */
+	bool is_fleeting;
 	char name[NAME_SIZE];
 };
 
@@ -249,14 +251,14 @@ begin_to_ask(struct flock_locker *l, const char *id, int fd, struct err *e)
 }
 
 static struct lock *
-hand_out(struct flock_locker *l, int fd, const char *name, bool made,
+hand_out(struct flock_locker *l, int fd, const char *name, bool is_fleeting,
     struct arena *a)
 {
 	struct flock_lock *lock = arena_alloc(a, sizeof(*lock));
 
 	lock->base.locker = &l->base;
-	lock->base.made = made;
 	lock->fd = fd;
+	lock->is_fleeting = is_fleeting;
 	(void)stpcpy(lock->name, name);
 	return &lock->base;
 }
@@ -313,7 +315,8 @@ flock_acquire(struct locker *locker, const char *id, enum lock_how how,
 			return rc;
 		rc = try_file(l, fd, name, e);
 		if (rc == ERR_OK) {
-			*out = hand_out(l, fd, name, made, a);
+			*out = hand_out(
+			    l, fd, name, made && how == LOCK_QUIETLY, a);
 			return ERR_OK;
 		}
 		if (rc == ERR_LOCKED && how != LOCK_QUIETLY)
@@ -335,47 +338,33 @@ flock_stop_asking(struct locker *locker, const char *id)
 		drop_ask(ask);
 }
 
-/* What cannot be looked at counts as known: then the lock will tell why. */
-static bool
-flock_is_known(struct locker *locker, const char *id)
-{
-	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
-	char name[NAME_SIZE];
-	struct err e;
-	struct stat st;
-
-	if (make_name(id, name, &e) != ERR_OK)
-		return false;
-	return fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    errno != ENOENT;
-}
-
-static void
-flock_release(struct lock *base)
-{
-	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
-
-	(void)close(lock->fd);
-	lock->fd = -1;
-}
-
 /*
  * Somebody may have removed the file by hand, and another may hold a new one
  * by now: that one is not ours to remove.
  */
 static void
-flock_retire(struct lock *base)
+remove_file(struct flock_lock *lock)
 {
-	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
-	struct flock_locker *l = OUTER(base->locker, struct flock_locker, base);
+	struct flock_locker *l =
+	    OUTER(lock->base.locker, struct flock_locker, base);
 	struct err e;
 	bool is_ours = check_name(l, lock->fd, lock->name, &e) == ERR_OK;
 
 	if (LOCK_BUG == BUG_UNLINK_AFTER_CLOSE)
-		flock_release(base);
+		(void)dup2(l->dirfd, lock->fd);
 	if (is_ours && fs_unlink_at(l->dirfd, lock->name, &e) != ERR_OK)
 		log_warn("%s", e.text);
-	flock_release(base);
+}
+
+static void
+flock_release(struct lock *base, bool for_good)
+{
+	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
+
+	if (for_good || lock->is_fleeting)
+		remove_file(lock);
+	(void)close(lock->fd);
+	lock->fd = -1;
 }
 
 static bool
@@ -488,9 +477,7 @@ flock_shutdown(struct locker *locker)
 static const struct locker_ops ops = {
 	.acquire = flock_acquire,
 	.stop_asking = flock_stop_asking,
-	.is_known = flock_is_known,
 	.release = flock_release,
-	.retire = flock_retire,
 	.wanted = flock_wanted,
 	.holder = flock_holder,
 	.walk_next = flock_walk_next,

@@ -30,6 +30,23 @@ locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
 }
 
+bool
+locker_knows(struct locker *locker, const char *id, struct arena *a)
+{
+	const struct locker_ops *ops = locker->ops;
+	struct lock *lock;
+	struct err e;
+	enum err_code rc;
+
+	rc = ops->acquire(locker, id, LOCK_EXISTING, a, &lock, &e);
+	if (rc == ERR_OK)
+		ops->release(lock, false);
+	else if (rc == ERR_LOCKED)
+		ops->stop_asking(locker, id);
+	/* What cannot be looked at counts as known: the lock will tell why. */
+	return rc != ERR_NOT_FOUND && rc != ERR_INVALID;
+}
+
 const char *
 locker_name(size_t n)
 {

@@ -21,19 +21,16 @@ struct locker;
 /* A held lock.  Back ends embed this and add their own. */
 struct lock {
 	struct locker *locker;
-
-	/* Nobody had ever locked this id: taking the lock left a trace that
-	 * was not there before.  If the upload turns out not to need it,
-	 * retire() the lock rather than release it. */
-	bool made;
 };
 
 enum lock_how {
 	/* Make what is needed to lock this id. */
 	LOCK_CREATE,
-	/* ERR_NOT_FOUND if nobody ever locked it: then it is free. */
+	/* ERR_NOT_FOUND if nobody ever locked it, or whoever did let go of it
+	 * for good: then it is free. */
 	LOCK_EXISTING,
-	/* As LOCK_CREATE, but never ask the holder: for a sweep. */
+	/* As LOCK_CREATE, but never ask the holder, and leave no trace that was
+	 * not there before: for a sweep. */
 	LOCK_QUIETLY
 };
 
@@ -48,19 +45,9 @@ struct locker_ops {
 	    enum lock_how, struct arena *, struct lock **, struct err *);
 	void (*stop_asking)(struct locker *, const char *id);
 
-	/*
-	 * Has the id been locked since its lock was last retired, by anybody?
-	 * Takes no lock and asks nobody.  A reader without the lock calls this
-	 * before it reads (and once more after, for an upload that is not
-	 * finished): the finisher retires the lock only after its last flush.
-	 */
-	bool (*is_known)(struct locker *, const char *id);
-
-	void (*release)(struct lock *);
-
-	/* Release, and leave nothing of this lock behind: the upload is
-	 * finished or gone and nobody will lock it again. */
-	void (*retire)(struct lock *);
+	/* for_good: the upload is finished or gone, and nobody will lock it
+	 * again; a locker that leaves traces leaves none then. */
+	void (*release)(struct lock *, bool for_good);
 
 	/* Does somebody ask for the lock we hold?  Cheap (about 1 us). */
 	bool (*wanted)(struct lock *);
@@ -73,9 +60,11 @@ struct locker_ops {
 	pid_t (*holder)(struct locker *, const char *id);
 
 	/*
-	 * Walk all known ids (see is_known), from *cursor NULL; *id is NULL
-	 * after the last, and then, or after an error, the cursor is gone.  In
-	 * no order; what comes or goes meanwhile may or may not be seen.
+	 * Walk the ids whose locks have left a trace, for the sweep, which
+	 * takes and releases for good what nobody needs any more; from *cursor
+	 * NULL, *id is NULL after the last, and then, or after an error, the
+	 * cursor is gone.  In no order; what comes or goes meanwhile may or may
+	 * not be seen.
 	 */
 	MUST_CHECK enum err_code (*walk_next)(struct locker *, void **cursor,
 	    struct arena *, const char **id, struct err *);
@@ -104,6 +93,10 @@ struct locker_class {
  */
 MUST_CHECK enum err_code locker_open(
     const struct conf *, struct locker **, struct err *);
+
+/* Is there a trace of its lock, held or not?  Takes it for a moment, or asks
+ * for it, so it is not for an upload that somebody may write to. */
+bool locker_knows(struct locker *, const char *id, struct arena *);
 
 /* The names of the back ends built in, NULL after the last. */
 const char *locker_name(size_t n);

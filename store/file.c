@@ -62,6 +62,7 @@ static const struct store_terminater terminater = {
 
 static const struct store_finisher finisher = {
 	.finish = file_finish,
+	.done = file_done,
 	.refuse = file_refuse,
 };
 

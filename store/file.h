@@ -8,6 +8,10 @@
  * only after a flush of the bytes below it, and lowered, flushed, before any of
  * these bytes is cut.
  *
+ * Behind the head stands what is still to be done for a finished upload.  It is
+ * written together with the finish, and struck out, without a flush, when it is
+ * done.
+ *
  * A finished upload may be moved away (store_mover).  Then ID.moved says
  * where, and ID is not there any more; while both are there, the move has not
  * come to its end.  See file_move.c.
@@ -140,7 +144,7 @@ struct file_upload {
 
 	/* The bytes that head was last read from or written as: where they
 	 * stand unchanged there is nothing to parse. */
-	char head_bytes[INFO_HEAD];
+	char head_bytes[INFO_WHOLE_HEAD];
 
 	/* It could not be read. */
 	bool damaged;
@@ -432,7 +436,10 @@ MUST_CHECK enum err_code file_write(
     struct upload *, const void *, size_t, struct err *);
 MUST_CHECK enum err_code file_write_end(
     struct upload *, bool is_kept, struct err *);
-MUST_CHECK enum err_code file_finish(struct upload *, struct err *);
+MUST_CHECK enum err_code file_finish(
+    struct upload *, unsigned pending, struct err *);
+MUST_CHECK enum err_code file_done(
+    struct upload *, unsigned what, struct err *);
 MUST_CHECK enum err_code file_refuse(struct upload *, struct err *);
 MUST_CHECK enum err_code file_declare_length(
     struct upload *, int64_t, struct err *);

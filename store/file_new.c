@@ -285,27 +285,18 @@ file_concat(struct data_store *ds, const struct file_info *info,
     struct arena *a, struct upload **up, struct err *e)
 {
 	struct file_store *fs = file_store_of(ds);
-	struct file_upload *u = file_new_handle(fs, info->id, a);
-	bool durably = fs->durability != DURABILITY_NONE;
+	struct file_upload *u;
 	enum err_code rc;
 
-	if ((rc = file_check_space(fs, info->size, e)) != ERR_OK)
+	if ((rc = file_check_space(fs, info->size, e)) != ERR_OK ||
+	    (rc = file_new_hidden(ds, info, a, up, e)) != ERR_OK)
 		return rc;
-	rc = begin(u, info, e);
-	if (rc == ERR_OK)
-		rc = append_parts(u, e);
-	if (rc == ERR_OK && durably)
-		rc = file_flush_data(u, e);
-	u->head.offset = u->head.size;
-	u->head.finished = clock_now();
-	u->head.expires = 0;
-	if (rc == ERR_OK)
-		rc = file_publish_new(u, durably, e);
+	u = file_upload_of(*up);
+	rc = append_parts(u, e);
 	if (rc != ERR_OK) {
 		unmake(u);
 		return rc;
 	}
 	file_see(u);
-	*up = &u->base;
 	return ERR_OK;
 }

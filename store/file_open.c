@@ -108,11 +108,22 @@ file_is_sound(const struct file_upload *u)
 	    (is_of_this_boot(u) && u->data_size >= h->offset);
 }
 
+/* Was the flush that makes it finished seen to succeed?  An old record does not
+ * say. */
+static bool
+is_end_confirmed(const struct file_upload *u)
+{
+	return u->foreign || u->store->durability == DURABILITY_NONE ||
+	    (u->head.has_pending && (u->head.pending & STORE_TO_CONFIRM) == 0);
+}
+
 /* As safe as an acknowledged offset has to be? */
 static bool
 is_confirmed(const struct file_upload *u)
 {
-	return is_finished(u) || u->store->durability != DURABILITY_FULL ||
+	if (is_finished(u))
+		return is_end_confirmed(u);
+	return u->store->durability != DURABILITY_FULL ||
 	    (file_has_watermark(u) && u->data_size == u->head.offset);
 }
 
@@ -129,6 +140,9 @@ file_see(struct file_upload *u)
 	info->finished = finished ? u->head.finished : 0;
 	if (finished && u->foreign)
 		info->finished = u->data_time;
+	info->pending = finished ? u->head.pending : 0;
+	info->is_marked_by_lock =
+	    finished && !u->foreign && !u->head.has_pending;
 	info->moved = info->forget = 0;
 	if (u->is_moved) {
 		info->moved = u->moved.when;
@@ -495,7 +509,7 @@ confirm_finished(struct file_upload *u, struct err *e)
 {
 	enum err_code rc;
 
-	if (u->store->durability == DURABILITY_NONE || u->foreign)
+	if (is_end_confirmed(u))
 		return ERR_OK;
 	if ((rc = file_flush_info(u, e)) != ERR_OK) {
 		soil_record(u);

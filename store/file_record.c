@@ -90,7 +90,8 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 	rc = fs_pread(u->info_fd, buf, (size_t)st->st_size, 0, &got, e);
 	if (rc != ERR_OK)
 		return rc;
-	memcpy(u->head_bytes, buf, got < INFO_HEAD ? got : INFO_HEAD);
+	memcpy(u->head_bytes, buf,
+	    got < sizeof(u->head_bytes) ? got : sizeof(u->head_bytes));
 	got = without_storage(u, buf, got);
 	if ((rc = info_parse(buf, got, id, u->arena, &r, e)) != ERR_OK)
 		return rc;
@@ -141,7 +142,7 @@ file_load(struct file_upload *u, struct err *e)
 enum err_code
 file_load_head(struct file_upload *u, struct err *e)
 {
-	char buf[INFO_HEAD];
+	char buf[INFO_WHOLE_HEAD];
 	struct info_head head;
 	size_t got;
 	enum err_code rc;
@@ -170,18 +171,19 @@ file_close_info(struct file_upload *u)
 enum err_code
 file_set(struct file_upload *u, const struct info_head *head, struct err *e)
 {
-	char buf[INFO_HEAD];
+	char buf[INFO_WHOLE_HEAD];
+	size_t len;
 	enum err_code rc;
 
 	if (u->is_hidden) {
 		u->head = *head;
 		return ERR_OK;
 	}
-	info_write_head(buf, head);
-	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
+	len = info_write_head(buf, head);
+	rc = fs_pwrite(u->info_fd, buf, len, 0, NULL, e);
 	if (rc != ERR_OK)
 		return rc;
-	memcpy(u->head_bytes, buf, sizeof(buf));
+	memcpy(u->head_bytes, buf, len);
 	u->head = *head;
 	u->unflushed = true;
 	return ERR_OK;
@@ -219,7 +221,8 @@ file_same_head(const struct info_head *a, const struct info_head *b)
 	return a->offset == b->offset && a->size == b->size &&
 	    a->size_deferred == b->size_deferred &&
 	    a->finished == b->finished && a->expires == b->expires &&
-	    a->hold == b->hold && strcmp(a->boot, b->boot) == 0;
+	    a->hold == b->hold && a->pending == b->pending &&
+	    strcmp(a->boot, b->boot) == 0;
 }
 
 enum err_code
@@ -264,11 +267,14 @@ file_create(
 static enum err_code
 format(struct file_upload *u, const char **text, size_t *len, struct err *e)
 {
-	struct info_record r = { .head = u->head, .info = u->base.info };
-	enum err_code rc = info_format(&r, u->arena, text, len, e);
+	struct info_record r = { .info = u->base.info };
+	enum err_code rc;
 
+	u->head.has_pending = true;
+	r.head = u->head;
+	rc = info_format(&r, u->arena, text, len, e);
 	if (rc == ERR_OK)
-		memcpy(u->head_bytes, *text, INFO_HEAD);
+		memcpy(u->head_bytes, *text, sizeof(u->head_bytes));
 	return rc;
 }
 

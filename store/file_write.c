@@ -66,7 +66,7 @@ check_room(struct file_upload *u, size_t len, struct err *e)
 
 /* The head, with what was decided about the upload since it was written. */
 static struct info_head
-pending(const struct file_upload *u)
+decided(const struct file_upload *u)
 {
 	struct info_head head = u->head;
 
@@ -325,7 +325,7 @@ keep(struct file_upload *u, struct err *e)
 	}
 	if (upload_is_whole(&u->base) && u->base.store->finisher != NULL)
 		return ERR_OK;
-	head = pending(u);
+	head = decided(u);
 	if (u->is_hidden)
 		return show(
 		    u, head, u->store->durability == DURABILITY_FULL, e);
@@ -368,9 +368,32 @@ flush_before_finish(struct file_upload *u, struct err *e)
 	return file_flush_dir(u->store, e);
 }
 
-/* All flushes but one come before the head says so. */
+/*
+ * An old record has no room for what is pending and is replaced by one that
+ * has.  After a power loss that may not have happened, so the old one says
+ * first that all its bytes are safe.
+ */
 static enum err_code
-finish(struct file_upload *u, struct err *e)
+finish_old(struct file_upload *u, const struct info_head *head, bool durably,
+    struct err *e)
+{
+	struct info_head before;
+	enum err_code rc;
+
+	if (durably && (rc = file_checkpoint(u, e)) != ERR_OK)
+		return rc;
+	before = u->head;
+	u->head = *head;
+	rc = file_publish(u, durably, e);
+	if (rc != ERR_OK)
+		file_put_back(u, &before);
+	return rc;
+}
+
+/* All flushes but one come before the head says so, and until that has
+ * succeeded it is pending as well. */
+static enum err_code
+finish(struct file_upload *u, unsigned after, struct err *e)
 {
 	bool durably = u->store->durability != DURABILITY_NONE;
 	struct info_head head;
@@ -382,19 +405,27 @@ finish(struct file_upload *u, struct err *e)
 		return rc;
 	if (!u->is_hidden && (rc = flush_before_finish(u, e)) != ERR_OK)
 		return rc;
-	head = pending(u);
+	head = decided(u);
 	head.offset = u->data_size;
 	head.finished = clock_now();
 	head.expires = 0;
+	head.pending = after;
 	if (u->is_hidden)
 		return show(u, head, durably, e);
-	return u->store->durability == DURABILITY_NONE ?
-	    file_set(u, &head, e) :
-	    file_set_durably(u, &head, e);
+	if (!head.has_pending)
+		return finish_old(u, &head, durably, e);
+	if (!durably)
+		return file_set(u, &head, e);
+	head.pending |= STORE_TO_CONFIRM;
+	if ((rc = file_set_durably(u, &head, e)) != ERR_OK)
+		return rc;
+	/* What else there is will be struck out together with it. */
+	head.pending = after;
+	return after == 0 ? file_set(u, &head, e) : ERR_OK;
 }
 
 enum err_code
-file_finish(struct upload *up, struct err *e)
+file_finish(struct upload *up, unsigned pending, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
 	enum err_code rc;
@@ -402,7 +433,23 @@ file_finish(struct upload *up, struct err *e)
 	assert(u->data_fd != -1 && u->start == -1 && upload_is_whole(up));
 	if (upload_is_finished(up))
 		return ERR_OK;
-	rc = finish(u, e);
+	rc = finish(u, pending, e);
+	file_see(u);
+	return rc;
+}
+
+/* An old record has nothing to strike out of. */
+enum err_code
+file_done(struct upload *up, unsigned what, struct err *e)
+{
+	struct file_upload *u = file_upload_of(up);
+	struct info_head head = u->head;
+	enum err_code rc = ERR_OK;
+
+	assert(upload_is_finished(up));
+	head.pending &= ~what;
+	if (!file_same_head(&head, &u->head))
+		rc = file_set(u, &head, e);
 	file_see(u);
 	return rc;
 }
@@ -417,7 +464,7 @@ file_refuse(struct upload *up, struct err *e)
 	assert(u->data_fd != -1 && u->start == -1 && upload_is_whole(up));
 	assert(up->info.size > 0);
 	rc = roll_back(u, up->info.size - 1, e);
-	head = pending(u);
+	head = decided(u);
 	if (rc == ERR_OK && !file_same_head(&head, &u->head))
 		rc = file_set(u, &head, e);
 	file_see(u);
@@ -434,7 +481,7 @@ decide(struct file_upload *u, struct err *e)
 	if (u->start != -1)
 		return ERR_OK;
 	rc = file_adopt_if_needed(u, e);
-	head = pending(u);
+	head = decided(u);
 	if (rc == ERR_OK && !file_same_head(&head, &u->head))
 		rc = file_set(u, &head, e);
 	file_see(u);

@@ -26,6 +26,7 @@ enum {
 	AT_HOLD = 121,
 	AT_EXPIRES = 152,
 	AT_BOOT = 181,
+	AT_PENDING = INFO_HEAD + 11,
 	NUMBER_WIDTH = 20
 };
 
@@ -34,6 +35,19 @@ static const char empty_head[INFO_HEAD + 1] =
     ",\"SizeIsDeferred\":     ,\"Finished\":                    "
     ",\"Hold\":                    ,\"Expires\":                    "
     ",\"Boot\":\"                                    \",";
+
+static const char empty_pending[INFO_PENDING + 1] = "\"Pending\":\"    \",";
+
+/* In their places; a space is nothing. */
+static const struct {
+	char letter;
+	unsigned pending;
+} letters[] = {
+	{ 'c', STORE_TO_CONFIRM },
+	{ 'm', STORE_TO_MOVE },
+	{ 't', STORE_TO_TELL },
+	{ 'r', STORE_TO_REMOVE },
+};
 
 /* For the values of the record that is being read or written, which go all at
  * once; NULL before and after. */
@@ -87,9 +101,11 @@ put_number(char *buf, size_t at, int64_t number)
 		*--p = '-';
 }
 
-void
+size_t
 info_write_head(char *buf, const struct info_head *h)
 {
+	size_t i;
+
 	memcpy(buf, empty_head, INFO_HEAD);
 	put_number(buf, AT_OFFSET, h->offset);
 	put_number(buf, AT_SIZE, h->size);
@@ -98,6 +114,13 @@ info_write_head(char *buf, const struct info_head *h)
 	put_number(buf, AT_HOLD, h->hold);
 	put_number(buf, AT_EXPIRES, h->expires);
 	memcpy(buf + AT_BOOT, h->boot, CLOCK_BOOT_ID_LEN);
+	if (!h->has_pending)
+		return INFO_HEAD;
+	memcpy(buf + INFO_HEAD, empty_pending, INFO_PENDING);
+	for (i = 0; i < NITEMS(letters); i++)
+		if ((h->pending & letters[i].pending) != 0)
+			buf[AT_PENDING + i] = letters[i].letter;
+	return INFO_WHOLE_HEAD;
 }
 
 static int64_t
@@ -110,12 +133,26 @@ number_at(const char *buf, size_t at)
 	return strtoll(digits, NULL, 10);
 }
 
+static void
+read_pending(const char *buf, size_t len, struct info_head *h)
+{
+	const size_t before = AT_PENDING - INFO_HEAD;
+	size_t i;
+
+	h->pending = 0;
+	h->has_pending = len >= INFO_WHOLE_HEAD &&
+	    memcmp(buf + INFO_HEAD, empty_pending, before) == 0;
+	for (i = 0; h->has_pending && i < NITEMS(letters); i++)
+		if (buf[AT_PENDING + i] == letters[i].letter)
+			h->pending |= letters[i].pending;
+}
+
 /* Take the values from their places, then see whether that is how they would
  * have been written: no other test is as strict. */
 bool
 info_read_head(const char *buf, size_t len, struct info_head *h)
 {
-	char again[INFO_HEAD];
+	char again[INFO_WHOLE_HEAD];
 
 	if (len < INFO_HEAD)
 		return false;
@@ -129,8 +166,9 @@ info_read_head(const char *buf, size_t len, struct info_head *h)
 	h->boot[CLOCK_BOOT_ID_LEN] = '\0';
 	if (strspn(h->boot, "0123456789abcdef-") != CLOCK_BOOT_ID_LEN)
 		return false;
-	info_write_head(again, h);
-	return memcmp(buf, again, INFO_HEAD) == 0;
+	read_pending(buf, len, h);
+	len = info_write_head(again, h);
+	return memcmp(buf, again, len) == 0;
 }
 
 static bool
@@ -508,6 +546,7 @@ enum err_code
 info_format(const struct info_record *r, struct arena *a, const char **text,
     size_t *len, struct err *e)
 {
+	const size_t at = r->head.has_pending ? INFO_WHOLE_HEAD : INFO_HEAD;
 	size_t room = 2048, n = 0;
 	char *buf = NULL;
 	json_t *root;
@@ -518,8 +557,8 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 		/* The rest goes behind the head, its brace over the comma. */
 		do {
 			room = n > 0 ? n : room;
-			buf = arena_alloc(a, INFO_HEAD - 1 + room);
-			n = json_dumpb(root, buf + INFO_HEAD - 1, room,
+			buf = arena_alloc(a, at - 1 + room);
+			n = json_dumpb(root, buf + at - 1, room,
 			    JSON_COMPACT | JSON_PRESERVE_ORDER);
 		} while (n > room && n <= INFO_MAX);
 	}
@@ -527,11 +566,11 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 	if (n == 0)
 		return err_set(e, ERR_INVALID,
 		    "%s: a key is not text or comes twice", r->info.id);
-	*len = INFO_HEAD - 1 + n;
+	*len = at - 1 + n;
 	if (*len > INFO_MAX)
 		return err_set(e, ERR_INVALID,
 		    "%s.info: %zu bytes are too many", r->info.id, *len);
-	info_write_head(buf, &r->head);
+	(void)info_write_head(buf, &r->head);
 	*text = buf;
 	return ERR_OK;
 }

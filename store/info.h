@@ -2,8 +2,8 @@
  * info.h - the record of an upload, the text in ID.info.
  *
  * One JSON object in tusd's vocabulary.  It begins with a head of fixed width
- * that holds all that ever changes, so that a change is one write of
- * INFO_HEAD bytes at offset 0; what follows is written once.
+ * that holds all that ever changes, so that a change is one write of it at
+ * offset 0; what follows is written once.
  *
  * A record of another program has no such head ("foreign").  It is read as
  * plain JSON, and gets a head when somebody writes to the upload.
@@ -21,6 +21,11 @@
 #include "store/store.h"
 
 #define INFO_HEAD 219
+
+/* Behind it, in all records but those of the first builds of 0.1.0, which take
+ * it for a key that they do not know: what is pending. */
+#define INFO_PENDING	17
+#define INFO_WHOLE_HEAD (INFO_HEAD + INFO_PENDING)
 
 /* Longer records are refused when they are made, and damaged when found.  Room
  * for a thousand parts, as ids and as URLs. */
@@ -50,6 +55,11 @@ struct info_head {
 
 	/* The boot in which the upload was last written. */
 	char boot[CLOCK_BOOT_ID_LEN + 1];
+
+	/* What is pending once it is finished (enum store_pending), if there is
+	 * room for that. */
+	bool has_pending;
+	unsigned pending;
 };
 
 /* What a record says.  foreign: it had no head, and this one is made up. */
@@ -69,8 +79,8 @@ struct info_record {
  */
 void info_set_up(void);
 
-/* Exactly INFO_HEAD bytes, no NUL. */
-void info_write_head(char *buf, const struct info_head *);
+/* INFO_HEAD bytes, or INFO_WHOLE_HEAD, no NUL; how many it returns. */
+size_t info_write_head(char *buf, const struct info_head *);
 
 /* False unless every byte is as info_write_head() would write it. */
 bool info_read_head(const char *buf, size_t len, struct info_head *);

@@ -72,6 +72,7 @@ copy_state(struct file_info *to, const struct file_info *from)
 	to->offset = from->offset;
 	to->expires = from->expires;
 	to->finished = from->finished;
+	to->pending = from->pending;
 }
 
 static struct item *
@@ -291,15 +292,26 @@ memory_clear(
 }
 
 static enum err_code
-memory_finish(struct upload *up, struct err *e)
+memory_finish(struct upload *up, unsigned pending, struct err *e)
 {
 	(void)e;
 	assert(upload_is_whole(up));
-	if (up->info.finished == 0)
+	if (up->info.finished == 0) {
 		up->info.finished = clock_now();
+		up->info.pending = pending;
+	}
 	up->info.expires = 0;
 	copy_state(&upload_of(up)->item->info, &up->info);
 	upload_of(up)->item->hidden = false;
+	return ERR_OK;
+}
+
+static enum err_code
+memory_done(struct upload *up, unsigned what, struct err *e)
+{
+	(void)e;
+	up->info.pending &= ~what;
+	copy_state(&upload_of(up)->item->info, &up->info);
 	return ERR_OK;
 }
 
@@ -386,7 +398,7 @@ memory_concat(struct data_store *ds, const struct file_info *info,
 	enum err_code rc;
 	size_t i;
 
-	if ((rc = memory_new_upload(ds, info, a, up, e)) != ERR_OK)
+	if ((rc = memory_new_hidden(ds, info, a, up, e)) != ERR_OK)
 		return rc;
 	dst = upload_of(*up)->item;
 	for (i = 0; rc == ERR_OK && info->parts[i] != NULL; i++)
@@ -401,8 +413,9 @@ memory_concat(struct data_store *ds, const struct file_info *info,
 		*up = NULL;
 		return rc;
 	}
+	dst->hidden = ds->finisher != NULL;
 	copy_state(&(*up)->info, &dst->info);
-	return memory_finish(*up, e);
+	return ERR_OK;
 }
 
 static enum err_code
@@ -473,6 +486,7 @@ static const struct store_terminater terminater = {
 
 static const struct store_finisher finisher = {
 	.finish = memory_finish,
+	.done = memory_done,
 	.refuse = memory_refuse,
 };
 

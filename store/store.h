@@ -47,6 +47,17 @@ bool store_is_metadata_key(const char *);
  */
 const char *store_encode_metadata(struct arena *, const struct pair *);
 
+/* What is still to be done for a finished upload; see store_finisher. */
+enum store_pending {
+	/* The store's own: its last flush was not seen to succeed. */
+	STORE_TO_CONFIRM = 1 << 0,
+	STORE_TO_MOVE = 1 << 1,
+	STORE_TO_TELL = 1 << 2,
+	/* The parts that it was made of. */
+	STORE_TO_REMOVE = 1 << 3,
+	STORE_TO_DO = STORE_TO_MOVE | STORE_TO_TELL | STORE_TO_REMOVE
+};
+
 /* All we know about one upload. */
 struct file_info {
 	const char *id;
@@ -78,6 +89,14 @@ struct file_info {
 	int64_t created;
 	int64_t expires;
 	int64_t finished;
+
+	/*
+	 * Of a finished upload: enum store_pending.  An old record has no such
+	 * note: then everything is pending if its lock has left a trace, and
+	 * nothing if not.
+	 */
+	unsigned pending;
+	bool is_marked_by_lock;
 
 	/* Who created it, where ownership is enforced; NULL if nobody. */
 	const char *owner;
@@ -118,7 +137,8 @@ struct upload {
 	/*
 	 * May what info says be told to a client as it is?  False while there
 	 * is something to repair or, where an acknowledged offset must
-	 * survive a power loss, to flush: claim() and confirm() do that.
+	 * survive a power loss, to flush: claim() and confirm() do that.  For
+	 * a finished upload confirm() alone, without the lock.
 	 */
 	bool settled;
 };
@@ -226,7 +246,19 @@ struct store_terminater {
  * In a store without this table an upload is finished when it is whole.
  */
 struct store_finisher {
-	MUST_CHECK enum err_code (*finish)(struct upload *, struct err *);
+	/*
+	 * With what is to be done afterwards, of STORE_TO_DO: who is killed
+	 * before that leaves it in info.pending, for the sweep.
+	 */
+	MUST_CHECK enum err_code (*finish)(
+	    struct upload *, unsigned pending, struct err *);
+
+	/*
+	 * For a claimed upload: strike out of info.pending what has been done.
+	 * Nothing is flushed: what comes back after a power loss is done again.
+	 */
+	MUST_CHECK enum err_code (*done)(
+	    struct upload *, unsigned what, struct err *);
 
 	/*
 	 * Somebody (a pre-finish hook) refused: give the last byte back, so
@@ -247,9 +279,9 @@ struct store_reader {
 /* ConcaterDataStore: extension "concatenation". */
 struct store_concater {
 	/*
-	 * Create dst, whole and finished, from the uploads that dst->parts
-	 * names, in this order; dst->size is what the caller found their sum
-	 * to be.  Until it returns ERR_OK nobody can see dst.  The parts are
+	 * Create dst, whole, from the uploads that dst->parts names, in this
+	 * order; dst->size is what the caller found their sum to be.  Nobody
+	 * can see it before finish(); see new_hidden().  The parts are
 	 * finished, hence not locked; ERR_NOT_FOUND if one is gone by now,
 	 * ERR_CONFLICT if one is not finished or not of the size it had.
 	 */

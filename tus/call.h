@@ -12,6 +12,7 @@
 
 #include "tus/checksum.h"
 #include "tus/parse.h"
+#include "tus/pending.h"
 #include "tus/tus.h"
 
 enum tus_method {
@@ -108,7 +109,8 @@ struct tus_call {
 	struct upload *up;
 	struct lock *lock;
 	bool asked;
-	bool retire;
+	/* Nobody will lock it again. */
+	bool is_over;
 	int64_t locked_at;
 
 	/* From the headers; -1 where absent. */
@@ -156,8 +158,9 @@ struct tus_call {
 	struct file_info created, gone;
 	struct tus_notice *notices[TUS_HOOK_MAX];
 
-	/* The upload that is to be moved before post-finish; NULL if none. */
-	const char *moving;
+	/* What this request has yet to do for the upload that it finished; as
+	 * long as there is something, up and lock are kept. */
+	unsigned pending;
 };
 
 /* handle.c: the routes.  dispatch: to the method's handler. */
@@ -208,29 +211,22 @@ void tus_cors_headers(struct tus_call *);
 
 /*
  * open.c: these answer and have already refused.  look: open without a lock;
- * claim: lock and read again, TUS_RECEIVE when that is done.
+ * claim: lock and read again, TUS_RECEIVE when that is done.  With
+ * LOCK_EXISTING, or where there is no room for a lock, it says so with no lock
+ * held: then nobody else has one either.
  */
 bool tus_look(struct tus_call *);
 /* With the lock: has something been left of this id by somebody who died, and
  * is gone now? */
 bool tus_clear(struct tus_call *, const char *id);
-enum tus_step tus_claim(struct tus_call *);
+enum tus_step tus_claim(struct tus_call *, enum lock_how);
 bool tus_is_expired(const struct tus_call *);
-/*
- * May somebody be writing?  To be asked before tus_look(), so that what that
- * reads is no older.  is_over: expired, and nobody is at work who may be about
- * to renew it.
- */
-bool tus_may_be_locked(const struct tus_call *);
-bool tus_is_over(const struct tus_call *, bool was_locked);
+/* For good: nobody who is at work may be about to renew it. */
+bool tus_is_over(const struct tus_call *);
 bool tus_finish(struct tus_call *);
 void tus_let_go(struct tus_call *);
 
-/*
- * The lock of an upload that is being made, if its id is not our secret, or if
- * it must be marked as not yet told of.  unlock: release it, or retire it if
- * c->retire.
- */
+/* The lock of an upload that is being made.  unlock: for good, if is_over. */
 MUST_CHECK enum err_code tus_lock_new(struct tus_call *, const char *id);
 void tus_unlock(struct tus_call *);
 
@@ -248,9 +244,8 @@ bool tus_report_progress(struct tus_call *);
 void tus_note(struct tus_call *);
 void tus_tell(struct tus_call *);
 
-/* Is there something to be done when such an upload is finished, of which its
- * lock has to be the mark? */
-bool tus_has_sequel(const struct tus_call *, const struct file_info *);
+/* What will be pending when such an upload is finished. */
+unsigned tus_sequel(const struct tus_call *, const struct file_info *);
 
 /* receive.c: append a body to c->up, from c->up->info.offset on. */
 #define TUS_BODY_TYPE "application/offset+octet-stream"

@@ -47,45 +47,6 @@ visit_part(struct tus_call *c, const char *ref, const char **id, int64_t *sum)
 	return true;
 }
 
-/* The final upload is made; a part that resists stays. */
-static void
-remove_part(struct tus_call *c, const char *id)
-{
-	const struct data_store *store = c->srv->store;
-	struct locker *locker = c->srv->locker;
-	struct upload *part;
-	struct lock *lock = NULL;
-	struct err e;
-
-	if (locker != NULL &&
-	    locker->ops->acquire(
-		locker, id, LOCK_QUIETLY, c->arena, &lock, &e) != ERR_OK)
-		return;
-	if (store->core->get_upload(c->srv->store, id, c->arena, &part, &e) ==
-	    ERR_OK) {
-		if (store->core->claim(part, &e) == ERR_OK)
-			(void)!store->terminater->terminate(part, &e);
-		store->core->close(part);
-	}
-	if (lock != NULL)
-		locker->ops->retire(lock);
-}
-
-/* It was finished as soon as it was made; but is it marked? */
-static bool
-finish(struct tus_call *c)
-{
-	if (tus_has_sequel(c, &c->up->info) &&
-	    tus_lock_new(c, c->up->info.id) != ERR_OK) {
-		tus_uncreate(c);
-		(void)tus_fail(c);
-		return false;
-	}
-	c->retire = true;
-	c->res.outcome.finished = true;
-	return true;
-}
-
 enum tus_step
 tus_concat(struct tus_call *c)
 {
@@ -102,10 +63,7 @@ tus_concat(struct tus_call *c)
 	c->create.parts = ids;
 	c->create.size = sum;
 	c->create.concat_raw = tus_parse_trim(c->arena, c->req->upload_concat);
-	if (!tus_create_upload(c) || !tus_pre_finish(c) || !finish(c))
+	if (!tus_create_upload(c) || !tus_finish(c))
 		return TUS_DONE;
-	if (c->srv->concat_removes_parts && c->srv->store->terminater != NULL)
-		for (i = 0; i < c->concat.nrefs; i++)
-			remove_part(c, ids[i]);
 	return tus_answer_created(c);
 }

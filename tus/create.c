@@ -142,7 +142,7 @@ has_more(const struct tus_call *c)
 static bool
 is_hidden(const struct tus_call *c, bool is_chosen)
 {
-	return !is_chosen && !c->concat.is_final && has_more(c) &&
+	return !is_chosen && has_more(c) &&
 	    (c->length == 0 ||
 		(c->content_length > 0 && c->content_length <= SOON)) &&
 	    !tus_wants(c, TUS_POST_RECEIVE);
@@ -152,22 +152,17 @@ is_hidden(const struct tus_call *c, bool is_chosen)
  * The record of an upload appears before its bytes, unless it is hidden, and
  * whoever walks the store, or was told the id by a hook, would repair, finish
  * or remove what seems to be left behind.  So its lock is held as long as this
- * request may write to it.  A creation without a body writes nothing after the
- * record, and nobody knows its id before the answer, unless a hook chose it.
- * The lock also marks that what is finished is still to be moved, or
- * post-finish to be told; of a final upload once pre-finish agreed.
+ * request may write to it, or has something to do for it when it is finished.
+ * A creation without a body writes nothing after the record, and nobody knows
+ * its id before the answer, unless a hook chose it.
  */
 static bool
 is_locked(const struct tus_call *c, bool is_chosen)
 {
-	bool has_sequel = tus_has_sequel(c, &c->create);
-
-	if (is_chosen)
+	if (is_chosen || c->concat.is_final)
 		return true;
-	if (c->concat.is_final)
-		return has_sequel && !tus_wants(c, TUS_PRE_FINISH);
 	if (is_hidden(c, is_chosen))
-		return c->length >= 0 && has_sequel;
+		return c->length >= 0 && tus_sequel(c, &c->create) != 0;
 	return has_more(c);
 }
 
@@ -204,11 +199,10 @@ make(struct tus_call *c, bool is_chosen)
 	/* Nobody who is alive has half of it: its lock is ours. */
 	if (rc == ERR_EXISTS && c->lock != NULL && tus_clear(c, c->create.id))
 		return make(c, is_chosen);
-	if (c->lock != NULL) {
-		/* Somebody else's upload may need the lock that was there. */
-		c->retire = c->lock->made;
-		tus_unlock(c);
-	}
+	/* Of an upload that is there the lock may be a note. */
+	c->is_over = rc != ERR_EXISTS;
+	tus_unlock(c);
+	c->is_over = false;
 	return rc;
 }
 
@@ -267,7 +261,7 @@ tus_uncreate(struct tus_call *c)
 		(void)!store->terminater->terminate(c->up, &e);
 	store->core->close(c->up);
 	c->up = NULL;
-	c->retire = true;
+	c->is_over = true;
 	c->res.outcome.created = false;
 }
 

@@ -218,5 +218,5 @@ tus_close(struct tus_call *c)
 	c->res.content = NULL;
 	tus_let_go(c);
 	tus_tell(c);
-	tus_unlock(c);
+	tus_let_go(c);
 }

@@ -47,37 +47,35 @@ answer(struct tus_call *c)
 	return tus_done(c, 200);
 }
 
-/* May we answer without the lock?  known: was there a lock before we read? */
-static bool
-is_quiet(const struct tus_call *c, bool known)
+/* Without the lock, if nobody ever took it and there is nothing to repair: who
+ * lets go of it for good has finished the upload or removed it. */
+static enum tus_step
+claim(struct tus_call *c)
 {
-	if (upload_is_finished(c->up) || c->srv->locker == NULL)
-		return c->up->settled;
-	return c->up->settled && !known && !tus_may_be_locked(c);
+	enum lock_how how = c->res.outcome.waited ? LOCK_CREATE : LOCK_EXISTING;
+	enum tus_step step = tus_claim(c, how);
+
+	if (step != TUS_RECEIVE || c->lock != NULL || c->up->settled)
+		return step;
+	return tus_claim(c, LOCK_CREATE);
 }
 
 enum tus_step
 tus_head(struct tus_call *c)
 {
-	const struct store_core *core = c->srv->store->core;
-	enum tus_step step;
-	bool known;
+	enum tus_step step = TUS_RECEIVE;
 
-	if (c->up == NULL) {
-		known = tus_may_be_locked(c);
-		if (!tus_look(c))
-			return TUS_DONE;
-		/* A finisher may still be busy flushing what we just read. */
-		if (upload_is_finished(c->up) && known &&
-		    core->confirm(c->up, &c->res.err) != ERR_OK)
-			return tus_fail(c);
-		if (tus_is_over(c, known) || is_quiet(c, known))
-			return answer(c);
-	}
-	step = tus_claim(c);
+	if (c->up == NULL && !tus_look(c))
+		return TUS_DONE;
+	if (tus_is_over(c))
+		return answer(c);
+	if (!upload_is_finished(c->up))
+		step = claim(c);
 	if (step != TUS_RECEIVE)
 		return step;
-	if (core->confirm(c->up, &c->res.err) != ERR_OK)
+	/* Whoever finished it may still be flushing what we just read. */
+	if ((c->lock != NULL || !c->up->settled) &&
+	    c->srv->store->core->confirm(c->up, &c->res.err) != ERR_OK)
 		return tus_fail(c);
 	return answer(c);
 }

@@ -274,24 +274,25 @@ note(struct tus_call *c, enum tus_hook hook, const struct file_info *info)
 		c->notices[hook] = hooks->ops->note(hooks, &event, c->arena);
 }
 
-static bool
-has_to_move(const struct tus_call *c, const struct file_info *info)
+unsigned
+tus_sequel(const struct tus_call *c, const struct file_info *info)
 {
-	const struct store_mover *mover = c->srv->store->mover;
+	const struct tus_server *srv = c->srv;
+	unsigned pending = pending_for(srv->store, srv->hooks, info);
 
-	return mover != NULL && mover->wants(c->srv->store, info);
+	if (info->is_final && srv->concat_removes_parts &&
+	    srv->store->terminater != NULL)
+		pending |= STORE_TO_REMOVE;
+	return pending;
 }
 
 bool
 tus_may_move(const struct tus_call *c)
 {
-	return has_to_move(c, c->up != NULL ? &c->up->info : &c->create);
-}
+	const struct file_info *info =
+	    c->up != NULL ? &c->up->info : &c->create;
 
-bool
-tus_has_sequel(const struct tus_call *c, const struct file_info *info)
-{
-	return tus_wants(c, TUS_POST_FINISH) || has_to_move(c, info);
+	return (tus_sequel(c, info) & STORE_TO_MOVE) != 0;
 }
 
 void
@@ -303,8 +304,7 @@ tus_note(struct tus_call *c)
 		note(c, TUS_POST_CREATE, &c->created);
 	if (o->finished) {
 		note(c, TUS_POST_FINISH, &c->up->info);
-		if (has_to_move(c, &c->up->info))
-			c->moving = c->up->info.id;
+		c->pending = tus_sequel(c, &c->up->info);
 	}
 	if (o->terminated)
 		note(c, TUS_POST_TERMINATE, &c->gone);
@@ -318,16 +318,17 @@ tus_has_to_tell(const struct tus_call *c)
 	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
 		if (c->notices[hook] != NULL)
 			return true;
-	return tus_has_to_move(c);
+	return c->pending != 0;
 }
 
 bool
 tus_has_to_move(const struct tus_call *c)
 {
-	return c->moving != NULL;
+	return (c->pending & STORE_TO_MOVE) != 0;
 }
 
-/* Whoever tells retires the lock; until then it is the mark. */
+/* A child has all this as well, and its lock is the same: it goes on.  Or there
+ * is none: then the next sweep finds what is pending. */
 void
 tus_forget(struct tus_call *c)
 {
@@ -339,73 +340,91 @@ tus_forget(struct tus_call *c)
 			hooks->ops->forget(hooks, c->notices[hook]);
 		c->notices[hook] = NULL;
 	}
-	c->moving = NULL;
-	c->retire = false;
+	c->pending = 0;
+	c->is_over = false;
 	tus_close(c);
-}
-
-/* The upload was closed, but its lock is still ours. */
-static bool
-move(struct tus_call *c, struct file_info *info)
-{
-	struct data_store *store = c->srv->store;
-	struct upload *up = NULL;
-	enum err_code rc;
-	struct err e;
-
-	rc = store->core->get_upload(store, c->moving, c->arena, &up, &e);
-	if (rc == ERR_OK)
-		rc = store->core->claim(up, &e);
-	if (rc == ERR_OK)
-		rc = store->mover->move(up, &e);
-	if (rc == ERR_OK)
-		*info = up->info;
-	else
-		log_warn("%s is not moved: %s; the next sweep will try again",
-		    c->moving, e.text);
-	if (up != NULL)
-		store->core->close(up);
-	return rc == ERR_OK;
 }
 
 /* False: what would come next waits, too. */
 static bool
-move_and_note(struct tus_call *c)
+move(struct tus_call *c)
 {
 	struct tus_notice **n = &c->notices[TUS_POST_FINISH];
 	struct tus_hooks *hooks = c->srv->hooks;
-	struct file_info info;
+	struct err e;
 
-	if (c->moving == NULL)
+	if (!tus_has_to_move(c))
 		return true;
-	c->retire = move(c, &info);
-	c->moving = NULL;
-	if (*n != NULL && c->retire)
-		hooks->ops->moved(hooks, *n, &info, c->arena);
-	else if (*n != NULL)
+	if (c->srv->store->mover->move(c->up, &e) == ERR_OK) {
+		if (*n != NULL)
+			hooks->ops->moved(hooks, *n, &c->up->info, c->arena);
+		return true;
+	}
+	log_warn("%s is not moved: %s; the next sweep will try again",
+	    c->up->info.id, e.text);
+	if (*n != NULL)
 		hooks->ops->forget(hooks, *n);
-	if (!c->retire)
-		*n = NULL;
-	return c->retire;
+	*n = NULL;
+	return false;
 }
 
-/* The lock stays behind as a mark where it was not moved, or post-finish did
- * not succeed. */
+static bool
+tell(struct tus_call *c, enum tus_hook hook)
+{
+	struct tus_hooks *hooks = c->srv->hooks;
+	bool told = true;
+
+	if (c->notices[hook] != NULL)
+		told = hooks->ops->tell(hooks, c->notices[hook]);
+	c->notices[hook] = NULL;
+	return told;
+}
+
+static bool
+remove_parts(struct tus_call *c)
+{
+	struct err e;
+
+	if ((c->pending & STORE_TO_REMOVE) == 0 ||
+	    pending_remove_parts(c->srv->store, c->srv->locker, &c->up->info,
+		c->arena, &e) == ERR_OK)
+		return true;
+	log_warn("parts of %s are not removed: %s; the next sweep will try "
+		 "again",
+	    c->up->info.id, e.text);
+	return false;
+}
+
+/* What has come of it is struck out; the rest is for the sweep. */
+static void
+follow_up(struct tus_call *c)
+{
+	const struct store_finisher *finisher = c->srv->store->finisher;
+	unsigned done = STORE_TO_CONFIRM;
+	struct err e;
+
+	if (c->pending == 0)
+		return;
+	if (move(c)) {
+		done |= STORE_TO_MOVE;
+		if (tell(c, TUS_POST_FINISH))
+			done |= STORE_TO_TELL;
+	}
+	if (remove_parts(c))
+		done |= STORE_TO_REMOVE;
+	if (finisher != NULL && finisher->done(c->up, done, &e) != ERR_OK)
+		log_warn("%s: %s", c->up->info.id, e.text);
+	c->pending = 0;
+}
+
 void
 tus_tell(struct tus_call *c)
 {
-	struct tus_hooks *hooks = c->srv->hooks;
 	enum tus_hook hook;
-	bool told;
 
 	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
-		if (hook == TUS_POST_FINISH && !move_and_note(c))
-			continue;
-		if (c->notices[hook] == NULL)
-			continue;
-		told = hooks->ops->tell(hooks, c->notices[hook]);
-		c->notices[hook] = NULL;
 		if (hook == TUS_POST_FINISH)
-			c->retire = told;
+			follow_up(c);
+		(void)tell(c, hook);
 	}
 }

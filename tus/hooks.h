@@ -116,8 +116,8 @@ struct tus_hooks_ops {
 	/*
 	 * Before the response: write down what is to be told.  Where that is
 	 * not possible it is logged, and the notice lives in memory only.
-	 * post-finish needs no writing: the lock of the upload is the mark
-	 * that it is still to be told (see store/, FINISH).
+	 * post-finish needs no writing: the record of the upload says that it
+	 * is still to be told (STORE_TO_TELL).
 	 */
 	struct tus_notice *(*note)(
 	    struct tus_hooks *, const struct tus_event *, struct arena *);

@@ -20,21 +20,12 @@ tus_is_expired(const struct tus_call *c)
 	    !clock_is_wrong(c->srv->store);
 }
 
-bool
-tus_may_be_locked(const struct tus_call *c)
-{
-	struct locker *locker = c->srv->locker;
-
-	return locker != NULL && locker->ops->is_known(locker, c->id);
-}
-
 /* A PATCH may take longer than an upload has time, and renews it at its end. */
 bool
-tus_is_over(const struct tus_call *c, bool was_locked)
+tus_is_over(const struct tus_call *c)
 {
-	bool is_renewed = c->srv->expire_sliding && (was_locked || c->asked);
-
-	return tus_is_expired(c) && !is_renewed;
+	return tus_is_expired(c) &&
+	    (!c->srv->expire_sliding || c->srv->locker == NULL);
 }
 
 /* Other people's uploads do not exist. */
@@ -76,15 +67,19 @@ static bool
 clear_rest(struct tus_call *c)
 {
 	struct locker *locker = c->srv->locker;
+	enum err_code rc;
 	struct err e;
 
-	if (c->method != TUS_DELETE || may_have_owner(c) ||
-	    !tus_may_be_locked(c) ||
-	    locker->ops->acquire(
-		locker, c->id, LOCK_QUIETLY, c->arena, &c->lock, &e) != ERR_OK)
+	if (c->method != TUS_DELETE || may_have_owner(c) || locker == NULL)
 		return false;
-	c->retire = tus_clear(c, c->id);
-	return c->retire;
+	rc = locker->ops->acquire(
+	    locker, c->id, LOCK_EXISTING, c->arena, &c->lock, &e);
+	if (rc == ERR_LOCKED)
+		locker->ops->stop_asking(locker, c->id);
+	if (rc != ERR_OK)
+		return false;
+	c->is_over = tus_clear(c, c->id);
+	return c->is_over;
 }
 
 bool
@@ -124,7 +119,7 @@ tus_look(struct tus_call *c)
 static void
 look_again(struct tus_call *c)
 {
-	if (!tus_has_sequel(c, &c->up->info))
+	if (tus_sequel(c, &c->up->info) == 0)
 		return;
 	c->srv->store->core->close(c->up);
 	c->up = NULL;
@@ -134,34 +129,33 @@ enum err_code
 tus_lock_new(struct tus_call *c, const char *id)
 {
 	struct locker *locker = c->srv->locker;
+	enum err_code rc;
 
 	if (locker == NULL || c->lock != NULL)
 		return ERR_OK;
-	return locker->ops->acquire(
-	    locker, id, LOCK_QUIETLY, c->arena, &c->lock, &c->res.err);
+	rc = locker->ops->acquire(
+	    locker, id, LOCK_CREATE, c->arena, &c->lock, &c->res.err);
+	if (rc == ERR_LOCKED)
+		locker->ops->stop_asking(locker, id);
+	return rc;
 }
 
 void
 tus_unlock(struct tus_call *c)
 {
-	struct locker *locker = c->srv->locker;
-
-	if (c->lock != NULL && c->retire)
-		locker->ops->retire(c->lock);
-	else if (c->lock != NULL)
-		locker->ops->release(c->lock);
+	if (c->lock != NULL)
+		c->lock->locker->ops->release(c->lock, c->is_over);
 	c->lock = NULL;
 }
 
 static enum tus_step
-acquire(struct tus_call *c)
+acquire(struct tus_call *c, enum lock_how how)
 {
 	struct locker *locker = c->srv->locker;
 	struct err *e = &c->res.err;
 	enum err_code rc;
 
-	rc = locker->ops->acquire(
-	    locker, c->id, LOCK_CREATE, c->arena, &c->lock, e);
+	rc = locker->ops->acquire(locker, c->id, how, c->arena, &c->lock, e);
 	c->asked = rc == ERR_LOCKED;
 	if (rc == ERR_LOCKED) {
 		c->res.outcome.waited = true;
@@ -175,7 +169,8 @@ acquire(struct tus_call *c)
 	}
 	/* Where there is no room for a lock nobody has it, and who makes room
 	 * must not need any. */
-	if (rc == ERR_NO_SPACE && c->method == TUS_DELETE) {
+	if ((rc == ERR_NOT_FOUND && how == LOCK_EXISTING) ||
+	    (rc == ERR_NO_SPACE && c->method == TUS_DELETE)) {
 		e->code = ERR_OK;
 		return TUS_RECEIVE;
 	}
@@ -207,14 +202,14 @@ finish_late(struct tus_call *c)
 }
 
 enum tus_step
-tus_claim(struct tus_call *c)
+tus_claim(struct tus_call *c, enum lock_how how)
 {
 	struct err *e = &c->res.err;
 	enum tus_step step;
 	enum err_code rc;
 
 	if (c->srv->locker != NULL && c->lock == NULL) {
-		step = acquire(c);
+		step = acquire(c, how);
 		if (step != TUS_RECEIVE)
 			return step;
 		/* Repair is for those who have the lock. */
@@ -223,9 +218,9 @@ tus_claim(struct tus_call *c)
 	}
 	rc = c->srv->store->core->claim(c->up, e);
 	if (rc == ERR_NOT_FOUND) {
-		/* Terminated while we waited: our lock file is a new one. */
+		/* Terminated while we waited. */
 		e->code = ERR_OK;
-		c->retire = true;
+		c->is_over = true;
 		return tus_refuse(c, TUS_NOT_FOUND);
 	}
 	if (rc == ERR_CORRUPT && c->method == TUS_DELETE) {
@@ -234,10 +229,9 @@ tus_claim(struct tus_call *c)
 	}
 	if (rc != ERR_OK)
 		return tus_fail(c);
-	/* Finished while we waited.  If the lock was there already, its end is
-	 * not confirmed, and the file is the mark of that. */
+	/* Finished while we waited; of an old one the lock is a note. */
 	if (upload_is_finished(c->up))
-		c->retire = c->lock != NULL && c->lock->made;
+		c->is_over = !c->up->info.is_marked_by_lock;
 	else if (upload_is_whole(c->up) && !finish_late(c))
 		return TUS_DONE;
 	return TUS_RECEIVE;
@@ -247,18 +241,19 @@ bool
 tus_finish(struct tus_call *c)
 {
 	const struct store_finisher *finisher = c->srv->store->finisher;
+	unsigned pending = tus_sequel(c, &c->up->info);
 
 	if (!tus_pre_finish(c))
 		return false;
 	if (finisher != NULL &&
-	    finisher->finish(c->up, &c->res.err) != ERR_OK) {
+	    finisher->finish(c->up, pending, &c->res.err) != ERR_OK) {
 		if (c->method == TUS_POST)
 			tus_uncreate(c);
 		(void)tus_fail(c);
 		return false;
 	}
 	c->res.outcome.finished = true;
-	c->retire = true;
+	c->is_over = true;
 	return true;
 }
 
@@ -272,13 +267,13 @@ tus_let_go(struct tus_call *c)
 	c->digest = NULL;
 	tus_shrink(c);
 	tus_entered(c, c->up != NULL);
-	if (c->up != NULL)
-		c->srv->store->core->close(c->up);
-	c->up = NULL;
 	if (c->asked)
 		locker->ops->stop_asking(locker, c->id);
 	c->asked = false;
-	/* Kept until it is moved and its end is told, by who noted that. */
-	if (c->notices[TUS_POST_FINISH] == NULL && !tus_has_to_move(c))
-		tus_unlock(c);
+	if (c->pending != 0)
+		return;
+	if (c->up != NULL)
+		c->srv->store->core->close(c->up);
+	c->up = NULL;
+	tus_unlock(c);
 }

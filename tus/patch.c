@@ -69,39 +69,48 @@ check_upload(struct tus_call *c)
 	return false;
 }
 
-/*
- * Only for one that seems to have expired it matters whether somebody was
- * writing before we looked.  What expires from here on is for the lock to tell.
- */
-static bool
-look(struct tus_call *c, bool *known)
+/* One that seems to have expired may be about to be renewed: then it has a
+ * lock, or it had one when we looked. */
+static enum tus_step
+claim_expired(struct tus_call *c)
 {
-	*known = true;
-	if (!tus_look(c))
-		return false;
-	if (!tus_is_expired(c))
-		return true;
-	*known = tus_may_be_locked(c);
+	enum tus_step step;
+
+	if (tus_is_over(c))
+		return tus_refuse(c, TUS_GONE);
+	step = tus_claim(c, LOCK_EXISTING);
+	if (step != TUS_RECEIVE || c->lock != NULL)
+		return step;
 	c->srv->store->core->close(c->up);
 	c->up = NULL;
-	return tus_look(c);
+	if (!tus_look(c))
+		return TUS_DONE;
+	return tus_is_expired(c) ? tus_refuse(c, TUS_GONE) : TUS_RECEIVE;
+}
+
+static enum tus_step
+claim(struct tus_call *c)
+{
+	enum tus_step step = TUS_RECEIVE;
+
+	if (tus_is_expired(c))
+		step = claim_expired(c);
+	if (step == TUS_RECEIVE && c->lock == NULL &&
+	    !upload_is_finished(c->up))
+		step = tus_claim(c, LOCK_CREATE);
+	return step;
 }
 
 enum tus_step
 tus_patch(struct tus_call *c)
 {
-	bool known = false;
 	enum tus_step step;
 
-	if (c->up == NULL && (!check_headers(c) || !look(c, &known)))
+	if (c->up == NULL && (!check_headers(c) || !tus_look(c)))
 		return TUS_DONE;
-	if (!upload_is_finished(c->up)) {
-		if (tus_is_over(c, known))
-			return tus_refuse(c, TUS_GONE);
-		step = tus_claim(c);
-		if (step != TUS_RECEIVE)
-			return step;
-	}
+	step = claim(c);
+	if (step != TUS_RECEIVE)
+		return step;
 	if (!check_upload(c))
 		return TUS_DONE;
 	c->body = upload_is_finished(c->up) ? TUS_BODY_EMPTY : TUS_BODY_APPEND;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "tus/expire.h"
+#include "tus/pending.h"
 #include "tus/sweep.h"
 
 enum {
@@ -25,9 +26,6 @@ struct held {
 	struct lock *lock;
 	/* Nobody will lock it again. */
 	bool is_over;
-	/* The lock stays as a mark: it is still to be moved, or its finish to
-	 * be told. */
-	bool is_marked;
 };
 
 const char *
@@ -67,13 +65,13 @@ failed(struct tus_sweep *s, const char *name, const struct err *e)
 /* --- Locks. --- */
 
 static enum err_code
-take_lock(
-    struct tus_sweep *s, const char *id, struct lock **lock, struct err *e)
+take_lock(struct tus_sweep *s, const char *id, enum lock_how how,
+    struct lock **lock, struct err *e)
 {
 	const struct locker_ops *ops = s->locker->ops;
 	enum err_code rc;
 
-	rc = ops->acquire(s->locker, id, LOCK_QUIETLY, s->arena, lock, e);
+	rc = ops->acquire(s->locker, id, how, s->arena, lock, e);
 	if (rc == ERR_LOCKED)
 		ops->stop_asking(s->locker, id);
 	return rc;
@@ -82,25 +80,24 @@ take_lock(
 static void
 give_lock(struct lock *lock, bool is_over)
 {
-	const struct locker_ops *ops = lock->locker->ops;
-
-	if (is_over || lock->made)
-		ops->retire(lock);
-	else
-		ops->release(lock);
+	lock->locker->ops->release(lock, is_over);
 }
 
 static enum err_code
 hold(struct tus_sweep *s, const char *id, bool to_remove, struct held *h,
     struct err *e)
 {
+	enum lock_how how = LOCK_QUIETLY;
 	enum err_code rc;
 
 	*h = (struct held){ 0 };
 	rc = s->store->core->get_upload(s->store, id, s->arena, &h->up, e);
 	if (rc != ERR_OK && rc != ERR_CORRUPT)
 		return rc;
-	rc = take_lock(s, id, &h->lock, e);
+	/* A lock of our own making would be no note of anything. */
+	if (h->up->info.is_marked_by_lock && !to_remove)
+		how = LOCK_EXISTING;
+	rc = take_lock(s, id, how, &h->lock, e);
 	if (rc == ERR_NO_SPACE && to_remove)
 		return ERR_OK;
 	if (rc != ERR_OK)
@@ -112,11 +109,7 @@ static void
 let_go(struct tus_sweep *s, struct held *h)
 {
 	s->store->core->close(h->up);
-	if (h->lock == NULL)
-		return;
-	if (h->is_marked)
-		h->lock->locker->ops->release(h->lock);
-	else
+	if (h->lock != NULL)
 		give_lock(h->lock, h->is_over);
 }
 
@@ -155,11 +148,10 @@ ask_to_finish(struct tus_sweep *s, const struct file_info *info, struct err *e)
 	return rc;
 }
 
-/* The lock of a finished upload is the mark that this is yet to be done. */
 static enum err_code
-tell_finished(struct tus_sweep *s, struct held *h, struct err *e)
+tell_finished(struct tus_sweep *s, const struct file_info *info, struct err *e)
 {
-	const struct tus_event event = { TUS_POST_FINISH, &h->up->info, NULL };
+	const struct tus_event event = { TUS_POST_FINISH, info, NULL };
 	int64_t began = clock_ms();
 	struct tus_notice *n;
 	bool is_told;
@@ -171,7 +163,6 @@ tell_finished(struct tus_sweep *s, struct held *h, struct err *e)
 	note_answer(s, is_told, began);
 	if (is_told)
 		return ERR_OK;
-	h->is_marked = true;
 	return err_set(e, ERR_UNAVAILABLE,
 	    "post-finish was not taken; the next sweep will try again");
 }
@@ -203,13 +194,20 @@ is_entered(struct tus_sweep *s, struct upload *up)
 	return true;
 }
 
-/* Did somebody die while he moved it? */
-static bool
-is_pending(struct tus_sweep *s, struct upload *up)
+/* What is still to be done for a finished upload.  An old record does not say:
+ * then all of it is, if its lock, or a move that was begun, has been left. */
+static unsigned
+pending_of(struct tus_sweep *s, struct upload *up)
 {
 	const struct store_mover *mover = s->store->mover;
+	const struct file_info *info = &up->info;
 
-	return mover != NULL && mover->is_pending(up);
+	if (!info->is_marked_by_lock)
+		return info->pending;
+	if (locker_knows(s->locker, info->id, s->arena) ||
+	    (mover != NULL && mover->is_pending(up)))
+		return STORE_TO_CONFIRM | STORE_TO_MOVE | STORE_TO_TELL;
+	return 0;
 }
 
 static bool
@@ -233,9 +231,7 @@ fate_by_time(struct tus_sweep *s, struct upload *up)
 	int64_t quiet = s->now.real - change;
 	const struct file_info *info = &up->info;
 
-	if (upload_is_finished(up) &&
-	    (s->locker->ops->is_known(s->locker, info->id) ||
-		is_pending(s, up)))
+	if (upload_is_finished(up) && pending_of(s, up) != 0)
 		return CONFIRM;
 	if (upload_is_finished(up))
 		return may_be_forgotten(s, up) ? FORGET : KEEP;
@@ -292,24 +288,63 @@ finish(struct tus_sweep *s, struct held *h, struct err *e)
 	if (rc == ERR_CONFLICT && h->up->info.size > 0 &&
 	    finisher->refuse(h->up, &inner) != ERR_OK)
 		*e = inner;
-	return rc == ERR_OK ? finisher->finish(h->up, e) : rc;
+	if (rc != ERR_OK)
+		return rc;
+	return finisher->finish(
+	    h->up, pending_for(s->store, s->hooks, &h->up->info), e);
 }
 
 static enum err_code
-move_and_tell(struct tus_sweep *s, struct held *h, struct err *e)
+move_and_tell(
+    struct tus_sweep *s, struct upload *up, unsigned *pending, struct err *e)
 {
-	const struct store_mover *mover = s->store->mover;
 	enum err_code rc = ERR_OK;
 
-	if (mover != NULL)
-		rc = mover->move(h->up, e);
-	h->is_marked = rc != ERR_OK;
-	return rc == ERR_OK ? tell_finished(s, h, e) : rc;
+	if ((*pending & STORE_TO_MOVE) != 0 && s->store->mover != NULL)
+		rc = s->store->mover->move(up, e);
+	if (rc != ERR_OK)
+		return rc;
+	*pending &= ~(unsigned)STORE_TO_MOVE;
+	if ((*pending & STORE_TO_TELL) != 0)
+		rc = tell_finished(s, &up->info, e);
+	if (rc == ERR_OK)
+		*pending &= ~(unsigned)STORE_TO_TELL;
+	return rc;
+}
+
+/* Whatever was done is struck out, whatever was not is found again. */
+static enum err_code
+follow_up(
+    struct tus_sweep *s, struct upload *up, unsigned pending, struct err *e)
+{
+	const struct store_finisher *finisher = s->store->finisher;
+	unsigned left = pending & ~(unsigned)STORE_TO_CONFIRM;
+	enum err_code rc, parts = ERR_OK;
+	struct err inner;
+
+	rc = move_and_tell(s, up, &left, e);
+	if ((left & STORE_TO_REMOVE) != 0)
+		parts = pending_remove_parts(
+		    s->store, s->locker, &up->info, s->arena, &inner);
+	if (parts == ERR_OK)
+		left &= ~(unsigned)STORE_TO_REMOVE;
+	else if (rc == ERR_OK)
+		*e = inner;
+	if (rc == ERR_OK)
+		rc = parts;
+	if (finisher != NULL &&
+	    (parts = finisher->done(up, pending & ~left, &inner)) != ERR_OK &&
+	    rc == ERR_OK) {
+		*e = inner;
+		rc = parts;
+	}
+	return rc;
 }
 
 static enum err_code
 carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 {
+	unsigned pending = 0;
 	enum err_code rc = ERR_OK;
 
 	switch (fate) {
@@ -329,14 +364,17 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 		rc = finish(s, h, e);
 		break;
 	case CONFIRM:
+		pending = pending_of(s, h->up);
 		rc = s->store->core->confirm(h->up, e);
 		break;
 	case ENTER:
 		rc = enter(s, h->up, e);
 		break;
 	}
-	if (rc == ERR_OK && (fate == FINISH || fate == CONFIRM))
-		rc = move_and_tell(s, h, e);
+	if (fate == FINISH && rc == ERR_OK)
+		pending = h->up->info.pending;
+	if (rc == ERR_OK && pending != 0)
+		rc = follow_up(s, h->up, pending, e);
 	h->is_over =
 	    fate != KEEP && fate != ENTER && fate != RENEW && rc == ERR_OK;
 	return rc;
@@ -355,9 +393,6 @@ sweep_held(struct tus_sweep *s, struct held *h, enum fate *fate, struct err *e)
 	h->is_over = rc == ERR_NOT_FOUND;
 	if (rc != ERR_OK)
 		return rc;
-	/* Our own lock file is no mark: somebody has just removed his. */
-	if (seen == CONFIRM && h->lock->made && !is_pending(s, h->up))
-		return ERR_OK;
 	if (seen == FORGET ? !may_be_forgotten(s, h->up) :
 			     fate_of(s, h->up) != seen)
 		return ERR_OK;
@@ -484,7 +519,7 @@ static bool
 is_ours(struct tus_sweep *s, const struct store_leftover *l)
 {
 	return l->removable ||
-	    (l->may_be_ours && s->locker->ops->is_known(s->locker, l->id));
+	    (l->may_be_ours && locker_knows(s->locker, l->id, s->arena));
 }
 
 static enum err_code
@@ -496,7 +531,7 @@ remove_locked(
 	enum err_code rc = ERR_OK;
 
 	if (l->id != NULL)
-		rc = take_lock(s, l->id, &lock, e);
+		rc = take_lock(s, l->id, LOCK_QUIETLY, &lock, e);
 	if (rc == ERR_OK && !l->removable)
 		rc = store->terminater->clear(store, l->id, false, e);
 	else if (rc == ERR_OK || rc == ERR_NO_SPACE)
@@ -554,50 +589,57 @@ sweep_leftovers(struct tus_sweep *s)
 	s->ears->progress(s, "files", 0);
 }
 
-/* --- Locks of uploads that are gone. --- */
+/* --- Locks that nobody needs any more. --- */
 
-/* Or what is left of one, and too young to go: its lock says that it is ours.
+/*
+ * What is to be said if the lock of this id goes; TUS_SWEEP_MAX: it stays.
+ * The lock of what is left of an upload, and too young to go, says that it is
+ * ours; and that of another program may look like one of ours.
  */
-static bool
-has_upload(struct tus_sweep *s, const char *id)
+static enum tus_sweep_deed
+judge_lock(struct tus_sweep *s, const char *id)
 {
+	enum tus_sweep_deed deed = TUS_SWEEP_MAX;
 	struct upload *up;
 	enum err_code rc;
 	struct err e;
 
 	rc = s->store->core->get_upload(s->store, id, s->arena, &up, &e);
+	if (rc == ERR_OK && upload_is_finished(up) && up->info.pending == 0 &&
+	    !up->info.is_marked_by_lock)
+		deed = TUS_SWEEP_CONFIRMED;
 	if (rc == ERR_OK || rc == ERR_CORRUPT)
 		s->store->core->close(up);
-	if (rc == ERR_NOT_FOUND)
-		rc = s->store->terminater->clear(s->store, id, true, &e);
-	return rc != ERR_NOT_FOUND;
+	if (rc == ERR_NOT_FOUND && id_is_ours(id) &&
+	    s->store->terminater->clear(s->store, id, true, &e) ==
+		ERR_NOT_FOUND)
+		deed = TUS_SWEEP_ORPHAN;
+	return deed;
 }
 
 static void
 sweep_lock(struct tus_sweep *s, const char *id)
 {
+	enum tus_sweep_deed deed = judge_lock(s, id);
 	struct lock *lock;
 	enum err_code rc;
 	struct err e;
-	bool is_over;
 
-	/* That of another program may look like one of ours. */
-	if (!id_is_ours(id) || has_upload(s, id))
+	if (deed == TUS_SWEEP_MAX)
 		return;
 	if (!s->dry_run) {
-		rc = take_lock(s, id, &lock, &e);
+		rc = take_lock(s, id, LOCK_EXISTING, &lock, &e);
 		if (rc == ERR_LOCKED)
 			met(s, TUS_SWEEP_IN_USE, id, NULL);
-		else if (rc != ERR_OK)
+		else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
 			failed(s, id, &e);
 		if (rc != ERR_OK)
 			return;
-		is_over = !has_upload(s, id);
-		give_lock(lock, is_over);
-		if (!is_over)
-			return;
+		deed = judge_lock(s, id);
+		give_lock(lock, deed != TUS_SWEEP_MAX);
 	}
-	met(s, TUS_SWEEP_ORPHAN, id, NULL);
+	if (deed != TUS_SWEEP_MAX)
+		met(s, deed, id, NULL);
 }
 
 static void
@@ -743,4 +785,20 @@ tus_sweep_run(struct tus_sweep *s)
 	arena_free(s->turns.arena);
 	arena_free(s->arena);
 	s->arena = NULL;
+}
+
+bool
+tus_sweep_follow_up(struct tus_sweep *s, struct upload *up, struct err *e)
+{
+	unsigned pending = pending_of(s, up);
+
+	if (pending == 0)
+		return true;
+	if (s->hooks != NULL && s->failing > 0 &&
+	    s->failing >= s->hooks->patience) {
+		(void)err_set(e, ERR_UNAVAILABLE, "hooks have failed too long");
+		return false;
+	}
+	return s->store->core->confirm(up, e) == ERR_OK &&
+	    follow_up(s, up, pending, e) == ERR_OK;
 }

@@ -107,4 +107,12 @@ MUST_CHECK enum err_code tus_sweep_begin(struct tus_sweep *, struct err *);
 /* After ERR_OK.  When it is over it is noted for the next one. */
 void tus_sweep_run(struct tus_sweep *);
 
+/*
+ * For a finished upload that is claimed, and locked since its lock was seen to
+ * be known: carry out what is pending.  False if something still is: then *e
+ * says why.  Needs store, locker, hooks and arena; once hooks have failed for
+ * as long as they may, they are not asked any more.
+ */
+bool tus_sweep_follow_up(struct tus_sweep *, struct upload *, struct err *);
+
 #endif

@@ -16,7 +16,7 @@ tus_delete(struct tus_call *c)
 	if (c->up == NULL && !tus_look(c))
 		return TUS_DONE;
 	c->res.err.code = ERR_OK;
-	step = tus_claim(c);
+	step = tus_claim(c, LOCK_CREATE);
 	if (step != TUS_RECEIVE)
 		return step;
 	if (!c->srv->allow_terminate_finished && upload_is_finished(c->up))
@@ -26,7 +26,7 @@ tus_delete(struct tus_call *c)
 	c->gone = c->up->info;
 	if (c->srv->store->terminater->terminate(c->up, &c->res.err) != ERR_OK)
 		return tus_fail(c);
-	c->retire = true;
+	c->is_over = true;
 	c->res.outcome.terminated = true;
 	return tus_done(c, 204);
 }

@@ -12,7 +12,7 @@ DOUBT = "store/file_doubt.c"
 LEDGER = "store/file_ledger.c"
 MOVE = "store/file_move.c"
 
-SET = """	rc = fs_pwrite(u->info_fd, buf, sizeof(buf), 0, NULL, e);
+SET = """	rc = fs_pwrite(u->info_fd, buf, len, 0, NULL, e);
 """
 CHECKPOINT = """	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
@@ -76,13 +76,13 @@ BUGS = [
 	if ((rc = fs_pread(u->info_fd, all, 4096, 0, &got, e)) != ERR_OK ||
 	    (rc = fs_truncate(u->info_fd, 0, "info", e)) != ERR_OK)
 		return rc;
-	memcpy(all, buf, sizeof(buf));
+	memcpy(all, buf, len);
 	rc = fs_pwrite(u->info_fd, all, got, 0, NULL, e);
 """)),
     Bug("head-written-in-pieces", ("K", "A"), (RECORD, SET, """
 	rc = fs_pwrite(u->info_fd, buf, 60, 0, NULL, e);
 	if (rc == ERR_OK)
-		rc = fs_pwrite(u->info_fd, buf + 60, 159, 60, NULL, e);
+		rc = fs_pwrite(u->info_fd, buf + 60, len - 60, 60, NULL, e);
 """)),
     Bug("record-replaced-before-it-is-written", ("K",), (RECORD, """
 	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
@@ -122,22 +122,25 @@ BUGS = [
 	head.offset = durably""", """
 	head.offset = durably""")),
     Bug("concat-names-the-record-first", ("K",), (NEW, """
-	rc = begin(u, info, e);
-	if (rc == ERR_OK)
-		rc = append_parts(u, e);
+	u = file_upload_of(*up);
+	rc = append_parts(u, e);
 """, """
-	rc = begin(u, info, e);
+	u = file_upload_of(*up);
 	u->head.offset = u->head.size;
 	u->head.finished = clock_now();
-	if (rc == ERR_OK)
-		rc = file_publish(u, durably, e);
+	rc = file_publish(u, fs->durability != DURABILITY_NONE, e);
 	if (rc == ERR_OK)
 		rc = append_parts(u, e);
 """)),
-    Bug("concat-without-flush", ("A", "P"), (NEW, """
-	if (rc == ERR_OK && durably)
-		rc = file_flush_data(u, e);
-""", "")),
+    Bug("final-upload-is-seen-before-it-is-finished", ("K",), (NEW, """
+	u = file_upload_of(*up);
+	rc = append_parts(u, e);
+""", """
+	u = file_upload_of(*up);
+	rc = append_parts(u, e);
+	if (rc == ERR_OK)
+		rc = file_publish(u, fs->durability != DURABILITY_NONE, e);
+""")),
     Bug("finish-without-data-flush", ("A", "P"), (WRITE, FLUSH_DATA, """
 	(void)rc;
 	return file_flush_dir(u->store, e);
@@ -148,12 +151,12 @@ BUGS = [
 	return file_flush_bytes(u, e);
 """)),
     Bug("finish-without-record-flush", ("A", "P"), (WRITE, """
-	return u->store->durability == DURABILITY_NONE ?
-	    file_set(u, &head, e) :
-	    file_set_durably(u, &head, e);
-""", """
-	return file_set(u, &head, e);
-""")),
+	if ((rc = file_set_durably(u, &head, e)) != ERR_OK)
+		return rc;
+	/* What else there is""", """
+	if ((rc = file_set(u, &head, e)) != ERR_OK)
+		return rc;
+	/* What else there is""")),
     Bug("checkpoint-without-data-flush", ("A", "P"), (WRITE, CHECKPOINT, """
 	    false)
 		return rc;

@@ -6,8 +6,8 @@ import re
 HEAD = re.compile(
     rb'\{"Offset":( *\d+),"Size":( *\d+),"SizeIsDeferred":( true|false),'
     rb'"Finished":( *\d+),"Hold":( *-?\d+),"Expires":( *\d+),'
-    rb'"Boot":"([0-9a-f-]{36})",')
-HEAD_SIZE = 219
+    rb'"Boot":"([0-9a-f-]{36})",(?:"Pending":"([c ][m ][t ][r ])",)?')
+HEAD_SIZES = (219, 236)
 FOREIGN = "%032x" % 13
 UNSAFE = "%032x" % 23
 
@@ -50,6 +50,8 @@ class Want:
         self.made = self.finished = False
         # Nobody may see it before it has what came with its creation.
         self.hidden = False
+        # Nor a final upload before pre-finish agreed.
+        self.agreed = False
         self.declare_tried = self.declared = False
         self.delete_tried = self.deleted = False
         self.acked = self.tried = 0
@@ -101,6 +103,8 @@ def try_it(want, op, rest):
         want.loose = range(int(rest[0]), int(rest[1]))
     elif op == "delete":
         want.delete_tried = True
+    elif op == "agree":
+        want.agreed = True
 
 
 def acknowledge(want, op, rest):
@@ -139,7 +143,7 @@ def read_record(path):
     if not text.strip(b"\0"):
         return None
     match = HEAD.match(text)
-    if match and match.end() == HEAD_SIZE and text.endswith(b"}"):
+    if match and match.end() in HEAD_SIZES and text.endswith(b"}"):
         return Head(match)
     if os.path.basename(path) == FOREIGN + ".info" and text.endswith(b"}"):
         return "foreign"
@@ -249,6 +253,8 @@ def check_offset(want, state, level):
         yield f"{want.id}: finished with {offset} of {want.total} bytes"
     if want.parts is not None and not finished:
         yield f"{want.id}: final, not finished"
+    if want.parts is not None and not want.agreed:
+        yield f"{want.id}: seen before pre-finish agreed"
 
 
 def check_length(want, state, level):

@@ -181,8 +181,15 @@ fill(char *buf, int number, int64_t from, size_t len, bool is_right)
 static void
 finish(struct upload *up, const char *id)
 {
-	if (good(ds->finisher->finish(up, &err), "finish", id))
-		say("ACK finish %s %lld", id, (long long)up->info.size);
+	const unsigned todo = up->info.is_final ? STORE_TO_REMOVE : 0;
+
+	if (!good(ds->finisher->finish(up, todo, &err), "finish", id))
+		return;
+	say("ACK finish %s %lld", id, (long long)up->info.size);
+	if (todo != 0)
+		(void)good(ds->finisher->done(
+			       up, STORE_TO_CONFIRM | STORE_TO_REMOVE, &err),
+		    "done", id);
 }
 
 static struct upload *
@@ -416,7 +423,11 @@ concat(int number, int a, int b, int c)
 	entered(entry, up != NULL);
 	if (up == NULL)
 		return;
-	say("ACK finish %s %lld", id, (long long)total[number]);
+	/* Here pre-finish would be asked. */
+	say("TRY agree %s", id);
+	finish(up, id);
+	if (!upload_is_finished(up))
+		(void)good(ds->terminater->terminate(up, &err), "undo", id);
 	ds->core->close(up);
 }
 
@@ -722,7 +733,7 @@ recover_one(const char *id)
 	if (up == NULL)
 		return;
 	if (upload_is_whole(up) && !upload_is_finished(up))
-		(void)good(ds->finisher->finish(up, &err), "finish", id);
+		(void)good(ds->finisher->finish(up, 0, &err), "finish", id);
 	if (upload_is_finished(up))
 		(void)good(ds->mover->move(up, &err), "move", id);
 	is_expired = up->info.expires != 0 && up->info.expires < clock_now() &&

@@ -27,7 +27,8 @@ MOVES = os.path.join(HERE, "moves.txt")
 def step_of(call, arguments, descriptors):
     if call in ("fdatasync", "fsync"):
         return descriptors[arguments]
-    if call == "pwrite64" and arguments.endswith("219, 0"):
+    if call == "pwrite64" and arguments.endswith(
+            ("219, 0", "236, 0")):
         return "head"
     return {"renameat": "name", "ftruncate": "cut", "renameat2": "go",
             "mkdirat": "mkdir", "unlinkat": "unlink"}.get(call)

@@ -190,7 +190,7 @@ class Disk:
         if inode is None or result < 0:
             return False
         data = unhex(STRING.findall(arguments)[0])[:result]
-        if len(data) == check.HEAD_SIZE and not data[181:182] == b"-":
+        if len(data) in check.HEAD_SIZES and not data[181:182] == b"-":
             self.doubt_adopted(self.descriptors[int(arguments.split(",")[0])])
         inode.write(int(arguments.rsplit(",", 1)[1]), data)
         return True

@@ -63,18 +63,11 @@ stop_asking(struct locker *locker, const char *id)
 	play.asking = 0;
 }
 
-static bool
-is_known(struct locker *locker, const char *id)
-{
-	(void)locker;
-	(void)id;
-	return play.wanted;
-}
-
 static void
-release(struct lock *lock)
+release(struct lock *lock, bool for_good)
 {
 	(void)lock;
+	(void)for_good;
 	play.held--;
 }
 
@@ -88,9 +81,7 @@ is_wanted(struct lock *lock)
 static const struct locker_ops locker_ops = {
 	.acquire = acquire,
 	.stop_asking = stop_asking,
-	.is_known = is_known,
 	.release = release,
-	.retire = release,
 	.wanted = is_wanted,
 };
 static struct locker locker = { "play", &locker_ops };

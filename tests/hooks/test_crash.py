@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from lib import rig
+from lib import rig, uploads
 
 DRIVE = os.path.join(os.path.dirname(rig.program()), "hook-drive")
 STEP = 1 if os.environ.get("TUSFCGI_DEEP") else 4
@@ -115,6 +115,8 @@ def check(place, acks):
     assert not list((place.store / ".hooks").glob("*.json"))
     assert not [path for path in place.store.glob("*.lock")
                 if path.stem in place.finished()]
+    assert not any(uploads.pending(place.store, id)
+                   for id in place.finished())
 
 
 def count_calls(place):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lib import clients, rig
+from lib import clients, rig, uploads
 
 if not rig.have("nginx"):
     pytest.skip("no nginx", allow_module_level=True)
@@ -64,7 +64,7 @@ def test_parts_stay_where_they_are(server, tmp_path):
     status, headers, _ = upload(one, Upload_Concat="partial")
     assert status == 201
     id = headers["Location"].rpartition("/")[2]
-    rig.wait_for(lambda: not (one.uploads / f"{id}.lock").exists(), "the hook")
+    rig.wait_for(lambda: not uploads.pending(one.uploads, id), "the hook")
     assert (one.uploads / id).read_bytes() == b"hello"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import client, clients, rig
+from lib import client, clients, rig, uploads
 from lib import app as apps
 
 if not rig.have("nginx"):
@@ -116,8 +116,8 @@ def id_of(url):
     return url.rpartition("/")[2]
 
 
-def lock(one, url):
-    return one.uploads / (id_of(url) + ".lock")
+def pending(one, url):
+    return uploads.pending(one.uploads, id_of(url))
 
 
 def spool(one):
@@ -177,7 +177,7 @@ def test_each_event_is_told_once_in_tusds_words(start, hooks):
     assert header["Upload-Length"] == ["11"]
     assert header["Host"] == [f"127.0.0.1:{one.port}"]
     rig.wait_for(lambda: not spool(one), "an empty spool")
-    assert not lock(one, url).exists()
+    assert not pending(one, url)
 
 
 def test_the_environment_is_small_and_says_what_it_is_about(start, hooks):
@@ -534,7 +534,7 @@ def test_post_receive_may_stop_an_upload(start, hooks):
     assert (status, body.split(b":")[0]) == (400, b"ERR_UPLOAD_STOPPED")
     assert clients.request("HEAD", url)[0] == 404
     hooks.wait_for("post-terminate")
-    assert not lock(one, url).exists()
+    assert not pending(one, url)
 
 
 def test_post_receive_that_fails_stops_nothing(start, hooks):
@@ -613,7 +613,7 @@ def test_a_final_upload_tells_what_it_is_made_of(start, hooks):
     upload = hooks.told("post-finish")[0]["Event"]["Upload"]
     assert upload["IsFinal"] and upload["Size"] == upload["Offset"] == 10
     assert upload["PartialUploads"] == [id_of(p) for p in parts]
-    rig.wait_for(lambda: not lock(one, headers["Location"]).exists(),
+    rig.wait_for(lambda: not pending(one, headers["Location"]),
                  "the mark to go")
 
 
@@ -651,9 +651,9 @@ def test_nobody_waits_for_a_post_hook(start, hooks):
     assert clients.request("GET", url)[2] == b"hello"
     assert time.monotonic() - began < 2
     assert not (hooks.home / "done").exists()
-    assert lock(one, url).exists()
+    assert pending(one, url)
     rig.wait_for((hooks.home / "done").exists, "the hook")
-    rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
+    rig.wait_for(lambda: not pending(one, url), "the mark to go")
 
 
 @pytest.mark.parametrize("name", ["pre-create", "post-create", "pre-finish",
@@ -709,7 +709,7 @@ open(os.environ["HOME"] + "/done", "w").close()
     hooks.wait_for("post-finish")
     assert one.stop_app() == 0
     rig.wait_for((hooks.home / "done").exists, "the hook")
-    rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
+    rig.wait_for(lambda: not pending(one, url), "the mark to go")
     sweep(one, hooks)
     assert hooks.told() == ["post-finish"]
 
@@ -738,10 +738,10 @@ def test_nobody_waits_for_a_post_hook_where_one_process_is_all(start, hooks):
     other = create(one, 5)
     assert patch(other, 0, b"hell")[0] == 204
     assert time.monotonic() - began < 2
-    assert lock(one, url).exists() and not (hooks.home / "done").exists()
+    assert pending(one, url) and not (hooks.home / "done").exists()
     assert "1 in use" in sweep(one, hooks)
     rig.wait_for((hooks.home / "done").exists, "the hook")
-    rig.wait_for(lambda: not lock(one, url).exists(), "the mark to go")
+    rig.wait_for(lambda: not pending(one, url), "the mark to go")
     assert len(hooks.told("post-create")) == 2
     assert not spool(one)
 
@@ -811,17 +811,17 @@ def test_a_finish_that_was_not_told_is_told_by_the_sweep(start, hooks):
     one = start()
     url = create(one, 5, b"hello")
     rig.wait_for(lambda: "post-finish: exit status 1" in one.log(), "failure")
-    assert lock(one, url).exists()
+    assert pending(one, url)
     sweep(one, hooks)
-    assert lock(one, url).exists(), "it failed once more"
+    assert pending(one, url), "it failed once more"
     hooks.record("post-finish")
     sweep(one, hooks, "--dry-run")
-    assert not hooks.told() and lock(one, url).exists()
+    assert not hooks.told() and pending(one, url)
     sweep(one, hooks)
     sweep(one, hooks)
     told = hooks.told("post-finish")
     assert [e["Event"]["Upload"]["ID"] for e in told] == [id_of(url)]
-    assert not lock(one, url).exists()
+    assert not pending(one, url)
 
 
 def test_a_finish_that_a_crash_interrupted_is_told_by_the_sweep(start, hooks):
@@ -838,14 +838,14 @@ open(os.environ["HOME"] + "/survived", "w").close()
     rig.wait_for((hooks.home / "started").exists, "the hook to start")
     one.stop_app(signal.SIGKILL)
     first = hooks.events[0]["env"]["TUS_EVENT_ID"]
-    assert lock(one, url).exists()
+    assert pending(one, url)
     hooks.record("post-finish")
     rig.wait_for(lambda: sweep(one, hooks) and len(hooks.told()) == 2,
                  "the sweep to tell it")
     sweep(one, hooks)
     assert len(hooks.told()) == 2
     assert hooks.events[1]["env"]["TUS_EVENT_ID"] == first
-    assert not lock(one, url).exists()
+    assert not pending(one, url)
     assert not (hooks.home / "survived").exists()
 
 

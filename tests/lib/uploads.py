@@ -44,6 +44,26 @@ def head_text(offset, size, finished=0, hold=-1, expires=0, boot=None):
     return text
 
 
+def pending(store, id):
+    """What its record says is still to be done, as "m" and "t"; "" if there is
+    no record, None if it is an old one, which does not say."""
+    path = Path(store) / (id + ".info")
+    try:
+        text = path.read_bytes()[HEAD:HEAD + 17]
+    except FileNotFoundError:
+        return ""
+    match = re.fullmatch(rb'"Pending":"(....)",', text)
+    return match and match[1].decode().replace(" ", "")
+
+
+def set_pending(store, id, letters):
+    """As if a worker had been killed before it did this."""
+    with open(Path(store) / (id + ".info"), "r+b") as f:
+        f.seek(HEAD + len('"Pending":"'))
+        f.write("".join(letter if letter in letters else " "
+                        for letter in "cmtr").encode())
+
+
 class Store:
     def __init__(self, path):
         self.path = Path(path)

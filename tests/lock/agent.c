@@ -53,16 +53,14 @@ do_command(struct duty *d, enum agent_command command)
 		return acquire(d, LOCK_QUIETLY);
 	case AGENT_WANTED:
 		return ops->wanted(d->lock);
-	case AGENT_MADE:
-		return d->lock->made;
 	case AGENT_STOP_ASKING:
 		ops->stop_asking(d->locker, d->id);
 		return 0;
 	case AGENT_RELEASE:
-		ops->release(d->lock);
+		ops->release(d->lock, false);
 		return 0;
 	case AGENT_RETIRE:
-		ops->retire(d->lock);
+		ops->release(d->lock, true);
 		return 0;
 	case AGENT_MAX:
 		break;

@@ -15,7 +15,6 @@ enum agent_command {
 	AGENT_QUIETLY,
 	/* Answered with 0 or 1. */
 	AGENT_WANTED,
-	AGENT_MADE,
 	/* Answered with 0. */
 	AGENT_STOP_ASKING,
 	AGENT_RELEASE,

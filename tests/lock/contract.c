@@ -61,7 +61,11 @@ tear_down(void **state)
 static bool
 is_known(struct cast *c)
 {
-	return c->locker->ops->is_known(c->locker, c->id);
+	struct arena *arena = arena_new();
+	bool known = locker_knows(c->locker, c->id, arena);
+
+	arena_free(arena);
+	return known;
 }
 
 static void
@@ -94,24 +98,28 @@ the_holder_itself_cannot_lock_twice(void **state)
 	    ops->acquire(c->locker, c->id, LOCK_CREATE, arena, &second, &e),
 	    ERR_LOCKED);
 	ops->stop_asking(c->locker, c->id);
-	ops->release(first);
+	ops->release(first, false);
 	arena_free(arena);
 }
 
 static void
-made_is_said_to_the_first_only(void **state)
+a_quiet_lock_leaves_no_trace_of_its_own(void **state)
 {
 	struct cast *c = *state;
 	struct agent *a = &c->agents[0];
 
-	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
-	assert_int_equal(agent_do(a, AGENT_MADE), 1);
+	assert_int_equal(agent_do(a, AGENT_QUIETLY), ERR_OK);
+	assert_true(is_known(c));
 	(void)agent_do(a, AGENT_RELEASE);
+	assert_false(is_known(c));
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
-	assert_int_equal(agent_do(a, AGENT_MADE), 0);
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_int_equal(agent_do(a, AGENT_QUIETLY), ERR_OK);
+	(void)agent_do(a, AGENT_RELEASE);
+	assert_true(is_known(c));
+	assert_int_equal(agent_do(a, AGENT_QUIETLY), ERR_OK);
 	(void)agent_do(a, AGENT_RETIRE);
-	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
-	assert_int_equal(agent_do(a, AGENT_MADE), 1);
+	assert_false(is_known(c));
 }
 
 static void
@@ -172,7 +180,7 @@ times_in_walk(struct locker *locker, const char *id)
 		    locker->ops->walk_next(locker, &cursor, arena, &seen, &e),
 		    ERR_OK);
 		if (seen != NULL) {
-			assert_true(locker->ops->is_known(locker, seen));
+			assert_true(locker_knows(locker, seen, arena));
 			n += strcmp(seen, id) == 0;
 		}
 	} while (seen != NULL);
@@ -214,7 +222,7 @@ what_is_no_id_is_refused(void **state)
 		assert_int_equal(c->locker->ops->acquire(c->locker, wrong[i],
 				     LOCK_CREATE, arena, &lock, &e),
 		    ERR_INVALID);
-		assert_false(c->locker->ops->is_known(c->locker, wrong[i]));
+		assert_false(locker_knows(c->locker, wrong[i], arena));
 	}
 	arena_free(arena);
 }
@@ -258,7 +266,6 @@ a_question_never_hits_the_next_holder(void **state)
 	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_LOCKED);
 	(void)agent_do(a, AGENT_RELEASE);
 	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_OK);
-	assert_int_equal(agent_do(b, AGENT_MADE), 0);
 	assert_int_equal(agent_do(b, AGENT_WANTED), 0);
 	(void)agent_do(b, AGENT_RELEASE);
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
@@ -306,7 +313,6 @@ whoever_waits_survives_a_retired_lock(void **state)
 	(void)agent_do(a, AGENT_RETIRE);
 	assert_int_equal(agent_do(d, AGENT_EXISTING), ERR_NOT_FOUND);
 	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_OK);
-	assert_int_equal(agent_do(b, AGENT_MADE), 1);
 	assert_int_equal(agent_do(b, AGENT_WANTED), 0);
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_LOCKED);
 }
@@ -382,17 +388,17 @@ one_process_may_wait_for_several_ids(void **state)
 		    ops->acquire(other, ids[i], LOCK_CREATE, arena, &got, &e),
 		    ERR_LOCKED);
 	}
-	ops->release(held[1]);
+	ops->release(held[1], false);
 	assert_int_equal(
 	    ops->acquire(other, ids[1], LOCK_CREATE, arena, &got, &e), ERR_OK);
 	assert_true(ops->wanted(held[0]));
 	assert_false(ops->wanted(got));
 	assert_true(ops->wanted(held[2]));
-	ops->retire(got);
+	ops->release(got, true);
 	ops->shutdown(other);
 	assert_false(ops->wanted(held[0]));
-	ops->retire(held[0]);
-	ops->retire(held[2]);
+	ops->release(held[0], true);
+	ops->release(held[2], true);
 	arena_free(arena);
 }
 
@@ -414,7 +420,7 @@ lock_contract_run(const struct lock_maker *m)
 	const struct CMUnitTest tests[] = {
 		ONE(one_holder_at_a_time),
 		ONE(the_holder_itself_cannot_lock_twice),
-		ONE(made_is_said_to_the_first_only),
+		ONE(a_quiet_lock_leaves_no_trace_of_its_own),
 		ONE(known_from_the_first_lock_until_retired),
 		ONE(asking_for_an_unknown_id_leaves_nothing),
 		ONE(the_holder_is_known_to_the_administrator),

@@ -54,7 +54,7 @@ assert_refused(void)
 
 	stat_lock_file(&before);
 	assert_int_equal(try_lock(locker, a, &lock), ERR_CORRUPT);
-	assert_true(locker->ops->is_known(locker, ID));
+	assert_true(locker_knows(locker, ID, a));
 	assert_true(clock_ms() - start < 1000);
 	stat_lock_file(&after);
 	assert_int_equal(before.st_ino, after.st_ino);
@@ -129,12 +129,12 @@ a_second_name_does_not_make_a_second_holder(void **state)
 	assert_int_equal(try_lock(locker, a, &lock), ERR_OK);
 	assert_int_equal(linkat(place, ID ".lock", place, "other", 0), 0);
 	assert_int_equal(try_lock(other, a, &waited), ERR_LOCKED);
-	locker->ops->retire(lock);
-	assert_false(locker->ops->is_known(locker, ID));
+	locker->ops->release(lock, true);
+	assert_false(locker_knows(locker, ID, a));
 	/* What it waited for has no name here any more. */
 	assert_int_equal(try_lock(other, a, &waited), ERR_OK);
 	assert_int_equal(try_lock(locker, a, &third), ERR_LOCKED);
-	other->ops->retire(waited);
+	other->ops->release(waited, true);
 	other->ops->shutdown(other);
 	locker->ops->shutdown(locker);
 	arena_free(a);
@@ -156,7 +156,7 @@ the_lock_file_is_empty_and_has_the_configured_mode(void **state)
 	stat_lock_file(&st);
 	assert_int_equal(st.st_size, 0);
 	assert_int_equal(st.st_mode & 0777, 0660);
-	locker->ops->retire(lock);
+	locker->ops->release(lock, true);
 	locker->ops->shutdown(locker);
 	arena_free(a);
 }
@@ -173,10 +173,10 @@ only_our_own_lock_file_is_removed(void **state)
 	assert_int_equal(try_lock(locker, a, &lock), ERR_OK);
 	assert_int_equal(unlinkat(place, ID ".lock", 0), 0);
 	assert_int_equal(try_lock(locker, a, &stranger), ERR_OK);
-	locker->ops->retire(lock);
-	assert_true(locker->ops->is_known(locker, ID));
-	locker->ops->retire(stranger);
-	assert_false(locker->ops->is_known(locker, ID));
+	locker->ops->release(lock, true);
+	assert_true(locker_knows(locker, ID, a));
+	locker->ops->release(stranger, true);
+	assert_false(locker_knows(locker, ID, a));
 	locker->ops->shutdown(locker);
 	arena_free(a);
 }
@@ -197,13 +197,13 @@ a_lock_file_that_got_another_name_is_not_ours(void **state)
 	assert_int_equal(try_lock(other, a, &stranger), ERR_LOCKED);
 	assert_int_equal(renameat(place, ID ".lock", place, "other"), 0);
 	assert_int_equal(try_lock(locker, a, &stranger), ERR_OK);
-	locker->ops->retire(lock);
-	assert_true(locker->ops->is_known(locker, ID));
+	locker->ops->release(lock, true);
+	assert_true(locker_knows(locker, ID, a));
 	/* It waited for the one that is free now, but not ours any more. */
 	assert_int_equal(try_lock(other, a, &lock), ERR_LOCKED);
-	locker->ops->retire(stranger);
+	locker->ops->release(stranger, true);
 	assert_int_equal(try_lock(other, a, &lock), ERR_OK);
-	other->ops->retire(lock);
+	other->ops->release(lock, true);
 	other->ops->shutdown(other);
 	locker->ops->shutdown(locker);
 	(void)unlinkat(place, "other", 0);
@@ -242,18 +242,18 @@ no_descriptor_is_left_open(void **state)
 		    ERR_LOCKED);
 		assert_int_equal(try_lock(b, arena, &other), ERR_LOCKED);
 		if (i % 2 == 0)
-			a->ops->retire(lock);
+			a->ops->release(lock, true);
 		else
-			a->ops->release(lock);
+			a->ops->release(lock, false);
 		if (i % 3 == 0)
 			b->ops->stop_asking(b, ID);
 		assert_int_equal(try_lock(b, arena, &other), ERR_OK);
-		b->ops->release(other);
+		b->ops->release(other, false);
 	}
 	assert_int_equal(try_lock(a, arena, &lock), ERR_OK);
 	assert_int_equal(try_lock(b, arena, &other), ERR_LOCKED);
 	b->ops->shutdown(b);
-	a->ops->retire(lock);
+	a->ops->release(lock, true);
 	a->ops->shutdown(a);
 	assert_int_equal(count_descriptors(), before);
 	arena_free(arena);

@@ -57,9 +57,9 @@ hold(struct racer *r, struct lock *lock, unsigned which)
 	nobody = r->number;
 	(void)atomic_compare_exchange_strong(holder, &nobody, 0);
 	if (next_random(r, 2) == 0)
-		r->locker->ops->retire(lock);
+		r->locker->ops->release(lock, true);
 	else
-		r->locker->ops->release(lock);
+		r->locker->ops->release(lock, false);
 }
 
 /* One try, with all the ways there are; true if we had the lock. */

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import rig
+from lib import rig, uploads
 
 ELSEWHERE = "/dev/shm"
 
@@ -76,8 +76,8 @@ class Mover:
 
     def wait(self, path):
         """Until nothing is to be done with it any more."""
-        lock = self.uploads / (id_of(path) + ".lock")
-        rig.wait_for(lambda: not lock.exists(), f"{lock} to go")
+        rig.wait_for(lambda: not uploads.pending(self.uploads, id_of(path)),
+                     "all to be done")
         return self
 
     def files(self):
@@ -350,7 +350,7 @@ def test_where_nothing_moves_any_more_a_finish_is_told_once(start, tmp_path):
     one.wait(path).app.stop_app()
     # Killed when it had said where it goes, and not gone yet.
     shutil.move(one.root / "a.txt", one.uploads / id_of(path))
-    (one.uploads / (id_of(path) + ".lock")).touch()
+    uploads.set_pending(one.uploads, id_of(path), "mt")
     before = len(one.events())
     one.app.configure({k: v for k, v in one.app.config.items()
                        if k != "finish"})

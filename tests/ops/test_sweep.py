@@ -90,8 +90,8 @@ def test_a_finish_that_was_not_taken_is_told_again(app, args, tmp_path):
                  "the hook to fail")
     told.touch()
     rig.wait_for(lambda: told.read_text(), "it to be told again")
-    lock = one.uploads / (path.rsplit("/", 1)[1] + ".lock")
-    rig.wait_for(lambda: not lock.exists(), "the mark to go")
+    rig.wait_for(lambda: not uploads.pending(
+        one.uploads, path.rsplit("/", 1)[1]), "the mark to go")
     assert told.read_text() == path.rsplit("/", 1)[1] + "\n"
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from lib import client
+from lib import client, rig
 from lib.record import forge
 
 ids = pytest.mark.ids
@@ -55,11 +55,17 @@ def test_parts_go_where_the_configuration_says_so(serve):
     a, b = tus.partial(b"abc"), tus.partial(b"de")
     url = concat(tus, a, b)["Location"]
     assert tus.get(url).body == b"abcde"
-    assert [tus.head(part).status for part in (a, b)] == [404, 404]
+
+    def wait_until_gone(*parts):
+        """They go after the answer."""
+        rig.wait_for(lambda: all(
+            tus.head(part).status == 404 for part in parts), "parts to go")
+
+    wait_until_gone(a, b)
     part = tus.partial(b"abc")
     url = concat(tus, part, part)["Location"]
     assert tus.get(url).body == b"abcabc"
-    assert tus.head(part).status == 404
+    wait_until_gone(part)
     # A refused one takes nothing away.
     part = tus.partial(b"abc")
     assert concat(tus, part, UNKNOWN).status == 404

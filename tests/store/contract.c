@@ -141,7 +141,7 @@ a_hidden_upload_that_is_whole_is_seen_when_it_is_finished(void **state)
 	ok(p, p->ds->core->write_end(up, true, &p->e));
 	if (p->ds->finisher != NULL) {
 		assert_false(is_there(p, ID));
-		ok(p, p->ds->finisher->finish(up, &p->e));
+		ok(p, p->ds->finisher->finish(up, 0, &p->e));
 	}
 	drop(p, up);
 	up = look(p, ID);
@@ -346,8 +346,8 @@ a_finished_upload_says_so_and_never_expires(void **state)
 		seen = look(p, ID);
 		assert_false(upload_is_finished(seen));
 		drop(p, seen);
-		ok(p, p->ds->finisher->finish(up, &p->e));
-		ok(p, p->ds->finisher->finish(up, &p->e));
+		ok(p, p->ds->finisher->finish(up, 0, &p->e));
+		ok(p, p->ds->finisher->finish(up, 0, &p->e));
 		assert_int_equal(up->info.expires, 0);
 	}
 	assert_true(upload_is_finished(up));

@@ -86,6 +86,41 @@ expiry_takes_effect_at_once(void **state)
 	drop(p, up);
 }
 
+static unsigned
+pending_of(struct place *p)
+{
+	struct upload *up = look(p, ID);
+	unsigned pending = up->info.pending;
+
+	assert_true(upload_is_finished(up));
+	assert_false(up->info.is_marked_by_lock);
+	drop(p, up);
+	return pending & STORE_TO_DO;
+}
+
+static void
+what_is_pending_is_there_until_it_is_done(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 5);
+
+	append(p, up, "hello");
+	ok(p,
+	    p->ds->finisher->finish(up, STORE_TO_MOVE | STORE_TO_TELL, &p->e));
+	drop(p, up);
+	assert_int_equal(pending_of(p), STORE_TO_MOVE | STORE_TO_TELL);
+	up = claim(p, ID);
+	ok(p,
+	    p->ds->finisher->done(up, STORE_TO_CONFIRM | STORE_TO_MOVE, &p->e));
+	assert_int_equal(up->info.pending, STORE_TO_TELL);
+	drop(p, up);
+	assert_int_equal(pending_of(p), STORE_TO_TELL);
+	up = claim(p, ID);
+	ok(p, p->ds->finisher->done(up, STORE_TO_DO, &p->e));
+	drop(p, up);
+	assert_int_equal(pending_of(p), 0);
+}
+
 static void
 a_finish_that_is_refused_gives_one_byte_back(void **state)
 {
@@ -187,6 +222,11 @@ concat(struct place *p, const char *const *parts, int64_t size)
 	rc = p->ds->concater->concat(p->ds, &info, p->a, &up, &p->e);
 	if (rc != ERR_OK)
 		return rc;
+	if (p->ds->finisher != NULL) {
+		assert_true(upload_is_whole(up) && !upload_is_finished(up));
+		assert_false(is_there(p, ID));
+		ok(p, p->ds->finisher->finish(up, STORE_TO_REMOVE, &p->e));
+	}
 	assert_true(upload_is_finished(up));
 	assert_true(up->info.is_final);
 	drop(p, up);
@@ -405,6 +445,7 @@ contract_run_capable(const struct variant *v)
 		PROMISE(expiry_takes_effect_at_once, CAN_EXPIRE),
 		PROMISE(
 		    a_finish_that_is_refused_gives_one_byte_back, CAN_FINISH),
+		PROMISE(what_is_pending_is_there_until_it_is_done, CAN_FINISH),
 		PROMISE(a_claim_shows_that_the_finish_is_missing, CAN_FINISH),
 		PROMISE(a_terminated_upload_is_gone_for_all, CAN_TERMINATE),
 		PROMISE(a_stream_outlives_its_upload, CAN_READ | CAN_TERMINATE),

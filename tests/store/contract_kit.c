@@ -127,7 +127,7 @@ void
 finish(struct place *p, struct upload *up)
 {
 	if (p->ds->finisher != NULL)
-		ok(p, p->ds->finisher->finish(up, &p->e));
+		ok(p, p->ds->finisher->finish(up, 0, &p->e));
 }
 
 void

@@ -204,7 +204,7 @@ a_finish_that_could_not_be_flushed_is_written_anew(void **state)
 
 	(void)state;
 	append(up, "hello");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, STORE_TO_TELL, &place.e));
 	drop(up);
 	assert_int_equal(
 	    utimensat(AT_FDCWD, path_of(ID ".info"), long_ago, 0), 0);

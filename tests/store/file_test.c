@@ -50,6 +50,7 @@ the_record_is_as_documented_to_the_byte(void **state)
 		"                  11,\"SizeIsDeferred\":false,\"Finished\":"
 		"                   0,\"Hold\":                  -1,"
 		"\"Expires\":          1795982400,\"Boot\":\"" BOOT "\","
+		"\"Pending\":\"    \","
 		"\"ID\":\"" ID "\",\"MetaData\":{\"filename\":\"world.txt\"},"
 		"\"MetadataRaw\":\"filename d29ybGQudHh0\","
 		"\"IsPartial\":false,\"IsFinal\":false,"
@@ -74,10 +75,10 @@ nothing_behind_the_head_ever_changes(void **state)
 	ok(place.ds->length_declarer->declare_length(up, 11, &place.e));
 	ok(place.ds->expirer->set_expiry(up, 1999999999, &place.e));
 	append(up, " world");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	after = get_text(ID ".info");
-	assert_string_equal(before + INFO_HEAD, after + INFO_HEAD);
+	assert_string_equal(before + INFO_WHOLE_HEAD, after + INFO_WHOLE_HEAD);
 	assert_non_null(strstr(after,
 	    "\"Offset\":                  11,"
 	    "\"Size\":                  11,"
@@ -379,7 +380,7 @@ second_names_of_an_upload_are_no_harm(void **state)
 	assert_int_equal(link(path_of(ID ".info"), path_of("b")), 0);
 	up = claim(ID);
 	append(up, "hello");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	up = look(ID);
 	assert_true(upload_is_finished(up));
@@ -407,7 +408,7 @@ a_record_that_has_another_name_now_is_read_anew(void **state)
 	drop(other);
 	ok(place.ds->core->claim(up, &place.e));
 	append(up, "o");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	assert_int_equal(head_of(ID).offset, 5);
 	assert_null(strstr(get_text("b"), "Boot"));
@@ -481,7 +482,7 @@ offsets_beyond_4_gib_are_exact(void **state)
 	up = claim(ID);
 	assert_int_equal(up->info.offset, far);
 	append(up, "hello");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	assert_int_equal(head_of(ID).offset, far + 5);
 	ok(place.ds->reader->open(up, far, place.a, &s, &place.e));
 	assert_int_equal(place.ds->reader->read(s, buf, 8, &place.e), 5);
@@ -636,6 +637,66 @@ a_leftover_that_became_an_upload_is_not_removed(void **state)
 	assert_true(is_file(ID));
 }
 
+/* As the first builds of 0.1.0 wrote it. */
+static void
+make_record_old(const char *id)
+{
+	const char *name = arena_printf(place.a, "%s.info", id);
+	const char *text = get_text(name);
+
+	put_text(name,
+	    arena_printf(
+		place.a, "%.*s%s", INFO_HEAD, text, text + INFO_WHOLE_HEAD));
+}
+
+static void
+an_old_record_gets_its_notes_when_it_is_finished(void **state)
+{
+	struct upload *up = make(ID, 11);
+
+	(void)state;
+	append(up, "hello");
+	drop(up);
+	make_record_old(ID);
+	up = claim(ID);
+	append(up, " world");
+	assert_false(head_of(ID).has_pending);
+	ok(place.ds->finisher->finish(up, STORE_TO_TELL, &place.e));
+	assert_int_equal(up->info.pending, STORE_TO_TELL);
+	ok(place.ds->finisher->done(up, STORE_TO_TELL, &place.e));
+	drop(up);
+	up = look(ID);
+	assert_true(upload_is_finished(up) && up->settled);
+	assert_true(head_of(ID).has_pending);
+	assert_int_equal(up->info.pending, 0);
+	assert_false(up->info.is_marked_by_lock);
+	drop(up);
+}
+
+/* Whether its last flush succeeded, or its lock is a note, it does not say. */
+static void
+an_old_record_that_is_finished_is_left_as_it_is(void **state)
+{
+	struct upload *up = make(ID, 5);
+	const char *before;
+
+	(void)state;
+	append(up, "hello");
+	ok(place.ds->finisher->finish(up, 0, &place.e));
+	drop(up);
+	make_record_old(ID);
+	before = get_text(ID ".info");
+	up = look(ID);
+	assert_true(upload_is_finished(up) && up->info.is_marked_by_lock);
+	assert_false(up->settled);
+	ok(place.ds->core->confirm(up, &place.e));
+	drop(up);
+	up = claim(ID);
+	ok(place.ds->finisher->done(up, STORE_TO_DO, &place.e));
+	drop(up);
+	assert_string_equal(get_text(ID ".info"), before);
+}
+
 static void
 a_note_is_kept(void **state)
 {
@@ -676,6 +737,8 @@ main(void)
 		TEST(leftovers_are_told_from_uploads_and_strangers),
 		TEST(an_upload_in_the_making_is_not_swept),
 		TEST(a_leftover_that_became_an_upload_is_not_removed),
+		TEST(an_old_record_gets_its_notes_when_it_is_finished),
+		TEST(an_old_record_that_is_finished_is_left_as_it_is),
 		TEST(a_note_is_kept),
 	};
 

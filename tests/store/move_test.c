@@ -147,7 +147,7 @@ finished(const char *id, const char *filename, const char *text)
 	ok(place.ds->core->write_begin(up, false, &place.e));
 	ok(place.ds->core->write(up, text, strlen(text), &place.e));
 	ok(place.ds->core->write_end(up, true, &place.e));
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	place.ds->core->close(up);
 	ok(place.ds->core->get_upload(place.ds, id, place.a, &up, &place.e));
 	ok(place.ds->core->claim(up, &place.e));
@@ -390,7 +390,7 @@ what_pre_create_chose_comes_before_the_template(void **state)
 	    place.ds, in(root, "joe/x"), place.a, &info.move_to, &place.e));
 	assert_string_equal(info.move_to, "joe/x");
 	ok(place.ds->core->new_upload(place.ds, &info, place.a, &up, &place.e));
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	place.ds->core->close(up);
 	assert_non_null(
 	    strstr(text_of(in(place.dir, ID ".info")), "\"MoveTo\":\"joe/x\""));
@@ -879,7 +879,7 @@ a_copy_that_does_not_fit_leaves_all_as_it_was(void **state)
 	}
 	(void)close(fd);
 	ok(place.ds->core->claim(up, &place.e));
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	is(ERR_NO_SPACE, place.ds->mover->move(up, &place.e));
 	assert_int_equal(count_files(), 0);
 	assert_false(is_there(in(place.dir, ID ".moved")));

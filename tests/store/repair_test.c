@@ -25,12 +25,12 @@
 static void
 forge(const char *id, struct info_head head)
 {
-	char buf[INFO_HEAD];
+	char buf[INFO_WHOLE_HEAD];
 	int fd = open(path_of(arena_printf(place.a, "%s.info", id)), O_RDWR);
+	size_t len = info_write_head(buf, &head);
 
 	assert_int_not_equal(fd, -1);
-	info_write_head(buf, &head);
-	assert_int_equal(pwrite(fd, buf, sizeof(buf), 0), sizeof(buf));
+	assert_int_equal(pwrite(fd, buf, len, 0), len);
 	(void)close(fd);
 }
 
@@ -67,7 +67,7 @@ a_finish_without_its_bytes_is_undone(void **state)
 
 	(void)state;
 	append(up, "hello");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	assert_int_equal(truncate(path_of(ID), 3), 0);
 	up = look(ID);
@@ -170,7 +170,7 @@ what_is_adopted_counts_to_the_last_byte(void **state)
 	up = claim(ID);
 	assert_int_equal(up->info.offset, 8);
 	append(up, "rld");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	assert_string_equal(get_text(ID), "hello world");
 }
@@ -219,7 +219,7 @@ an_upload_of_tusd_is_resumed_in_place(void **state)
 	ok(place.ds->core->claim(other, &place.e));
 	assert_int_equal(other->info.offset, 8);
 	append(other, "rld");
-	ok(place.ds->finisher->finish(other, &place.e));
+	ok(place.ds->finisher->finish(other, 0, &place.e));
 	drop(other);
 	up = look(ID);
 	assert_true(upload_is_finished(up));
@@ -260,7 +260,7 @@ a_deferred_upload_of_tusd_learns_its_length(void **state)
 	assert_true(up->info.size_deferred);
 	assert_int_equal(up->info.offset, 5);
 	ok(place.ds->length_declarer->declare_length(up, 5, &place.e));
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	up = look(ID);
 	assert_true(upload_is_finished(up));
@@ -292,6 +292,7 @@ parts_and_finals_of_tusd_are_known_as_such(void **state)
 	assert_true(up->info.is_partial);
 	drop(up);
 	ok(place.ds->concater->concat(place.ds, &info, place.a, &up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	assert_string_equal(get_text("final"), "hellohello");
 }
@@ -311,7 +312,7 @@ a_record_that_lost_its_head_is_foreign(void **state)
 	up = claim(ID);
 	assert_int_equal(up->info.offset, 5);
 	append(up, " world");
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	assert_int_equal(head_of(ID).offset, 11);
 }

@@ -108,7 +108,7 @@ a_concatenation_stops_there_and_leaves_nothing(void **state)
 	ok(place.ds->core->write_begin(up, false, &place.e));
 	(void)write_until(up, 40 * MIB, ERR_OK);
 	ok(place.ds->core->write_end(up, true, &place.e));
-	ok(place.ds->finisher->finish(up, &place.e));
+	ok(place.ds->finisher->finish(up, 0, &place.e));
 	drop(up);
 	have(100 * MIB, 100 * MIB, 10 * MIB);
 	is(ERR_NO_SPACE,

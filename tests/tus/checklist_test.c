@@ -162,26 +162,12 @@ stop_asking(struct locker *locker, const char *id)
 	play.asking = 0;
 }
 
-static bool
-is_known(struct locker *locker, const char *id)
-{
-	(void)locker;
-	(void)id;
-	return play.busy;
-}
-
 static void
-release(struct lock *lock)
+release(struct lock *lock, bool for_good)
 {
 	(void)lock;
 	play.held--;
-}
-
-static void
-retire(struct lock *lock)
-{
-	release(lock);
-	play.retired++;
+	play.retired += for_good;
 }
 
 static bool
@@ -194,9 +180,7 @@ nobody_asks(struct lock *lock)
 static const struct locker_ops locker_ops = {
 	.acquire = acquire,
 	.stop_asking = stop_asking,
-	.is_known = is_known,
 	.release = release,
-	.retire = retire,
 	.wanted = nobody_asks,
 };
 static struct locker locker = { "play", &locker_ops };

@@ -126,9 +126,15 @@ close_upload(struct upload *up)
 }
 
 static enum err_code
-finish(struct upload *up, struct err *e)
+finish(struct upload *up, unsigned pending, struct err *e)
 {
-	return fails(e) ? play.code : finisher->finish(up, e);
+	return fails(e) ? play.code : finisher->finish(up, pending, e);
+}
+
+static enum err_code
+done(struct upload *up, unsigned what, struct err *e)
+{
+	return fails(e) ? play.code : finisher->done(up, what, e);
 }
 
 static enum err_code
@@ -190,18 +196,11 @@ stop_asking(struct locker *l, const char *id)
 	(void)id;
 }
 
-static bool
-is_known(struct locker *l, const char *id)
-{
-	(void)l;
-	(void)id;
-	return true;
-}
-
 static void
-release(struct lock *lock)
+release(struct lock *lock, bool for_good)
 {
 	(void)lock;
+	(void)for_good;
 	play.held--;
 }
 
@@ -214,9 +213,7 @@ wanted(struct lock *lock)
 
 static const struct locker_ops locker_ops = { .acquire = acquire,
 	.stop_asking = stop_asking,
-	.is_known = is_known,
 	.release = release,
-	.retire = release,
 	.wanted = wanted };
 static struct locker locker = { "gate", &locker_ops };
 
@@ -241,6 +238,7 @@ open_gated(struct world *w)
 	finisher = w->store->finisher;
 	gated_finisher = *finisher;
 	gated_finisher.finish = finish;
+	gated_finisher.done = done;
 	w->store->finisher = &gated_finisher;
 	terminater = w->store->terminater;
 	gated_terminater = *terminater;

@@ -3,7 +3,8 @@
  * the answers; in-process over the memory store.
  *
  * Hooks and locks here only write down what happens to them: "pre-finish 11"
- * is a call with that offset, "lock", "release" and "retire" are the lock's.
+ * is a call with that offset, "lock" and "release" are the lock's, and "retire"
+ * is a release for good.
  */
 #include "config.h"
 
@@ -128,12 +129,12 @@ acquire(struct locker *l, const char *id, enum lock_how how, struct arena *a,
     struct lock **lock, struct err *e)
 {
 	(void)id;
-	(void)how;
 	if (play.lock_is_taken)
 		return err_set(e, ERR_LOCKED, "somebody has it");
+	if (how == LOCK_EXISTING && !play.lock_exists)
+		return err_set(e, ERR_NOT_FOUND, "nobody had it");
 	*lock = arena_alloc(a, sizeof(**lock));
 	(*lock)->locker = l;
-	(*lock)->made = !play.lock_exists;
 	play.lock_exists = true;
 	log_word("lock", -1);
 	return ERR_OK;
@@ -146,27 +147,12 @@ stop_asking(struct locker *l, const char *id)
 	(void)id;
 }
 
-static bool
-is_known(struct locker *l, const char *id)
-{
-	(void)l;
-	(void)id;
-	return play.lock_exists;
-}
-
 static void
-release(struct lock *lock)
+release(struct lock *lock, bool for_good)
 {
 	(void)lock;
-	log_word("release", -1);
-}
-
-static void
-retire(struct lock *lock)
-{
-	(void)lock;
-	play.lock_exists = false;
-	log_word("retire", -1);
+	play.lock_exists &= !for_good;
+	log_word(for_good ? "retire" : "release", -1);
 }
 
 static bool
@@ -179,9 +165,7 @@ wanted(struct lock *lock)
 static const struct locker_ops locker_ops = {
 	.acquire = acquire,
 	.stop_asking = stop_asking,
-	.is_known = is_known,
 	.release = release,
-	.retire = retire,
 	.wanted = wanted,
 };
 
@@ -365,8 +349,26 @@ part(struct world *w, const char *body)
 	return location(&r);
 }
 
+/* As the next sweep will find it. */
+static unsigned
+pending_of(struct world *w, const char *path)
+{
+	const struct store_core *core = w->store->core;
+	unsigned pending;
+	struct upload *up;
+	struct err e;
+
+	assert_int_equal(core->get_upload(w->store, strrchr(path, '/') + 1,
+			     w->arena, &up, &e),
+	    ERR_OK);
+	assert_true(upload_is_finished(up));
+	pending = up->info.pending;
+	core->close(up);
+	return pending;
+}
+
 static void
-final_upload_is_marked_when_pre_finish_agreed(void **state)
+final_upload_is_seen_when_pre_finish_agreed(void **state)
 {
 	struct world *w = *state;
 	const char *refs = arena_printf(w->arena, "Upload-Concat: final;%s %s",
@@ -377,8 +379,9 @@ final_upload_is_marked_when_pre_finish_agreed(void **state)
 	r = post(w, refs, NULL);
 	assert_int_equal(r.status, 201);
 	assert_string_equal(happened(w),
-	    "pre-create 0, pre-finish 11, lock, note, note, post-create 0, "
+	    "pre-create 0, lock, pre-finish 11, note, note, post-create 0, "
 	    "post-finish 11, retire");
+	assert_int_equal(pending_of(w, location(&r)), 0);
 	play.unwanted[TUS_PRE_FINISH] = true;
 	r = post(w, refs, NULL);
 	assert_int_equal(r.status, 201);
@@ -389,7 +392,8 @@ final_upload_is_marked_when_pre_finish_agreed(void **state)
 	play.fails[TUS_PRE_FINISH] = true;
 	r = post(w, refs, NULL);
 	assert_int_equal(r.status, 500);
-	assert_string_equal(happened(w), "pre-create 0, pre-finish 11");
+	assert_string_equal(
+	    happened(w), "pre-create 0, lock, pre-finish 11, retire");
 	assert_int_equal(
 	    head(w, arena_printf(w->arena, "/files/%s", play.seen.id)), 404);
 }
@@ -609,8 +613,8 @@ upload_that_is_not_told_of_keeps_its_mark(void **state)
 	play.fails[TUS_POST_FINISH] = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(happened(w), "lock, note, post-finish 5, release");
-	assert_true(play.lock_exists);
+	assert_string_equal(happened(w), "lock, note, post-finish 5, retire");
+	assert_int_equal(pending_of(w, path), STORE_TO_TELL);
 	assert_int_equal(world_offset(w, path), 5);
 	assert_string_equal(happened(w), "");
 }
@@ -756,8 +760,9 @@ what_cannot_be_moved_keeps_its_mark_and_is_not_told(void **state)
 	play.move_fails = true;
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(world_offset(w, location(&r)), 5);
-	assert_string_equal(happened(w), "lock, note, move 5, forget, release");
-	assert_true(play.lock_exists);
+	assert_string_equal(happened(w), "lock, note, move 5, forget, retire");
+	assert_int_equal(
+	    pending_of(w, location(&r)), STORE_TO_MOVE | STORE_TO_TELL);
 }
 
 static void
@@ -780,7 +785,7 @@ a_move_is_marked_where_nobody_is_told(void **state)
 	only("pre-finish");
 	assert_int_equal(post(w, refs, NULL).status, 201);
 	assert_string_equal(
-	    happened(w), "pre-finish 11, lock, move 11, retire");
+	    happened(w), "lock, pre-finish 11, move 11, retire");
 }
 
 static void
@@ -822,7 +827,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(an_upload_tells_its_story_in_order),
 		T(whole_creation_is_marked_before_it_finishes),
-		T(final_upload_is_marked_when_pre_finish_agreed),
+		T(final_upload_is_seen_when_pre_finish_agreed),
 		T(pre_create_may_reject),
 		T(pre_create_that_fails_lets_nothing_be_made),
 		T(pre_create_may_choose_id_and_metadata),

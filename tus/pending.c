@@ -1,0 +1,85 @@
+/*
+ * pending.c - what is still to be done for an upload that is finished.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "tus/pending.h"
+
+unsigned
+pending_for(struct data_store *store, struct tus_hooks *hooks,
+    const struct file_info *info)
+{
+	unsigned pending = 0;
+
+	if (hooks != NULL && hooks->ops->wants(hooks, TUS_POST_FINISH))
+		pending |= STORE_TO_TELL;
+	if (store->mover != NULL && store->mover->wants(store, info))
+		pending |= STORE_TO_MOVE;
+	return pending;
+}
+
+static bool
+is_same_owner(const struct file_info *a, const struct file_info *b)
+{
+	if (a->owner == NULL || b->owner == NULL)
+		return a->owner == b->owner;
+	return strcmp(a->owner, b->owner) == 0;
+}
+
+/* The part may be gone, and its id another upload's by now. */
+static enum err_code
+remove_claimed(struct data_store *store, struct upload *part,
+    const struct file_info *whole, struct err *e)
+{
+	enum err_code rc = store->core->claim(part, e);
+
+	if (rc != ERR_OK)
+		return rc;
+	if (!part->info.is_partial || !upload_is_finished(part) ||
+	    !is_same_owner(&part->info, whole))
+		return err_set(
+		    e, ERR_CONFLICT, "%s: is no part any more", part->info.id);
+	return store->terminater->terminate(part, e);
+}
+
+static enum err_code
+remove_part(struct data_store *store, struct locker *locker, const char *id,
+    const struct file_info *whole, struct arena *a, struct err *e)
+{
+	struct upload *part;
+	struct lock *lock = NULL;
+	enum err_code rc;
+
+	rc = store->core->get_upload(store, id, a, &part, e);
+	if (rc != ERR_OK && rc != ERR_CORRUPT)
+		return rc;
+	if (rc == ERR_OK && locker != NULL)
+		rc =
+		    locker->ops->acquire(locker, id, LOCK_QUIETLY, a, &lock, e);
+	if (rc == ERR_OK)
+		rc = remove_claimed(store, part, whole, e);
+	store->core->close(part);
+	if (lock != NULL)
+		locker->ops->release(lock, rc == ERR_OK || rc == ERR_NOT_FOUND);
+	return rc;
+}
+
+enum err_code
+pending_remove_parts(struct data_store *store, struct locker *locker,
+    const struct file_info *whole, struct arena *a, struct err *e)
+{
+	const char *const *id = whole->parts;
+	enum err_code rc, all = ERR_OK;
+	struct err one;
+
+	for (; id != NULL && *id != NULL; id++) {
+		rc = remove_part(store, locker, *id, whole, a, &one);
+		if (rc == ERR_OK || rc == ERR_NOT_FOUND || rc == ERR_CONFLICT)
+			continue;
+		*e = one;
+		all = rc;
+	}
+	return all;
+}
