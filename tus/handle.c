@@ -240,12 +240,16 @@ has_version(const struct tus_call *c)
 	return v != NULL && strcmp(v, TUS_VERSION) == 0;
 }
 
-/* HEAD by a client that knows nothing of tus, and may have come with GET. */
+/*
+ * HEAD by a client that knows nothing of tus, and may have come with GET. Where
+ * another method stands for it, a length without a body would be no answer.
+ */
 static bool
 is_plain_head(const struct tus_call *c)
 {
-	return c->method == TUS_HEAD && c->req->tus_resumable == NULL &&
-	    c->id[0] != '\0' && can_download(c->srv) &&
+	return c->method == TUS_HEAD && strcmp(c->req->method, "HEAD") == 0 &&
+	    c->req->tus_resumable == NULL && c->id[0] != '\0' &&
+	    can_download(c->srv) &&
 	    (!c->srv->owner_required || c->req->owner != NULL);
 }
 

@@ -142,6 +142,19 @@ def test_head_of_what_get_serves_needs_no_version(tus):
     assert tus.head(url, {"Tus-Resumable": "0.2.2"}).status == 412
 
 
+@ids("HEAD-16", "OVR-03", "COMMON-02")
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_no_length_without_a_body_where_another_method_came(tus, method):
+    """To anything but HEAD a Content-Length promises that many bytes."""
+    url = tus.finished(b"hello")
+    override = {"X-HTTP-Method-Override": "HEAD"}
+    reply = tus.request(method, url, {**PLAIN, **override})
+    assert (reply.status, reply["Tus-Version"]) == (412, "1.0.0")
+    assert reply["Content-Length"] in (None, "0")
+    reply = tus.request(method, url, override)
+    assert (reply.status, reply["Upload-Offset"]) == (200, "5")
+
+
 @ids("HEAD-16", "VER-05", "VER-08")
 def test_head_without_a_version_is_412_for_all_else(serve):
     tus = serve()
