@@ -35,6 +35,9 @@
 /* Milliseconds for the guard to kill all that it guards. */
 #define KILL_MAX (HOOK_KILL_MAX + 1000)
 
+/* And for an answer to come through others after the program ended. */
+#define TRAIL_MAX 1000
+
 /* What a hook may see of our environment. */
 static const char *const allowed[] = { "PATH", "HOME", "USER", "LOGNAME",
 	"LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR" };
@@ -292,6 +295,26 @@ pump(struct run *r, int timeout)
 		take_report(r);
 }
 
+/*
+ * An answer may still be on its way when the program has ended, as in bash
+ * after "exec > >(tee log)": what refuses must not be missed.  What was left in
+ * the background may hold the pipe open for long without a word.
+ */
+static void
+take_rest(struct run *r, int64_t until)
+{
+	int64_t now = clock_ms();
+
+	if (until > now + TRAIL_MAX)
+		until = now + TRAIL_MAX;
+	pump(r, 0);
+	while (
+	    r->h->is_asked && r->status == 0 && r->out != -1 && now < until) {
+		pump(r, (int)(until - now));
+		now = clock_ms();
+	}
+}
+
 /* False if its time was over before it was. */
 static bool
 attend(struct run *r)
@@ -304,8 +327,7 @@ attend(struct run *r)
 			return false;
 		pump(r, (int)left);
 	}
-	/* What it said last; others may hold the pipes open for long. */
-	pump(r, 0);
+	take_rest(r, until);
 	return true;
 }
 

@@ -482,6 +482,15 @@ def test_what_it_leaves_in_the_background_delays_nobody(start, hooks):
     os.kill(int(pid), signal.SIGKILL)
 
 
+def test_an_answer_that_comes_through_others_is_not_missed(start, hooks):
+    """As bash's process substitution does it; tusd waits as well."""
+    hooks.write("pre-create", "#!/bin/bash\n"
+                "exec > >(sleep 0.2; tee -a $HOME/log)\n"
+                "echo '{\"RejectUpload\": true}'\n")
+    one = start()
+    assert post(one, 5)[0] == 400
+
+
 def test_nothing_of_ours_is_open_in_it(start, hooks):
     hooks.write("pre-create", PYTHON + """
 import os
