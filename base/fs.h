@@ -56,6 +56,10 @@ mode_t fs_umask(void);
 MUST_CHECK enum err_code fs_add_mode(
     int fd, mode_t mode, const char *path, struct err *);
 
+/* Whoever can open a file can lock it, and keep us out: what is made to be
+ * locked is for its owner and group alone, however many may read the rest. */
+#define FS_LOCK_MODE(mode) ((mode_t)(mode) & (S_IRWXU | S_IRWXG))
+
 /*
  * Open an existing regular file with flags (O_RDONLY, O_RDWR) and stat it.
  * ERR_NOT_FOUND if there is none, ERR_CORRUPT if it is something else than a

@@ -509,7 +509,7 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 
 	l->base.name = "flock";
 	l->base.ops = &ops;
-	l->mode = (mode_t)conf_int(conf, "store.file_mode");
+	l->mode = FS_LOCK_MODE(conf_int(conf, "store.file_mode"));
 	for (i = 0; i < NITEMS(l->asks); i++)
 		l->asks[i].fd = -1;
 	if (path[0] == '\0')

@@ -395,7 +395,8 @@ open_note(struct file_store *fs, int *fd, struct err *e)
 
 	rc = fs_open_at(fs->dirfd, SWEPT, O_RDWR, fd, NULL, e);
 	if (rc == ERR_NOT_FOUND)
-		rc = fs_create_at(fs->dirfd, SWEPT, fs->mode, fd, e);
+		rc = fs_create_at(
+		    fs->dirfd, SWEPT, FS_LOCK_MODE(fs->mode), fd, e);
 	if (rc == ERR_EXISTS)
 		rc = fs_open_at(fs->dirfd, SWEPT, O_RDWR, fd, NULL, e);
 	return rc;

@@ -153,7 +153,7 @@ lock_page(struct page *p, mode_t mode, struct err *e)
 	enum err_code rc;
 	bool has_name;
 
-	p->lock = openat(p->dir, PAGE_LOCK, flags, mode);
+	p->lock = openat(p->dir, PAGE_LOCK, flags, FS_LOCK_MODE(mode));
 	if (p->lock == -1 && errno == ENOENT)
 		return err_set(e, ERR_NOT_FOUND, "the page is gone");
 	if (p->lock == -1)
@@ -369,7 +369,8 @@ write_entry(struct file_store *fs, struct store_entry *entry, struct err *e)
 {
 	enum err_code rc;
 
-	rc = fs_create_at(entry->dir, entry->name, fs->mode, &entry->file, e);
+	rc = fs_create_at(
+	    entry->dir, entry->name, FS_LOCK_MODE(fs->mode), &entry->file, e);
 	if (rc != ERR_OK)
 		return rc;
 	if (flock(entry->file, LOCK_EX | LOCK_NB) == 0)
@@ -443,7 +444,8 @@ rewrite(struct file_store *fs, int dir, const char *id, int64_t from,
 		return ERR_OK;
 	if (from >= 0)
 		return fs_rename_at(dir, old, new, e);
-	if ((rc = fs_create_at(dir, new, fs->mode, &fd, e)) == ERR_OK)
+	if ((rc = fs_create_at(dir, new, FS_LOCK_MODE(fs->mode), &fd, e)) ==
+	    ERR_OK)
 		(void)close(fd);
 	return rc;
 }

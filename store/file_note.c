@@ -336,7 +336,7 @@ static enum err_code
 open_note(const struct conf *conf, enum store_use use, struct err *e)
 {
 	int dirfd = held_fd(conf_str(conf, "store.path"));
-	mode_t mode = (mode_t)conf_int(conf, "store.file_mode");
+	mode_t mode = FS_LOCK_MODE(conf_int(conf, "store.file_mode"));
 	enum err_code rc;
 
 	rc = fs_open_at(dirfd, FILE_NOTE, O_RDWR, &ours.fd, NULL, e);

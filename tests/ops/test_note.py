@@ -229,6 +229,48 @@ def test_after_a_reboot_the_first_pool_says_which_boot_it_is(app, container):
     ctl(two, "settle", under=container)
 
 
+WHO_MAY_BE_OPENED = """
+import os, sys
+for folder, _, names in os.walk(sys.argv[1]):
+    for name in names:
+        try:
+            os.close(os.open(os.path.join(folder, name), os.O_RDONLY))
+            print(name)
+        except PermissionError:
+            pass
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_who_may_only_read_the_store_locks_nobody_out(app):
+    """As the web server may, for download.sendfile: whoever can open a file
+    can lock it."""
+    one = app({"store": {"dir_mode": "0755", "file_mode": "0644"},
+               "quota": {"uploads": 5}, "owner": {"param": "REMOTE_USER"}})
+    one.store.chmod(0o755)
+    ctl(one, "sweep")
+    ann = {"REMOTE_USER": "ann"}
+    path = one.client.request("POST", "/files", {"Upload-Length": "6"},
+                              extra=ann).headers["location"]
+    upload = path.rsplit("/", 1)[1]
+    body = {"Upload-Offset": "0",
+            "Content-Type": "application/offset+octet-stream"}
+    with one.client.open("PATCH", path, body, length=6, extra=ann) as stream:
+        stream.send(b"abc")
+        lock = one.store / (upload + ".lock")
+        rig.wait_for(lock.exists, "the lock of the upload")
+        fd = os.open(one.store, os.O_RDONLY)
+        found = subprocess.run(
+            ["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups",
+             "/usr/bin/python3", "-c", WHO_MAY_BE_OPENED,
+             f"/proc/self/fd/{fd}/"], pass_fds=[fd], timeout=60,
+            capture_output=True, text=True, check=True).stdout.split()
+        os.close(fd)
+    assert set(found) == {upload, upload + ".info"}
+    assert {".store", ".sweep", "lock"} <= \
+        {p.name for p in one.store.rglob("*")}
+
+
 def test_a_pool_that_was_killed_takes_back_nothing(app):
     one = app()
     path = three_bytes(one)
