@@ -140,6 +140,26 @@ look_at_locker(const char *type, struct err *e)
 	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
 }
 
+/* Nor can the place that finished uploads go to, and nobody makes that one. */
+static enum err_code
+look_at_root(const char *template, struct err *e)
+{
+	struct arena *a;
+	struct err why;
+	enum err_code rc;
+	int fd;
+
+	if (*template == '\0')
+		return ERR_OK;
+	a = arena_new();
+	rc = fs_open_dir(template_root(a, template), &fd, &why);
+	arena_free(a);
+	if (rc != ERR_OK)
+		return err_set(e, rc, "finish.move_to: %.150s", why.text);
+	(void)close(fd);
+	return ERR_OK;
+}
+
 enum err_code
 look_for_store(const struct conf *conf, struct err *e)
 {
@@ -151,6 +171,7 @@ look_for_store(const struct conf *conf, struct err *e)
 	if (errno != ENOENT)
 		return err_sys(e, "store.path: %s", path);
 	if (look_at_locker(conf_str(conf, "lock.type"), e) != ERR_OK ||
+	    look_at_root(conf_str(conf, "finish.move_to"), e) != ERR_OK ||
 	    fs_may_make(path, e) != ERR_OK)
 		return e->code;
 	return err_set(e, ERR_NOT_FOUND, "store.path: %s is not there", path);

@@ -508,7 +508,7 @@ MUST_CHECK enum err_code file_forget_moved(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_probe(struct file_store *, struct err *);
 
 /* Does a new file in this directory get something else than its maker's? */
-bool file_has_rules(int dirfd);
+MUST_CHECK enum err_code file_has_rules(int dirfd, bool *has, struct err *);
 
 /* Give a file the group, the mode and the ACL of another; false if it cannot
  * be. */

@@ -234,11 +234,12 @@ static enum err_code
 take_rules(struct move *m, struct err *e)
 {
 	struct file_upload *u = m->u;
-	enum err_code rc;
+	bool has_rules = false;
+	enum err_code rc = file_has_rules(m->dirfd, &has_rules, e);
 	int fd;
 
-	if (!file_has_rules(m->dirfd))
-		return ERR_OK;
+	if (rc != ERR_OK || !has_rules)
+		return rc;
 	rc = file_create(u->store, m->dirfd, m->copy, &fd, e);
 	if (rc != ERR_OK)
 		return rc;

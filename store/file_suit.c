@@ -208,13 +208,15 @@ has_acl(int fd, const char *which)
 	return fgetxattr(fd, which, NULL, 0) > 0;
 }
 
-bool
-file_has_rules(int dirfd)
+enum err_code
+file_has_rules(int dirfd, bool *has, struct err *e)
 {
 	struct stat st;
 
-	return (fstat(dirfd, &st) == 0 && (st.st_mode & S_ISGID) != 0) ||
-	    has_acl(dirfd, ACL_DEFAULT);
+	if (fstat(dirfd, &st) == -1)
+		return err_sys(e, "stat the directory of a finished upload");
+	*has = (st.st_mode & S_ISGID) != 0 || has_acl(dirfd, ACL_DEFAULT);
+	return ERR_OK;
 }
 
 static bool

@@ -904,6 +904,8 @@ open_store(const char *dir, const char *mode)
 	    conf_set(conf, "store.path", dir, &err) != ERR_OK ||
 	    conf_set(conf, "store.durability", mode, &err) != ERR_OK ||
 	    conf_set(conf, "store.min_free", "0", &err) != ERR_OK ||
+	    /* What tries out names is not what a move flushes. */
+	    conf_set(conf, "finish.names", "unix", &err) != ERR_OK ||
 	    store_open(conf, &ds, &err) != ERR_OK) {
 		fprintf(stderr, "store-drive: %s\n", err.text);
 		return false;
