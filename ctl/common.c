@@ -5,11 +5,13 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "ctl/ctl.h"
+#include "ctl/format.h"
 
 enum {
 	/* As the FastCGI workers do. */
@@ -41,14 +43,18 @@ ctl_progress(const char *what, int64_t n)
 	(void)fprintf(stderr, "\r%s: %lld\033[K", what, (long long)n);
 }
 
+/* There may be names in it that others have chosen. */
 static void
 complain(const char *fmt, va_list ap)
 {
+	struct arena *a = arena_new();
+	const char *text = arena_vprintf(a, fmt, ap);
+
 	ctl_progress(NULL, 0);
 	(void)fflush(stdout);
-	(void)fputs("tusctl: ", stderr);
-	(void)vfprintf(stderr, fmt, ap);
-	(void)fputc('\n', stderr);
+	(void)fprintf(
+	    stderr, "tusctl: %s\n", format_text(a, text, strlen(text)));
+	arena_free(a);
 }
 
 void

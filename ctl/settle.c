@@ -9,10 +9,8 @@
 
 #include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "ctl/ctl.h"
-#include "ctl/format.h"
 #include "tus/sweep.h"
 
 struct round {
@@ -160,9 +158,7 @@ tell_stranger(void *arg, const char *name, const char *why)
 	struct told *t = arg;
 
 	t->round->left++;
-	ctl_warn(t->ctl, "%s: left alone: %s",
-	    format_text(t->ctl->arena, name, strlen(name)),
-	    format_text(t->ctl->arena, why, strlen(why)));
+	ctl_warn(t->ctl, "%s: left alone: %s", name, why);
 }
 
 static void

@@ -91,6 +91,19 @@ def test_sweep_looks_again_under_the_lock(tool, store):
     assert store.data(id) == b"hello"
 
 
+def test_names_that_others_chose_do_nothing_to_the_terminal(tool, store):
+    """Neither ESC, nor C1, nor what turns the rest of the line around."""
+    odd = "\x1b[31m\x9b\u202e.txt"
+    store.file(odd)
+    for args in (["sweep"], ["sweep", "--dry-run"], ["rm", odd]):
+        run = subprocess.run(
+            [rig.program("tusctl"), "-c", tool.conf, *args], timeout=60,
+            capture_output=True, text=True, check=False, env=NO_LEAKS)
+        assert "tusctl: ?[31m" in run.stderr
+        assert not set(odd) & {"\x1b", "\x9b", "\u202e"} & \
+            set(run.stdout + run.stderr)
+
+
 def test_sweep_finishes_what_only_lacks_the_finish(tool, store):
     id = store.make(b"hello", size=5, finished=0, offset=0, age=2 * HOUR,
                     expires=past(60))
