@@ -125,6 +125,8 @@ struct tus_call {
 	/* Creation: what the upload will be. */
 	struct file_info create;
 	struct tus_concat concat;
+	/* The id that a final upload gets unless a hook chooses one. */
+	const char *derived;
 
 	/*
 	 * The body.  limit is the offset that it must not pass.  Where nobody

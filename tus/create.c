@@ -217,10 +217,26 @@ has_created(struct tus_call *c)
 	return true;
 }
 
+/* With the id that a hook chose or, at the first try, the one that follows from
+ * the request. */
+static enum err_code
+make_with_id(struct tus_call *c)
+{
+	if (c->create.id != NULL) {
+		/* That of the other id, if there is one. */
+		tus_unlock(c);
+		return make(c, true);
+	}
+	if (c->derived == NULL)
+		return ERR_EXISTS;
+	c->create.id = c->derived;
+	return make(c, false);
+}
+
 bool
 tus_create_upload(struct tus_call *c)
 {
-	enum err_code rc = ERR_EXISTS;
+	enum err_code rc;
 	bool is_chosen;
 	char *id;
 	int i;
@@ -229,8 +245,7 @@ tus_create_upload(struct tus_call *c)
 	if (!tus_pre_create(c))
 		return false;
 	is_chosen = c->create.id != NULL;
-	if (is_chosen)
-		rc = make(c, true);
+	rc = make_with_id(c);
 	for (i = 0; i < ID_TRIES && rc == ERR_EXISTS && !is_chosen; i++) {
 		id = arena_alloc(c->arena, TUS_ID_MAX + 1);
 		c->srv->new_id(id);

@@ -310,6 +310,42 @@ def test_pre_create_may_choose_id_and_metadata(start, hooks):
     assert clients.offset(url) == 0
 
 
+def test_a_final_upload_is_nobodys_before_pre_finish_agreed(start, hooks):
+    """CONCAT-27, CONCAT-29: seen, downloaded, told or left, killed or not."""
+    one = start()
+    part = create(one, 5, b"hello", Upload_Concat="partial")
+    final = {"Upload_Concat": "final;" + part}
+    before = set(one.uploads.glob("*"))
+    hooks.write("pre-finish", "#!/bin/sh\n"
+                f"echo $PPID >{hooks.home}/asked\nexec sleep 60\n")
+    hooks.record("post-finish")
+    asked = hooks.home / "asked"
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(post, one, **final)
+        rig.wait_for(lambda: asked.exists() and asked.read_text(),
+                     "pre-finish")
+        made = {p.name for p in set(one.uploads.glob("*")) - before}
+        [id] = {name for name in made if "." not in name}
+        assert id + ".info" not in made
+        url = one.url.rstrip("/") + "/" + id
+        for method in "HEAD", "GET":
+            assert clients.request(method, url)[0] == 404
+        assert post(one, **final)[0] == 423
+        one.stop_app(signal.SIGKILL)
+        assert answer.result()[0] >= 500
+    hooks.remove("pre-finish")
+    one.start_app()
+    assert clients.request("HEAD", url)[0] == 404
+    old = time.time() - 7200
+    os.utime(one.uploads / id, (old, old))
+    sweep(one, hooks)
+    assert not list(one.uploads.glob(id + "*")) and not hooks.told()
+    assert create(one, **final) == url
+    hooks.wait_for("post-finish")
+    assert create(one, **final) == url
+    assert hooks.told() == ["post-finish"]
+
+
 @pytest.mark.parametrize("halves", [("",), (".info",), ("", ".info.new")])
 def test_an_id_whose_creation_died_can_be_used_again(start, hooks, halves):
     """Or be removed by whoever wants to."""

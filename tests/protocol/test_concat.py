@@ -72,6 +72,65 @@ def test_parts_go_where_the_configuration_says_so(serve):
     assert tus.offset(part) == 3
 
 
+@ids("CONCAT-27", "CONCAT-30")
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_final_upload_that_is_asked_for_again_is_the_same(serve, keep):
+    """Its client may have lost the answer; the parts may be gone by now."""
+    tus = serve({"concatenation": {"keep_parts": keep}})
+    a, b = tus.partial(b"abc"), tus.partial(b"de")
+    metadata = {"Upload-Metadata": "filename d29ybGQudHh0"}
+    url = concat(tus, a, b, headers=metadata)["Location"]
+    if not keep:
+        rig.wait_for(lambda: tus.head(b).status == 404, "parts to go")
+    with tus.nothing_created():
+        again = concat(tus, client.target_of(a) + "/", b, headers=metadata)
+    assert (again.status, again["Location"]) == (201, url)
+    assert tus.get(url).body == b"abcde"
+    assert concat(tus, a, b, headers={
+        **metadata, "Upload-Length": "5"}).status == 400
+    # If it was removed, it has never been.
+    assert tus.delete(url).status == 204
+    again = concat(tus, a, b, headers=metadata)
+    assert again.status == (201 if keep else 404)
+    if keep:
+        assert tus.get(again["Location"]).body == b"abcde"
+
+
+@ids("CONCAT-27")
+def test_another_list_or_metadata_is_another_final_upload(tus):
+    a, b = tus.partial(b"abc"), tus.partial(b"de")
+    urls = [concat(tus, *parts, headers=headers)["Location"]
+            for parts in ((a, b), (b, a), (a, b, b), (a,))
+            for headers in ({}, {"Upload-Metadata": "x"},
+                            {"Upload-Metadata": "x eQ=="})]
+    assert None not in urls and len(set(urls)) == len(urls)
+
+
+@ids("CONCAT-27")
+def test_a_final_upload_of_another_owner_is_another(serve):
+    """Nor does anybody learn what the other one has made."""
+    tus = serve({"owner": {"param": "TUS_OWNER"}})
+    if tus.name != "fastcgi":
+        pytest.skip("owners are parameters here")
+    a = tus.partial(b"abc")
+    urls = []
+    for owner in "joe", "sue":
+        tus.params = {"TUS_OWNER": owner}
+        urls.append(concat(tus, a)["Location"])
+    assert len(set(urls)) == 2 and tus.head(urls[0]).status == 404
+
+
+@ids("CONCAT-27")
+def test_a_final_upload_that_died_in_the_making_can_be_made(tus):
+    """Its bytes are there, under the very id."""
+    a = tus.partial(b"abc")
+    url = concat(tus, a)["Location"]
+    tus.path(url, ".info").unlink()
+    assert tus.head(url).status == 404
+    assert concat(tus, a)["Location"] == url
+    assert tus.get(url).body == b"abc"
+
+
 @ids("CONCAT-04", "CONCAT-05", "CONCAT-06")
 def test_order_and_repetition(tus):
     a, b = tus.partial(b"abc"), tus.partial(b"defg")

@@ -367,6 +367,50 @@ pending_of(struct world *w, const char *path)
 	return pending;
 }
 
+/* The same list would be the same upload. */
+static const char *
+other(struct world *w, const char *refs, const char *key)
+{
+	return arena_printf(w->arena, "%s\nUpload-Metadata: %s", refs, key);
+}
+
+static void
+final_upload_that_is_there_is_answered_once_more(void **state)
+{
+	struct world *w = *state;
+	const char *refs = arena_printf(w->arena, "Upload-Concat: final;%s %s",
+	    part(w, "hello "), part(w, "world"));
+	struct reply first = post(w, refs, NULL), again;
+
+	(void)happened(w);
+	again = post(w, refs, NULL);
+	assert_string_equal(location(&again), location(&first));
+	assert_string_equal(happened(w), "");
+	play.lock_is_taken = true;
+	again = post(w, refs, NULL);
+	assert_string_equal(location(&again), location(&first));
+	again = post(w, other(w, refs, "in-the-making"), NULL);
+	assert_int_equal(again.status, 423);
+	assert_string_equal(happened(w), "");
+}
+
+static void
+final_upload_may_have_an_id_that_a_hook_chose(void **state)
+{
+	struct world *w = *state;
+	const char *refs =
+	    arena_printf(w->arena, "Upload-Concat: final;%s", part(w, "hello"));
+	struct reply r;
+
+	(void)happened(w);
+	only("pre-create");
+	play.verdicts[TUS_PRE_CREATE].id = "my-own";
+	r = post(w, refs, NULL);
+	assert_string_equal(location(&r), "/files/my-own");
+	assert_string_equal(
+	    happened(w), "lock, pre-create 0, retire, lock, retire");
+}
+
 static void
 final_upload_is_seen_when_pre_finish_agreed(void **state)
 {
@@ -379,21 +423,21 @@ final_upload_is_seen_when_pre_finish_agreed(void **state)
 	r = post(w, refs, NULL);
 	assert_int_equal(r.status, 201);
 	assert_string_equal(happened(w),
-	    "pre-create 0, lock, pre-finish 11, note, note, post-create 0, "
+	    "lock, pre-create 0, pre-finish 11, note, note, post-create 0, "
 	    "post-finish 11, retire");
 	assert_int_equal(pending_of(w, location(&r)), 0);
 	play.unwanted[TUS_PRE_FINISH] = true;
-	r = post(w, refs, NULL);
+	r = post(w, other(w, refs, "1"), NULL);
 	assert_int_equal(r.status, 201);
 	assert_string_equal(happened(w),
-	    "pre-create 0, lock, note, note, post-create 0, post-finish 11, "
+	    "lock, pre-create 0, note, note, post-create 0, post-finish 11, "
 	    "retire");
 	play.unwanted[TUS_PRE_FINISH] = false;
 	play.fails[TUS_PRE_FINISH] = true;
-	r = post(w, refs, NULL);
+	r = post(w, other(w, refs, "2"), NULL);
 	assert_int_equal(r.status, 500);
 	assert_string_equal(
-	    happened(w), "pre-create 0, lock, pre-finish 11, retire");
+	    happened(w), "lock, pre-create 0, pre-finish 11, retire");
 	assert_int_equal(
 	    head(w, arena_printf(w->arena, "/files/%s", play.seen.id)), 404);
 }
@@ -783,7 +827,7 @@ a_move_is_marked_where_nobody_is_told(void **state)
 	assert_int_equal(post(w, refs, NULL).status, 201);
 	assert_string_equal(happened(w), "lock, move 11, retire");
 	only("pre-finish");
-	assert_int_equal(post(w, refs, NULL).status, 201);
+	assert_int_equal(post(w, other(w, refs, "x"), NULL).status, 201);
 	assert_string_equal(
 	    happened(w), "lock, pre-finish 11, move 11, retire");
 }
@@ -828,6 +872,8 @@ main(void)
 		T(an_upload_tells_its_story_in_order),
 		T(whole_creation_is_marked_before_it_finishes),
 		T(final_upload_is_seen_when_pre_finish_agreed),
+		T(final_upload_that_is_there_is_answered_once_more),
+		T(final_upload_may_have_an_id_that_a_hook_chose),
 		T(pre_create_may_reject),
 		T(pre_create_that_fails_lets_nothing_be_made),
 		T(pre_create_may_choose_id_and_metadata),
