@@ -57,12 +57,11 @@ def concat(one, parts):
 
 @NEEDS_STRACE
 def test_a_concatenation_takes_a_place(app):
-    """Copying takes three seconds a part here; of those who asked, none
-    stays to hear the answer."""
-    one = app(config={"pool": POOL}, env={
+    """Copying takes five seconds a part here, and a place is waited for one."""
+    one = app(config={"pool": POOL, "lock": {"timeout": "1s"}}, env={
         "ASAN_OPTIONS": "detect_leaks=0"}, under=[
         "strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e",
-        "trace=copy_file_range", "-e", "inject=copy_file_range:delay_enter=3s"])
+        "trace=copy_file_range", "-e", "inject=copy_file_range:delay_enter=5s"])
     parts = [partial(one) for _ in range(2)]
     lonely = one.client.create(5)
     streams = [one.client.open("POST", "/files", {
