@@ -144,6 +144,7 @@ def test_each_event_is_told_once_in_tusds_words(start, hooks):
     hooks.wait_for("post-finish")
     assert delete(url) == 204
     hooks.wait_for("post-terminate")
+    hooks.wait_for("post-create")
     told = hooks.told()
     # post-create is told while the client goes on.
     assert told.index("pre-create") < told.index("post-create")
