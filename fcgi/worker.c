@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/log.h"
 #include "fcgi/body.h"
 #include "fcgi/os_read.h"
@@ -547,6 +548,8 @@ worker_run(const struct worker *w)
 
 	if (FCGX_InitRequest(&job.fcgi, w->listen_fd, 0) != 0)
 		return WORKER_FAILED;
+	/* What the start has flushed is not the first request's. */
+	(void)fs_take_sync_ns();
 	while (end == WORKER_LEFT && !stop_is_due()) {
 		if (stop_reload_is_wanted())
 			end = WORKER_RELOAD;

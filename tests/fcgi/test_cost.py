@@ -33,7 +33,9 @@ CEILINGS = {
     "HEAD, locked before": (92_000, 28),
     "POST": (115_000, 27),
     "POST with 1 KiB": (122_000, 29),
-    "PATCH of 1 KiB": (96_000, 29),
+    # Two of them compare record and lock with their names: a file may have
+    # several, so that its number of links says nothing.
+    "PATCH of 1 KiB": (96_000, 30),
     # How much of the body is here at a time is up to chance.
     "PATCH of 1 MiB": (600_000, 80),
 }
