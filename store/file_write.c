@@ -304,7 +304,11 @@ show(struct file_upload *u, struct info_head head, bool durably, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
-	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
+	/* The name, too: the id may have been that of another upload, whose
+	 * bytes a power loss would bring back below this record. */
+	if (durably &&
+	    ((rc = file_flush_bytes(u, e)) != ERR_OK ||
+		(rc = file_flush_dir(u->store, e)) != ERR_OK))
 		return rc;
 	head.offset = durably || head.finished != 0 ? u->data_size : 0;
 	u->head = head;

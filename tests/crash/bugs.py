@@ -117,9 +117,12 @@ BUGS = [
 	}
 """)),
     Bug("hidden-upload-shown-without-data-flush", ("A",), (WRITE, """
-	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
+	    ((rc = file_flush_bytes(u, e)) != ERR_OK ||
+		(rc = file_flush_dir(u->store, e)) != ERR_OK))
 		return rc;
 	head.offset = durably""", """
+	    (rc = file_flush_dir(u->store, e)) != ERR_OK)
+		return rc;
 	head.offset = durably""")),
     Bug("concat-names-the-record-first", ("K",), (NEW, """
 	u = file_upload_of(*up);
@@ -141,6 +144,13 @@ BUGS = [
 	if (rc == ERR_OK)
 		rc = file_publish(u, fs->durability != DURABILITY_NONE, e);
 """)),
+    Bug("record-named-before-its-bytes", ("F",), (WRITE, """
+	if (durably &&
+	    ((rc = file_flush_bytes(u, e)) != ERR_OK ||
+		(rc = file_flush_dir(u->store, e)) != ERR_OK))
+""", """
+	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
+"""), modes=["data"]),
     Bug("finish-without-data-flush", ("A", "P"), (WRITE, FLUSH_DATA, """
 	(void)rc;
 	return file_flush_dir(u->store, e);
