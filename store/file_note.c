@@ -301,7 +301,8 @@ agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 	if (use == STORE_SERVED && ours.is_writable)
 		return err_set(e, ERR_CONFLICT,
 		    "the store is in use under another boot id, from another "
-		    "machine or container: give both the same, or stop it");
+		    "machine or container, or by a tusctl since before the "
+		    "first start in this boot: stop it, or wait for it");
 	ours.is_stranger = true;
 	return ERR_OK;
 }

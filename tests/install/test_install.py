@@ -146,6 +146,12 @@ def test_only_the_service_that_serves_claims_the_store():
         ["tusfcgi.service"]
 
 
+def test_no_sweep_is_at_work_when_the_service_starts_after_a_reboot():
+    make("etc/systemd/tusctl-sweep.service")
+    text = (BUILD / "etc/systemd/tusctl-sweep.service").read_text()
+    assert "\nAfter=tusfcgi.service\n" in text
+
+
 def test_a_mistake_does_not_end_the_service_for_good():
     make("etc/systemd/tusfcgi.service")
     text = (BUILD / "etc/systemd/tusfcgi.service").read_text()

@@ -217,6 +217,19 @@ def test_a_stranger_to_the_boot_of_the_pool_cuts_nothing(app, container):
     assert one.client.offset(path) == 3
 
 
+def test_a_sweep_that_began_before_the_first_start_is_named(app):
+    """And with its end the start succeeds."""
+    one = app()
+    one.stop_app()
+    path = one.store / ".store"
+    path.write_text(path.read_text().replace(uploads.boot_id(), OTHER_BOOT))
+    with open(path, encoding="utf-8") as sweep:
+        fcntl.flock(sweep, fcntl.LOCK_SH)
+        assert "or by a tusctl since before" in refused(app(wait=False))
+    up(one)
+    assert note(one)["Kernel"] == uploads.boot_id()
+
+
 def test_after_a_reboot_the_first_pool_says_which_boot_it_is(app, container):
     one = app()
     path = three_bytes(one)
