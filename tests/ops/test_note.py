@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from lib import mounts, rig, uploads
-from lib.app import App
+from lib.app import App, is_alive
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OTHER_BOOT = "3f0c6a52-8a1e-4d0b-9c57-2f6b1c0d7e94"
@@ -77,7 +77,7 @@ def kill(one):
     one.app.send_signal(signal.SIGKILL)
     one.app.wait()
     for pid in workers:
-        rig.wait_for(lambda pid=pid: not os.path.exists(f"/proc/{pid}"),
+        rig.wait_for(lambda pid=pid: not is_alive(pid),
                      "the workers to be gone")
 
 
