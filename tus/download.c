@@ -188,11 +188,15 @@ add_content_headers(struct tus_call *c)
 	tus_header(c, "Cache-Control", CACHE_CONTROL);
 }
 
-/* Finished uploads never change: the id is as good a tag as any. */
+/* Finished uploads never change; but a hook may give the id of one that was
+ * removed to another. */
 static const char *
 etag(const struct tus_call *c)
 {
-	return arena_printf(c->arena, "\"%s\"", c->id);
+	const struct file_info *info = &c->up->info;
+
+	return arena_printf(c->arena, "\"%s-%" PRIx64 "-%" PRIx64 "\"", c->id,
+	    (uint64_t)info->created, (uint64_t)info->finished);
 }
 
 /* If-Match (RFC 9110 §13.1.1): compared strongly, so W/ is another one. */

@@ -507,6 +507,23 @@ def is_running(pid):
     return stat.exists() and stat.read_text().split()[2] != "Z"
 
 
+def test_an_id_that_is_given_again_has_another_tag(start, hooks):
+    """Or a download would go on with the bytes of another upload."""
+    hooks.answer("pre-create", {"ChangeFileInfo": {"ID": "invoice-7"}})
+    one = start()
+    url = create(one, 6, b"secret")
+    tag = clients.request("GET", url)[1]["ETag"]
+    assert clients.request("GET", url)[1]["ETag"] == tag
+    assert delete(url) == 204
+    began = int(time.time())
+    rig.wait_for(lambda: int(time.time()) > began, "the next second")
+    assert create(one, 6, b"public") == url
+    assert clients.request("GET", url, {"If-None-Match": tag})[0] == 200
+    status, _, body = clients.request(
+        "GET", url, {"Range": "bytes=3-", "If-Range": tag})
+    assert (status, body) == (200, b"public")
+
+
 def test_what_it_leaves_in_the_background_delays_nobody(start, hooks):
     hooks.write("pre-create", "#!/bin/sh\n"
                 "sleep 30 & echo $! > $HOME/pid\n")
