@@ -9,8 +9,8 @@
  * environment or X-Tus-Event-Id among the headers, that stays the same when
  * it is delivered again.  post-create, post-terminate and post-expire wait in
  * a spool, hooks.spool, from before the response until they were taken; that a
- * post-finish waits is seen from the lock file beside a finished upload.  The
- * sweep delivers what was left behind.
+ * post-finish waits stands in the record of the upload.  The sweep delivers
+ * what was left behind.
  */
 #ifndef HOOK_HOOK_H
 #define HOOK_HOOK_H
