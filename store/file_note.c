@@ -112,11 +112,7 @@ write_note(int fd, const struct note *n, struct err *e)
 	rc = fs_pwrite(fd, text, (size_t)len, 0, NULL, e);
 	if (rc == ERR_OK)
 		rc = fs_truncate(fd, len, FILE_NOTE, e);
-	if (rc == ERR_OK)
-		rc = fs_sync_data(fd, FILE_NOTE, e);
-	/* Every worker that is forked would count it as its own. */
-	(void)fs_take_sync_ns();
-	return rc;
+	return rc == ERR_OK ? fs_sync_data(fd, FILE_NOTE, e) : rc;
 }
 
 static bool
