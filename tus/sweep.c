@@ -1,5 +1,5 @@
 /*
- * sweep.c - carry out what time has decided, in a whole store.
+ * sweep.c - carry out what time has decided: the uploads, and the whole of it.
  */
 #include "config.h"
 
@@ -8,16 +8,9 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/id.h"
 #include "tus/expire.h"
 #include "tus/pending.h"
-#include "tus/sweep.h"
-
-enum {
-	/* How long, in seconds, nothing must have changed before something
-	 * counts as left behind. */
-	QUIET = 3600
-};
+#include "tus/sweep_parts.h"
 
 /* An upload that is open and locked.  Where there is no room for a lock nobody
  * has it; who makes room must not need any, and has NULL. */
@@ -48,24 +41,24 @@ tus_sweep_says(enum tus_sweep_deed deed)
 	return words[deed];
 }
 
-static void
-met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
+void
+tus_sweep_met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
     const char *what)
 {
 	s->count[deed]++;
 	s->ears->met(s, deed, name, what);
 }
 
-static void
-failed(struct tus_sweep *s, const char *name, const struct err *e)
+void
+tus_sweep_failed(struct tus_sweep *s, const char *name, const struct err *e)
 {
 	s->ears->failed(s, arena_printf(s->arena, "%s: %s", name, e->text));
 }
 
 /* --- Locks. --- */
 
-static enum err_code
-take_lock(struct tus_sweep *s, const char *id, enum lock_how how,
+enum err_code
+tus_sweep_lock(struct tus_sweep *s, const char *id, enum lock_how how,
     struct lock **lock, struct err *e)
 {
 	const struct locker_ops *ops = s->locker->ops;
@@ -77,8 +70,8 @@ take_lock(struct tus_sweep *s, const char *id, enum lock_how how,
 	return rc;
 }
 
-static void
-give_lock(struct lock *lock, bool is_over)
+void
+tus_sweep_unlock(struct lock *lock, bool is_over)
 {
 	lock->locker->ops->release(lock, is_over);
 }
@@ -97,7 +90,7 @@ hold(struct tus_sweep *s, const char *id, bool to_remove, struct held *h,
 	/* A lock of our own making would be no note of anything. */
 	if (h->up->info.is_marked_by_lock && !to_remove)
 		how = LOCK_EXISTING;
-	rc = take_lock(s, id, how, &h->lock, e);
+	rc = tus_sweep_lock(s, id, how, &h->lock, e);
 	if (rc == ERR_NO_SPACE && to_remove)
 		return ERR_OK;
 	if (rc != ERR_OK)
@@ -110,7 +103,7 @@ let_go(struct tus_sweep *s, struct held *h)
 {
 	s->store->core->close(h->up);
 	if (h->lock != NULL)
-		give_lock(h->lock, h->is_over);
+		tus_sweep_unlock(h->lock, h->is_over);
 }
 
 /* --- Hooks. --- */
@@ -190,7 +183,7 @@ is_entered(struct tus_sweep *s, struct upload *up)
 		return true;
 	if (s->store->ledger->is_right(up, &is_right, &e) == ERR_OK)
 		return is_right;
-	failed(s, up->info.id, &e);
+	tus_sweep_failed(s, up->info.id, &e);
 	return true;
 }
 
@@ -236,7 +229,7 @@ fate_by_time(struct tus_sweep *s, struct upload *up)
 	if (upload_is_finished(up))
 		return may_be_forgotten(s, up) ? FORGET : KEEP;
 	if (upload_is_whole(up))
-		return quiet > QUIET ? FINISH : KEEP;
+		return quiet > TUS_SWEEP_QUIET ? FINISH : KEEP;
 	if (info->expires != 0 && info->expires < s->now.real)
 		return is_timeless(s, info->expires) ? RENEW : EXPIRE;
 	if (s->older_than >= 0 && quiet > s->older_than)
@@ -422,11 +415,11 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 		let_go(s, &held);
 	}
 	if (rc == ERR_OK && fate != KEEP)
-		met(s, deeds[fate], id, NULL);
+		tus_sweep_met(s, deeds[fate], id, NULL);
 	else if (rc == ERR_LOCKED)
-		met(s, TUS_SWEEP_IN_USE, id, NULL);
+		tus_sweep_met(s, TUS_SWEEP_IN_USE, id, NULL);
 	else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
-		failed(s, id, &e);
+		tus_sweep_failed(s, id, &e);
 }
 
 /* Hooks that fail must not keep it from the rest of the store. */
@@ -449,11 +442,11 @@ look_at_upload(struct tus_sweep *s, const char *id)
 	if (rc == ERR_NOT_FOUND)
 		return;
 	if (rc != ERR_OK && rc != ERR_CORRUPT) {
-		failed(s, id, &e);
+		tus_sweep_failed(s, id, &e);
 		return;
 	}
 	if (rc == ERR_CORRUPT)
-		met(s, TUS_SWEEP_DAMAGED, id, NULL);
+		tus_sweep_met(s, TUS_SWEEP_DAMAGED, id, NULL);
 	else
 		fate = fate_of(s, up);
 	s->store->core->close(up);
@@ -510,208 +503,6 @@ sweep_uploads(struct tus_sweep *s)
 		look_at_upload(s, id);
 	}
 	s->ears->progress(s, "uploads", 0);
-}
-
-/* --- What is no upload. --- */
-
-/* If not even its id tells, the lock that its maker took does. */
-static bool
-is_ours(struct tus_sweep *s, const struct store_leftover *l)
-{
-	return l->removable ||
-	    (l->may_be_ours && locker_knows(s->locker, l->id, s->arena));
-}
-
-static enum err_code
-remove_locked(
-    struct tus_sweep *s, const struct store_leftover *l, struct err *e)
-{
-	struct data_store *store = s->store;
-	struct lock *lock = NULL;
-	enum err_code rc = ERR_OK;
-
-	if (l->id != NULL)
-		rc = take_lock(s, l->id, LOCK_QUIETLY, &lock, e);
-	if (rc == ERR_OK && !l->removable)
-		rc = store->terminater->clear(store, l->id, false, e);
-	else if (rc == ERR_OK || rc == ERR_NO_SPACE)
-		rc = store->keeper->leftover_remove(store, l, e);
-	if (lock != NULL)
-		give_lock(lock, rc == ERR_OK && !l->removable);
-	return rc;
-}
-
-static void
-sweep_leftover(struct tus_sweep *s, const struct store_leftover *l)
-{
-	enum err_code rc = ERR_OK;
-	struct err e;
-
-	if (!is_ours(s, l)) {
-		met(s, TUS_SWEEP_STRANGER, l->name, l->what);
-		return;
-	}
-	if (s->now.real - l->changed <= QUIET)
-		return;
-	if (!s->dry_run)
-		rc = remove_locked(s, l, &e);
-	if (rc == ERR_OK)
-		met(s, TUS_SWEEP_LEFTOVER, l->name, l->what);
-	else if (rc == ERR_LOCKED)
-		met(s, TUS_SWEEP_IN_USE, l->name, l->what);
-	else if (rc != ERR_CONFLICT && rc != ERR_EXISTS && rc != ERR_NOT_FOUND)
-		failed(s, l->name, &e);
-}
-
-static void
-sweep_leftovers(struct tus_sweep *s)
-{
-	const struct store_keeper *keeper = s->store->keeper;
-	struct store_leftover l;
-	void *cursor = NULL;
-	int64_t n = 0;
-	struct err e;
-
-	for (;;) {
-		arena_reset(s->arena);
-		if (keeper->leftover_next(
-			s->store, &cursor, s->arena, &l, &e) != ERR_OK) {
-			s->ears->failed(s, e.text);
-			break;
-		}
-		if (l.name == NULL && cursor == NULL)
-			break;
-		n += l.looked;
-		s->ears->progress(s, "files", n);
-		if (l.name != NULL)
-			sweep_leftover(s, &l);
-	}
-	s->ears->progress(s, "files", 0);
-}
-
-/* --- Locks that nobody needs any more. --- */
-
-/*
- * What is to be said if the lock of this id goes; TUS_SWEEP_MAX: it stays.
- * The lock of what is left of an upload, and too young to go, says that it is
- * ours; and that of another program may look like one of ours.
- */
-static enum tus_sweep_deed
-judge_lock(struct tus_sweep *s, const char *id)
-{
-	enum tus_sweep_deed deed = TUS_SWEEP_MAX;
-	struct upload *up;
-	enum err_code rc;
-	struct err e;
-
-	rc = s->store->core->get_upload(s->store, id, s->arena, &up, &e);
-	if (rc == ERR_OK && upload_is_finished(up) && up->info.pending == 0 &&
-	    !up->info.is_marked_by_lock)
-		deed = TUS_SWEEP_CONFIRMED;
-	if (rc == ERR_OK || rc == ERR_CORRUPT)
-		s->store->core->close(up);
-	if (rc == ERR_NOT_FOUND && id_is_ours(id) &&
-	    s->store->terminater->clear(s->store, id, true, &e) ==
-		ERR_NOT_FOUND)
-		deed = TUS_SWEEP_ORPHAN;
-	return deed;
-}
-
-static void
-sweep_lock(struct tus_sweep *s, const char *id)
-{
-	enum tus_sweep_deed deed = judge_lock(s, id);
-	struct lock *lock;
-	enum err_code rc;
-	struct err e;
-
-	if (deed == TUS_SWEEP_MAX)
-		return;
-	if (!s->dry_run) {
-		rc = take_lock(s, id, LOCK_EXISTING, &lock, &e);
-		if (rc == ERR_LOCKED)
-			met(s, TUS_SWEEP_IN_USE, id, NULL);
-		else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
-			failed(s, id, &e);
-		if (rc != ERR_OK)
-			return;
-		deed = judge_lock(s, id);
-		give_lock(lock, deed != TUS_SWEEP_MAX);
-	}
-	if (deed != TUS_SWEEP_MAX)
-		met(s, deed, id, NULL);
-}
-
-static void
-sweep_locks(struct tus_sweep *s)
-{
-	void *cursor = NULL;
-	const char *id;
-	struct err e;
-
-	for (;;) {
-		arena_reset(s->arena);
-		if (s->locker->ops->walk_next(
-			s->locker, &cursor, s->arena, &id, &e) != ERR_OK) {
-			s->ears->failed(s, e.text);
-			break;
-		}
-		if (id == NULL)
-			break;
-		sweep_lock(s, id);
-	}
-}
-
-/* --- What is written down of uploads that are gone. --- */
-
-static void
-sweep_ledger(struct tus_sweep *s)
-{
-	const struct store_ledger *ledger = s->store->ledger;
-	struct err e;
-
-	if (ledger != NULL &&
-	    ledger->prune(s->store, s->dry_run, &s->struck, &e) != ERR_OK)
-		s->ears->failed(s, e.text);
-}
-
-/* --- Events that were not taken. --- */
-
-static int64_t
-count_failed(const struct tus_tally *t)
-{
-	int64_t n = 0;
-	enum tus_hook hook;
-
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
-		n += t->failed[hook];
-	return n;
-}
-
-static void
-sweep_events(struct tus_sweep *s)
-{
-	enum tus_delivery how = s->dry_run ? TUS_DELIVER_NONE :
-	    s->every > 0		   ? TUS_DELIVER_DUE :
-					     TUS_DELIVER_ALL;
-	struct tus_tally *t = &s->events;
-	struct err e;
-
-	if (s->hooks == NULL)
-		return;
-	if (s->hooks->ops->deliver(s->hooks, how, t, &e) != ERR_OK)
-		s->ears->failed(s, e.text);
-	if (t->damaged > 0)
-		s->ears->failed(s,
-		    arena_printf(s->arena,
-			"%" PRId64 " events cannot be told: see tusctl check",
-			t->damaged));
-	if (count_failed(t) > 0)
-		s->ears->failed(s,
-		    arena_printf(s->arena,
-			"%" PRId64 " events were not taken, %" PRId64
-			" not tried: the next sweep will try again",
-			count_failed(t), t->left));
 }
 
 /* --- All of it. --- */
@@ -774,10 +565,10 @@ tus_sweep_run(struct tus_sweep *s)
 	s->turns = (struct turns){ .arena = arena_new() };
 	sweep_uploads(s);
 	take_turns(s);
-	sweep_leftovers(s);
-	sweep_locks(s);
-	sweep_ledger(s);
-	sweep_events(s);
+	tus_sweep_leftovers(s);
+	tus_sweep_locks(s);
+	tus_sweep_ledger(s);
+	tus_sweep_events(s);
 	clock_note_write(&s->now, text);
 	if (!s->dry_run &&
 	    s->store->keeper->write_note(s->store, text, &e) != ERR_OK)
