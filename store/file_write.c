@@ -302,6 +302,7 @@ take_back(struct file_upload *u, struct err *e)
 static enum err_code
 show(struct file_upload *u, struct info_head head, bool durably, struct err *e)
 {
+	struct info_head before;
 	enum err_code rc = ERR_OK;
 
 	/* The name, too: the id may have been that of another upload, whose
@@ -311,8 +312,12 @@ show(struct file_upload *u, struct info_head head, bool durably, struct err *e)
 		(rc = file_flush_dir(u->store, e)) != ERR_OK))
 		return rc;
 	head.offset = durably || head.finished != 0 ? u->data_size : 0;
+	before = u->head;
 	u->head = head;
-	return file_publish_new(u, durably, e);
+	rc = file_publish_new(u, durably, e);
+	if (u->is_hidden)
+		u->head = before;
+	return rc;
 }
 
 static enum err_code

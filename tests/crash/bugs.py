@@ -255,13 +255,26 @@ BUGS = [
 	if (rc != ERR_OK)
 		file_give_up(u);
 """, "")),
+    Bug("pending-written-after-the-finish", ("K",), (WRITE, """
+	rc = finish(u, pending, e);
+	file_see(u);
+""", """
+	struct info_head head;
+
+	rc = finish(u, 0, e);
+	head = u->head;
+	head.pending = pending;
+	if (rc == ERR_OK)
+		rc = file_set(u, &head, e);
+	file_see(u);
+""")),
     Bug("data-rolled-back-after-the-end", ("A-eio",), (WRITE, """
-	rc = finish(u, e);
+	rc = finish(u, pending, e);
 	file_see(u);
 """, """
 	struct err ignored;
 
-	rc = finish(u, e);
+	rc = finish(u, pending, e);
 	if (rc != ERR_OK)
 		(void)!fs_truncate(
 		    u->data_fd, u->head.offset, "data", &ignored);

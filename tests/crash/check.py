@@ -52,6 +52,8 @@ class Want:
         self.hidden = False
         # Nor a final upload before pre-finish agreed.
         self.agreed = False
+        # What is still to be done for it may be struck out.
+        self.done = False
         self.declare_tried = self.declared = False
         self.delete_tried = self.deleted = False
         self.acked = self.tried = 0
@@ -105,6 +107,8 @@ def try_it(want, op, rest):
         want.delete_tried = True
     elif op == "agree":
         want.agreed = True
+    elif op == "done":
+        want.done = True
 
 
 def acknowledge(want, op, rest):
@@ -286,6 +290,16 @@ def check_bytes(folder, want, offset, place=None):
             yield f"{want.id}: wrong byte at {at} of {offset}: {got[at]:#x}"
 
 
+def check_pending(wants, states, text):
+    """A final upload has to remove its parts, until it has tried to."""
+    pending = {line.split()[1] for line in text.splitlines()
+               if line.startswith("PENDING ")}
+    for upload, want in wants.items():
+        if want.parts and not want.done and upload in states and \
+                upload not in pending:
+            yield f"{upload}: what is to be done for it is forgotten"
+
+
 def check_states(folder, wants, text, level):
     """After recover: every promise of the log, against what it found."""
     states, errors = read_states(text)
@@ -298,6 +312,7 @@ def check_states(folder, wants, text, level):
             yield from check_offset(want, state, level)
             yield from check_length(want, state, level)
             yield from check_bytes(folder, want, state[0], places.get(upload))
+    yield from check_pending(wants, states, text)
     for upload in states.keys() - wants.keys():
         yield f"{upload}: nobody made it"
     owned = sorted(line.split()[1] for line in text.splitlines()

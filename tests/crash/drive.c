@@ -186,10 +186,12 @@ finish(struct upload *up, const char *id)
 	if (!good(ds->finisher->finish(up, todo, &err), "finish", id))
 		return;
 	say("ACK finish %s %lld", id, (long long)up->info.size);
-	if (todo != 0)
-		(void)good(ds->finisher->done(
-			       up, STORE_TO_CONFIRM | STORE_TO_REMOVE, &err),
-		    "done", id);
+	if (todo == 0)
+		return;
+	say("TRY done %s", id);
+	(void)good(
+	    ds->finisher->done(up, STORE_TO_CONFIRM | STORE_TO_REMOVE, &err),
+	    "done", id);
 }
 
 static struct upload *
@@ -707,6 +709,8 @@ report(const struct upload *up)
 		say("OWNED %s.%lld", up->info.id,
 		    (long long)(up->info.size_deferred ? up->info.offset :
 							 up->info.size));
+	if (up->info.pending != 0)
+		say("PENDING %s %u", up->info.id, up->info.pending);
 	if (up->info.moved != 0)
 		say("PLACE %s %s", up->info.id, place_of(up));
 }
