@@ -276,7 +276,10 @@ bool tus_reserve(struct tus_call *);
 MUST_CHECK enum err_code tus_grow(struct tus_call *, size_t len);
 void tus_shrink(struct tus_call *);
 
-/* create.c: tus_create_upload() makes c->create, tus_uncreate() removes it. */
+/* create.c: tus_create_upload() makes c->create, tus_uncreate() removes it.
+ * fail_creation: refuse as it failed, be it with the record, which may come
+ * after the bytes. */
+enum tus_step tus_fail_creation(struct tus_call *, enum err_code);
 bool tus_create_upload(struct tus_call *);
 enum tus_step tus_answer_created(struct tus_call *);
 void tus_uncreate(struct tus_call *);

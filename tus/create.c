@@ -254,10 +254,16 @@ tus_create_upload(struct tus_call *c)
 	}
 	if (rc == ERR_OK)
 		return has_created(c);
+	(void)tus_fail_creation(c, rc);
+	return false;
+}
+
+enum tus_step
+tus_fail_creation(struct tus_call *c, enum err_code rc)
+{
 	/* The record has a bound of its own. */
-	if (rc == ERR_INVALID)
-		return refuse(c, TUS_METADATA_TOO_LARGE);
-	return refuse(c, tus_refusal_for(rc));
+	return tus_refuse(c,
+	    rc == ERR_INVALID ? TUS_METADATA_TOO_LARGE : tus_refusal_for(rc));
 }
 
 void

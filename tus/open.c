@@ -247,9 +247,12 @@ tus_finish(struct tus_call *c)
 		return false;
 	if (finisher != NULL &&
 	    finisher->finish(c->up, pending, &c->res.err) != ERR_OK) {
-		if (c->method == TUS_POST)
+		if (c->method == TUS_POST) {
 			tus_uncreate(c);
-		(void)tus_fail(c);
+			(void)tus_fail_creation(c, c->res.err.code);
+		} else {
+			(void)tus_fail(c);
+		}
 		return false;
 	}
 	c->res.outcome.finished = true;

@@ -126,10 +126,13 @@ end_write(struct tus_call *c, bool keep)
 	c->is_writing = false;
 	if (c->srv->store->core->write_end(c->up, keep, &e) == ERR_OK)
 		return true;
-	if (c->method == TUS_POST)
-		tus_uncreate(c);
 	c->res.err = e;
-	(void)tus_fail(c);
+	if (c->method == TUS_POST) {
+		tus_uncreate(c);
+		(void)tus_fail_creation(c, e.code);
+	} else {
+		(void)tus_fail(c);
+	}
 	return false;
 }
 

@@ -67,7 +67,8 @@ tus_sweep_lock(struct tus_sweep *s, const char *id, enum lock_how how,
 	rc = ops->acquire(s->locker, id, how, s->arena, lock, e);
 	if (rc == ERR_LOCKED)
 		ops->stop_asking(s->locker, id);
-	return rc;
+	/* Too many wait for it to be asked. */
+	return rc == ERR_UNAVAILABLE && e->sys == 0 ? ERR_LOCKED : rc;
 }
 
 void

@@ -50,9 +50,14 @@ def partial(one, body=b"abc"):
         body).headers["location"]
 
 
-def concat(one, parts):
-    return one.client.request("POST", "/files", {
-        "Upload-Concat": "final;" + " ".join(parts)})
+def final(parts, number):
+    """The headers of a final upload; the same again would be no other one."""
+    return {"Upload-Concat": "final;" + " ".join(parts),
+            "Upload-Metadata": f"number{number}"}
+
+
+def concat(one, parts, number):
+    return one.client.request("POST", "/files", final(parts, number))
 
 
 @NEEDS_STRACE
@@ -64,9 +69,8 @@ def test_a_concatenation_takes_a_place(app):
         "trace=copy_file_range", "-e", "inject=copy_file_range:delay_enter=5s"])
     parts = [partial(one) for _ in range(2)]
     lonely = one.client.create(5)
-    streams = [one.client.open("POST", "/files", {
-        "Upload-Concat": "final;" + " ".join(parts)}, length=0)
-        for _ in range(4)]
+    streams = [one.client.open("POST", "/files", final(parts, n), length=0)
+               for n in range(4)]
     for stream in streams:
         stream.send_raw(record(STDIN))
     answers = []
@@ -79,11 +83,11 @@ def test_a_concatenation_takes_a_place(app):
     for _ in range(5):
         seconds, answer = took(lambda: one.client.head(lonely))
         assert answer.status == 200 and seconds < 1
-    assert is_turned_away(concat(one, parts))
+    assert is_turned_away(concat(one, parts, 4))
     for thread in threads:
         thread.join()
     assert [a.status for a in answers[2:]] == [201, 201]
-    assert concat(one, parts).status == 201
+    assert concat(one, parts, 5).status == 201
 
 
 def test_without_a_concatenation_a_creation_needs_no_place(app):
@@ -91,10 +95,10 @@ def test_without_a_concatenation_a_creation_needs_no_place(app):
     streams = occupy(one, 2)
     assert partial(one, b"") and one.client.create(5)
     parts = [partial(one), partial(one)]
-    assert is_turned_away(concat(one, parts))
+    assert is_turned_away(concat(one, parts, 4))
     for stream in streams:
         stream.close()
-    rig.wait_for(lambda: concat(one, parts).status == 201, "a place")
+    rig.wait_for(lambda: concat(one, parts, 5).status == 201, "a place")
 
 
 def test_a_last_byte_that_would_be_followed_by_a_move_needs_a_place(

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lib import clients, fronts, rig
+from lib import clients, fronts, proc, rig
 
 MIB = 1 << 20
 PATCH = {"Upload-Offset": "0",
@@ -397,7 +397,7 @@ def test_no_worker_outlives_the_web_server(front, own):
             if "tus" in os.path.basename(os.readlink(f"/proc/{p}/exe"))]
     assert ours
     one.stop_front()
-    rig.wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in ours),
+    rig.wait_for(lambda: not any(map(proc.is_alive, ours)),
                  "the workers to leave")
 
 

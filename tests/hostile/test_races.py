@@ -165,7 +165,8 @@ class Racer:
         answer = ask(self.client, "POST", "/files", {
             "Upload-Concat": "final;" + " ".join(p.path for p in parts)})
         self.tally.add("requests")
-        if answer is None or answer.status in (400, 404):
+        # 423: the same is being made of the same parts.
+        if answer is None or answer.status in (400, 404, 423):
             return
         if answer.status != 201:
             self.wrong(upload, f"concat: {answer}")

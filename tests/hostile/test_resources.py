@@ -13,6 +13,7 @@ import os
 import resource
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -224,7 +225,7 @@ def test_what_fills_a_disk_with_files_can_be_removed(no_inodes, how):
                 path.unlink()
                 small.fill_inodes()
             else:
-                os.utime(path, (1, 1))
+                os.utime(path, (time.time() - 86400,) * 2)
         done = tusctl(server, "sweep", "--older-than", "1h")
         assert done.returncode == 0, done
     assert not {name for name in names(small.store) if len(name) >= 32}

@@ -235,7 +235,7 @@ def test_commands_run(site, tmp_path, text):
     begun = logins.create(site, {}, 5).rsplit("/", 1)[1]
     for there, here in (
             ("/etc/tusfcgi.conf", site.config_path), ("LOG", site.log_path),
-            ("STORE", site.uploads), ("PID", site.app.pid), ("ID", begun),
+            ("/usr/sbin/tusctl", "tusctl"), ("STORE", site.uploads), ("PID", site.app.pid), ("ID", begun),
             ("http://127.0.0.1", site.origin),
             ("/run/tusfcgi/tusfcgi.sock", site.socket)):
         text = re.sub(rf"(?<![A-Z]){there}(?![A-Z])", str(here), text)
