@@ -173,7 +173,8 @@ open_file(const struct flock_locker *l, const char *name, enum lock_how how,
 
 	*made = false;
 	rc = fs_open_thing_at(l->dirfd, name, O_RDWR, fd, e);
-	if (rc != ERR_NOT_FOUND || how == LOCK_EXISTING)
+	if (rc != ERR_NOT_FOUND || how == LOCK_EXISTING ||
+	    how == LOCK_EXISTING_QUIETLY)
 		return rc;
 	rc = fs_create_at(l->dirfd, name, l->mode, fd, e);
 	*made = rc == ERR_OK;
@@ -319,7 +320,8 @@ flock_acquire(struct locker *locker, const char *id, enum lock_how how,
 			    l, fd, name, made && how == LOCK_QUIETLY, a);
 			return ERR_OK;
 		}
-		if (rc == ERR_LOCKED && how != LOCK_QUIETLY)
+		if (rc == ERR_LOCKED &&
+		    (how == LOCK_CREATE || how == LOCK_EXISTING))
 			return begin_to_ask(l, id, fd, e);
 		(void)close(fd);
 		if (rc != ERR_CONFLICT)

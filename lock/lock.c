@@ -38,11 +38,9 @@ locker_knows(struct locker *locker, const char *id, struct arena *a)
 	struct err e;
 	enum err_code rc;
 
-	rc = ops->acquire(locker, id, LOCK_EXISTING, a, &lock, &e);
+	rc = ops->acquire(locker, id, LOCK_EXISTING_QUIETLY, a, &lock, &e);
 	if (rc == ERR_OK)
 		ops->release(lock, false);
-	else if (rc == ERR_LOCKED)
-		ops->stop_asking(locker, id);
 	/* What cannot be looked at counts as known: the lock will tell why. */
 	return rc != ERR_NOT_FOUND && rc != ERR_INVALID;
 }

@@ -31,7 +31,9 @@ enum lock_how {
 	LOCK_EXISTING,
 	/* As LOCK_CREATE, but never ask the holder, and leave no trace that was
 	 * not there before: for a sweep. */
-	LOCK_QUIETLY
+	LOCK_QUIETLY,
+	/* As LOCK_EXISTING, but never ask the holder. */
+	LOCK_EXISTING_QUIETLY
 };
 
 struct locker_ops {
@@ -94,8 +96,8 @@ struct locker_class {
 MUST_CHECK enum err_code locker_open(
     const struct conf *, struct locker **, struct err *);
 
-/* Is there a trace of its lock, held or not?  Takes it for a moment, or asks
- * for it, so it is not for an upload that somebody may write to. */
+/* Is there a trace of its lock, held or not?  Takes it for a moment, and asks
+ * nobody to let go. */
 bool locker_knows(struct locker *, const char *id, struct arena *);
 
 /* The names of the back ends built in, NULL after the last. */

@@ -73,9 +73,7 @@ clear_rest(struct tus_call *c)
 	if (c->method != TUS_DELETE || may_have_owner(c) || locker == NULL)
 		return false;
 	rc = locker->ops->acquire(
-	    locker, c->id, LOCK_EXISTING, c->arena, &c->lock, &e);
-	if (rc == ERR_LOCKED)
-		locker->ops->stop_asking(locker, c->id);
+	    locker, c->id, LOCK_EXISTING_QUIETLY, c->arena, &c->lock, &e);
 	if (rc != ERR_OK)
 		return false;
 	c->is_over = tus_clear(c, c->id);
@@ -137,7 +135,8 @@ tus_lock_new(struct tus_call *c, const char *id)
 	    locker, id, LOCK_CREATE, c->arena, &c->lock, &c->res.err);
 	if (rc == ERR_LOCKED)
 		locker->ops->stop_asking(locker, id);
-	return rc;
+	/* Others ask for it as well: that is the same to us. */
+	return rc == ERR_UNAVAILABLE && c->res.err.sys == 0 ? ERR_LOCKED : rc;
 }
 
 void

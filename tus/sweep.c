@@ -61,14 +61,7 @@ enum err_code
 tus_sweep_lock(struct tus_sweep *s, const char *id, enum lock_how how,
     struct lock **lock, struct err *e)
 {
-	const struct locker_ops *ops = s->locker->ops;
-	enum err_code rc;
-
-	rc = ops->acquire(s->locker, id, how, s->arena, lock, e);
-	if (rc == ERR_LOCKED)
-		ops->stop_asking(s->locker, id);
-	/* Too many wait for it to be asked. */
-	return rc == ERR_UNAVAILABLE && e->sys == 0 ? ERR_LOCKED : rc;
+	return s->locker->ops->acquire(s->locker, id, how, s->arena, lock, e);
 }
 
 void
@@ -90,7 +83,7 @@ hold(struct tus_sweep *s, const char *id, bool to_remove, struct held *h,
 		return rc;
 	/* A lock of our own making would be no note of anything. */
 	if (h->up->info.is_marked_by_lock && !to_remove)
-		how = LOCK_EXISTING;
+		how = LOCK_EXISTING_QUIETLY;
 	rc = tus_sweep_lock(s, id, how, &h->lock, e);
 	if (rc == ERR_NO_SPACE && to_remove)
 		return ERR_OK;

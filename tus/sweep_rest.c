@@ -125,7 +125,7 @@ sweep_lock(struct tus_sweep *s, const char *id)
 	if (deed == TUS_SWEEP_MAX)
 		return;
 	if (!s->dry_run) {
-		rc = tus_sweep_lock(s, id, LOCK_EXISTING, &lock, &e);
+		rc = tus_sweep_lock(s, id, LOCK_EXISTING_QUIETLY, &lock, &e);
 		if (rc == ERR_LOCKED)
 			tus_sweep_met(s, TUS_SWEEP_IN_USE, id, NULL);
 		else if (rc != ERR_OK && rc != ERR_NOT_FOUND)

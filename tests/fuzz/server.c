@@ -43,7 +43,7 @@ acquire(struct locker *locker, const char *id, enum lock_how how,
 	(void)id;
 	if (play.busy > 0 && how != LOCK_QUIETLY) {
 		play.busy--;
-		play.asking = 1;
+		play.asking = how != LOCK_EXISTING_QUIETLY;
 		return err_set(e, ERR_LOCKED, "busy");
 	}
 	if (play.busy < 0)

@@ -286,6 +286,9 @@ class Model:
             self.expect(answer, 400)
             return
         self.expect(answer, 201)
+        # Asked for again, it is the one that is there.
+        if any(u.path == answer.headers["location"] for u in self.live):
+            return
         final = Upload("", answer.headers["location"], None, False, None)
         final.parts = [p.bytes() for p in parts]
         final.offset = final.size = sum(map(len, final.parts))

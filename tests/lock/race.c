@@ -67,7 +67,7 @@ static bool
 try_once(struct racer *r)
 {
 	static const enum lock_how hows[] = { LOCK_CREATE, LOCK_EXISTING,
-		LOCK_QUIETLY, LOCK_CREATE };
+		LOCK_EXISTING_QUIETLY, LOCK_QUIETLY, LOCK_CREATE };
 	unsigned which = next_random(r, IDS);
 	enum lock_how how = hows[next_random(r, NITEMS(hows))];
 	struct lock *lock;
