@@ -339,7 +339,8 @@ BUGS = [
 	rc = file_publish(u, false, e);
 """)),
     Bug("entered-after-the-upload", ("K-quota",), (LEDGER, """
-	rc = fs_create_at(entry->dir, entry->name, fs->mode, &entry->file, e);
+	rc = fs_create_at(
+	    entry->dir, entry->name, FS_LOCK_MODE(fs->mode), &entry->file, e);
 	if (rc != ERR_OK)
 		return rc;
 	if (flock(entry->file, LOCK_EX | LOCK_NB) == 0)
