@@ -31,16 +31,6 @@
 #include "base/log.h"
 #include "lock/lock.h"
 
-/* Bugs planted for the tests that must find them; a release has none. */
-enum lock_bug {
-	BUG_NONE,
-	BUG_NO_RECHECK,
-	BUG_UNLINK_AFTER_CLOSE
-};
-#ifndef LOCK_BUG
-#define LOCK_BUG BUG_NONE
-#endif
-
 /* Of the name of a lock file, with the NUL. */
 #define NAME_SIZE (ID_MAX + sizeof(".lock"))
 
@@ -146,7 +136,7 @@ check_name(
 	struct stat st;
 	enum err_code rc = fs_stat_regular(l->dirfd, fd, name, &st, e);
 
-	if (rc == ERR_OK && LOCK_BUG != BUG_NO_RECHECK)
+	if (rc == ERR_OK)
 		rc = fs_has_name(l->dirfd, name, &st, &has_name, e);
 	if (rc == ERR_OK ? has_name : e->sys != ESTALE)
 		return rc;
@@ -352,8 +342,6 @@ remove_file(struct flock_lock *lock)
 	struct err e;
 	bool is_ours = check_name(l, lock->fd, lock->name, &e) == ERR_OK;
 
-	if (LOCK_BUG == BUG_UNLINK_AFTER_CLOSE)
-		(void)dup2(l->dirfd, lock->fd);
 	if (is_ours && fs_unlink_at(l->dirfd, lock->name, &e) != ERR_OK)
 		log_warn("%s", e.text);
 }

@@ -1,5 +1,5 @@
 /*
  * list.h - the lockers built in, one line each; included where LOCKER(name)
- * means something.  The first is the default.
+ * means something.  base/conf_key.c names the default.
  */
 LOCKER(flock)

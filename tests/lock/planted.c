@@ -1,7 +1,8 @@
 /*
  * planted.c - the race test finds the bug that was planted in this build.
  *
- * Built once for each bug, with -DLOCK_BUG; fails if nothing is found.
+ * Linked once for each bug of bugs.py with the locker that has it, which then
+ * stands for the one in the library; fails if nothing is found.
  */
 #include "config.h"
 

@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+"""Bugs that the race of tests/lock must find, each as a change to the text of
+a locker.
+
+usage: bugs.py FOLDER/bug-NAME.c
+
+Writes the file with the bug in it; Makefile.am makes a program of it that
+fails if nothing is found.  A bug that no longer applies fails like one that is
+not found: whoever changes the locker says anew what the bug looks like.
+"""
+
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+
+
+class Bug:
+    """changes: (file, text, what is there instead)."""
+
+    def __init__(self, name, *changes):
+        self.name = name
+        self.changes = changes
+
+
+BUGS = [
+    # A lock on a file that has lost its name meanwhile counts as the lock.
+    Bug("no-recheck", ("lock/flock.c", """	if (rc == ERR_OK)
+		rc = fs_has_name(l->dirfd, name, &st, &has_name, e);
+""", "")),
+    # The file is removed when the lock on it has been given up already.
+    Bug("unlink-after-close", ("lock/flock.c", """
+	if (is_ours && fs_unlink_at(l->dirfd, lock->name, &e) != ERR_OK)
+""", """
+	(void)dup2(l->dirfd, lock->fd);
+	if (is_ours && fs_unlink_at(l->dirfd, lock->name, &e) != ERR_OK)
+""")),
+]
+
+
+def main(target):
+    name = Path(target).stem.removeprefix("bug-")
+    bug, = [b for b in BUGS if b.name == name]
+    (file, old, new), = bug.changes
+    text = (TOP / file).read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        sys.exit(f"{name}: {file} has this text {text.count(old)} times, "
+                 f"not once:\n{old}")
+    Path(target).write_text(text.replace(old, new), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
