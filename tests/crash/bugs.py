@@ -4,13 +4,13 @@ A bug that no longer applies fails like one that is not caught: whoever changes
 the store then says anew what the bug looks like.
 """
 
-OPEN = "store/file_open.c"
-NEW = "store/file_new.c"
-RECORD = "store/file_record.c"
-WRITE = "store/file_write.c"
-DOUBT = "store/file_doubt.c"
-LEDGER = "store/file_ledger.c"
-MOVE = "store/file_move.c"
+OPEN = "store/file/open.c"
+NEW = "store/file/new.c"
+RECORD = "store/file/record.c"
+WRITE = "store/file/write.c"
+DOUBT = "store/file/doubt.c"
+LEDGER = "store/file/ledger.c"
+MOVE = "store/file/move.c"
 
 SET = """	rc = fs_pwrite(u->info_fd, buf, len, 0, NULL, e);
 """
@@ -463,7 +463,7 @@ BUGS = [
 	if (*arrived) {
 """, """
 	if (*arrived) {
-"""), ("store/file_record.c", """
+"""), ("store/file/record.c", """
 	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
 		return rc;
 	return fs_create_at(dirfd, name, fs->mode, fd, e);

@@ -9,7 +9,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 
 # Functions that only the strong file systems' harnesses need are all there.
-FOLDERS = ("base", "store")
+FOLDERS = ("base", "store", "store/file")
 LIBRARIES = ("jansson", "libconfig", "libcrypto", "uuid")
 
 

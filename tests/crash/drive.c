@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* Small, so that little data passes every limit. */
 #define CHECKPOINT_EVERY 8192

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/compat.h"
-#include "store/info.h"
+#include "store/file/info.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ID "0d7e18102c1a1896f45a1fc9a11d1815"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib import rig
 
-FOLDERS = ("base", "lock", "store", "tus", "hook", "fcgi")
+FOLDERS = ("base", "lock", "store", "store/file", "tus", "hook", "fcgi")
 LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 
 

@@ -4,7 +4,7 @@
 #ifndef TESTS_STORE_FILE_KIT_H
 #define TESTS_STORE_FILE_KIT_H
 
-#include "store/file.h"
+#include "store/file/file.h"
 #include "tests/store/contract.h"
 
 #define ID	   "0d7e18102c1a1896f45a1fc9a11d1815"

@@ -21,7 +21,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 #include "tests/store/contract.h"
 
 #define ID   "0d7e18102c1a1896f45a1fc9a11d1815"

@@ -15,7 +15,7 @@
 #include <jansson.h>
 
 #include "base/utf8.h"
-#include "store/info.h"
+#include "store/file/info.h"
 
 /* Where the values are in the head; see empty_head. */
 enum {
@@ -355,7 +355,7 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 	return true;
 }
 
-/* Not followed as it is: see file_place.c. */
+/* Not followed as it is: see place.c. */
 static void
 read_storage(struct arena *a, const json_t *root, struct info_record *r)
 {

@@ -1,5 +1,5 @@
 /*
- * file_doubt.c - after a flush that failed.
+ * doubt.c - after a flush that failed.
  *
  * The kernel takes the pages of a failed flush for clean, so the next flush
  * would succeed although the bytes are nowhere.  That is why the failure is
@@ -20,7 +20,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* More uploads than this and every unfinished one is refused. */
 #define REMEMBERED 60

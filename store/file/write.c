@@ -1,5 +1,5 @@
 /*
- * file_write.c - append to an upload, take bytes back, finish it.
+ * write.c - append to an upload, take bytes back, finish it.
  */
 #include "config.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* As much of the waiting room as may stay in memory between two requests. */
 #define WAITING_KEPT 65536

@@ -1,5 +1,5 @@
 /*
- * file_note.c - the store's note: which locks guard it, and in which boot.
+ * note.c - the store's note: which locks guard it, and in which boot.
  *
  * Whoever takes other locks than the rest locks nobody out, and whoever sees
  * another boot id than the rest takes their bytes for bytes of a boot that is
@@ -31,7 +31,7 @@
 #include "base/fs.h"
 #include "base/held.h"
 #include "base/log.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 enum {
 	/* Of the text. */

@@ -1,5 +1,5 @@
 /*
- * file_moved.c - what is known of an upload that is gone, or is going.
+ * moved.c - what is known of an upload that is gone, or is going.
  *
  * ID.moved has a line for the format, the root, the path below it, and the
  * numbers.  It appears by rename.  The path counts only below the root that is
@@ -19,7 +19,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/template.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* The first has neither time nor reservation. */
 #define FORMAT_1 "tusfcgi moved 1"

@@ -1,5 +1,5 @@
 /*
- * file_ledger.c - how much the uploads of an owner are together.
+ * ledger.c - how much the uploads of an owner are together.
  *
  * STORE/.quota/HASH is the page of one owner.  On it every upload has an empty
  * file with the name ID.BYTES, so that reading the names gives number and sum.
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* No entry has this name, for it has no dot. */
 #define PAGE_LOCK "lock"

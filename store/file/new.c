@@ -1,5 +1,5 @@
 /*
- * file_new.c - make an upload, out of nothing or out of others; unmake it.
+ * new.c - make an upload, out of nothing or out of others; unmake it.
  *
  * An advisory lock on the data file tells the sweep that an upload is being
  * made.  The record comes last: until then there is no upload.
@@ -15,7 +15,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 static enum err_code
 lock_data(struct file_upload *u, struct err *e)

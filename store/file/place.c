@@ -1,5 +1,5 @@
 /*
- * file_place.c - where the bytes of an upload are.
+ * place.c - where the bytes of an upload are.
  *
  * In STORE/ID, unless another server made the record: tusd lets a hook choose
  * a place, which Storage.Path names.  Such a path is followed if it stays in
@@ -15,7 +15,7 @@
 
 #include "base/fs.h"
 #include "base/template.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* What follows "DIRECTORY/" in a path; NULL if it is elsewhere. */
 static const char *

@@ -8,8 +8,8 @@
  * A record of another program has no such head ("foreign").  It is read as
  * plain JSON, and gets a head when somebody writes to the upload.
  */
-#ifndef STORE_INFO_H
-#define STORE_INFO_H
+#ifndef STORE_FILE_INFO_H
+#define STORE_FILE_INFO_H
 
 #include <stdbool.h>
 #include <stddef.h>

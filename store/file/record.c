@@ -1,5 +1,5 @@
 /*
- * file_record.c - the record of an upload in the directory store.
+ * record.c - the record of an upload in the directory store.
  */
 #include "config.h"
 
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* The most that the kernel writes in one piece whoever is killed meanwhile. */
 #define ONE_PAGE 4096

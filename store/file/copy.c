@@ -1,5 +1,5 @@
 /*
- * file_copy.c - bytes from file to file, by the kernel where it can.
+ * copy.c - bytes from file to file, by the kernel where it can.
  */
 #include "config.h"
 
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 #define OWN_SLICE ((size_t)256 << 10)
 

@@ -1,5 +1,5 @@
 /*
- * file_move.c - carry a finished upload off to where people want it.
+ * move.c - carry a finished upload off to where people want it.
  *
  * First ID.moved says where it will be.  Then, on the same file system, one
  * rename is all: when ID is gone, it is there.  On another one a copy is made
@@ -27,7 +27,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/template.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* So many files of one name. */
 #define NUMBER_MAX 100000

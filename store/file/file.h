@@ -1,5 +1,5 @@
 /*
- * file.h - what the files of the directory store share; private to store/.
+ * file.h - what the files of the directory store share; private to store/file/.
  *
  * An upload is ID, the bytes, and ID.info, the record (info.h).  What makes
  * any crash harmless: the record appears as a whole, by rename or by one write
@@ -14,33 +14,33 @@
  *
  * A finished upload may be moved away (store_mover).  Then ID.moved says
  * where, and ID is not there any more; while both are there, the move has not
- * come to its end.  See file_move.c.
+ * come to its end.  See move.c.
  *
  *	file.c		the store: open, close, tables
- *	file_record.c	the record: read, change, create, replace
- *	file_place.c	where the bytes are
- *	file_open.c	look, claim and repair, confirm
- *	file_new.c	create and concatenate
- *	file_write.c	append, roll back, finish
- *	file_doubt.c	what a flush that failed leaves behind
- *	file_read.c	download and walk
- *	file_ledger.c	how much an owner has
- *	file_move.c	carry a finished upload off
- *	file_moved.c	what is known of an upload that is gone
- *	file_suit.c	which names it can get there, and whose it is then
- *	file_copy.c	bytes from file to file
- *	file_keep.c	what no request does: settle, adopt, tidy
- *	file_strange.c	what cannot be served
- *	file_note.c	what all who use the store agree upon
+ *	record.c	the record: read, change, create, replace
+ *	place.c		where the bytes are
+ *	open.c		look, claim and repair, confirm
+ *	new.c		create and concatenate
+ *	write.c		append, roll back, finish
+ *	doubt.c		what a flush that failed leaves behind
+ *	read.c		download and walk
+ *	ledger.c	how much an owner has
+ *	move.c		carry a finished upload off
+ *	moved.c	what is known of an upload that is gone
+ *	suit.c		which names it can get there, and whose it is then
+ *	copy.c		bytes from file to file
+ *	keep.c		what no request does: settle, adopt, tidy
+ *	strange.c	what cannot be served
+ *	note.c		what all who use the store agree upon
  */
-#ifndef STORE_FILE_H
-#define STORE_FILE_H
+#ifndef STORE_FILE_FILE_H
+#define STORE_FILE_FILE_H
 
 #include <sys/stat.h>
 
 #include "base/id.h"
 #include "base/template.h"
-#include "store/info.h"
+#include "store/file/info.h"
 #include "store/store.h"
 
 /* store.durability */
@@ -221,7 +221,7 @@ file_upload_of(struct upload *up)
 	return OUTER(up, struct file_upload, base);
 }
 
-/* --- file_record.c ------------------------------------------------------- */
+/* --- record.c ----------------------------------------------------------- */
 
 /* The id is checked here once more, where it becomes a name. */
 MUST_CHECK enum err_code file_name(
@@ -310,7 +310,7 @@ MUST_CHECK enum err_code file_adopt(
 MUST_CHECK enum err_code file_adopt_if_needed(
     struct file_upload *, struct err *);
 
-/* --- file_place.c -------------------------------------------------------- */
+/* --- place.c ------------------------------------------------------------ */
 
 /* What Storage.Path and InfoPath of the record mean; either may be NULL. */
 void file_set_place(
@@ -343,7 +343,7 @@ MUST_CHECK enum err_code file_remove_bytes(struct file_upload *, struct err *);
  * ID may need. */
 bool file_is_reserved(const char *path);
 
-/* --- file_open.c --------------------------------------------------------- */
+/* --- open.c ------------------------------------------------------------- */
 
 struct file_upload *file_new_handle(
     struct file_store *, const char *id, struct arena *);
@@ -371,7 +371,7 @@ MUST_CHECK enum err_code file_claim(struct upload *, struct err *);
 MUST_CHECK enum err_code file_confirm(struct upload *, struct err *);
 void file_close(struct upload *);
 
-/* --- file_doubt.c -------------------------------------------------------- */
+/* --- doubt.c ------------------------------------------------------------ */
 
 /* What cannot be written down is remembered for all processes that are forked
  * after this.  False if there is no memory. */
@@ -402,7 +402,7 @@ MUST_CHECK enum err_code file_end_doubt(struct file_upload *, struct err *);
 void file_give_up(struct file_upload *);
 MUST_CHECK enum err_code file_flush_bytes(struct file_upload *, struct err *);
 
-/* --- file_new.c ---------------------------------------------------------- */
+/* --- new.c -------------------------------------------------------------- */
 
 MUST_CHECK enum err_code file_new_upload(struct data_store *,
     const struct file_info *, struct arena *, struct upload **, struct err *);
@@ -421,7 +421,7 @@ MUST_CHECK enum err_code file_clear(
 MUST_CHECK enum err_code file_lock_data(
     struct file_store *, const char *id, int *fd, struct err *);
 
-/* --- file_write.c -------------------------------------------------------- */
+/* --- write.c ------------------------------------------------------------ */
 
 /* ERR_NO_SPACE if less than min_free would be left. */
 MUST_CHECK enum err_code file_check_space(
@@ -446,7 +446,7 @@ MUST_CHECK enum err_code file_declare_length(
 MUST_CHECK enum err_code file_set_expiry(
     struct upload *, int64_t, struct err *);
 
-/* --- file_copy.c --------------------------------------------------------- */
+/* --- copy.c ------------------------------------------------------------- */
 
 /* So many bytes are written, by a copy or a client, before min_free is looked
  * at anew. */
@@ -462,7 +462,7 @@ struct file_bytes {
 MUST_CHECK enum err_code file_copy(
     const struct file_bytes *, struct arena *, struct err *);
 
-/* --- file_moved.c -------------------------------------------------------- */
+/* --- moved.c ------------------------------------------------------------ */
 
 /* ERR_NOT_FOUND if there is none.  One that is blank has no path. */
 MUST_CHECK enum err_code file_read_moved(struct file_store *, const char *id,
@@ -501,7 +501,7 @@ const char *file_copy_name(const char *id, struct arena *);
 /* Before an upload goes: that it was moved, or was to be, is forgotten. */
 MUST_CHECK enum err_code file_forget_moved(struct file_upload *, struct err *);
 
-/* --- file_suit.c --------------------------------------------------------- */
+/* --- suit.c ------------------------------------------------------------- */
 
 /* Learn which names the place of finished uploads takes, if that is not known
  * yet. */
@@ -516,7 +516,7 @@ bool file_take_rules(int from, int to, struct arena *);
 
 extern const struct store_mover file_mover;
 
-/* --- file_note.c -----------------------------------------------------------
+/* --- note.c -------------------------------------------------------------
  */
 
 #define FILE_NOTE ".store"
@@ -538,21 +538,21 @@ MUST_CHECK enum err_code file_check_directory(
 /* In file.c: it is made if only the last component is missing. */
 MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
 
-/* --- file_ledger.c ------------------------------------------------------- */
+/* --- ledger.c ----------------------------------------------------------- */
 
 /* The directory of the ledger. */
 #define FILE_LEDGER ".quota"
 
 MUST_CHECK enum err_code file_release(struct upload *, struct err *);
 
-/* --- file_keep.c and file_strange.c -------------------------------------- */
+/* --- keep.c and strange.c ----------------------------------------------- */
 
 /* Is it the ledger, the note of the sweep, or the events that wait? */
 bool file_is_ours(const char *name);
 MUST_CHECK enum err_code file_tell_strangers(
     struct data_store *, store_stranger *, void *arg, struct err *);
 
-/* --- the tables of file_ledger.c, file_read.c and file_keep.c ------------- */
+/* --- the tables of ledger.c, read.c and keep.c -------------------------- */
 
 extern const struct store_ledger file_ledger;
 extern const struct store_reader file_reader;

@@ -1,5 +1,5 @@
 /*
- * file_keep.c - keep the directory in order: what no request does.
+ * keep.c - keep the directory in order: what no request does.
  */
 #include "config.h"
 
@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* No id begins with a dot, so no upload can have these names, nor that of the
  * ledger.  The last is where events wait for hooks, if locks are kept here as

@@ -1,5 +1,5 @@
 /*
- * file_read.c - the bytes of an upload on their way out, and the names of all.
+ * read.c - the bytes of an upload on their way out, and the names of all.
  */
 #include "config.h"
 
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 struct file_stream {
 	struct stream base;

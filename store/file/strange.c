@@ -1,5 +1,5 @@
 /*
- * file_strange.c - what is in the directory and cannot be served.
+ * strange.c - what is in the directory and cannot be served.
  *
  * Another server may have made uploads that we cannot serve: their ids have a
  * slash or a dot, or their bytes lie outside.  Nothing of that is ever removed,
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* Directories within directories. */
 #define DEPTH_MAX 64

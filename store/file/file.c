@@ -14,7 +14,7 @@
 #include "base/fs.h"
 #include "base/held.h"
 #include "base/template.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 #define CHECKPOINT_EVERY ((int64_t)64 << 20)
 #define FLUSH_EVERY	 ((int64_t)2 << 20)

@@ -1,5 +1,5 @@
 /*
- * file_suit.c - what the place that finished uploads go to is like.
+ * suit.c - what the place that finished uploads go to is like.
  *
  * Which names it takes is tried out, in a hidden directory of its own: FAT and
  * exFAT, NTFS and SMB refuse some, shorten others without a word, or put what
@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 #define PROBE ".tusfcgi-probe"
 

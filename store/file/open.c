@@ -1,5 +1,5 @@
 /*
- * file_open.c - look at an upload, claim and repair it.
+ * open.c - look at an upload, claim and repair it.
  */
 #include "config.h"
 
@@ -12,7 +12,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "store/file.h"
+#include "store/file/file.h"
 
 /* How often a record may be replaced while we look. */
 #define LOOKS 3
