@@ -17,7 +17,6 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/held.h"
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
@@ -60,13 +59,13 @@ check_owner(const char *path, const struct stat *st, struct err *e)
 	    path, (long)st->st_uid, (long)geteuid());
 }
 
-enum err_code
-fs_open_dir(const char *path, int *dirfd, struct err *e)
+/* Open name, which is relative to beside; path is what messages call it. */
+static enum err_code
+open_dir(
+    int beside, const char *name, const char *path, int *dirfd, struct err *e)
 {
+	int fd = openat(beside, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
-	int held = held_fd(path);
-	int fd = openat(held != -1 ? held : AT_FDCWD, held != -1 ? "." : path,
-	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	enum err_code rc;
 
 	if (fd == -1)
@@ -80,6 +79,18 @@ fs_open_dir(const char *path, int *dirfd, struct err *e)
 	else
 		(void)close(fd);
 	return rc;
+}
+
+enum err_code
+fs_open_dir(const char *path, int *dirfd, struct err *e)
+{
+	return open_dir(AT_FDCWD, path, path, dirfd, e);
+}
+
+enum err_code
+fs_reopen_dir(int fd, const char *path, int *dirfd, struct err *e)
+{
+	return open_dir(fd, ".", path, dirfd, e);
 }
 
 bool

@@ -30,6 +30,11 @@
 MUST_CHECK enum err_code fs_open_dir(
     const char *path, int *dirfd, struct err *);
 
+/* Another descriptor for the directory that fd is; path is what messages call
+ * it.  Errors are those of fs_open_dir(). */
+MUST_CHECK enum err_code fs_reopen_dir(
+    int fd, const char *path, int *dirfd, struct err *);
+
 /* Could we make a file of this name?  Makes none. */
 MUST_CHECK enum err_code fs_may_make(const char *path, struct err *);
 

@@ -77,6 +77,15 @@ held_is_in_place(const char *path)
 	return h == NULL || fs_leads_to(path, h->fd);
 }
 
+enum err_code
+held_open_dir(const char *path, int *dirfd, struct err *e)
+{
+	const struct held *h = find(path);
+
+	return h != NULL ? fs_reopen_dir(h->fd, path, dirfd, e) :
+			   fs_open_dir(path, dirfd, e);
+}
+
 void
 held_forget(void)
 {

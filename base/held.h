@@ -4,8 +4,8 @@
  * A path may lead elsewhere later: another file system is mounted over it, or
  * another directory takes its place.  The processes of a pool begin at
  * different times, and would work in different directories, each with locks
- * that the others do not see.  What the first of them holds before it forks,
- * fs_open_dir() opens for all.
+ * that the others do not see.  So the first process holds the directory before
+ * it forks, and held_open_dir() opens that one in all of them.
  */
 #ifndef BASE_HELD_H
 #define BASE_HELD_H
@@ -26,7 +26,12 @@ const char *held_real_path(const char *path);
 /* Does the path still lead there?  True of one that is not held. */
 bool held_is_in_place(const char *path);
 
-/* Let go of all; what fs_open_dir() opened stays open. */
+/* Open the directory that is held under this path, or that the path leads to if
+ * none is.  Errors are those of fs_open_dir(). */
+MUST_CHECK enum err_code held_open_dir(
+    const char *path, int *dirfd, struct err *);
+
+/* Let go of all; what held_open_dir() opened stays open. */
 void held_forget(void);
 
 #endif

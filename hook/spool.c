@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/held.h"
 #include "base/log.h"
 #include "hook/parts.h"
 
@@ -138,7 +139,7 @@ hook_spool_open(const struct conf *conf, int *dirfd, struct err *e)
 
 	if (*conf_str(conf, "hooks.spool") != '\0')
 		return open_own_place(conf, dirfd, e);
-	if ((rc = fs_open_dir(store, &fd, e)) != ERR_OK)
+	if ((rc = held_open_dir(store, &fd, e)) != ERR_OK)
 		return rc;
 	rc = fs_make_subdir(fd, DIR_NAME, mode, dirfd, &is_made, &inner);
 	if (rc != ERR_OK)

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/held.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "lock/lock.h"
@@ -506,7 +507,7 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 		path = conf_str(conf, "store.path");
 	rc = set_method(l, conf_str(conf, "lock.method"), e);
 	if (rc == ERR_OK)
-		rc = fs_open_dir(path, &l->dirfd, e);
+		rc = held_open_dir(path, &l->dirfd, e);
 	if (rc != ERR_OK) {
 		free(l);
 		return rc;

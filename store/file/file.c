@@ -166,7 +166,7 @@ file_make_directory(const struct conf *conf, struct err *e)
 	if (mkdir(path, mode & ~fs_umask()) == -1)
 		return errno == EEXIST ? ERR_OK :
 					 err_sys(e, "make directory %s", path);
-	if ((rc = fs_open_dir(path, &fd, e)) != ERR_OK)
+	if ((rc = held_open_dir(path, &fd, e)) != ERR_OK)
 		return rc;
 	rc = fs_add_mode(fd, mode, path, e);
 	(void)close(fd);
@@ -185,10 +185,10 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 	if (file_is_held(conf)) {
 		file_take_boot(fs);
 		fs->path = must_strdup(held_real_path(path));
-		return fs_open_dir(path, &fs->dirfd, e);
+		return held_open_dir(path, &fs->dirfd, e);
 	}
 	if ((rc = file_make_directory(conf, e)) != ERR_OK ||
-	    (rc = fs_open_dir(path, &fs->dirfd, e)) != ERR_OK)
+	    (rc = held_open_dir(path, &fs->dirfd, e)) != ERR_OK)
 		return rc;
 	if ((fs->path = realpath(path, NULL)) == NULL)
 		return err_sys(e, "find %s", path);
