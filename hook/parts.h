@@ -83,9 +83,12 @@ struct hook {
 	char *answer;
 };
 
-/* hook.c: take in a piece of the answer, or ignore it if nobody asked.  False:
+/* send.c: take in a piece of the answer, or ignore it if nobody asked.  False:
  * there is no room for it. */
 bool hook_take_answer(struct hook *, const void *, size_t);
+
+/* Deliver an event and log how long that took.  Errors are those of
+ * hook_way.send. */
 MUST_CHECK enum err_code hook_send(
     struct hook *, const struct hook_message *, struct err *);
 
