@@ -58,3 +58,27 @@ err_sys(struct err *e, const char *fmt, ...)
 	(void)snprintf(e->text + len, sizeof(e->text) - len, ": %s", reason);
 	return e->code;
 }
+
+enum err_code
+err_within(struct err *e, const char *fmt, ...)
+{
+	char old[sizeof(e->text)];
+	size_t len, room, old_len = strlen(e->text);
+	const char *cut = "";
+	va_list ap;
+
+	memcpy(old, e->text, old_len + 1);
+	va_start(ap, fmt);
+	(void)vsnprintf(e->text, sizeof(e->text) / 2, fmt, ap);
+	va_end(ap);
+	len = strlen(e->text);
+	room = sizeof(e->text) - len - sizeof(": ");
+	if (old_len > room)
+		cut = "...";
+	else
+		room = old_len;
+	room -= strlen(cut);
+	(void)snprintf(e->text + len, sizeof(e->text) - len, ": %s%s", cut,
+	    old + old_len - room);
+	return e->code;
+}

@@ -145,17 +145,16 @@ static enum err_code
 look_at_root(const char *template, struct err *e)
 {
 	struct arena *a;
-	struct err why;
 	enum err_code rc;
 	int fd;
 
 	if (*template == '\0')
 		return ERR_OK;
 	a = arena_new();
-	rc = fs_open_dir(template_root(a, template), &fd, &why);
+	rc = fs_open_dir(template_root(a, template), &fd, e);
 	arena_free(a);
 	if (rc != ERR_OK)
-		return err_set(e, rc, "finish.move_to: %.150s", why.text);
+		return err_within(e, "finish.move_to");
 	(void)close(fd);
 	return ERR_OK;
 }

@@ -227,11 +227,8 @@ settings_load(
 	    !conf_is_set(s->conf, "store.path"))
 		rc = conf_set(s->conf, "store.path", from->default_store, e);
 	if (rc == ERR_OK && (rc = set_all(s, from->workers, e)) != ERR_OK &&
-	    from->file != NULL) {
-		struct err inner = *e;
-
-		rc = err_set(e, inner.code, "%s: %s", from->file, inner.text);
-	}
+	    from->file != NULL)
+		rc = err_within(e, "%s", from->file);
 	if (rc != ERR_OK)
 		settings_free(s);
 	return rc;

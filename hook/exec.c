@@ -75,11 +75,9 @@ struct run {
 enum err_code
 hook_exec_open_dir(const struct conf *conf, int *dirfd, struct err *e)
 {
-	struct err inner;
-
-	if (fs_open_dir(conf_str(conf, "hooks.dir"), dirfd, &inner) == ERR_OK)
+	if (fs_open_dir(conf_str(conf, "hooks.dir"), dirfd, e) == ERR_OK)
 		return ERR_OK;
-	return err_set(e, inner.code, "hooks.dir: %.150s", inner.text);
+	return err_within(e, "hooks.dir");
 }
 
 /*
@@ -99,7 +97,7 @@ find_program(const struct hook *h, const char *type, int *dirfd, struct err *e)
 		return ERR_OK;
 	rc = errno == ENOENT ?
 	    err_set(e, ERR_NOT_FOUND, "hook %s: there is none", type) :
-	    err_sys(e, "hooks.dir: look for %.120s/%s", h->dir, type);
+	    err_sys(e, "hooks.dir: look for %s/%s", h->dir, type);
 	(void)close(*dirfd);
 	return rc;
 }

@@ -100,9 +100,11 @@ become(const struct hook_start *how)
 		closefrom(HOOK_REPORT);
 		(void)execve(how->path, argv, how->env);
 	}
-	(void)dprintf(2, "cannot run %s: %s\n", how->path,
+	/* The reason comes first: the log cuts off what is long. */
+	(void)dprintf(2, "cannot be run: %s: %s\n",
 	    errno == ENOENT ? "it or its interpreter is not there" :
-			      strerror(errno));
+			      strerror(errno),
+	    how->path);
 	_exit(127);
 }
 

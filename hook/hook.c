@@ -68,7 +68,6 @@ ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
 {
 	struct hook *h = hook_of(hooks);
 	struct hook_message m;
-	struct err inner;
 	enum err_code rc;
 
 	if ((rc = make_message(event, a, &m, e)) != ERR_OK)
@@ -76,9 +75,11 @@ ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
 	m.is_asked = true;
 	rc = hook_send(h, &m, e);
 	if (rc == ERR_OK &&
-	    hook_json_answer(h->answer, h->answer_len, a, v, &inner) != ERR_OK)
-		rc = err_set(
-		    e, ERR_SYSTEM, "hook %s: %.150s", m.type, inner.text);
+	    hook_json_answer(h->answer, h->answer_len, a, v, e) != ERR_OK) {
+		/* It is the hook that is wrong, not the client. */
+		e->code = ERR_SYSTEM;
+		rc = err_within(e, "hook %s", m.type);
+	}
 	hook_message_free(&m);
 	if (rc == ERR_OK || event->hook != TUS_POST_RECEIVE)
 		return rc;

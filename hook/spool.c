@@ -97,11 +97,10 @@ static enum err_code
 open_own_place(const struct conf *conf, int *dirfd, struct err *e)
 {
 	enum err_code rc;
-	struct err inner;
 
-	rc = fs_open_dir(conf_str(conf, "hooks.spool"), dirfd, &inner);
+	rc = fs_open_dir(conf_str(conf, "hooks.spool"), dirfd, e);
 	if (rc != ERR_OK)
-		return err_set(e, rc, "hooks.spool: %.150s", inner.text);
+		return err_within(e, "hooks.spool");
 	if ((rc = check_own_place(conf, *dirfd, e)) != ERR_OK)
 		(void)close(*dirfd);
 	return rc;
@@ -133,7 +132,6 @@ hook_spool_open(const struct conf *conf, int *dirfd, struct err *e)
 	const char *store = conf_str(conf, "store.path");
 	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
 	enum err_code rc;
-	struct err inner;
 	bool is_made;
 	int fd;
 
@@ -141,9 +139,9 @@ hook_spool_open(const struct conf *conf, int *dirfd, struct err *e)
 		return open_own_place(conf, dirfd, e);
 	if ((rc = held_open_dir(store, &fd, e)) != ERR_OK)
 		return rc;
-	rc = fs_make_subdir(fd, DIR_NAME, mode, dirfd, &is_made, &inner);
+	rc = fs_make_subdir(fd, DIR_NAME, mode, dirfd, &is_made, e);
 	if (rc != ERR_OK)
-		rc = err_set(e, rc, "%.60s: %.110s", store, inner.text);
+		rc = err_within(e, "%s", store);
 	(void)close(fd);
 	return rc;
 }

@@ -114,16 +114,15 @@ static bool
 choose_place(struct tus_call *c, const char *path)
 {
 	struct data_store *store = c->srv->store;
-	struct err why;
+	struct err *why = &c->res.err;
 
 	if (store->mover == NULL)
-		(void)err_set(&why, ERR_INVALID,
+		(void)err_set(why, ERR_INVALID,
 		    "store %s keeps uploads where they are", store->name);
 	else if (store->mover->choose(
-		     store, path, c->arena, &c->create.move_to, &why) == ERR_OK)
+		     store, path, c->arena, &c->create.move_to, why) == ERR_OK)
 		return true;
-	(void)err_set(&c->res.err, why.code,
-	    "pre-create: ChangeFileInfo.Storage.Path: %.130s", why.text);
+	(void)err_within(why, "pre-create: ChangeFileInfo.Storage.Path");
 	return fail(c);
 }
 

@@ -131,12 +131,10 @@ open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 	struct arena *a = arena_new();
 	const char *path = template_root(a, to);
 	struct stat store, root;
-	struct err inner;
 	enum err_code rc = ERR_OK;
 
-	if (fs_open_dir(path, &fs->move_fd, &inner) != ERR_OK)
-		rc = err_set(
-		    e, inner.code, "finish.move_to: %.150s", inner.text);
+	if (fs_open_dir(path, &fs->move_fd, e) != ERR_OK)
+		rc = err_within(e, "finish.move_to");
 	else if ((fs->move_root = realpath(path, NULL)) == NULL)
 		rc = err_sys(e, "find %s", path);
 	else if (fstat(fs->dirfd, &store) == -1 ||

@@ -221,16 +221,11 @@ copy_part(struct file_upload *dst, struct file_upload *part, struct err *e)
 	const struct file_bytes bytes = { part->data_fd, dst->data_fd,
 		dst->data_size, part->data_size, dst->store->min_free };
 	enum err_code rc = file_copy(&bytes, dst->arena, e);
-	struct err inner;
 
-	if (rc == ERR_OK) {
-		dst->data_size += part->data_size;
-		return rc;
-	}
-	inner = *e;
-	rc = err_set(e, rc, "part %s: %.150s", part->base.info.id, inner.text);
-	e->sys = inner.sys;
-	return rc;
+	if (rc != ERR_OK)
+		return err_within(e, "part %s", part->base.info.id);
+	dst->data_size += part->data_size;
+	return ERR_OK;
 }
 
 /* Its open descriptor keeps the bytes alive, whoever deletes the part. */

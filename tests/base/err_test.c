@@ -76,10 +76,10 @@ a_long_text_is_cut_not_spilled(void **state)
 	} s = { { ERR_OK, 0, "" }, "guarded" };
 
 	(void)state;
-	(void)err_set(&s.e, ERR_INVALID, "%0500d", 1);
+	(void)err_set(&s.e, ERR_INVALID, "%01000d", 1);
 	assert_int_equal(strlen(s.e.text), sizeof(s.e.text) - 1);
 	errno = EIO;
-	(void)err_sys(&s.e, "%0500d", 1);
+	(void)err_sys(&s.e, "%01000d", 1);
 	assert_int_equal(strlen(s.e.text), sizeof(s.e.text) - 1);
 	assert_string_equal(s.guard, "guarded");
 }
@@ -92,8 +92,27 @@ a_long_name_does_not_hide_the_reason(void **state)
 
 	(void)state;
 	errno = EIO;
-	(void)err_sys(&e, "open %0500d", 1);
+	(void)err_sys(&e, "open %01000d", 1);
 	assert_non_null(strstr(e.text, ": Input/output error"));
+}
+
+static void
+what_it_belongs_to_is_put_in_front(void **state)
+{
+	struct err e;
+
+	(void)state;
+	errno = ENOSPC;
+	(void)err_sys(&e, "open f");
+	assert_int_equal(err_within(&e, "part %d", 7), ERR_NO_SPACE);
+	assert_string_equal(e.text, "part 7: open f: No space left on device");
+	assert_int_equal(e.sys, ENOSPC);
+	errno = EIO;
+	(void)err_sys(&e, "open %01000d", 1);
+	(void)err_within(&e, "part 7");
+	assert_int_equal(strlen(e.text), sizeof(e.text) - 1);
+	assert_memory_equal(e.text, "part 7: ...00", 13);
+	assert_non_null(strstr(e.text, "0: Input/output error"));
 }
 
 int
@@ -105,6 +124,7 @@ main(void)
 		cmocka_unit_test(the_system_adds_its_reason),
 		cmocka_unit_test(a_long_text_is_cut_not_spilled),
 		cmocka_unit_test(a_long_name_does_not_hide_the_reason),
+		cmocka_unit_test(what_it_belongs_to_is_put_in_front),
 	};
 
 	return cmocka_run_group_tests_name("err", tests, NULL, NULL);

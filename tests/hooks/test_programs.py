@@ -428,7 +428,7 @@ def test_impossible_changes_are_refused(start, hooks, changes):
     ("#!/bin/sh\necho '[]'\n", "not an object"),
     ("#!/bin/sh\necho '{\"RejectUpload\": 1}'\n", "RejectUpload"),
     ("#!/bin/sh\nhead -c 100000 /dev/zero\n", "longer than"),
-    ("#!/no/such/shell\n", "cannot run"),
+    ("#!/no/such/shell\n", "cannot be run"),
 ])
 def test_a_pre_hook_that_fails_is_answered_500(start, hooks, script, said):
     hooks.write("pre-create", script)
@@ -445,7 +445,7 @@ def test_a_program_that_is_not_executable_is_a_failure(start, hooks):
     (hooks.dir / "pre-create").chmod(0o644)
     one = start()
     assert post(one, 5)[0] == 500
-    assert "cannot run" in one.log()
+    assert "cannot be run" in one.log()
 
 
 def test_time_is_up_for_the_whole_group(start, hooks):

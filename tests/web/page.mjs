@@ -492,7 +492,7 @@ const scenes = {
 		if (job.change) {
 			await page.waitForSelector("#notice:not([hidden])");
 			assert.match(await page.textContent("#notice"), /kept\.bin is not where it was/);
-			assert(await row(page, 0).locator(".choose").isVisible());
+			await row(page, 0).locator(".choose").waitFor();
 			return {};
 		}
 		if (job.ask) {
