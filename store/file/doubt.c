@@ -1,5 +1,5 @@
 /*
- * doubt.c - after a flush that failed.
+ * doubt.c - flush, and what a flush that failed leaves behind.
  *
  * The kernel takes the pages of a failed flush for clean, so the next flush
  * would succeed although the bytes are nowhere.  That is why the failure is
@@ -185,6 +185,25 @@ file_recall_doubt(struct file_upload *u, struct err *e)
 	memcpy(head.boot, INFO_DOUBT, sizeof(head.boot));
 	if ((rc = write_head(u, &head, e)) == ERR_OK)
 		u->is_remembered = false;
+	return rc;
+}
+
+enum err_code
+file_set_durably(
+    struct file_upload *u, const struct info_head *head, struct err *e)
+{
+	struct info_head before = u->head;
+	struct err ignored;
+	enum err_code rc;
+
+	if ((rc = file_set(u, head, e)) != ERR_OK)
+		return rc;
+	if ((rc = file_flush_info(u, e)) == ERR_OK)
+		return ERR_OK;
+	before.hold = -1;
+	if (before.boot[0] != INFO_NO_BOOT[0] ||
+	    file_set(u, &before, &ignored) != ERR_OK)
+		file_doubt(u, &before);
 	return rc;
 }
 

@@ -16,22 +16,27 @@
  * where, and ID is not there any more; while both are there, the move has not
  * come to its end.  See move.c.
  *
- *	file.c		the store: open, close, tables
- *	record.c	the record: read, change, create, replace
- *	place.c		where the bytes are
- *	open.c		look, claim and repair, confirm
- *	new.c		create and concatenate
- *	write.c		append, roll back, finish
- *	doubt.c		what a flush that failed leaves behind
- *	read.c		download and walk
- *	ledger.c	how much an owner has
- *	move.c		carry a finished upload off
- *	moved.c	what is known of an upload that is gone
- *	suit.c		which names it can get there, and whose it is then
+ * The files, each of which uses only those above it:
+ *
+ *	info.c		the text of a record
  *	copy.c		bytes from file to file
- *	keep.c		what no request does: settle, adopt, tidy
- *	strange.c	what cannot be served
+ *	name.c		the names in the directory
+ *	dir.c		directories below the store and below finish.move_to
+ *	place.c		where the bytes are
+ *	record.c	the record: read, change, replace
+ *	doubt.c		flush, and what a flush that failed leaves behind
+ *	safe.c		raise the watermark
+ *	moved.c		what is known of an upload that is gone
  *	note.c		what all who use the store agree upon
+ *	ledger.c	how much an owner has
+ *	open.c		look, claim and repair, confirm
+ *	read.c		download and walk
+ *	write.c		append, roll back, finish
+ *	new.c		create and concatenate
+ *	suit.c		which names finish.move_to takes, and whose a file is
+ *there move.c		carry a finished upload off strange.c	what cannot be
+ *served keep.c		what no request does: settle, adopt, tidy file.c
+ *the store: open, close, tables
  */
 #ifndef STORE_FILE_FILE_H
 #define STORE_FILE_FILE_H
@@ -221,7 +226,7 @@ file_upload_of(struct upload *up)
 	return OUTER(up, struct file_upload, base);
 }
 
-/* --- record.c ----------------------------------------------------------- */
+/* --- name.c ------------------------------------------------------------- */
 
 /* The id is checked here once more, where it becomes a name. */
 MUST_CHECK enum err_code file_name(
@@ -230,6 +235,49 @@ MUST_CHECK enum err_code file_name(
 /* Is there such a file, of whatever kind? */
 MUST_CHECK enum err_code file_exists(struct file_store *, const char *id,
     const char *suffix, bool *, struct err *);
+
+/*
+ * Open record or data with O_RDWR, or, where that is denied, for reading, which
+ * is enough for what is finished: u->denied says why.
+ */
+MUST_CHECK enum err_code file_open_either(struct file_upload *, int dirfd,
+    const char *name, int *fd, struct stat *, struct err *);
+
+/* Make a file that has yet to get its name.  What somebody left of it who died
+ * is in the way of nobody. */
+MUST_CHECK enum err_code file_create(
+    struct file_store *, int dirfd, const char *name, int *fd, struct err *);
+
+MUST_CHECK enum err_code file_flush_dir(struct file_store *, struct err *);
+
+/* The ledger, the note of what all agree upon, the note of the sweep, and the
+ * events that wait for hooks, if they wait here. */
+#define FILE_LEDGER ".quota"
+#define FILE_NOTE   ".store"
+#define FILE_SWEPT  ".sweep"
+#define FILE_EVENTS ".hooks"
+bool file_is_ours(const char *name);
+
+/* "ID.lock" or "ID.lock/x" among the uploads, which is the name of a file that
+ * ID may need. */
+bool file_is_reserved(const char *path);
+
+/* --- dir.c -------------------------------------------------------------- */
+
+/*
+ * Open the directory of a path below root, which is the store or the root of
+ * finish.move_to; *name is the path's last part.  ERR_NOT_FOUND if root is
+ * neither, ERR_CORRUPT if a link is in the way.
+ */
+MUST_CHECK enum err_code file_open_below(struct file_store *, const char *root,
+    const char *path, struct arena *, int *dirfd, const char **name,
+    struct err *);
+
+/* ERR_AWAY if the path of finish.move_to's root leads to another directory
+ * than when it was opened; looked at once a second. */
+MUST_CHECK enum err_code file_check_root(struct file_store *, struct err *);
+
+/* --- record.c ----------------------------------------------------------- */
 
 /* Where the bytes are, as tusd's hooks know it; path NULL: in the store. */
 const struct pair *file_storage(const struct file_store *, const char *id,
@@ -241,33 +289,13 @@ const struct pair *file_storage(const struct file_store *, const char *id,
  */
 MUST_CHECK enum err_code file_load(struct file_upload *, struct err *);
 
-/*
- * Open record or data with O_RDWR, or, where that is denied, for reading, which
- * is enough for what is finished: u->denied says why.
- */
-MUST_CHECK enum err_code file_open_either(struct file_upload *, int dirfd,
-    const char *name, int *fd, struct stat *, struct err *);
-
 /* Read the head anew. */
 MUST_CHECK enum err_code file_load_head(struct file_upload *, struct err *);
 void file_close_info(struct file_upload *);
 
-/* Make a file that has yet to get its name.  What somebody left of it who died
- * is in the way of nobody. */
-MUST_CHECK enum err_code file_create(
-    struct file_store *, int dirfd, const char *name, int *fd, struct err *);
-
 /* Change the head in the file, by one write, and then in memory; only there,
  * as long as the upload is hidden. */
 MUST_CHECK enum err_code file_set(
-    struct file_upload *, const struct info_head *, struct err *);
-
-/*
- * And see it on disk.  If that fails the head is put back as it was before,
- * which makes a later flush a real one; but in doubt, and without its hold,
- * because by now the bytes are verified and the disk may count them already.
- */
-MUST_CHECK enum err_code file_set_durably(
     struct file_upload *, const struct info_head *, struct err *);
 
 /* In memory only: the next look at the file reads it anew. */
@@ -283,8 +311,6 @@ const char *file_boot(const struct file_store *);
 
 MUST_CHECK enum err_code file_flush_data(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_flush_info(struct file_upload *, struct err *);
-MUST_CHECK enum err_code file_flush_dir(struct file_store *, struct err *);
-
 /*
  * Write the record under a temporary name and give it its name; an old one is
  * replaced.  With flushes if durably.
@@ -298,17 +324,6 @@ MUST_CHECK enum err_code file_publish(
  */
 MUST_CHECK enum err_code file_publish_new(
     struct file_upload *, bool durably, struct err *);
-
-/*
- * A foreign record gets a head, one without a watermark gets one if durably:
- * all that is there counts.
- */
-MUST_CHECK enum err_code file_adopt(
-    struct file_upload *, bool durably, struct err *);
-
-/* If the durability mode needs what the record does not have. */
-MUST_CHECK enum err_code file_adopt_if_needed(
-    struct file_upload *, struct err *);
 
 /* --- place.c ------------------------------------------------------------ */
 
@@ -339,9 +354,9 @@ MUST_CHECK enum err_code file_open_bytes(
     struct file_upload *, int flags, int *fd, struct stat *, struct err *);
 MUST_CHECK enum err_code file_remove_bytes(struct file_upload *, struct err *);
 
-/* "ID.lock" or "ID.lock/x" among the uploads, which is the name of a file that
- * ID may need. */
-bool file_is_reserved(const char *path);
+/* Cut the bytes to so many, if there are more. */
+MUST_CHECK enum err_code file_cut(
+    struct file_upload *, int64_t to, struct err *);
 
 /* --- open.c ------------------------------------------------------------- */
 
@@ -353,10 +368,6 @@ void file_see(struct file_upload *);
 
 /* Is there nothing to repair? */
 bool file_is_sound(const struct file_upload *);
-
-/* Cut the bytes to so many, if there are more. */
-MUST_CHECK enum err_code file_cut(
-    struct file_upload *, int64_t to, struct err *);
 
 /* Record and data as they are now that nobody else changes them. */
 MUST_CHECK enum err_code file_reopen(struct file_upload *, struct err *);
@@ -402,6 +413,36 @@ MUST_CHECK enum err_code file_end_doubt(struct file_upload *, struct err *);
 void file_give_up(struct file_upload *);
 MUST_CHECK enum err_code file_flush_bytes(struct file_upload *, struct err *);
 
+/*
+ * Change the head and see it on disk.  If that fails the head is put back as it
+ * was before, which makes a later flush a real one; but in doubt, and without
+ * its hold, because by now the bytes are verified and the disk may count them
+ * already.
+ */
+MUST_CHECK enum err_code file_set_durably(
+    struct file_upload *, const struct info_head *, struct err *);
+
+/* --- safe.c ------------------------------------------------------------- */
+
+/* Flush all bytes, and raise the watermark to their end; that and the rest of
+ * the head are written together. */
+MUST_CHECK enum err_code file_raise(
+    struct file_upload *, struct info_head, struct err *);
+
+/* The same outside a chunk, and with no other change. */
+MUST_CHECK enum err_code file_checkpoint(struct file_upload *, struct err *);
+
+/*
+ * A foreign record gets a head, one without a watermark gets one if durably:
+ * all that is there counts.
+ */
+MUST_CHECK enum err_code file_adopt(
+    struct file_upload *, bool durably, struct err *);
+
+/* If the durability mode needs what the record does not have. */
+MUST_CHECK enum err_code file_adopt_if_needed(
+    struct file_upload *, struct err *);
+
 /* --- new.c -------------------------------------------------------------- */
 
 MUST_CHECK enum err_code file_new_upload(struct data_store *,
@@ -426,9 +467,6 @@ MUST_CHECK enum err_code file_lock_data(
 /* ERR_NO_SPACE if less than min_free would be left. */
 MUST_CHECK enum err_code file_check_space(
     struct file_store *, int64_t need, struct err *);
-
-/* Raise the watermark to all there is, outside a chunk. */
-MUST_CHECK enum err_code file_checkpoint(struct file_upload *, struct err *);
 
 MUST_CHECK enum err_code file_write_begin(
     struct upload *, bool on_probation, struct err *);
@@ -491,10 +529,6 @@ MUST_CHECK enum err_code file_open_moved(
     struct file_upload *, int *fd, struct err *);
 const char *file_moved_path(const struct file_moved *, struct arena *);
 
-/* ERR_AWAY if the path of finish.move_to's root leads to another directory
- * than when it was opened; looked at once a second. */
-MUST_CHECK enum err_code file_check_root(struct file_store *, struct err *);
-
 /* Where a copy is made, beside its place to be. */
 const char *file_copy_name(const char *id, struct arena *);
 
@@ -516,10 +550,10 @@ bool file_take_rules(int from, int to, struct arena *);
 
 extern const struct store_mover file_mover;
 
-/* --- note.c -------------------------------------------------------------
- */
+/* --- note.c ------------------------------------------------------------- */
 
-#define FILE_NOTE ".store"
+/* Make the directory store.path, if only its last part is missing. */
+MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
 
 MUST_CHECK enum err_code file_hold(
     const struct conf *, enum store_use, struct err *);
@@ -535,20 +569,12 @@ void file_take_boot(struct file_store *);
 MUST_CHECK enum err_code file_check_directory(
     const struct file_store *, struct err *);
 
-/* In file.c: it is made if only the last component is missing. */
-MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
-
 /* --- ledger.c ----------------------------------------------------------- */
-
-/* The directory of the ledger. */
-#define FILE_LEDGER ".quota"
 
 MUST_CHECK enum err_code file_release(struct upload *, struct err *);
 
-/* --- keep.c and strange.c ----------------------------------------------- */
+/* --- strange.c ---------------------------------------------------------- */
 
-/* Is it the ledger, the note of the sweep, or the events that wait? */
-bool file_is_ours(const char *name);
 MUST_CHECK enum err_code file_tell_strangers(
     struct data_store *, store_stranger *, void *arg, struct err *);
 

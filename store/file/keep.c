@@ -14,12 +14,6 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* No id begins with a dot, so no upload can have these names, nor that of the
- * ledger.  The last is where events wait for hooks, if locks are kept here as
- * well. */
-#define SWEPT  ".sweep"
-#define EVENTS ".hooks"
-
 /* After so many names that are no leftovers somebody may want to know. */
 #define AT_ONCE 1000
 
@@ -41,13 +35,6 @@ struct judgement {
 	const char *what;
 	bool is_strange;
 };
-
-bool
-file_is_ours(const char *name)
-{
-	return strcmp(name, SWEPT) == 0 || strcmp(name, EVENTS) == 0 ||
-	    strcmp(name, FILE_LEDGER) == 0 || strcmp(name, FILE_NOTE) == 0;
-}
 
 static enum kind
 kind_of(const char *name, const char *suffix)
@@ -376,8 +363,8 @@ read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
 	enum err_code rc;
 	int fd;
 
-	rc =
-	    fs_open_at(file_store_of(ds)->dirfd, SWEPT, O_RDONLY, &fd, NULL, e);
+	rc = fs_open_at(
+	    file_store_of(ds)->dirfd, FILE_SWEPT, O_RDONLY, &fd, NULL, e);
 	*buf = '\0';
 	if (rc != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
@@ -393,12 +380,12 @@ open_note(struct file_store *fs, int *fd, struct err *e)
 {
 	enum err_code rc;
 
-	rc = fs_open_at(fs->dirfd, SWEPT, O_RDWR, fd, NULL, e);
+	rc = fs_open_at(fs->dirfd, FILE_SWEPT, O_RDWR, fd, NULL, e);
 	if (rc == ERR_NOT_FOUND)
 		rc = fs_create_at(
-		    fs->dirfd, SWEPT, FS_LOCK_MODE(fs->mode), fd, e);
+		    fs->dirfd, FILE_SWEPT, FS_LOCK_MODE(fs->mode), fd, e);
 	if (rc == ERR_EXISTS)
-		rc = fs_open_at(fs->dirfd, SWEPT, O_RDWR, fd, NULL, e);
+		rc = fs_open_at(fs->dirfd, FILE_SWEPT, O_RDWR, fd, NULL, e);
 	return rc;
 }
 
@@ -419,7 +406,7 @@ lock_note(struct data_store *ds, struct err *e)
 	}
 	rc = errno == EWOULDBLOCK ?
 	    err_set(e, ERR_LOCKED, "another sweep is at work") :
-	    err_sys(e, "lock %s", SWEPT);
+	    err_sys(e, "lock %s", FILE_SWEPT);
 	(void)close(fd);
 	return rc;
 }
@@ -440,7 +427,7 @@ write_note(struct data_store *ds, const char *line, struct err *e)
 	if (rc == ERR_OK) {
 		rc = fs_pwrite(fd, text, (size_t)n, 0, NULL, e);
 		if (rc == ERR_OK)
-			rc = fs_truncate(fd, n, SWEPT, e);
+			rc = fs_truncate(fd, n, FILE_SWEPT, e);
 	}
 	if (fd != -1 && fd != fs->note_fd)
 		(void)close(fd);

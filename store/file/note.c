@@ -86,6 +86,24 @@ lock_path(const struct conf *conf)
 	return *path != '\0' ? path : conf_str(conf, "store.path");
 }
 
+enum err_code
+file_make_directory(const struct conf *conf, struct err *e)
+{
+	const char *path = conf_str(conf, "store.path");
+	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
+	enum err_code rc;
+	int fd;
+
+	if (mkdir(path, mode & ~fs_umask()) == -1)
+		return errno == EEXIST ? ERR_OK :
+					 err_sys(e, "make directory %s", path);
+	if ((rc = held_open_dir(path, &fd, e)) != ERR_OK)
+		return rc;
+	rc = fs_add_mode(fd, mode, path, e);
+	(void)close(fd);
+	return rc;
+}
+
 /* --- The text. --- */
 
 /* First, so that it can be changed in place. */

@@ -321,19 +321,6 @@ lower_watermark(struct file_upload *u, struct err *e)
 	return file_set_durably(u, &head, e);
 }
 
-enum err_code
-file_cut(struct file_upload *u, int64_t to, struct err *e)
-{
-	enum err_code rc;
-
-	if (u->data_size <= to)
-		return ERR_OK;
-	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
-	if (rc == ERR_OK)
-		u->data_size = to;
-	return rc;
-}
-
 /* Bytes of another boot are there only as far as they were flushed.  They are
  * cut before the new boot vouches for what is left. */
 static enum err_code

@@ -50,20 +50,6 @@ below_record(const char *path, const char *info_path, const char *id)
 	return below(path, info_path, len > 0 ? len - 1 : 0);
 }
 
-bool
-file_is_reserved(const char *path)
-{
-	static const char *const ours[] = { FILE_INFO, FILE_NEW, FILE_MOVED,
-		FILE_MOVED_NEW, ".lock", ".stop" };
-	const char *suffix = path + strcspn(path, "./");
-	size_t i, len = strcspn(suffix, "/");
-
-	for (i = 0; i < NITEMS(ours); i++)
-		if (strlen(ours[i]) == len && memcmp(suffix, ours[i], len) == 0)
-			return true;
-	return false;
-}
-
 /* A name among the uploads that is an id is the place of that one. */
 static bool
 may_be_place(struct file_store *fs, const char *path)
@@ -113,15 +99,14 @@ enum err_code
 file_open_place(
     struct file_upload *u, int *dirfd, const char **name, struct err *e)
 {
-	const struct file_moved m = { .root = u->store->path,
-		.path = u->place };
+	struct file_store *fs = u->store;
 	enum err_code rc;
 
-	*dirfd = u->store->dirfd;
+	*dirfd = fs->dirfd;
 	*name = u->base.info.id;
 	if (u->place == NULL)
 		return ERR_OK;
-	rc = file_open_moved_dir(u->store, &m, u->arena, dirfd, name, e);
+	rc = file_open_below(fs, fs->path, u->place, u->arena, dirfd, name, e);
 	return rc == ERR_CORRUPT ?
 	    err_set(e, ERR_NOT_FOUND, "%s: not there", u->place) :
 	    rc;
@@ -194,4 +179,17 @@ file_remove_bytes(struct file_upload *u, struct err *e)
 		rc = fs_unlink_at(dirfd, name, e);
 	file_close_place(u, dirfd);
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+enum err_code
+file_cut(struct file_upload *u, int64_t to, struct err *e)
+{
+	enum err_code rc;
+
+	if (u->data_size <= to)
+		return ERR_OK;
+	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
+	if (rc == ERR_OK)
+		u->data_size = to;
+	return rc;
 }

@@ -3,7 +3,6 @@
  */
 #include "config.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,31 +13,6 @@
 
 /* The most that the kernel writes in one piece whoever is killed meanwhile. */
 #define ONE_PAGE 4096
-
-enum err_code
-file_name(
-    const char *id, const char *suffix, struct file_name *name, struct err *e)
-{
-	if (!id_is_valid(id))
-		return err_set(e, ERR_INVALID, "not an id");
-	(void)stpcpy(stpcpy(name->text, id), suffix);
-	return ERR_OK;
-}
-
-enum err_code
-file_exists(struct file_store *fs, const char *id, const char *suffix, bool *is,
-    struct err *e)
-{
-	struct file_name name;
-	struct stat st;
-	enum err_code rc;
-
-	*is = false;
-	if ((rc = file_name(id, suffix, &name, e)) != ERR_OK)
-		return rc;
-	*is = fstatat(fs->dirfd, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	return *is || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", id);
-}
 
 const struct pair *
 file_storage(const struct file_store *fs, const char *id, const char *path,
@@ -104,18 +78,6 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 	u->base.info.storage =
 	    file_storage(u->store, id, file_place_path(u, u->arena), u->arena);
 	return ERR_OK;
-}
-
-enum err_code
-file_open_either(struct file_upload *u, int dirfd, const char *name, int *fd,
-    struct stat *st, struct err *e)
-{
-	enum err_code rc = fs_open_at(dirfd, name, O_RDWR, fd, st, e);
-
-	if (rc != ERR_SYSTEM || !fs_is_denied(e->sys))
-		return rc;
-	u->denied = e->sys;
-	return fs_open_at(dirfd, name, O_RDONLY, fd, st, e);
 }
 
 enum err_code
@@ -189,25 +151,6 @@ file_set(struct file_upload *u, const struct info_head *head, struct err *e)
 	return ERR_OK;
 }
 
-enum err_code
-file_set_durably(
-    struct file_upload *u, const struct info_head *head, struct err *e)
-{
-	struct info_head before = u->head;
-	struct err ignored;
-	enum err_code rc;
-
-	if ((rc = file_set(u, head, e)) != ERR_OK)
-		return rc;
-	if ((rc = file_flush_info(u, e)) == ERR_OK)
-		return ERR_OK;
-	before.hold = -1;
-	if (before.boot[0] != INFO_NO_BOOT[0] ||
-	    file_set(u, &before, &ignored) != ERR_OK)
-		file_doubt(u, &before);
-	return rc;
-}
-
 void
 file_put_back(struct file_upload *u, const struct info_head *head)
 {
@@ -242,25 +185,6 @@ file_flush_info(struct file_upload *u, struct err *e)
 		return rc;
 	u->unflushed = false;
 	return ERR_OK;
-}
-
-enum err_code
-file_flush_dir(struct file_store *fs, struct err *e)
-{
-	return fs_sync(fs->dirfd, fs->path, e);
-}
-
-enum err_code
-file_create(
-    struct file_store *fs, int dirfd, const char *name, int *fd, struct err *e)
-{
-	enum err_code rc = fs_create_at(dirfd, name, fs->mode, fd, e);
-
-	if (rc != ERR_EXISTS)
-		return rc;
-	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
-		return rc;
-	return fs_create_at(dirfd, name, fs->mode, fd, e);
 }
 
 /* The record as text; its head counts as what is in the file from now on. */
@@ -378,35 +302,4 @@ const char *
 file_boot(const struct file_store *fs)
 {
 	return fs->durability == DURABILITY_NONE ? INFO_NO_BOOT : fs->boot;
-}
-
-enum err_code
-file_adopt(struct file_upload *u, bool durably, struct err *e)
-{
-	struct info_head before = u->head, head = u->head;
-	enum err_code rc;
-
-	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
-		return rc;
-	head.offset = durably ? u->data_size : 0;
-	head.hold = -1;
-	memcpy(head.boot, durably ? u->store->boot : INFO_NO_BOOT,
-	    sizeof(head.boot));
-	if (!u->foreign)
-		return file_set_durably(u, &head, e);
-	u->head = head;
-	rc = file_publish(u, durably, e);
-	if (u->foreign)
-		file_put_back(u, &before);
-	return rc;
-}
-
-enum err_code
-file_adopt_if_needed(struct file_upload *u, struct err *e)
-{
-	bool durably = u->store->durability != DURABILITY_NONE;
-
-	if (!u->foreign && (file_has_watermark(u) || !durably))
-		return ERR_OK;
-	return file_adopt(u, durably, e);
 }

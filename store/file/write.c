@@ -98,27 +98,6 @@ roll_back(struct file_upload *u, int64_t to, struct err *e)
 	return rc == ERR_OK ? file_cut(u, to, e) : rc;
 }
 
-/* Raise the watermark to the end of the file, with what else is in head. */
-static enum err_code
-checkpoint(struct file_upload *u, struct info_head head, struct err *e)
-{
-	enum err_code rc;
-
-	if ((rc = file_check_doubt(u, e)) != ERR_OK ||
-	    (rc = file_flush_bytes(u, e)) != ERR_OK)
-		return rc;
-	head.offset = u->data_size;
-	return file_set_durably(u, &head, e);
-}
-
-enum err_code
-file_checkpoint(struct file_upload *u, struct err *e)
-{
-	if (u->head.offset == u->data_size && !u->unflushed)
-		return ERR_OK;
-	return checkpoint(u, u->head, e);
-}
-
 /* --- bytes --------------------------------------------------------------- */
 
 enum err_code
@@ -252,7 +231,7 @@ flush_some(struct file_upload *u, struct err *e)
 	if (u->store->durability == DURABILITY_NONE || !file_has_watermark(u) ||
 	    u->head.hold != -1)
 		return ERR_OK;
-	return is_checkpoint_due(u) ? checkpoint(u, u->head, e) :
+	return is_checkpoint_due(u) ? file_raise(u, u->head, e) :
 				      start_flush(u, e);
 }
 
@@ -343,7 +322,7 @@ keep(struct file_upload *u, struct err *e)
 		(u->data_size == head.offset && !u->unflushed)))
 		return ERR_OK;
 	if (u->store->durability == DURABILITY_FULL)
-		return checkpoint(u, head, e);
+		return file_raise(u, head, e);
 	return file_set(u, &head, e);
 }
 

@@ -6,7 +6,10 @@ the store then says anew what the bug looks like.
 
 OPEN = "store/file/open.c"
 NEW = "store/file/new.c"
+NAME = "store/file/name.c"
+PLACE = "store/file/place.c"
 RECORD = "store/file/record.c"
+SAFE = "store/file/safe.c"
 WRITE = "store/file/write.c"
 DOUBT = "store/file/doubt.c"
 LEDGER = "store/file/ledger.c"
@@ -167,19 +170,19 @@ BUGS = [
 	if ((rc = file_set(u, &head, e)) != ERR_OK)
 		return rc;
 	/* What else there is""")),
-    Bug("checkpoint-without-data-flush", ("A", "P"), (WRITE, CHECKPOINT, """
+    Bug("checkpoint-without-data-flush", ("A", "P"), (SAFE, CHECKPOINT, """
 	    false)
 		return rc;
 	head.offset = u->data_size;
 	return file_set_durably(u, &head, e);
 """), modes=["full"]),
-    Bug("checkpoint-without-record-flush", ("A",), (WRITE, CHECKPOINT, """
+    Bug("checkpoint-without-record-flush", ("A",), (SAFE, CHECKPOINT, """
 	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	head.offset = u->data_size;
 	return file_set(u, &head, e);
 """), modes=["full"]),
-    Bug("watermark-before-flush", ("A",), (WRITE, CHECKPOINT, """
+    Bug("watermark-before-flush", ("A",), (SAFE, CHECKPOINT, """
 	    false)
 		return rc;
 	head.offset = u->data_size;
@@ -216,7 +219,7 @@ BUGS = [
     Bug("doubt-not-remembered", ("A-eio-unmarked",), (DOUBT, """
 	file_remember(u->base.info.id, head.offset);
 """, "")),
-    Bug("doubtful-bytes-flushed-again", ("A-eio-uncut",), (WRITE, """
+    Bug("doubtful-bytes-flushed-again", ("A-eio-uncut",), (SAFE, """
 	if ((rc = file_check_doubt(u, e)) != ERR_OK ||
 	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 """, """
@@ -230,7 +233,7 @@ BUGS = [
 		return rc;
 	if (u->foreign""", """
 	if (u->foreign""")),
-    Bug("adoption-flushed-again", ("A-eio",), (RECORD, """
+    Bug("adoption-flushed-again", ("A-eio",), (SAFE, """
 	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
 """, """
 	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
@@ -242,11 +245,11 @@ BUGS = [
 	u->head.offset = u->data_size;
 	return ERR_OK;
 """)),
-    Bug("head-put-back-with-its-hold", ("A-eio",), (RECORD, PUT_BACK, """
+    Bug("head-put-back-with-its-hold", ("A-eio",), (DOUBT, PUT_BACK, """
 	(void)!file_set(u, &before, &ignored);
 	return rc;
 """)),
-    Bug("head-not-put-back", ("A-eio",), (RECORD, PUT_BACK, """
+    Bug("head-not-put-back", ("A-eio",), (DOUBT, PUT_BACK, """
 	(void)before;
 	(void)ignored;
 	return rc;
@@ -319,7 +322,7 @@ BUGS = [
 """, """
 	if (u->store->durability == DURABILITY_NONE || !file_has_watermark(u))
 """)),
-    Bug("adopted-without-flush", ("A",), (RECORD, """
+    Bug("adopted-without-flush", ("A",), (SAFE, """
 	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 """, "")),
@@ -333,7 +336,7 @@ BUGS = [
 	(void)fs;
 	rc = file_publish_new(u, false, e);
 """)),
-    Bug("adoption-not-flushed", ("A",), (RECORD, """
+    Bug("adoption-not-flushed", ("A",), (SAFE, """
 	rc = file_publish(u, durably, e);
 """, """
 	rc = file_publish(u, false, e);
@@ -382,7 +385,7 @@ BUGS = [
 		return rc;
 	return file_flush_dir(u->store, e);
 """)),
-    Bug("failed-cut-ignored", ("E",), (OPEN, """
+    Bug("failed-cut-ignored", ("E",), (PLACE, """
 	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
 	if (rc == ERR_OK)
 		u->data_size = to;
@@ -463,7 +466,7 @@ BUGS = [
 	if (*arrived) {
 """, """
 	if (*arrived) {
-"""), ("store/file/record.c", """
+"""), (NAME, """
 	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
 		return rc;
 	return fs_create_at(dirfd, name, fs->mode, fd, e);
