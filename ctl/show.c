@@ -44,14 +44,17 @@ show_pairs(struct ctl *c, const char *name, const struct pair *p)
 }
 
 static void
-show_lock(pid_t holder)
+show_lock(const struct lock_holder *holder, bool is_held)
 {
-	if (holder == 0)
-		(void)printf("%-10s no\n", "locked");
-	else if (holder == -1)
-		(void)printf("%-10s yes\n", "locked");
-	else
-		(void)printf("%-10s by process %ld\n", "locked", (long)holder);
+	(void)printf("%-10s %s", "locked", is_held ? "" : "no");
+	if (is_held && holder->pid == -1 && *holder->host == '\0')
+		(void)printf("yes");
+	if (is_held && holder->pid != -1)
+		(void)printf("by process %ld", (long)holder->pid);
+	if (is_held && *holder->host != '\0')
+		(void)printf(
+		    "%son %s", holder->pid != -1 ? " " : "", holder->host);
+	(void)putchar('\n');
 }
 
 static void
@@ -94,7 +97,8 @@ show_info(struct ctl *c, const struct upload *up)
 static void
 show_upload(struct ctl *c, struct upload *up, const char *damage, bool as_json)
 {
-	pid_t holder = c->locker->ops->holder(c->locker, up->info.id);
+	struct lock_holder holder;
+	bool is_held = c->locker->ops->holder(c->locker, up->info.id, &holder);
 	enum ctl_state state = STATE_DAMAGED;
 	json_t *object;
 
@@ -103,9 +107,12 @@ show_upload(struct ctl *c, struct upload *up, const char *damage, bool as_json)
 	if (as_json) {
 		object = upload_to_json(up, state);
 		(void)json_object_set_new(
-		    object, "locked", json_boolean(holder != 0));
+		    object, "locked", json_boolean(is_held));
 		(void)json_object_set_new(object, "lock_pid",
-		    holder > 0 ? json_integer(holder) : json_null());
+		    holder.pid > 0 ? json_integer(holder.pid) : json_null());
+		(void)json_object_set_new(object, "lock_host",
+		    *holder.host != '\0' ? json_string(holder.host) :
+					   json_null());
 		print_json(object);
 		return;
 	}
@@ -114,7 +121,7 @@ show_upload(struct ctl *c, struct upload *up, const char *damage, bool as_json)
 	show_text(c, "damage", damage);
 	if (damage == NULL)
 		show_info(c, up);
-	show_lock(holder);
+	show_lock(&holder, is_held);
 }
 
 int

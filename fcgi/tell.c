@@ -76,11 +76,11 @@ fork_child(struct tus_call *call, int listen_fd)
 /* What no child tells or moves is left to the sweep: the one process there is
  * has others to serve. */
 void
-tell_and_close(struct tus_call *call, bool alone, int listen_fd)
+tell_and_close(struct tus_call *call, bool by_child, int listen_fd)
 {
 	pid_t *room;
 
-	if (!alone || !tus_has_to_tell(call)) {
+	if (!by_child || !tus_has_to_tell(call)) {
 		tus_close(call);
 		return;
 	}

@@ -17,10 +17,11 @@ bool tell_has_room(void);
 
 /*
  * Close a call whose connection was given back.  What is to be moved is moved
- * and what is to be told is told now: in a pool others serve meanwhile; who is
- * alone has a child do it, which does not keep the listening socket, or leaves
- * it to the sweep if there is no room for one.
+ * and what is to be told is told now: in a pool others serve meanwhile.  With
+ * by_child a child does it, which does not keep the listening socket and needs
+ * locks that are inherited; if there is no room for a child, it is left to the
+ * sweep.
  */
-void tell_and_close(struct tus_call *, bool alone, int listen_fd);
+void tell_and_close(struct tus_call *, bool by_child, int listen_fd);
 
 #endif

@@ -475,6 +475,15 @@ wait_idle(struct job *job)
 	return false;
 }
 
+/* A child has the lock of the upload only where locks are inherited. */
+static bool
+tells_by_child(const struct job *job)
+{
+	const struct locker *locker = job->settings->server.locker;
+
+	return job->worker->is_alone && locker->is_inherited;
+}
+
 /*
  * To copy an upload takes as long as to receive one, and so may hooks.  Without
  * a place it is left to the sweep: a HEAD may have found what a crash left.
@@ -487,7 +496,7 @@ close_call(struct job *job, struct tus_call *call)
 	if (tus_has_to_tell(call) && !take_place(job))
 		tus_forget(call);
 	else
-		tell_and_close(call, w->is_alone, w->listen_fd);
+		tell_and_close(call, tells_by_child(job), w->listen_fd);
 	leave_place(job);
 }
 

@@ -41,7 +41,7 @@
 
 enum {
 	/* Who waits for one upload, over all processes. */
-	SLOTS = 4,
+	SLOTS = LOCK_WAITERS,
 	/* What one process waits for at the same time. */
 	ASKS_MAX = 8,
 	/* How often a lock file may vanish under our hands in one call. */
@@ -214,8 +214,8 @@ show_intent(int fd, const char *id, struct err *e)
 			return err_sys(e, "wait for %s.lock", id);
 	}
 	if (i == SLOTS)
-		return err_set(e, ERR_UNAVAILABLE,
-		    "%d wait for %s.lock already", SLOTS, id);
+		return err_set(
+		    e, ERR_CROWDED, "%d wait for %s.lock already", SLOTS, id);
 	if (set_bytes(fd, F_RDLCK, BYTE_WANT, 1) == -1)
 		return err_sys(e, "ask for %s.lock", id);
 	return ERR_OK;
@@ -229,7 +229,7 @@ begin_to_ask(struct flock_locker *l, const char *id, int fd, struct err *e)
 	enum err_code rc;
 
 	if (ask == NULL)
-		rc = err_set(e, ERR_UNAVAILABLE,
+		rc = err_set(e, ERR_CROWDED,
 		    "this process waits for %d locks already", ASKS_MAX);
 	else
 		rc = show_intent(fd, id, e);
@@ -248,7 +248,7 @@ hand_out(struct flock_locker *l, int fd, const char *name, bool is_fleeting,
 {
 	struct flock_lock *lock = arena_alloc(a, sizeof(*lock));
 
-	lock->base.locker = &l->base;
+	lock->base = (struct lock){ .locker = &l->base };
 	lock->fd = fd;
 	lock->is_fleeting = is_fleeting;
 	(void)stpcpy(lock->name, name);
@@ -358,14 +358,16 @@ flock_release(struct lock *base, bool for_good)
 	lock->fd = -1;
 }
 
-static bool
-flock_wanted(struct lock *base)
+static enum lock_state
+flock_state(struct lock *base)
 {
 	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
 	struct flock range = { .l_type = F_WRLCK };
-
-	return byte_lock(lock->fd, F_OFD_GETLK, &range, BYTE_WANT, 1) == 0 &&
+	bool is_wanted =
+	    byte_lock(lock->fd, F_OFD_GETLK, &range, BYTE_WANT, 1) == 0 &&
 	    range.l_type != F_UNLCK;
+
+	return is_wanted ? LOCK_WANTED : LOCK_HELD;
 }
 
 /*
@@ -394,26 +396,26 @@ is_lock_on(const char *line, const struct stat *st, pid_t *pid)
 	return true;
 }
 
-static pid_t
-flock_holder(struct locker *locker, const char *id)
+static bool
+flock_holder(struct locker *locker, const char *id, struct lock_holder *holder)
 {
 	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
 	char name[NAME_SIZE], line[160];
 	struct stat st;
 	struct err e;
-	pid_t pid = 0;
+	bool is_held = false;
 	FILE *locks;
 
+	*holder = (struct lock_holder){ .pid = -1 };
 	if (make_name(id, name, &e) != ERR_OK ||
 	    fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return 0;
+		return false;
 	if ((locks = fopen("/proc/locks", "re")) == NULL)
-		return -1;
-	while (fgets(line, sizeof(line), locks) != NULL)
-		if (is_lock_on(line, &st, &pid))
-			break;
+		return true;
+	while (!is_held && fgets(line, sizeof(line), locks) != NULL)
+		is_held = is_lock_on(line, &st, &holder->pid);
 	(void)fclose(locks);
-	return pid;
+	return is_held;
 }
 
 /* A lock file has nothing in it: composer.lock, with which this directory may
@@ -469,10 +471,13 @@ static const struct locker_ops ops = {
 	.acquire = flock_acquire,
 	.stop_asking = flock_stop_asking,
 	.release = flock_release,
-	.wanted = flock_wanted,
+	.state = flock_state,
 	.holder = flock_holder,
-	.walk_next = flock_walk_next,
 	.shutdown = flock_shutdown,
+};
+
+static const struct locker_traces traces = {
+	.walk_next = flock_walk_next,
 };
 
 static enum err_code
@@ -500,6 +505,8 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 
 	l->base.name = "flock";
 	l->base.ops = &ops;
+	l->base.traces = &traces;
+	l->base.is_inherited = true;
 	l->mode = FS_LOCK_MODE(conf_int(conf, "store.file_mode"));
 	for (i = 0; i < NITEMS(l->asks); i++)
 		l->asks[i].fd = -1;

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/table.h"
 #include "lock/lock.h"
 
 #define LOCKER(name) extern const struct locker_class locker_##name;
@@ -18,14 +19,32 @@ static const struct locker_class *const classes[] = {
 };
 
 enum err_code
+locker_check(const struct locker *l, struct err *e)
+{
+	if (table_has_hole(l->ops, sizeof(*l->ops)))
+		return err_set(e, ERR_INVALID,
+		    "locker %s has only part of its operations", l->name);
+	if (l->traces != NULL && table_has_hole(l->traces, sizeof(*l->traces)))
+		return err_set(e, ERR_INVALID,
+		    "locker %s has only part of its traces", l->name);
+	return ERR_OK;
+}
+
+enum err_code
 locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 {
 	const char *type = conf_str(conf, "lock.type");
+	enum err_code rc;
 	size_t i;
 
-	for (i = 0; i < NITEMS(classes); i++)
-		if (strcmp(classes[i]->name, type) == 0)
-			return classes[i]->open(conf, locker, e);
+	for (i = 0; i < NITEMS(classes); i++) {
+		if (strcmp(classes[i]->name, type) != 0)
+			continue;
+		rc = classes[i]->open(conf, locker, e);
+		if (rc == ERR_OK && (rc = locker_check(*locker, e)) != ERR_OK)
+			*locker = NULL;
+		return rc;
+	}
 	return err_set(e, ERR_INVALID,
 	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
 }
@@ -38,6 +57,8 @@ locker_knows(struct locker *locker, const char *id, struct arena *a)
 	struct err e;
 	enum err_code rc;
 
+	if (locker->traces == NULL)
+		return false;
 	rc = ops->acquire(locker, id, LOCK_EXISTING_QUIETLY, a, &lock, &e);
 	if (rc == ERR_OK)
 		ops->release(lock, false);

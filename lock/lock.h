@@ -2,7 +2,18 @@
  * lock.h - one writer per upload, over all processes and pools.
  *
  * A lock dies with its holder: a crashed worker must not leave an upload
- * locked.  Back ends that cannot promise that must time out instead.
+ * locked.  Of several processes that ask for the lock of a dead holder, one
+ * gets it.  A holder that is stopped keeps it.
+ *
+ * A lock keeps requests apart.  Over a network it can be lost while it is
+ * held: the host was cut off, or slept, for longer than lock.session.  A
+ * process that was asleep learns it too late, so a store that several hosts
+ * share must refuse a late writer by itself; the lock is there so that this
+ * hardly ever happens.
+ *
+ * A lock belongs to the process that took it.  A child made by fork() has no
+ * part in it, and in no locker that was opened before, unless the locker says
+ * that its locks are inherited.
  */
 #ifndef LOCK_LOCK_H
 #define LOCK_LOCK_H
@@ -11,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/conf.h"
@@ -21,13 +33,38 @@ struct locker;
 /* A held lock.  Back ends embed this and add their own. */
 struct lock {
 	struct locker *locker;
+	/* Grows from holder to holder of the same id; 0: this locker has none.
+	 * For logs and names, never for safety. */
+	uint64_t token;
+};
+
+/* How many processes of a host wait for one upload, at most. */
+enum {
+	LOCK_WAITERS = 4
+};
+
+enum lock_state {
+	LOCK_HELD,
+	/* Held, and another process asks for it. */
+	LOCK_WANTED,
+	/* It has been lost, or may be by now: nothing may be written or
+	 * acknowledged any more.  Once lost, lost for ever. */
+	LOCK_LOST
+};
+
+struct lock_holder {
+	/* -1: unknown. */
+	pid_t pid;
+	/* "" on this host. */
+	char host[64];
 };
 
 enum lock_how {
 	/* Make what is needed to lock this id. */
 	LOCK_CREATE,
-	/* ERR_NOT_FOUND if nobody ever locked it, or whoever did let go of it
-	 * for good: then it is free. */
+	/* ERR_NOT_FOUND if it was never locked, or was released for good since:
+	 * then it is free.  A locker without traces cannot tell, and takes it
+	 * as LOCK_CREATE. */
 	LOCK_EXISTING,
 	/* As LOCK_CREATE, but never ask the holder, and leave no trace that was
 	 * not there before: for a sweep. */
@@ -38,10 +75,14 @@ enum lock_how {
 
 struct locker_ops {
 	/*
-	 * Try to take the lock of an upload id, without waiting: ERR_LOCKED if
-	 * somebody has it.  Then the holder has been asked to hurry, and keeps
-	 * being asked until the caller tries again successfully, gives up
-	 * with stop_asking(), or dies.  ERR_UNAVAILABLE: too many ask already.
+	 * Try to take the lock of an upload id, without waiting.  ERR_LOCKED if
+	 * another has it: the holder has been asked to hurry, and keeps being
+	 * asked until a try of the caller ends in anything else, until
+	 * stop_asking() or shutdown(), or until the caller dies.  ERR_CROWDED:
+	 * LOCK_WAITERS processes of this host ask for that id already, or this
+	 * process asks for too many; the holder has not been asked for us.
+	 * ERR_UNAVAILABLE: the service that keeps the locks cannot be asked,
+	 * and no lock can be had.  ERR_INVALID: not an id.
 	 */
 	MUST_CHECK enum err_code (*acquire)(struct locker *, const char *id,
 	    enum lock_how, struct arena *, struct lock **, struct err *);
@@ -51,16 +92,22 @@ struct locker_ops {
 	 * again; a locker that leaves traces leaves none then. */
 	void (*release)(struct lock *, bool for_good);
 
-	/* Does somebody ask for the lock we hold?  Cheap (about 1 us). */
-	bool (*wanted)(struct lock *);
+	/* Of a lock that is held.  Cheap (about 1 us). */
+	enum lock_state (*state)(struct lock *);
 
 	/*
-	 * For an administrator's eyes: the process that holds the lock, 0 if
-	 * nobody does, -1 if somebody does of whom no more is known.  Takes
+	 * For an administrator's eyes: false if nobody holds the lock.  Takes
 	 * no lock and is true only of some moment.
 	 */
-	pid_t (*holder)(struct locker *, const char *id);
+	bool (*holder)(struct locker *, const char *id, struct lock_holder *);
 
+	/* Gives up all that this process asks for.  Locks that it still holds
+	 * are released by its death. */
+	void (*shutdown)(struct locker *);
+};
+
+/* Of a locker whose locks leave a trace until they are released for good. */
+struct locker_traces {
 	/*
 	 * Walk the ids whose locks have left a trace, for the sweep, which
 	 * takes and releases for good what nobody needs any more; from *cursor
@@ -70,14 +117,17 @@ struct locker_ops {
 	 */
 	MUST_CHECK enum err_code (*walk_next)(struct locker *, void **cursor,
 	    struct arena *, const char **id, struct err *);
-
-	void (*shutdown)(struct locker *);
 };
 
 /* An open locker.  Back ends embed this and add their own. */
 struct locker {
 	const char *name;
 	const struct locker_ops *ops;
+	/* NULL: its locks leave no trace. */
+	const struct locker_traces *traces;
+	/* After a fork() the child has the locks of the parent as well, and
+	 * each is free when both have released it. */
+	bool is_inherited;
 };
 
 /* What a back end exports: const struct locker_class locker_NAME. */
@@ -91,14 +141,18 @@ struct locker_class {
 
 /*
  * Open the locker that lock.type names.  lock.path "" is store.path.  After a
- * fork every process opens its own.
+ * fork every process opens its own.  ERR_INVALID: it is not built in, or a
+ * table of it has a hole.
  */
 MUST_CHECK enum err_code locker_open(
     const struct conf *, struct locker **, struct err *);
 
 /* Is there a trace of its lock, held or not?  Takes it for a moment, and asks
- * nobody to let go. */
+ * nobody to let go.  False if the locker leaves no traces. */
 bool locker_knows(struct locker *, const char *id, struct arena *);
+
+/* ERR_INVALID: a table of it has a hole. */
+MUST_CHECK enum err_code locker_check(const struct locker *, struct err *);
 
 /* The names of the back ends built in, NULL after the last. */
 const char *locker_name(size_t n);

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/table.h"
 #include "store/store.h"
 
 #define STORE(name) extern const struct store_class store_##name;
@@ -21,27 +22,11 @@ static const struct store_class *const classes[] = {
 #undef STORE
 };
 
-/* A table of function pointers, seen as an array of them. */
 struct table {
 	const char *name;
 	const void *functions;
 	size_t size;
 };
-
-static bool
-has_hole(const struct table *t)
-{
-	void (*function)(void);
-	size_t i;
-
-	for (i = 0; i < t->size; i += sizeof(function)) {
-		memcpy(&function, (const char *)t->functions + i,
-		    sizeof(function));
-		if (function == NULL)
-			return true;
-	}
-	return false;
-}
 
 enum err_code
 store_check(const struct data_store *ds, struct err *e)
@@ -65,7 +50,8 @@ store_check(const struct data_store *ds, struct err *e)
 		return err_set(
 		    e, ERR_INVALID, "store %s has no core", ds->name);
 	for (i = 0; i < NITEMS(tables); i++)
-		if (tables[i].functions != NULL && has_hole(&tables[i]))
+		if (tables[i].functions != NULL &&
+		    table_has_hole(tables[i].functions, tables[i].size))
 			return err_set(e, ERR_INVALID,
 			    "store %s has only part of a %s", ds->name,
 			    tables[i].name);

@@ -56,7 +56,8 @@ add_refusal(struct tus_call *c)
 	if (c->why == TUS_BAD_CONTENT_TYPE && c->method == TUS_PATCH)
 		tus_header(c, "Accept-Patch", TUS_BODY_TYPE);
 	if (c->status == 423 || c->status == 503)
-		tus_header(c, "Retry-After", "1");
+		tus_header(c, "Retry-After",
+		    c->why == TUS_LOCK_UNAVAILABLE ? "5" : "1");
 	if (c->status == 413 && c->max_size > 0)
 		tus_header_int(c, "Tus-Max-Size", c->max_size);
 	if (c->why == TUS_WRONG_OFFSET)

@@ -70,7 +70,8 @@ clear_rest(struct tus_call *c)
 	enum err_code rc;
 	struct err e;
 
-	if (c->method != TUS_DELETE || may_have_owner(c) || locker == NULL)
+	if (c->method != TUS_DELETE || may_have_owner(c) || locker == NULL ||
+	    locker->traces == NULL)
 		return false;
 	rc = locker->ops->acquire(
 	    locker, c->id, LOCK_EXISTING_QUIETLY, c->arena, &c->lock, &e);
@@ -136,7 +137,7 @@ tus_lock_new(struct tus_call *c, const char *id)
 	if (rc == ERR_LOCKED)
 		locker->ops->stop_asking(locker, id);
 	/* Others ask for it as well: that is the same to us. */
-	return rc == ERR_UNAVAILABLE && c->res.err.sys == 0 ? ERR_LOCKED : rc;
+	return rc == ERR_CROWDED ? ERR_LOCKED : rc;
 }
 
 void
@@ -162,7 +163,7 @@ acquire(struct tus_call *c, enum lock_how how)
 		look_again(c);
 		return TUS_BUSY;
 	}
-	if (rc == ERR_UNAVAILABLE && e->sys == 0) {
+	if (rc == ERR_CROWDED) {
 		e->code = ERR_OK;
 		return tus_refuse(c, TUS_LOCKED);
 	}
@@ -173,6 +174,8 @@ acquire(struct tus_call *c, enum lock_how how)
 		e->code = ERR_OK;
 		return TUS_RECEIVE;
 	}
+	if (rc == ERR_UNAVAILABLE)
+		return tus_refuse(c, TUS_LOCK_UNAVAILABLE);
 	if (rc != ERR_OK)
 		return tus_fail(c);
 	c->locked_at = c->srv->now_ms();

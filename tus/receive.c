@@ -359,7 +359,7 @@ is_asked_for(const struct tus_call *c)
 {
 	return c->lock != NULL && c->method != TUS_POST &&
 	    c->srv->now_ms() - c->locked_at >= MIN_HOLD_MS &&
-	    c->lock->locker->ops->wanted(c->lock);
+	    c->lock->locker->ops->state(c->lock) == LOCK_WANTED;
 }
 
 enum tus_step

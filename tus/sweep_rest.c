@@ -146,9 +146,11 @@ tus_sweep_locks(struct tus_sweep *s)
 	const char *id;
 	struct err e;
 
+	if (s->locker->traces == NULL)
+		return;
 	for (;;) {
 		arena_reset(s->arena);
-		if (s->locker->ops->walk_next(
+		if (s->locker->traces->walk_next(
 			s->locker, &cursor, s->arena, &id, &e) != ERR_OK) {
 			s->ears->failed(s, e.text);
 			break;

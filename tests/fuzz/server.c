@@ -47,11 +47,11 @@ acquire(struct locker *locker, const char *id, enum lock_how how,
 		return err_set(e, ERR_LOCKED, "busy");
 	}
 	if (play.busy < 0)
-		return err_set(e, ERR_UNAVAILABLE, "too many");
+		return err_set(e, ERR_CROWDED, "too many");
 	play.asking = 0;
 	play.held++;
 	*lock = arena_alloc(a, sizeof(**lock));
-	(*lock)->locker = locker;
+	**lock = (struct lock){ .locker = locker };
 	return ERR_OK;
 }
 
@@ -71,20 +71,20 @@ release(struct lock *lock, bool for_good)
 	play.held--;
 }
 
-static bool
-is_wanted(struct lock *lock)
+static enum lock_state
+state_of(struct lock *lock)
 {
 	(void)lock;
-	return play.wanted;
+	return play.wanted ? LOCK_WANTED : LOCK_HELD;
 }
 
 static const struct locker_ops locker_ops = {
 	.acquire = acquire,
 	.stop_asking = stop_asking,
 	.release = release,
-	.wanted = is_wanted,
+	.state = state_of,
 };
-static struct locker locker = { "play", &locker_ops };
+static struct locker locker = { .name = "play", .ops = &locker_ops };
 
 void
 server_open(void)

@@ -52,7 +52,7 @@ do_command(struct duty *d, enum agent_command command)
 	case AGENT_QUIETLY:
 		return acquire(d, LOCK_QUIETLY);
 	case AGENT_WANTED:
-		return ops->wanted(d->lock);
+		return ops->state(d->lock) == LOCK_WANTED;
 	case AGENT_STOP_ASKING:
 		ops->stop_asking(d->locker, d->id);
 		return 0;

@@ -18,7 +18,7 @@
 #include "tests/lock/agent.h"
 
 enum {
-	WAITERS_MAX = 4,
+	WAITERS_MAX = LOCK_WAITERS,
 	AGENTS = WAITERS_MAX + 2
 };
 
@@ -56,6 +56,14 @@ tear_down(void **state)
 	c->locker->ops->shutdown(c->locker);
 	free(c);
 	return 0;
+}
+
+/* For the tests that ask for traces. */
+static void
+need_traces(const struct cast *c)
+{
+	if (c->locker->traces == NULL)
+		skip();
 }
 
 static bool
@@ -108,6 +116,7 @@ a_quiet_lock_leaves_no_trace_of_its_own(void **state)
 	struct cast *c = *state;
 	struct agent *a = &c->agents[0];
 
+	need_traces(c);
 	assert_int_equal(agent_do(a, AGENT_QUIETLY), ERR_OK);
 	assert_true(is_known(c));
 	(void)agent_do(a, AGENT_RELEASE);
@@ -128,6 +137,7 @@ known_from_the_first_lock_until_retired(void **state)
 	struct cast *c = *state;
 	struct agent *a = &c->agents[0];
 
+	need_traces(c);
 	assert_false(is_known(c));
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
 	assert_true(is_known(c));
@@ -143,6 +153,7 @@ asking_for_an_unknown_id_leaves_nothing(void **state)
 {
 	struct cast *c = *state;
 
+	need_traces(c);
 	assert_int_equal(
 	    agent_do(&c->agents[0], AGENT_EXISTING), ERR_NOT_FOUND);
 	assert_false(is_known(c));
@@ -154,15 +165,16 @@ the_holder_is_known_to_the_administrator(void **state)
 	struct cast *c = *state;
 	struct agent *a = &c->agents[0], *b = &c->agents[1];
 	const struct locker_ops *ops = c->locker->ops;
-	pid_t pid;
+	struct lock_holder h;
 
-	assert_int_equal(ops->holder(c->locker, c->id), 0);
+	assert_false(ops->holder(c->locker, c->id, &h));
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
 	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_LOCKED);
-	pid = ops->holder(c->locker, c->id);
-	assert_true(pid == a->pid || pid == -1);
+	assert_true(ops->holder(c->locker, c->id, &h));
+	assert_true(h.pid == a->pid || h.pid == -1);
+	assert_string_equal(h.host, "");
 	(void)agent_do(a, AGENT_RELEASE);
-	assert_int_equal(ops->holder(c->locker, c->id), 0);
+	assert_false(ops->holder(c->locker, c->id, &h));
 }
 
 /* How often, and that nothing else is seen. */
@@ -176,8 +188,8 @@ times_in_walk(struct locker *locker, const char *id)
 	int n = 0;
 
 	do {
-		assert_int_equal(
-		    locker->ops->walk_next(locker, &cursor, arena, &seen, &e),
+		assert_int_equal(locker->traces->walk_next(
+				     locker, &cursor, arena, &seen, &e),
 		    ERR_OK);
 		if (seen != NULL) {
 			assert_true(locker_knows(locker, seen, arena));
@@ -195,6 +207,7 @@ a_walk_sees_what_is_known_once(void **state)
 	struct cast *c = *state;
 	struct agent *a = &c->agents[0];
 
+	need_traces(c);
 	assert_int_equal(times_in_walk(c->locker, c->id), 0);
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
 	assert_int_equal(times_in_walk(c->locker, c->id), 1);
@@ -285,14 +298,14 @@ a_fifth_waiter_is_refused_at_once(void **state)
 	for (i = 0; i < WAITERS_MAX; i++)
 		assert_int_equal(
 		    agent_do(&waiter[i], AGENT_CREATE), ERR_LOCKED);
-	assert_int_equal(agent_do(fifth, AGENT_CREATE), ERR_UNAVAILABLE);
+	assert_int_equal(agent_do(fifth, AGENT_CREATE), ERR_CROWDED);
 	for (i = 0; i < WAITERS_MAX; i++)
 		assert_int_equal(
 		    agent_do(&waiter[i], AGENT_CREATE), ERR_LOCKED);
 
 	(void)agent_do(&waiter[2], AGENT_STOP_ASKING);
 	assert_int_equal(agent_do(fifth, AGENT_CREATE), ERR_LOCKED);
-	assert_int_equal(agent_do(&waiter[2], AGENT_CREATE), ERR_UNAVAILABLE);
+	assert_int_equal(agent_do(&waiter[2], AGENT_CREATE), ERR_CROWDED);
 
 	(void)agent_do(holder, AGENT_RELEASE);
 	assert_int_equal(agent_do(fifth, AGENT_CREATE), ERR_OK);
@@ -306,16 +319,67 @@ whoever_waits_survives_a_retired_lock(void **state)
 {
 	struct cast *c = *state;
 	struct agent *a = &c->agents[0], *b = &c->agents[1];
-	struct agent *d = &c->agents[2];
 
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
 	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_LOCKED);
-	assert_int_equal(agent_do(d, AGENT_EXISTING), ERR_LOCKED);
 	(void)agent_do(a, AGENT_RETIRE);
-	assert_int_equal(agent_do(d, AGENT_EXISTING), ERR_NOT_FOUND);
 	assert_int_equal(agent_do(b, AGENT_CREATE), ERR_OK);
 	assert_int_equal(agent_do(b, AGENT_WANTED), 0);
 	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_LOCKED);
+}
+
+static void
+a_lock_that_is_not_found_is_not_asked_for_any_more(void **state)
+{
+	struct cast *c = *state;
+	struct agent *a = &c->agents[0], *b = &c->agents[1];
+
+	need_traces(c);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(b, AGENT_EXISTING), ERR_LOCKED);
+	(void)agent_do(a, AGENT_RETIRE);
+	assert_int_equal(agent_do(b, AGENT_EXISTING), ERR_NOT_FOUND);
+	assert_int_equal(agent_do(a, AGENT_CREATE), ERR_OK);
+	assert_int_equal(agent_do(a, AGENT_WANTED), 0);
+}
+
+static void
+a_shutdown_ends_the_asking(void **state)
+{
+	struct cast *c = *state;
+	struct agent *holder = &c->agents[0];
+	struct locker *other = maker->open();
+	struct arena *arena = arena_new();
+	struct lock *lock;
+	struct err e;
+
+	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
+	assert_int_equal(
+	    other->ops->acquire(other, c->id, LOCK_CREATE, arena, &lock, &e),
+	    ERR_LOCKED);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 1);
+	other->ops->shutdown(other);
+	assert_int_equal(agent_do(holder, AGENT_WANTED), 0);
+	arena_free(arena);
+}
+
+static void
+a_table_with_a_hole_is_refused(void **state)
+{
+	struct cast *c = *state;
+	struct locker_ops ops = *c->locker->ops;
+	struct locker_traces traces = { .walk_next = NULL };
+	struct locker locker = *c->locker;
+	struct err e;
+
+	assert_int_equal(locker_check(&locker, &e), ERR_OK);
+	locker.traces = &traces;
+	assert_int_equal(locker_check(&locker, &e), ERR_INVALID);
+	locker.traces = NULL;
+	assert_int_equal(locker_check(&locker, &e), ERR_OK);
+	ops.stop_asking = NULL;
+	locker.ops = &ops;
+	assert_int_equal(locker_check(&locker, &e), ERR_INVALID);
 }
 
 /* By the time that its parent knows of the death, not some time later. */
@@ -392,12 +456,12 @@ one_process_may_wait_for_several_ids(void **state)
 	ops->release(held[1], false);
 	assert_int_equal(
 	    ops->acquire(other, ids[1], LOCK_CREATE, arena, &got, &e), ERR_OK);
-	assert_true(ops->wanted(held[0]));
-	assert_false(ops->wanted(got));
-	assert_true(ops->wanted(held[2]));
+	assert_int_equal(ops->state(held[0]), LOCK_WANTED);
+	assert_int_equal(ops->state(got), LOCK_HELD);
+	assert_int_equal(ops->state(held[2]), LOCK_WANTED);
 	ops->release(got, true);
 	ops->shutdown(other);
-	assert_false(ops->wanted(held[0]));
+	assert_int_equal(ops->state(held[0]), LOCK_HELD);
 	ops->release(held[0], true);
 	ops->release(held[2], true);
 	arena_free(arena);
@@ -412,6 +476,17 @@ two_never_hold_the_same_lock(void **state)
 	assert_int_equal(r.doubles, 0);
 	assert_int_equal(r.errors, 0);
 	assert_int_equal(r.acquired, 8 * maker->rounds);
+}
+
+static void
+two_never_take_the_lock_of_a_dead_holder(void **state)
+{
+	struct race_result r = lock_death_race(maker, 8, maker->deaths, false);
+
+	(void)state;
+	assert_int_equal(r.doubles, 0);
+	assert_int_equal(r.errors, 0);
+	assert_true(r.acquired >= maker->deaths);
 }
 
 int
@@ -436,7 +511,11 @@ lock_contract_run(const struct lock_maker *m)
 		ONE(a_dead_waiter_leaves_no_question),
 		ONE(a_stopped_holder_is_never_robbed),
 		ONE(one_process_may_wait_for_several_ids),
+		ONE(a_shutdown_ends_the_asking),
+		ONE(a_lock_that_is_not_found_is_not_asked_for_any_more),
+		ONE(a_table_with_a_hole_is_refused),
 		cmocka_unit_test(two_never_hold_the_same_lock),
+		cmocka_unit_test(two_never_take_the_lock_of_a_dead_holder),
 	};
 #undef ONE
 

@@ -15,6 +15,8 @@ struct lock_maker {
 	struct locker *(*open)(void);
 	/* How many locks each of the eight racers takes. */
 	long rounds;
+	/* How many of the racers that die with a lock in their hands. */
+	int deaths;
 };
 
 /* Runs the tests of the contract and returns how many failed. */
@@ -35,5 +37,13 @@ struct race_result {
  */
 struct race_result lock_race(
     const struct lock_maker *, int processes, long rounds, bool until_double);
+
+/*
+ * The same, but now and then a holder is killed, and another takes its place,
+ * until so many have died, or, if until_double, until the first time that two
+ * who are alive hold the same lock.
+ */
+struct race_result lock_death_race(
+    const struct lock_maker *, int processes, int deaths, bool until_double);
 
 #endif

@@ -13,7 +13,8 @@
 int
 main(void)
 {
-	const struct lock_maker maker = { "planted bug", place_open, 100000 };
+	const struct lock_maker maker = { "planted bug", place_open, 100000,
+		0 };
 	struct race_result r;
 
 	place_make();

@@ -6,7 +6,9 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
+#include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,14 +18,23 @@
 
 enum {
 	IDS = 3,
-	PROCESSES_MAX = 16
+	PROCESSES_MAX = 16,
+	/* Of all the racers that ever run, with those that took the place of
+	 * the dead. */
+	NUMBERS_MAX = 4096,
+	/* One of so many holders dies. */
+	DEATH_RATE = 8
 };
 
 /* What all processes see. */
 struct ring {
+	/* The number of the racer that holds it, 0: nobody. */
 	atomic_int holder[IDS];
+	/* It holds a lock and does nothing more but die. */
+	atomic_bool is_dying[NUMBERS_MAX];
 	atomic_long doubles, errors, acquired;
 	atomic_bool stop;
+	bool until_double, may_die;
 };
 
 struct racer {
@@ -43,23 +54,34 @@ next_random(struct racer *r, uint32_t below)
 	return (r->random >> 16) % below;
 }
 
+/* With the lock.  Another holder must be gone, or dead. */
+static void
+sign(struct racer *r, atomic_int *holder)
+{
+	int before = atomic_exchange(holder, r->number);
+
+	if (before != 0 && !atomic_load(&r->shared->is_dying[before]))
+		atomic_fetch_add(&r->shared->doubles, 1);
+}
+
 static void
 hold(struct racer *r, struct lock *lock, unsigned which)
 {
 	atomic_int *holder = &r->shared->holder[which];
-	int nobody = 0;
+	int mine = r->number;
 
-	if (!atomic_compare_exchange_strong(holder, &nobody, r->number))
-		atomic_fetch_add(&r->shared->doubles, 1);
+	sign(r, holder);
+	atomic_fetch_add(&r->shared->acquired, 1);
 	if (next_random(r, 4) == 0)
 		(void)sched_yield();
-	(void)r->locker->ops->wanted(lock);
-	nobody = r->number;
-	(void)atomic_compare_exchange_strong(holder, &nobody, 0);
-	if (next_random(r, 2) == 0)
-		r->locker->ops->release(lock, true);
-	else
-		r->locker->ops->release(lock, false);
+	(void)r->locker->ops->state(lock);
+	if (r->shared->may_die && next_random(r, DEATH_RATE) == 0) {
+		atomic_store(&r->shared->is_dying[r->number], true);
+		(void)raise(SIGKILL);
+	}
+	/* It is another's by now if two held it: that is counted already. */
+	(void)atomic_compare_exchange_strong(holder, &mine, 0);
+	r->locker->ops->release(lock, next_random(r, 2) == 0);
 }
 
 /* One try, with all the ways there are; true if we had the lock. */
@@ -83,7 +105,7 @@ try_once(struct racer *r)
 			r->locker->ops->stop_asking(r->locker, ids[which]);
 		(void)sched_yield();
 		return false;
-	case ERR_UNAVAILABLE:
+	case ERR_CROWDED:
 	case ERR_NOT_FOUND:
 		return false;
 	default:
@@ -95,7 +117,7 @@ try_once(struct racer *r)
 
 static void
 race(const struct lock_maker *maker, struct ring *shared, int number,
-    long rounds, bool until_double)
+    long rounds)
 {
 	struct racer r = { .shared = shared,
 		.locker = maker->open(),
@@ -104,44 +126,107 @@ race(const struct lock_maker *maker, struct ring *shared, int number,
 		.number = number };
 
 	while (rounds > 0 && !atomic_load(&shared->stop)) {
-		if (try_once(&r)) {
+		if (try_once(&r))
 			rounds--;
-			atomic_fetch_add(&shared->acquired, 1);
-		}
 		arena_reset(r.arena);
 		if (atomic_load(&shared->errors) > 10 ||
-		    (until_double && atomic_load(&shared->doubles) > 0))
+		    (shared->until_double && atomic_load(&shared->doubles) > 0))
 			atomic_store(&shared->stop, true);
 	}
 	r.locker->ops->shutdown(r.locker);
 	arena_free(r.arena);
 }
 
-struct race_result
-lock_race(const struct lock_maker *maker, int processes, long rounds,
-    bool until_double)
+static bool
+start(const struct lock_maker *maker, struct ring *shared, int number,
+    long rounds)
 {
-	struct ring *shared = mmap(NULL, sizeof(*shared),
-	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct race_result result = { .errors = -1 };
-	pid_t pids[PROCESSES_MAX];
-	int i, status, failed = 0;
+	pid_t pid = number < NUMBERS_MAX ? fork() : -1;
 
-	if (shared == MAP_FAILED || processes > PROCESSES_MAX)
-		return result;
-	for (i = 0; i < processes; i++) {
-		if ((pids[i] = fork()) != 0)
-			continue;
-		race(maker, shared, i + 1, rounds, until_double);
+	if (pid == 0) {
+		race(maker, shared, number, rounds);
 		_exit(0);
 	}
-	for (i = 0; i < processes; i++)
-		if (pids[i] == -1 || waitpid(pids[i], &status, 0) == -1 ||
-		    status != 0)
-			failed++;
+	return pid != -1;
+}
+
+/* The status of the next that ends; -1: there is none left. */
+static int
+wait_for_one(void)
+{
+	int status;
+	pid_t pid;
+
+	do
+		pid = wait(&status);
+	while (pid == -1 && errno == EINTR);
+	return pid != -1 ? status : -1;
+}
+
+static bool
+was_killed(int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+static struct race_result
+run(const struct lock_maker *maker, struct ring *shared, int processes,
+    long rounds, int deaths)
+{
+	struct race_result result = { .errors = -1 };
+	int number, status;
+	long failed = 0;
+
+	for (number = 1; number <= processes; number++)
+		failed += !start(maker, shared, number, rounds);
+	while ((status = wait_for_one()) != -1) {
+		if (!shared->may_die || !was_killed(status)) {
+			failed += status != 0;
+			continue;
+		}
+		if (--deaths <= 0)
+			atomic_store(&shared->stop, true);
+		if (!atomic_load(&shared->stop))
+			failed += !start(maker, shared, number++, rounds);
+	}
 	result.doubles = atomic_load(&shared->doubles);
 	result.errors = atomic_load(&shared->errors) + failed;
 	result.acquired = atomic_load(&shared->acquired);
 	(void)munmap(shared, sizeof(*shared));
 	return result;
+}
+
+static struct ring *
+new_ring(bool until_double, bool may_die)
+{
+	struct ring *shared = mmap(NULL, sizeof(*shared),
+	    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (shared == MAP_FAILED)
+		return NULL;
+	shared->until_double = until_double;
+	shared->may_die = may_die;
+	return shared;
+}
+
+struct race_result
+lock_race(const struct lock_maker *maker, int processes, long rounds,
+    bool until_double)
+{
+	struct ring *shared = new_ring(until_double, false);
+
+	if (shared == NULL || processes > PROCESSES_MAX)
+		return (struct race_result){ .errors = -1 };
+	return run(maker, shared, processes, rounds, 0);
+}
+
+struct race_result
+lock_death_race(const struct lock_maker *maker, int processes, int deaths,
+    bool until_double)
+{
+	struct ring *shared = new_ring(until_double, true);
+
+	if (shared == NULL || processes > PROCESSES_MAX)
+		return (struct race_result){ .errors = -1 };
+	return run(maker, shared, processes, INT64_MAX, deaths);
 }

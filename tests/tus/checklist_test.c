@@ -135,6 +135,8 @@ concat_16_a_sum_beyond_63_bits_is_413(void **state)
 
 static struct {
 	bool busy;
+	/* What else acquire() says. */
+	enum err_code refusal;
 	int held, retired, asking;
 	const char *path;
 } play;
@@ -148,9 +150,11 @@ acquire(struct locker *locker, const char *id, enum lock_how how,
 	play.asking = play.busy;
 	if (play.busy)
 		return err_set(e, ERR_LOCKED, "busy");
+	if (play.refusal != ERR_OK)
+		return err_set(e, play.refusal, "no lock");
 	play.held++;
 	*lock = arena_alloc(a, sizeof(**lock));
-	(*lock)->locker = locker;
+	**lock = (struct lock){ .locker = locker };
 	return ERR_OK;
 }
 
@@ -170,20 +174,57 @@ release(struct lock *lock, bool for_good)
 	play.retired += for_good;
 }
 
-static bool
-nobody_asks(struct lock *lock)
+static enum lock_state
+state_of(struct lock *lock)
 {
 	(void)lock;
-	return false;
+	return LOCK_HELD;
 }
 
 static const struct locker_ops locker_ops = {
 	.acquire = acquire,
 	.stop_asking = stop_asking,
 	.release = release,
-	.wanted = nobody_asks,
+	.state = state_of,
 };
-static struct locker locker = { "play", &locker_ops };
+static struct locker locker = { .name = "play", .ops = &locker_ops };
+
+static void
+a_lock_that_cannot_be_had_is_told_as_what_it_is(void **state)
+{
+	static const struct {
+		enum err_code refusal;
+		const char *method;
+		int status;
+		const char *code, *after;
+	} rows[] = {
+		{ ERR_CROWDED, "PATCH", 423, "ERR_UPLOAD_LOCKED", "1" },
+		{ ERR_CROWDED, "DELETE", 423, "ERR_UPLOAD_LOCKED", "1" },
+		{ ERR_CROWDED, "HEAD", 423, "ERR_UPLOAD_LOCKED", "1" },
+		{ ERR_UNAVAILABLE, "PATCH", 503, "ERR_LOCK_UNAVAILABLE", "5" },
+		{ ERR_UNAVAILABLE, "DELETE", 503, "ERR_LOCK_UNAVAILABLE", "5" },
+		{ ERR_UNAVAILABLE, "HEAD", 423, "ERR_LOCK_UNAVAILABLE", "5" },
+	};
+	struct world *w = *state;
+	const char *path = world_create(w, "Upload-Length: 3");
+	struct reply r;
+	size_t i;
+
+	w->srv.locker = &locker;
+	for (i = 0; i < NITEMS(rows); i++) {
+		play.refusal = rows[i].refusal;
+		r = world_ask(w,
+		    (struct ask){ .method = rows[i].method,
+			.path = path,
+			.headers = BODY_TYPE "Upload-Offset: 0",
+			.body = "abc" });
+		assert_int_equal(r.status, rows[i].status);
+		assert_string_equal(r.code, rows[i].code);
+		assert_string_equal(
+		    reply_header(&r, "Retry-After"), rows[i].after);
+	}
+	play.refusal = ERR_OK;
+}
 
 static void
 holder_terminates(struct world *w)
@@ -334,6 +375,7 @@ main(void)
 		T(create_11_a_taken_id_is_never_overwritten),
 		T(create_11_without_a_free_id_it_is_500),
 		T(concat_16_a_sum_beyond_63_bits_is_413),
+		T(a_lock_that_cannot_be_had_is_told_as_what_it_is),
 		T(term_07_who_waited_for_what_was_terminated_hears_404),
 		T(expire_07_time_may_be_up_while_one_waits),
 		T(who_finds_no_place_hears_503_and_nothing_else),

@@ -184,7 +184,7 @@ acquire(struct locker *l, const char *id, enum lock_how how, struct arena *a,
 	if (fails(e))
 		return play.code;
 	*lock = arena_alloc(a, sizeof(**lock));
-	(*lock)->locker = l;
+	**lock = (struct lock){ .locker = l };
 	play.held++;
 	return ERR_OK;
 }
@@ -204,18 +204,18 @@ release(struct lock *lock, bool for_good)
 	play.held--;
 }
 
-static bool
-wanted(struct lock *lock)
+static enum lock_state
+state_of(struct lock *lock)
 {
 	(void)lock;
-	return false;
+	return LOCK_HELD;
 }
 
 static const struct locker_ops locker_ops = { .acquire = acquire,
 	.stop_asking = stop_asking,
 	.release = release,
-	.wanted = wanted };
-static struct locker locker = { "gate", &locker_ops };
+	.state = state_of };
+static struct locker locker = { .name = "gate", .ops = &locker_ops };
 
 /* Puts the gates in. */
 static void

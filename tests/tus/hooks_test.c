@@ -134,7 +134,7 @@ acquire(struct locker *l, const char *id, enum lock_how how, struct arena *a,
 	if (how == LOCK_EXISTING && !play.lock_exists)
 		return err_set(e, ERR_NOT_FOUND, "nobody had it");
 	*lock = arena_alloc(a, sizeof(**lock));
-	(*lock)->locker = l;
+	**lock = (struct lock){ .locker = l };
 	play.lock_exists = true;
 	log_word("lock", -1);
 	return ERR_OK;
@@ -155,18 +155,18 @@ release(struct lock *lock, bool for_good)
 	log_word(for_good ? "retire" : "release", -1);
 }
 
-static bool
-wanted(struct lock *lock)
+static enum lock_state
+state_of(struct lock *lock)
 {
 	(void)lock;
-	return false;
+	return LOCK_HELD;
 }
 
 static const struct locker_ops locker_ops = {
 	.acquire = acquire,
 	.stop_asking = stop_asking,
 	.release = release,
-	.wanted = wanted,
+	.state = state_of,
 };
 
 /* The memory store keeps what it has; this only says that it moved it. */
