@@ -1,20 +1,8 @@
 /*
  * file.h - what the files of the directory store share; private to store/file/.
  *
- * An upload is ID, the bytes, and ID.info, the record (info.h).  What makes
- * any crash harmless: the record appears as a whole, by rename or by one write
- * into an empty one, which is none; it is afterwards changed only by
- * file_set(), one write of its head; and its watermark, head.offset, is raised
- * only after a flush of the bytes below it, and lowered, flushed, before any of
- * these bytes is cut.
- *
- * Behind the head stands what is still to be done for a finished upload.  It is
- * written together with the finish, and struck out, without a flush, when it is
- * done.
- *
- * A finished upload may be moved away (store_mover).  Then ID.moved says
- * where, and ID is not there any more; while both are there, the move has not
- * come to its end.  See move.c.
+ * FORMAT, beside this file, says what is on disk: the names, the record, how it
+ * is read and repaired, and the rules of writing that make any crash harmless.
  *
  * The files, each of which uses only those above it:
  *

@@ -1,10 +1,5 @@
 /*
- * info.c - the record of an upload: a head of fixed width, and JSON.
- *
- * JSON holds text, uploads come with bytes.  A string that is not UTF-8 is
- * written twice: with U+FFFD in place of what is wrong, for tusd and people,
- * and byte for byte in an object of its own ("Bytes", "MetaDataBytes"), where
- * the character U+00xx stands for the byte xx.
+ * info.c - the record of an upload as text: read, judged and written.
  */
 #include "config.h"
 

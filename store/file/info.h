@@ -1,12 +1,9 @@
 /*
  * info.h - the record of an upload, the text in ID.info.
  *
- * One JSON object in tusd's vocabulary.  It begins with a head of fixed width
- * that holds all that ever changes, so that a change is one write of it at
- * offset 0; what follows is written once.
- *
- * A record of another program has no such head ("foreign").  It is read as
- * plain JSON, and gets a head when somebody writes to the upload.
+ * One JSON object in tusd's vocabulary, with a head of fixed width; FORMAT says
+ * it byte by byte.  A record that another program made has no such head and is
+ * called foreign.
  */
 #ifndef STORE_FILE_INFO_H
 #define STORE_FILE_INFO_H

@@ -1,11 +1,11 @@
 /*
  * ledger.c - how much the uploads of an owner are together.
  *
- * STORE/.quota/HASH is the page of one owner.  On it every upload has an empty
- * file with the name ID.BYTES, so that reading the names gives number and sum.
- * The page has a lock, held only as long as it takes to read and to write it.
- * Who makes an upload has the file of the entry locked: an entry that can be
- * locked and has no upload is what somebody left behind who died.
+ * FORMAT says what the ledger looks like: each owner has a page, a directory in
+ * which the name of each file says how long an upload is.  The lock of a page
+ * is held only as long as it takes to read and to write the page.  A process
+ * that makes an upload holds a lock on the file of its entry, so an entry that
+ * can be locked and has no upload was left behind by a process that died.
  */
 #include "config.h"
 

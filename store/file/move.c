@@ -1,13 +1,10 @@
 /*
  * move.c - carry a finished upload off to where people want it.
  *
- * First ID.moved says where it will be.  Then, on the same file system, one
- * rename is all: when ID is gone, it is there.  On another one a copy is made
- * under a hidden name beside its place, and flushed; ID.moved is written anew
- * with what the copy can be known by; it gets its name; and only then ID goes.
- * So whoever finds ID and ID.moved knows that somebody died, and if there is
- * such a file of this size and content in that place, that the copy is as it
- * should be.  If not, what there is of it is removed and all begins anew.
+ * FORMAT says in which order the files change.  Where ID and ID.moved are both
+ * there, a move was interrupted: if the place holds a file of this size and
+ * content, the copy is whole and only ID has to go; if not, what there is of
+ * the copy is removed and the move begins anew.
  *
  * A name that is taken is never overwritten.  Where a file can neither be
  * renamed on that condition nor be linked, as on exFAT, the name is taken by an

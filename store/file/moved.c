@@ -1,11 +1,9 @@
 /*
  * moved.c - what is known of an upload that is gone, or is going.
  *
- * ID.moved has a line for the format, the root, the path below it, and the
- * numbers.  It appears by rename.  The path counts only below the root that is
- * configured now: following one found in a file that others may write is
- * access to any file.  And it counts only for the file that was moved: another
- * upload of the same name and size may have come in its place.
+ * FORMAT says what ID.moved holds.  Its path counts only below the root that is
+ * configured now: to follow any path that stands in a file which others may
+ * write is to give them access to any file.
  */
 #include "config.h"
 

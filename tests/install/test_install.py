@@ -48,7 +48,7 @@ def prefix():
 def test_everything_is_installed_and_nothing_stays(tmp_path):
     make("install", f"DESTDIR={tmp_path}")
     root = tmp_path / prefix()
-    wanted = EXPECTED + [f"share/doc/tusfcgi/examples/{n}" for n in EXAMPLES]
+    wanted = EXPECTED + ["share/doc/tusfcgi/FORMAT"] + [f"share/doc/tusfcgi/examples/{n}" for n in EXAMPLES]
     there = files(root)
     assert [n for n in wanted if n not in there] == []
     assert os.access(root / "sbin/tusfcgi", os.X_OK)
