@@ -34,7 +34,7 @@ struct ctl {
 	struct locker *locker;
 
 	/* For the sweep; NULL if nobody is told of anything. */
-	struct tus_hooks *hooks;
+	struct hooks *hooks;
 
 	/* Forgotten after every upload of ctl_each(). */
 	struct arena *arena;

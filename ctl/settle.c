@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "tus/sweep.h"
+#include "core/sweep.h"
 
 struct round {
 	/* What is done to one upload; its result and error are reported. */
@@ -22,7 +22,7 @@ struct round {
 	int64_t uploads, in_use, damaged, left;
 
 	/* For settle: what finished uploads still need; NULL for adopt. */
-	struct tus_sweep *sweep;
+	struct sweep *sweep;
 };
 
 /* What the line of one round says, and of which round. */
@@ -85,19 +85,19 @@ look(struct ctl *c, const char *id)
  * finished upload for one: the lock stays behind where something is left to do.
  */
 static enum err_code
-follow_up(struct ctl *c, struct ctl_held *h, struct tus_sweep *s, struct err *e)
+follow_up(struct ctl *c, struct ctl_held *h, struct sweep *s, struct err *e)
 {
 	enum err_code rc = c->store->core->claim(h->up, e);
 
 	if (rc == ERR_OK && upload_is_finished(h->up) &&
-	    !tus_sweep_follow_up(s, h->up, e))
+	    !sweep_follow_up(s, h->up, e))
 		rc = e->code;
 	h->is_over = rc == ERR_OK || rc == ERR_NOT_FOUND;
 	return rc;
 }
 
 static void
-end_one(struct ctl *c, const char *id, struct tus_sweep *s)
+end_one(struct ctl *c, const char *id, struct sweep *s)
 {
 	struct ctl_held held;
 	enum err_code rc;
@@ -202,7 +202,7 @@ do_round(struct ctl *c, int argc, char **argv, struct round *r)
 int
 ctl_settle(struct ctl *c, int argc, char **argv)
 {
-	struct tus_sweep sweep = {
+	struct sweep sweep = {
 		.store = c->store, .locker = c->locker, .hooks = c->hooks
 	};
 	struct round r = {

@@ -7,80 +7,78 @@
 #include <stdio.h>
 
 #include "ctl/ctl.h"
-#include "tus/sweep.h"
+#include "core/sweep.h"
 
 enum {
 	/* How many strange things are named before the rest is counted. */
 	STRANGERS_NAMED = 10
 };
 
-struct sweep {
-	struct tus_sweep base;
+struct shown_sweep {
+	struct sweep base;
 	struct ctl *ctl;
 };
 
 static void
-met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
-    const char *what)
+met(struct sweep *s, enum sweep_deed deed, const char *name, const char *what)
 {
-	if (deed == TUS_SWEEP_STRANGER && s->count[deed] <= STRANGERS_NAMED)
+	if (deed == SWEEP_STRANGER && s->count[deed] <= STRANGERS_NAMED)
 		ctl_note("%s: left alone: %s", name, what);
 	/* What is left alone is counted only. */
-	if (deed >= TUS_SWEEP_IN_USE)
+	if (deed >= SWEEP_IN_USE)
 		return;
 	ctl_progress(NULL, 0);
 	(void)printf("%s  %s%s%s%s\n", name, s->dry_run ? "would be " : "",
-	    tus_sweep_says(deed), what != NULL ? ": " : "",
+	    sweep_says(deed), what != NULL ? ": " : "",
 	    what != NULL ? what : "");
 }
 
 static void
-failed(struct tus_sweep *s, const char *text)
+failed(struct sweep *s, const char *text)
 {
-	ctl_warn(OUTER(s, struct sweep, base)->ctl, "%s", text);
+	ctl_warn(OUTER(s, struct shown_sweep, base)->ctl, "%s", text);
 }
 
 static void
-progress(struct tus_sweep *s, const char *what, int64_t n)
+progress(struct sweep *s, const char *what, int64_t n)
 {
 	(void)s;
 	ctl_progress(what, n);
 }
 
-static const struct tus_sweep_ears ears = { met, failed, progress };
+static const struct sweep_ears ears = { met, failed, progress };
 
 static void
-sum_up(const struct tus_sweep *s)
+sum_up(const struct sweep *s)
 {
 	const char *would = s->dry_run ? "would be: " : "";
 	const int64_t *n = s->count;
 	int64_t told = s->dry_run ? s->events.left : 0;
 	size_t i;
 
-	for (i = 0; i < TUS_HOOK_MAX; i++)
+	for (i = 0; i < HOOK_POINT_MAX; i++)
 		told += s->events.told[i];
 	(void)printf("%s%lld expired uploads, %lld leftovers and %lld locks "
 		     "removed, %lld uploads finished, %lld in use\n",
-	    would, (long long)n[TUS_SWEEP_EXPIRED],
-	    (long long)n[TUS_SWEEP_LEFTOVER],
-	    (long long)(n[TUS_SWEEP_CONFIRMED] + n[TUS_SWEEP_ORPHAN]),
-	    (long long)n[TUS_SWEEP_FINISHED], (long long)n[TUS_SWEEP_IN_USE]);
-	if (n[TUS_SWEEP_ENTERED] + s->struck > 0)
+	    would, (long long)n[SWEEP_EXPIRED], (long long)n[SWEEP_LEFTOVER],
+	    (long long)(n[SWEEP_CONFIRMED] + n[SWEEP_ORPHAN]),
+	    (long long)n[SWEEP_FINISHED], (long long)n[SWEEP_IN_USE]);
+	if (n[SWEEP_ENTERED] + s->struck > 0)
 		(void)printf(
 		    "%squotas: %lld uploads entered, %lld struck out\n", would,
-		    (long long)n[TUS_SWEEP_ENTERED], (long long)s->struck);
-	if (n[TUS_SWEEP_FORGOTTEN] > 0)
+		    (long long)n[SWEEP_ENTERED], (long long)s->struck);
+	if (n[SWEEP_FORGOTTEN] > 0)
 		(void)printf("%s%lld records of moved uploads removed\n", would,
-		    (long long)n[TUS_SWEEP_FORGOTTEN]);
+		    (long long)n[SWEEP_FORGOTTEN]);
 	if (told > 0)
 		(void)printf(
 		    "%s%lld events told to hooks\n", would, (long long)told);
-	if (n[TUS_SWEEP_STRANGER] > STRANGERS_NAMED)
+	if (n[SWEEP_STRANGER] > STRANGERS_NAMED)
 		ctl_note("%lld more were left alone",
-		    (long long)(n[TUS_SWEEP_STRANGER] - STRANGERS_NAMED));
-	if (n[TUS_SWEEP_DAMAGED] > 0)
+		    (long long)(n[SWEEP_STRANGER] - STRANGERS_NAMED));
+	if (n[SWEEP_DAMAGED] > 0)
 		ctl_note("%lld damaged uploads left alone, see tusctl check",
-		    (long long)n[TUS_SWEEP_DAMAGED]);
+		    (long long)n[SWEEP_DAMAGED]);
 }
 
 /* In the syntax of the configuration, by the parser of the configuration. */
@@ -99,11 +97,11 @@ parse_seconds(const char *text, int64_t *seconds)
 }
 
 static bool
-begin(struct ctl *c, struct tus_sweep *s)
+begin(struct ctl *c, struct sweep *s)
 {
 	struct err e;
 
-	switch (tus_sweep_begin(s, &e)) {
+	switch (sweep_begin(s, &e)) {
 	case ERR_OK:
 		return true;
 	case ERR_CONFLICT:
@@ -125,8 +123,8 @@ static const struct option options[] = {
 int
 ctl_sweep(struct ctl *c, int argc, char **argv)
 {
-	struct sweep sweep = { { .older_than = -1, .ears = &ears }, c };
-	struct tus_sweep *s = &sweep.base;
+	struct shown_sweep sweep = { { .older_than = -1, .ears = &ears }, c };
+	struct sweep *s = &sweep.base;
 	int option;
 
 	s->store = c->store;
@@ -148,7 +146,7 @@ ctl_sweep(struct ctl *c, int argc, char **argv)
 		return ctl_usage("sweep takes no ids; see rm");
 	if (!begin(c, s))
 		return CTL_FAILED;
-	tus_sweep_run(s);
+	sweep_run(s);
 	sum_up(s);
 	return ctl_status(c);
 }

@@ -38,7 +38,7 @@
 struct body {
 	FCGX_Request *fcgi;
 	const struct settings *settings;
-	struct tus_call *call;
+	struct web_call *call;
 
 	/* Bytes still to come; -1 if nobody knows. */
 	int64_t left;
@@ -52,7 +52,7 @@ struct body {
 	bool is_done;
 	/* Somebody else ended it, and why. */
 	bool is_ended;
-	enum tus_end why;
+	enum body_end why;
 
 	/* Take what is here, without waiting. */
 	bool at_once;
@@ -72,12 +72,12 @@ hand_on(struct body *b)
 {
 	if (b->held == 0 || b->is_done)
 		return;
-	b->is_done = tus_receive(b->call, gather, b->held) == TUS_DONE;
+	b->is_done = web_receive(b->call, gather, b->held) == STEP_DONE;
 	b->held = 0;
 }
 
 static void
-end_with(struct body *b, enum tus_end why)
+end_with(struct body *b, enum body_end why)
 {
 	b->is_ended = true;
 	b->why = why;
@@ -118,11 +118,11 @@ tick(struct body *b, int64_t now)
 		body_trim();
 	b->tick_received = b->received;
 	if (!b->is_done)
-		b->is_done = tus_tick(b->call) == TUS_DONE;
+		b->is_done = web_tick(b->call) == STEP_DONE;
 	if (stop_is_wanted())
-		end_with(b, TUS_END_SHUTDOWN);
+		end_with(b, END_SHUTDOWN);
 	else if (is_too_slow(b, now))
-		end_with(b, TUS_END_TIMED_OUT);
+		end_with(b, END_TIMED_OUT);
 }
 
 /* Nothing is here to be read. */
@@ -138,7 +138,7 @@ wait_on(void *arg, int64_t silence)
 	if (now - b->last_tick >= OS_READ_STEP)
 		tick(b, now);
 	if (silence >= b->settings->read_timeout && !b->is_ended)
-		end_with(b, TUS_END_TIMED_OUT);
+		end_with(b, END_TIMED_OUT);
 	return !b->is_done && !b->is_ended;
 }
 
@@ -191,7 +191,7 @@ add(struct body *b, const unsigned char *p, size_t len)
 		b->left -= (int64_t)len;
 	b->received += (int64_t)len;
 	if (goes_straight_on(b, len)) {
-		b->is_done = tus_receive(b->call, p, len) == TUS_DONE;
+		b->is_done = web_receive(b->call, p, len) == STEP_DONE;
 		return;
 	}
 	if (b->held + len > GATHER_SIZE)
@@ -233,7 +233,7 @@ start(struct body *b)
 		if (gather == MAP_FAILED)
 			out_of_memory();
 	}
-	b->left = tus_wanted(b->call);
+	b->left = web_wanted(b->call);
 	b->last_tick = b->rate_since = clock_ms();
 }
 
@@ -246,7 +246,7 @@ is_over(const struct body *b)
 static void
 finish(struct body *b)
 {
-	enum tus_end why = TUS_END_COMPLETE;
+	enum body_end why = END_COMPLETE;
 
 	hand_on(b);
 	if (b->is_done)
@@ -254,8 +254,8 @@ finish(struct body *b)
 	if (b->is_ended)
 		why = b->why;
 	else if (b->left != 0 && FCGX_GetError(b->fcgi->in) != 0)
-		why = TUS_END_CLIENT_GONE;
-	tus_end(b->call, why);
+		why = END_CLIENT_GONE;
+	web_end(b->call, why);
 }
 
 static void
@@ -271,7 +271,7 @@ receive(struct body *b)
 
 void
 body_receive(
-    FCGX_Request *fcgi, const struct settings *s, struct tus_call *call)
+    FCGX_Request *fcgi, const struct settings *s, struct web_call *call)
 {
 	struct body b = { .fcgi = fcgi, .settings = s, .call = call };
 
@@ -281,13 +281,13 @@ body_receive(
 
 void
 body_receive_at_once(
-    FCGX_Request *fcgi, const struct settings *s, struct tus_call *call)
+    FCGX_Request *fcgi, const struct settings *s, struct web_call *call)
 {
 	struct body b = {
 		.fcgi = fcgi, .settings = s, .call = call, .at_once = true
 	};
 
-	if (tus_wanted(call) <= SMALL_BODY)
+	if (web_wanted(call) <= SMALL_BODY)
 		receive(&b);
 	else
 		b.left = 1;
@@ -297,7 +297,7 @@ body_receive_at_once(
 		finish(&b);
 		return;
 	}
-	tus_turn_away(call);
+	web_turn_away(call);
 }
 
 struct drain {

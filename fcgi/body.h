@@ -8,20 +8,20 @@
 
 #include "fcgi/board.h"
 #include "fcgi/settings.h"
-#include "tus/tus.h"
+#include "web/web.h"
 
 /*
- * After TUS_RECEIVE: take the whole body, or as much as is to be had; then the
+ * After STEP_RECEIVE: take the whole body, or as much as is to be had; then the
  * response is ready.
  */
-void body_receive(FCGX_Request *, const struct settings *, struct tus_call *);
+void body_receive(FCGX_Request *, const struct settings *, struct web_call *);
 
 /*
  * Likewise for somebody who has no time to wait: the body is taken if it is
  * small and here already, else the client is turned away.
  */
 void body_receive_at_once(
-    FCGX_Request *, const struct settings *, struct tus_call *);
+    FCGX_Request *, const struct settings *, struct web_call *);
 
 /*
  * Read what is left of a body that nobody wants, within bounds: a front end

@@ -8,34 +8,34 @@
 #include "fcgi/hook_count.h"
 
 struct counting {
-	struct tus_hooks base;
-	struct tus_hooks *inner;
+	struct hooks base;
+	struct hooks *inner;
 	struct metrics *metrics;
 };
 
-/* What we hand out as a struct tus_notice. */
+/* What we hand out as a struct hook_notice. */
 struct counted {
-	enum tus_hook hook;
-	struct tus_notice *inner;
+	enum hook_point hook;
+	struct hook_notice *inner;
 };
 
 static struct counting *
-counting(struct tus_hooks *h)
+counting(struct hooks *h)
 {
 	return OUTER(h, struct counting, base);
 }
 
 static bool
-count_wants(struct tus_hooks *h, enum tus_hook hook)
+count_wants(struct hooks *h, enum hook_point hook)
 {
-	struct tus_hooks *inner = counting(h)->inner;
+	struct hooks *inner = counting(h)->inner;
 
 	return inner->ops->wants(inner, hook);
 }
 
 static enum err_code
-count_ask(struct tus_hooks *h, const struct tus_event *event, struct arena *a,
-    struct tus_verdict *verdict, struct err *e)
+count_ask(struct hooks *h, const struct hook_event *event, struct arena *a,
+    struct hook_verdict *verdict, struct err *e)
 {
 	struct counting *c = counting(h);
 	enum err_code rc = c->inner->ops->ask(c->inner, event, a, verdict, e);
@@ -44,11 +44,11 @@ count_ask(struct tus_hooks *h, const struct tus_event *event, struct arena *a,
 	return rc;
 }
 
-static struct tus_notice *
-count_note(struct tus_hooks *h, const struct tus_event *event, struct arena *a)
+static struct hook_notice *
+count_note(struct hooks *h, const struct hook_event *event, struct arena *a)
 {
 	struct counting *c = counting(h);
-	struct tus_notice *inner = c->inner->ops->note(c->inner, event, a);
+	struct hook_notice *inner = c->inner->ops->note(c->inner, event, a);
 	struct counted *n;
 
 	if (inner == NULL)
@@ -56,11 +56,11 @@ count_note(struct tus_hooks *h, const struct tus_event *event, struct arena *a)
 	n = arena_alloc(a, sizeof(*n));
 	n->hook = event->hook;
 	n->inner = inner;
-	return (struct tus_notice *)(void *)n;
+	return (struct hook_notice *)(void *)n;
 }
 
 static void
-count_moved(struct tus_hooks *h, struct tus_notice *notice,
+count_moved(struct hooks *h, struct hook_notice *notice,
     const struct file_info *info, struct arena *a)
 {
 	struct counting *c = counting(h);
@@ -70,7 +70,7 @@ count_moved(struct tus_hooks *h, struct tus_notice *notice,
 }
 
 static bool
-count_tell(struct tus_hooks *h, struct tus_notice *notice)
+count_tell(struct hooks *h, struct hook_notice *notice)
 {
 	struct counting *c = counting(h);
 	const struct counted *n = (const struct counted *)(void *)notice;
@@ -81,7 +81,7 @@ count_tell(struct tus_hooks *h, struct tus_notice *notice)
 }
 
 static void
-count_forget(struct tus_hooks *h, struct tus_notice *notice)
+count_forget(struct hooks *h, struct hook_notice *notice)
 {
 	struct counting *c = counting(h);
 	const struct counted *n = (const struct counted *)(void *)notice;
@@ -90,7 +90,7 @@ count_forget(struct tus_hooks *h, struct tus_notice *notice)
 }
 
 static void
-count_withdraw(struct tus_hooks *h, struct tus_notice *notice)
+count_withdraw(struct hooks *h, struct hook_notice *notice)
 {
 	struct counting *c = counting(h);
 	const struct counted *n = (const struct counted *)(void *)notice;
@@ -99,15 +99,15 @@ count_withdraw(struct tus_hooks *h, struct tus_notice *notice)
 }
 
 static enum err_code
-count_deliver(struct tus_hooks *h, enum tus_delivery how,
-    struct tus_tally *tally, struct err *e)
+count_deliver(struct hooks *h, enum hook_delivery how, struct hook_tally *tally,
+    struct err *e)
 {
 	struct counting *c = counting(h);
 	enum err_code rc = c->inner->ops->deliver(c->inner, how, tally, e);
-	enum tus_hook hook;
+	enum hook_point hook;
 	int64_t i;
 
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
+	for (hook = 0; hook < HOOK_POINT_MAX; hook++) {
 		for (i = 0; i < tally->told[hook]; i++)
 			metrics_count_hook(c->metrics, hook, true);
 		for (i = 0; i < tally->failed[hook]; i++)
@@ -117,7 +117,7 @@ count_deliver(struct tus_hooks *h, enum tus_delivery how,
 }
 
 static void
-count_shutdown(struct tus_hooks *h)
+count_shutdown(struct hooks *h)
 {
 	struct counting *c = counting(h);
 
@@ -125,7 +125,7 @@ count_shutdown(struct tus_hooks *h)
 	free(c);
 }
 
-static const struct tus_hooks_ops ops = {
+static const struct hooks_ops ops = {
 	.wants = count_wants,
 	.ask = count_ask,
 	.note = count_note,
@@ -137,8 +137,8 @@ static const struct tus_hooks_ops ops = {
 	.shutdown = count_shutdown,
 };
 
-struct tus_hooks *
-hook_count(struct metrics *metrics, struct tus_hooks *inner)
+struct hooks *
+hook_count(struct metrics *metrics, struct hooks *inner)
 {
 	struct counting *c;
 

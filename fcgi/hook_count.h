@@ -5,12 +5,12 @@
 #define FCGI_HOOK_COUNT_H
 
 #include "fcgi/metrics.h"
-#include "tus/hooks.h"
+#include "core/hooks.h"
 
 /*
  * Hooks that count and hand everything on to these; NULL stays NULL.  To be
  * shut down in their place.
  */
-struct tus_hooks *hook_count(struct metrics *, struct tus_hooks *);
+struct hooks *hook_count(struct metrics *, struct hooks *);
 
 #endif

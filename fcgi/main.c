@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/sink.h"
+#include "core/digest.h"
 #include "fcgi/board.h"
 #include "fcgi/hook_count.h"
 #include "fcgi/listen.h"
@@ -28,6 +29,7 @@
 #include "hook/hook.h"
 #include "lock/lock.h"
 #include "store/store.h"
+#include "tus/tus.h"
 
 enum {
 	EXIT_STOPPED = 0,
@@ -69,7 +71,7 @@ print_version(void)
 	printf("tusfcgi %s (tus %s)\n", PACKAGE_VERSION, TUS_VERSION);
 	print_names("stores:   ", store_name);
 	print_names("locks:    ", locker_name);
-	print_names("checksums:", tus_checksum_name);
+	print_names("checksums:", digest_name);
 	printf("body:      %s\n", os_read_describe());
 }
 
@@ -286,7 +288,7 @@ check(struct settings *s, const struct options *o)
 	printf("configuration %s\n",
 	    o->source.file != NULL ? o->source.file : "built-in defaults");
 	settings_explain(s, listen_address(o->address, s->conf), stdout);
-	if (s->server.store == NULL)
+	if (s->server.core.store == NULL)
 		printf("warning: %s is not there; the start makes it\n",
 		    conf_str(s->conf, "store.path"));
 	if (read_only != NULL)
@@ -308,7 +310,8 @@ reload(struct settings *s, const struct settings_source *source,
 	if (settings_reload(&next, s, source)) {
 		settings_free(s);
 		*s = next;
-		s->server.hooks = hook_count(metrics, s->server.hooks);
+		s->server.core.hooks =
+		    hook_count(metrics, s->server.core.hooks);
 		log_info("configuration read");
 	}
 	notify_send("READY=1");
@@ -330,7 +333,8 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	stop_install(true);
 	if (settings_open_store(s, &e) != ERR_OK)
 		return complain(&e);
-	s->server.hooks = hook_count(&w.board->metrics, s->server.hooks);
+	s->server.core.hooks =
+	    hook_count(&w.board->metrics, s->server.core.hooks);
 	sandbox_enter(s->conf, true);
 	log_info("listening on %s", l->name);
 	notify_send("READY=1");

@@ -91,9 +91,9 @@ count_error(struct metrics *m, int status, const char *code)
 }
 
 void
-metrics_count(struct metrics *m, const struct tus_response *res)
+metrics_count(struct metrics *m, const struct web_response *res)
 {
-	const struct tus_outcome *o = &res->outcome;
+	const struct web_outcome *o = &res->outcome;
 
 	add(&m->requests[method_index(o->method)], 1);
 	if (o->received > 0)
@@ -109,7 +109,7 @@ metrics_count(struct metrics *m, const struct tus_response *res)
 }
 
 void
-metrics_count_hook(struct metrics *m, enum tus_hook hook, bool went_well)
+metrics_count_hook(struct metrics *m, enum hook_point hook, bool went_well)
 {
 	add(&m->hook_calls[hook], 1);
 	add(&m->hook_errors[hook], !went_well);
@@ -195,12 +195,12 @@ static void
 put_hooks(struct page *p, const char *name, const char *help,
     const _Atomic uint64_t *counts)
 {
-	enum tus_hook hook;
+	enum hook_point hook;
 
 	put_head(p, name, "counter", help);
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+	for (hook = 0; hook < HOOK_POINT_MAX; hook++)
 		put(p, "%s_%s{hooktype=\"%s\"} %" PRIu64 "\n", p->prefix, name,
-		    tus_hook_name(hook), get(&counts[hook]));
+		    hook_point_name(hook), get(&counts[hook]));
 }
 
 static void

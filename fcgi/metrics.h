@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "tus/tus.h"
+#include "web/web.h"
 
 /* How many different errors are told apart; the rest is not counted. */
 #define METRICS_ERRORS 64
@@ -34,8 +34,8 @@ struct metrics {
 	_Atomic uint64_t requests[METRICS_METHODS];
 	_Atomic uint64_t counters[METRIC_MAX];
 	_Atomic uint64_t sync_ns;
-	_Atomic uint64_t hook_calls[TUS_HOOK_MAX];
-	_Atomic uint64_t hook_errors[TUS_HOOK_MAX];
+	_Atomic uint64_t hook_calls[HOOK_POINT_MAX];
+	_Atomic uint64_t hook_errors[HOOK_POINT_MAX];
 
 	/* An entry belongs to one kind of error once it is ready. */
 	struct {
@@ -47,10 +47,10 @@ struct metrics {
 };
 
 /* A hook was asked or told, and did what it should. */
-void metrics_count_hook(struct metrics *, enum tus_hook, bool went_well);
+void metrics_count_hook(struct metrics *, enum hook_point, bool went_well);
 
 /* A request is over. */
-void metrics_count(struct metrics *, const struct tus_response *);
+void metrics_count(struct metrics *, const struct web_response *);
 
 struct board;
 

@@ -179,8 +179,8 @@ run_worker(struct pool *p, size_t slot)
 		log_error("worker cannot start: %s", e.text);
 		return 1;
 	}
-	p->settings->server.hooks =
-	    hook_count(&p->board->metrics, p->settings->server.hooks);
+	p->settings->server.core.hooks =
+	    hook_count(&p->board->metrics, p->settings->server.core.hooks);
 	sandbox_enter(p->settings->conf, false);
 	return worker_run(&w) == WORKER_LEFT ? 0 : 1;
 }

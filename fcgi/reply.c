@@ -1,5 +1,5 @@
 /*
- * reply.c - from a struct tus_response to FastCGI.
+ * reply.c - from a struct web_response to FastCGI.
  */
 #include "config.h"
 
@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "fcgi/reply.h"
+#include "tus/tus.h"
 
 /* Of content, what libfcgi then writes in pieces of 8 KiB. */
 #define PIECE (64 * 1024)
@@ -124,23 +125,23 @@ limit_send(int fd, int64_t ms)
 
 static enum err_code
 send_content(FCGX_Request *fcgi, const struct settings *s,
-    struct tus_call *call, struct arena *a, struct err *e)
+    struct web_call *call, struct arena *a, struct err *e)
 {
 	char *piece = arena_alloc(a, PIECE);
 	ssize_t n;
 
 	limit_send(fcgi->ipcFd, s->read_timeout);
-	while ((n = tus_content(call, piece, PIECE, e)) > 0)
+	while ((n = web_content(call, piece, PIECE, e)) > 0)
 		if (FCGX_PutStr(piece, (int)n, fcgi->out) != n)
 			return ERR_OK;
 	return n == 0 ? ERR_OK : e->code;
 }
 
 enum err_code
-reply_send(FCGX_Request *fcgi, const struct settings *s, struct tus_call *call,
+reply_send(FCGX_Request *fcgi, const struct settings *s, struct web_call *call,
     struct arena *a, struct err *e)
 {
-	const struct tus_response *res = tus_response(call);
+	const struct web_response *res = web_response(call);
 	const struct pair *p;
 	FCGX_Stream *out = fcgi->out;
 	char status[16];
@@ -179,7 +180,7 @@ send_text(FCGX_Request *fcgi, int status, const char *more, const char *type,
 	FCGX_Stream *out = fcgi->out;
 	char line[64];
 
-	(void)snprintf(line, sizeof(line), "%d %s", status, tus_reason(status));
+	(void)snprintf(line, sizeof(line), "%d %s", status, web_reason(status));
 	put_header(out, "Status", line);
 	put(out, more);
 	put_header(out, "Cache-Control", "no-store");

@@ -1,5 +1,5 @@
 /*
- * reply.h - from a struct tus_response to FastCGI.
+ * reply.h - from a struct web_response to FastCGI.
  */
 #ifndef FCGI_REPLY_H
 #define FCGI_REPLY_H
@@ -8,14 +8,14 @@
 
 #include "base/arena.h"
 #include "fcgi/settings.h"
-#include "tus/tus.h"
+#include "web/web.h"
 
 /*
  * Send the response of a call, content and all.  ERR_OK also if the client
  * did not wait for the end; an error is one of the store.
  */
 enum err_code reply_send(FCGX_Request *, const struct settings *,
-    struct tus_call *, struct arena *, struct err *);
+    struct web_call *, struct arena *, struct err *);
 
 /*
  * Where there is no call: a text, or "ERR_...: ...\n".  With all that every

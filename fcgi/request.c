@@ -1,5 +1,5 @@
 /*
- * request.c - from FastCGI parameters to a struct tus_request.
+ * request.c - from FastCGI parameters to a struct web_request.
  *
  * REQUEST_URI is the one that all front ends agree on: there, and as the
  * client sent it.  SCRIPT_NAME and PATH_INFO depend on the server, its module
@@ -19,7 +19,7 @@
 
 /* What is needed to find out the rest. */
 struct raw {
-	struct tus_request *req;
+	struct web_request *req;
 	const char *request_uri, *script_name, *path_info;
 	const char *https, *request_scheme, *remote_addr, *remote_port;
 	const char *tus_base_path, *tus_max_size, *tus_owner;
@@ -34,7 +34,7 @@ struct raw {
 	uint64_t again;
 };
 
-#define REQ(name) offsetof(struct tus_request, name), true
+#define REQ(name) offsetof(struct web_request, name), true
 #define RAW(name) offsetof(struct raw, name), false
 
 /* In alphabetical order. */
@@ -65,7 +65,7 @@ static const struct param {
 	{ "HTTP_X_FORWARDED_PREFIX", RAW(forwarded.x_prefix) },
 	{ "HTTP_X_FORWARDED_PROTO", RAW(forwarded.x_proto) },
 	{ "HTTP_X_HTTP_METHOD_OVERRIDE", REQ(method_override) },
-	{ "HTTP_X_REQUEST_ID", REQ(request_id) },
+	{ "HTTP_X_REQUEST_ID", REQ(shown.request_id) },
 	{ "PATH_INFO", RAW(path_info) },
 	{ "REMOTE_ADDR", RAW(remote_addr) },
 	{ "REMOTE_PORT", RAW(remote_port) },
@@ -218,7 +218,7 @@ is_read(struct raw *raw, const struct settings *s, const struct param *p)
 	if (where == &raw->path_info)
 		return !has_uri || !has_base;
 	if (where == &raw->remote_addr || where == &raw->remote_port)
-		return s->server.hooks != NULL;
+		return s->server.core.hooks != NULL;
 	return where != &raw->tus_owner && !begins(p->name, "HTTP_");
 }
 
@@ -487,22 +487,25 @@ new_id(struct arena *a)
 static void
 describe(struct raw *raw, char *const *params, struct arena *a)
 {
-	struct tus_request *req = raw->req;
+	struct web_request *req = raw->req;
 	const char *addr = raw->remote_addr, *port = raw->remote_port;
 
-	req->headers = headers_of(params, a);
-	if (req->request_id == NULL)
-		req->request_id = new_id(a);
+	req->shown.method = req->method;
+	if (req->method_override != NULL && *req->method_override != '\0')
+		req->shown.method = req->method_override;
+	req->shown.headers = headers_of(params, a);
+	if (req->shown.request_id == NULL)
+		req->shown.request_id = new_id(a);
 	if (addr == NULL || *addr == '\0')
 		return;
-	req->remote =
+	req->shown.remote =
 	    arena_printf(a, strchr(addr, ':') != NULL ? "[%s]:%s" : "%s:%s",
 		addr, port != NULL && *port != '\0' ? port : "0");
 }
 
 enum request_fault
 request_read(char *const *params, const struct settings *s, struct arena *a,
-    struct tus_request *req, const char **why)
+    struct web_request *req, const char **why)
 {
 	struct raw raw = { .req = req };
 	size_t i;
@@ -512,7 +515,7 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 		sort_param(&raw, params, i, a, s->owner_param);
 	find_owner(&raw);
 	req->max_size = parse_limit(raw.tus_max_size);
-	req->uri = raw.request_uri;
+	req->shown.uri = raw.request_uri;
 	req->scheme = raw.request_scheme;
 	if (is_on(raw.https))
 		req->scheme = "https";
@@ -520,7 +523,7 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 		forwarded_apply(&raw.forwarded, a, &req->host, &req->scheme);
 		req->prefix = forwarded_prefix(&raw.forwarded, a);
 	}
-	if (s->server.hooks != NULL)
+	if (s->server.core.hooks != NULL)
 		describe(&raw, params, a);
 	*why = find_ambiguous(&raw, s);
 	if (*why != NULL)

@@ -1,5 +1,5 @@
 /*
- * request.h - from FastCGI parameters to a struct tus_request.
+ * request.h - from FastCGI parameters to a struct web_request.
  */
 #ifndef FCGI_REQUEST_H
 #define FCGI_REQUEST_H
@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "fcgi/settings.h"
-#include "tus/tus.h"
+#include "web/web.h"
 
 enum request_fault {
 	REQUEST_OK,
@@ -25,7 +25,7 @@ enum request_fault {
  * owners are none.  Everything is borrowed or from the arena.
  */
 MUST_CHECK enum request_fault request_read(char *const *params,
-    const struct settings *, struct arena *, struct tus_request *,
+    const struct settings *, struct arena *, struct web_request *,
     const char **why);
 
 #endif

@@ -9,10 +9,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/digest.h"
 #include "fcgi/settings.h"
 #include "hook/hook.h"
 #include "lock/lock.h"
 #include "store/store.h"
+#include "tus/tus.h"
 
 /* The elements of a list, NULL-terminated; NULL if it is empty. */
 static const char *const *
@@ -47,12 +49,12 @@ set_location(struct settings *s, struct err *e)
 	const char *where = conf_str(s->conf, "location");
 
 	if (strcmp(where, "path") == 0) {
-		s->server.location = TUS_LOCATION_PATH;
+		s->server.location = WEB_LOCATION_PATH;
 	} else if (strcmp(where, "absolute") == 0) {
-		s->server.location = TUS_LOCATION_ABSOLUTE;
+		s->server.location = WEB_LOCATION_ABSOLUTE;
 	} else if (strncmp(where, "http://", 7) == 0 ||
 	    strncmp(where, "https://", 8) == 0) {
-		s->server.location = TUS_LOCATION_BASE;
+		s->server.location = WEB_LOCATION_BASE;
 		s->server.location_base = without_slash(s->arena, where);
 	} else {
 		return err_set(e, ERR_INVALID,
@@ -94,20 +96,20 @@ set_checksums(struct settings *s, struct err *e)
 	for (i = 0; list != NULL && list[i] != NULL; i++)
 		continue;
 	good = arena_alloc(s->arena, (i + 1) * sizeof(*good));
-	s->server.checksums = good;
+	s->server.core.checksums = good;
 	for (i = 0; list != NULL && list[i] != NULL; i++) {
-		for (k = 0; tus_checksum_name(k) != NULL; k++)
-			if (strcmp(list[i], tus_checksum_name(k)) == 0)
+		for (k = 0; digest_name(k) != NULL; k++)
+			if (strcmp(list[i], digest_name(k)) == 0)
 				break;
-		if (tus_checksum_name(k) == NULL)
+		if (digest_name(k) == NULL)
 			return err_set(e, ERR_INVALID,
 			    "checksum.algorithms: \"%s\" is not built in",
 			    list[i]);
-		if (tus_checksum_works(list[i]))
+		if (digest_works(list[i]))
 			good[n++] = list[i];
 	}
 	if (n == 0)
-		s->server.allow_checksum = false;
+		s->server.core.allow_checksum = false;
 	return ERR_OK;
 }
 
@@ -115,32 +117,33 @@ static void
 set_server(struct settings *s)
 {
 	const struct conf *c = s->conf;
-	struct tus_server *srv = &s->server;
+	struct web_server *srv = &s->server;
 
-	srv->max_size = conf_int(c, "max_size");
+	srv->core.max_size = conf_int(c, "max_size");
 	srv->max_metadata = conf_int(c, "max_metadata");
-	srv->expire_after = conf_ms(c, "expiration.after") / 1000;
-	srv->expire_sliding =
+	srv->core.expire_after = conf_ms(c, "expiration.after") / 1000;
+	srv->core.expire_sliding =
 	    strcmp(conf_str(c, "expiration.mode"), "sliding") == 0;
-	srv->allow_download = conf_bool(c, "extensions.download");
-	srv->allow_terminate = conf_bool(c, "extensions.termination");
-	srv->allow_concat = conf_bool(c, "extensions.concatenation");
-	srv->allow_defer = conf_bool(c, "extensions.defer_length");
-	srv->allow_checksum = conf_bool(c, "extensions.checksum");
-	srv->allow_terminate_finished =
+	srv->core.allow_download = conf_bool(c, "extensions.download");
+	srv->core.allow_terminate = conf_bool(c, "extensions.termination");
+	srv->core.allow_concat = conf_bool(c, "extensions.concatenation");
+	srv->core.allow_defer = conf_bool(c, "extensions.defer_length");
+	srv->core.allow_checksum = conf_bool(c, "extensions.checksum");
+	srv->core.allow_terminate_finished =
 	    conf_bool(c, "extensions.termination_of_finished");
-	srv->concat_removes_parts = !conf_bool(c, "concatenation.keep_parts");
+	srv->core.concat_removes_parts =
+	    !conf_bool(c, "concatenation.keep_parts");
 	srv->cors.origins = list_of(s, "cors.origins");
 	srv->cors.credentials = conf_bool(c, "cors.credentials");
 	srv->cors.max_age = conf_int(c, "cors.max_age");
 	srv->cors.extra_headers = list_of(s, "cors.extra_headers");
-	srv->has_owners = *conf_str(c, "owner.param") != '\0';
-	srv->owner_required = conf_bool(c, "owner.require");
-	srv->quota.uploads = conf_int(c, "quota.uploads");
-	srv->quota.bytes = conf_int(c, "quota.bytes");
-	srv->now = clock_now;
-	srv->now_ms = clock_ms;
-	srv->new_id = id_new;
+	srv->core.has_owners = *conf_str(c, "owner.param") != '\0';
+	srv->core.owner_required = conf_bool(c, "owner.require");
+	srv->core.quota.uploads = conf_int(c, "quota.uploads");
+	srv->core.quota.bytes = conf_int(c, "quota.bytes");
+	srv->core.now = clock_now;
+	srv->core.now_ms = clock_ms;
+	srv->core.new_id = id_new;
 }
 
 /*
@@ -270,7 +273,8 @@ find_store_dir(struct settings *s)
 static bool
 has_quota(const struct settings *s)
 {
-	return s->server.quota.uploads > 0 || s->server.quota.bytes > 0;
+	return s->server.core.quota.uploads > 0 ||
+	    s->server.core.quota.bytes > 0;
 }
 
 enum err_code
@@ -278,16 +282,17 @@ settings_open_store(struct settings *s, struct err *e)
 {
 	enum err_code rc;
 
-	rc = store_open(s->conf, &s->server.store, e);
-	if (rc == ERR_OK && has_quota(s) && s->server.store->ledger == NULL)
+	rc = store_open(s->conf, &s->server.core.store, e);
+	if (rc == ERR_OK && has_quota(s) &&
+	    s->server.core.store->ledger == NULL)
 		rc = err_set(e, ERR_INVALID,
 		    "quota.uploads and quota.bytes: store.type = \"%s\" "
 		    "does not count what an owner has",
-		    s->server.store->name);
+		    s->server.core.store->name);
 	if (rc == ERR_OK)
-		rc = locker_open(s->conf, &s->server.locker, e);
+		rc = locker_open(s->conf, &s->server.core.locker, e);
 	if (rc == ERR_OK)
-		rc = hook_open(s->conf, &s->server.hooks, e);
+		rc = hook_open(s->conf, &s->server.core.hooks, e);
 	if (rc != ERR_OK)
 		settings_close_store(s);
 	else
@@ -304,7 +309,7 @@ settings_open_store(struct settings *s, struct err *e)
 static bool
 try_names(const struct settings *s, struct template_names *names, struct err *e)
 {
-	struct data_store *store = s->server.store;
+	struct data_store *store = s->server.core.store;
 
 	e->code = ERR_OK;
 	if (*conf_str(s->conf, "finish.move_to") == '\0' || store == NULL ||
@@ -330,17 +335,17 @@ settings_try_store(struct settings *s, struct err *e)
 void
 settings_close_store(struct settings *s)
 {
-	struct tus_server *srv = &s->server;
+	struct web_server *srv = &s->server;
 
-	if (srv->hooks != NULL)
-		srv->hooks->ops->shutdown(srv->hooks);
-	if (srv->locker != NULL)
-		srv->locker->ops->shutdown(srv->locker);
-	if (srv->store != NULL)
-		srv->store->core->shutdown(srv->store);
-	srv->hooks = NULL;
-	srv->locker = NULL;
-	srv->store = NULL;
+	if (srv->core.hooks != NULL)
+		srv->core.hooks->ops->shutdown(srv->core.hooks);
+	if (srv->core.locker != NULL)
+		srv->core.locker->ops->shutdown(srv->core.locker);
+	if (srv->core.store != NULL)
+		srv->core.store->core->shutdown(srv->core.store);
+	srv->core.hooks = NULL;
+	srv->core.locker = NULL;
+	srv->core.store = NULL;
 }
 
 static void
@@ -382,9 +387,9 @@ settings_reload(struct settings *next, const struct settings *now,
 static bool
 lacks_sha1(const struct settings *s)
 {
-	const char *const *name = s->server.checksums;
+	const char *const *name = s->server.core.checksums;
 
-	if (!s->server.allow_checksum || name == NULL || *name == NULL)
+	if (!s->server.core.allow_checksum || name == NULL || *name == NULL)
 		return false;
 	while (*name != NULL && strcmp(*name, "sha1") != 0)
 		name++;
@@ -422,7 +427,7 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: max_metadata above 7900 bytes: Apache answers "
 		    "500 to HEAD of an upload that has more\n");
-	if (s->server.owner_required && *s->owner_param == '\0')
+	if (s->server.core.owner_required && *s->owner_param == '\0')
 		fprintf(out,
 		    "warning: owner.require = true without owner.param: only "
 		    "requests for which the web server passes TUS_OWNER are "
@@ -472,11 +477,11 @@ explain_fixed(FILE *out)
 static void
 explain_owners(const struct settings *s, FILE *out)
 {
-	const struct store_quota *q = &s->server.quota;
+	const struct store_quota *q = &s->server.core.quota;
 
 	if (*s->owner_param != '\0')
 		fprintf(out, "owners        %s%s\n", s->owner_param,
-		    s->server.owner_required ? ", required" : "");
+		    s->server.core.owner_required ? ", required" : "");
 	if (q->uploads > 0)
 		fprintf(out, "quota         %" PRId64 " uploads per owner\n",
 		    q->uploads);
@@ -510,9 +515,9 @@ explain_keeping(const struct settings *s, FILE *out)
 	const char *url = conf_str(c, "hooks.url");
 
 	fprintf(out, "expire        %s%s\n", duration(s, after),
-	    after == 0			 ? "" :
-		s->server.expire_sliding ? " after the last byte" :
-					   " after the creation");
+	    after == 0			      ? "" :
+		s->server.core.expire_sliding ? " after the last byte" :
+						" after the creation");
 	fprintf(out, "sweeps        %s%s\n", s->sweep_every > 0 ? "every " : "",
 	    duration(s, s->sweep_every));
 	fprintf(out, "hooks         %s\n",
@@ -532,7 +537,7 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	const struct conf *c = s->conf;
 	const char *lock_path = conf_str(c, "lock.path");
 	const char *store_path = conf_str(c, "store.path");
-	const char *extensions = s->server.store != NULL ?
+	const char *extensions = s->server.core.store != NULL ?
 	    tus_extensions(&s->server, s->arena) :
 	    "known when there is a store";
 
@@ -550,9 +555,9 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	explain_moving(s, out);
 	fprintf(out, "extensions    %s\n",
 	    *extensions != '\0' ? extensions : "none");
-	if (s->server.max_size > 0)
+	if (s->server.core.max_size > 0)
 		fprintf(out, "largest       %" PRId64 " bytes\n",
-		    s->server.max_size);
+		    s->server.core.max_size);
 	explain_owners(s, out);
 	explain_keeping(s, out);
 	if (s->fixed && s->max_workers == 1)

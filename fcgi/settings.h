@@ -15,7 +15,7 @@
 #include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
-#include "tus/tus.h"
+#include "web/web.h"
 
 enum sendfile_how {
 	SENDFILE_NONE,
@@ -30,7 +30,7 @@ struct settings {
 	struct conf *conf;
 	struct arena *arena;
 
-	struct tus_server server;
+	struct web_server server;
 
 	/* Without a slash at the end; "" if the request tells. */
 	const char *base_path;

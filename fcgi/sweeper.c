@@ -22,7 +22,7 @@
 #include "fcgi/sandbox.h"
 #include "fcgi/stop.h"
 #include "fcgi/sweeper.h"
-#include "tus/sweep.h"
+#include "core/sweep.h"
 
 enum {
 	/* Milliseconds.  Those who have just started have better to do, but
@@ -46,68 +46,67 @@ enum end {
 	END_JUMP
 };
 
-struct sweep {
-	struct tus_sweep base;
+struct logged_sweep {
+	struct sweep base;
 	int64_t failures;
 };
 
 /* --- In the child. --- */
 
 static void
-met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
-    const char *what)
+met(struct sweep *s, enum sweep_deed deed, const char *name, const char *what)
 {
 	(void)s;
-	log_debug("sweep: %s %s%s%s", name, tus_sweep_says(deed),
+	log_debug("sweep: %s %s%s%s", name, sweep_says(deed),
 	    what != NULL ? ": " : "", what != NULL ? what : "");
 }
 
 static void
-failed(struct tus_sweep *s, const char *text)
+failed(struct sweep *s, const char *text)
 {
-	if (OUTER(s, struct sweep, base)->failures++ < FAILURES_LOGGED)
+	if (OUTER(s, struct logged_sweep, base)->failures++ < FAILURES_LOGGED)
 		log_warn("sweep: %s", text);
 }
 
 static void
-progress(struct tus_sweep *s, const char *what, int64_t n)
+progress(struct sweep *s, const char *what, int64_t n)
 {
 	(void)s;
 	(void)what;
 	(void)n;
 }
 
-static const struct tus_sweep_ears ears = { met, failed, progress };
+static const struct sweep_ears ears = { met, failed, progress };
 
 /* One line, if there is something to say. */
 static void
-sum_up(const struct sweep *sweep, int64_t ms)
+sum_up(const struct logged_sweep *sweep, int64_t ms)
 {
-	const struct tus_sweep *s = &sweep->base;
+	const struct sweep *s = &sweep->base;
 	const int64_t *n = s->count;
-	int64_t locks = n[TUS_SWEEP_CONFIRMED] + n[TUS_SWEEP_ORPHAN], told = 0;
+	int64_t locks = n[SWEEP_CONFIRMED] + n[SWEEP_ORPHAN], told = 0;
 	size_t i;
 
-	for (i = 0; i < TUS_HOOK_MAX; i++)
+	for (i = 0; i < HOOK_POINT_MAX; i++)
 		told += s->events.told[i];
 	const struct log_field fields[] = {
-		{ "expired", NULL, n[TUS_SWEEP_EXPIRED] },
-		{ "finished", NULL, n[TUS_SWEEP_FINISHED] },
-		{ "forgotten", NULL, n[TUS_SWEEP_FORGOTTEN] },
-		{ "leftovers", NULL, n[TUS_SWEEP_LEFTOVER] },
+		{ "expired", NULL, n[SWEEP_EXPIRED] },
+		{ "finished", NULL, n[SWEEP_FINISHED] },
+		{ "forgotten", NULL, n[SWEEP_FORGOTTEN] },
+		{ "leftovers", NULL, n[SWEEP_LEFTOVER] },
 		{ "locks", NULL, locks },
-		{ "entered", NULL, n[TUS_SWEEP_ENTERED] },
+		{ "entered", NULL, n[SWEEP_ENTERED] },
 		{ "struck_out", NULL, s->struck },
 		{ "events", NULL, told },
-		{ "in_use", NULL, n[TUS_SWEEP_IN_USE] },
-		{ "damaged", NULL, n[TUS_SWEEP_DAMAGED] },
+		{ "in_use", NULL, n[SWEEP_IN_USE] },
+		{ "damaged", NULL, n[SWEEP_DAMAGED] },
 		{ "failed", NULL, sweep->failures },
 		{ "ms", NULL, ms },
 	};
 
-	if (n[TUS_SWEEP_EXPIRED] + n[TUS_SWEEP_FINISHED] +
-		n[TUS_SWEEP_FORGOTTEN] + n[TUS_SWEEP_LEFTOVER] + locks +
-		n[TUS_SWEEP_ENTERED] + s->struck + told + sweep->failures >
+	if (n[SWEEP_EXPIRED] + n[SWEEP_FINISHED] + n[SWEEP_FORGOTTEN] +
+		n[SWEEP_LEFTOVER] + locks + n[SWEEP_ENTERED] + s->struck +
+		told + sweep->failures >
 	    0)
 		log_event(LOG_LEVEL_INFO, "sweep", fields, NITEMS(fields));
 	else
@@ -140,30 +139,30 @@ static enum end
 sweep(const struct settings *settings, struct board *board, bool has_warned)
 {
 	struct settings mine = *settings;
-	struct sweep s = { { .older_than = -1, .ears = &ears }, 0 };
+	struct logged_sweep s = { { .older_than = -1, .ears = &ears }, 0 };
 	int64_t began = clock_ms();
 	enum err_code rc;
 	struct err e;
 
-	mine.server.store = NULL;
-	mine.server.locker = NULL;
-	mine.server.hooks = NULL;
+	mine.server.core.store = NULL;
+	mine.server.core.locker = NULL;
+	mine.server.core.hooks = NULL;
 	if (settings_open_store(&mine, &e) != ERR_OK) {
 		log_warn("no sweep: %s", e.text);
 		return END_NOT_NOW;
 	}
-	s.base.store = mine.server.store;
-	s.base.locker = mine.server.locker;
-	s.base.hooks = hook_count(&board->metrics, mine.server.hooks);
-	s.base.has_quota =
-	    mine.server.quota.uploads > 0 || mine.server.quota.bytes > 0;
+	s.base.store = mine.server.core.store;
+	s.base.locker = mine.server.core.locker;
+	s.base.hooks = hook_count(&board->metrics, mine.server.core.hooks);
+	s.base.has_quota = mine.server.core.quota.uploads > 0 ||
+	    mine.server.core.quota.bytes > 0;
 	s.base.every = mine.sweep_every;
 	/* It wants to know which boot this is: before the sandbox. */
-	rc = tus_sweep_begin(&s.base, &e);
+	rc = sweep_begin(&s.base, &e);
 	if (rc != ERR_OK)
 		return may_not(rc, &e, has_warned);
 	sandbox_enter(mine.conf, false);
-	tus_sweep_run(&s.base);
+	sweep_run(&s.base);
 	log_follow(mine.conf);
 	sum_up(&s, clock_ms() - began);
 	return END_WELL;

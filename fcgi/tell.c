@@ -62,30 +62,30 @@ tell_has_room(void)
  * done, whatever we close.
  */
 static pid_t
-fork_child(struct tus_call *call, int listen_fd)
+fork_child(struct web_call *call, int listen_fd)
 {
 	pid_t pid = fork();
 
 	if (pid != 0)
 		return pid;
 	(void)close(listen_fd);
-	tus_close(call);
+	web_close(call);
 	_exit(0);
 }
 
 /* What no child tells or moves is left to the sweep: the one process there is
  * has others to serve. */
 void
-tell_and_close(struct tus_call *call, bool by_child, int listen_fd)
+tell_and_close(struct web_call *call, bool by_child, int listen_fd)
 {
 	pid_t *room;
 
-	if (!by_child || !tus_has_to_tell(call)) {
-		tus_close(call);
+	if (!by_child || !web_has_to_tell(call)) {
+		web_close(call);
 		return;
 	}
 	room = find_room();
 	if (room != NULL && (*room = fork_child(call, listen_fd)) == -1)
 		*room = 0;
-	tus_forget(call);
+	web_forget(call);
 }

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "tus/tus.h"
+#include "web/web.h"
 
 /*
  * Where one process is all there is, only so many children tell at a time.
@@ -22,6 +22,6 @@ bool tell_has_room(void);
  * locks that are inherited; if there is no room for a child, it is left to the
  * sweep.
  */
-void tell_and_close(struct tus_call *, bool by_child, int listen_fd);
+void tell_and_close(struct web_call *, bool by_child, int listen_fd);
 
 #endif

@@ -124,16 +124,16 @@ may_wait(const struct job *job, int64_t at_most)
 }
 
 /* Ask until the lock is ours, or until it has been long enough. */
-static enum tus_step
-begin(struct job *job, struct tus_call *call)
+static enum step
+begin(struct job *job, struct web_call *call)
 {
-	enum tus_step step;
+	enum step step;
 
-	while ((step = tus_begin(call)) == TUS_BUSY) {
+	while ((step = web_begin(call)) == STEP_WAIT) {
 		if (may_wait(job, HAND_OVER))
 			continue;
-		tus_give_up(call);
-		return TUS_DONE;
+		web_give_up(call);
+		return STEP_DONE;
 	}
 	return step;
 }
@@ -184,15 +184,15 @@ is_receiving(const struct job *job, bool it_is)
 /* What is small and here already needs no place, unless its last byte makes us
  * copy all that came before. */
 static void
-receive(struct job *job, struct tus_call *call)
+receive(struct job *job, struct web_call *call)
 {
 	job->is_warm = true;
 	if (take_place(job)) {
 		is_receiving(job, true);
 		body_receive(&job->fcgi, job->settings, call);
 		is_receiving(job, false);
-	} else if (tus_may_move(call)) {
-		tus_turn_away(call);
+	} else if (web_may_move(call)) {
+		web_turn_away(call);
 	} else {
 		body_receive_at_once(&job->fcgi, job->settings, call);
 	}
@@ -214,10 +214,10 @@ follow_log(struct job *job)
 }
 
 static void
-log_request(const struct job *job, const struct tus_request *req,
-    const struct tus_response *res, const struct err *sending)
+log_request(const struct job *job, const struct web_request *req,
+    const struct web_response *res, const struct err *sending)
 {
-	const struct tus_outcome *o = &res->outcome;
+	const struct web_outcome *o = &res->outcome;
 	const struct err *err = sending->code != ERR_OK ? sending : &res->err;
 	bool is_bad =
 	    sending->code != ERR_OK || res->status >= 500 || o->is_soft;
@@ -234,8 +234,8 @@ log_request(const struct job *job, const struct tus_request *req,
 		{ "bytes", NULL, o->received },
 		{ "ms", NULL, clock_ms() - job->began },
 		{ has_err ? "err" : NULL, err->text, 0 },
-		{ req->request_id != NULL ? "request_id" : NULL,
-		    req->request_id, 0 },
+		{ req->shown.request_id != NULL ? "request_id" : NULL,
+		    req->shown.request_id, 0 },
 	};
 
 	if (log_wants(level))
@@ -258,7 +258,7 @@ drain(struct job *job)
  * as one who sends a body does: then it takes a place as well.
  */
 static bool
-is_long(const struct job *job, const struct tus_response *res)
+is_long(const struct job *job, const struct web_response *res)
 {
 	return res->content != NULL && !res->bodiless &&
 	    res->content->length > SHORT_CONTENT &&
@@ -271,15 +271,15 @@ is_long(const struct job *job, const struct tus_response *res)
  * its answer, the client may send its next request at once.
  */
 static void
-send_response(struct job *job, struct tus_call *call, struct err *e)
+send_response(struct job *job, struct web_call *call, struct err *e)
 {
-	bool takes_long = is_long(job, tus_response(call));
+	bool takes_long = is_long(job, web_response(call));
 
 	if (takes_long && !take_place(job))
-		tus_turn_away(call);
+		web_turn_away(call);
 	if (takes_long && job->has_place)
 		is_receiving(job, true);
-	else if (!tus_has_to_tell(call))
+	else if (!web_has_to_tell(call))
 		leave_place(job);
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, e);
 	if (takes_long)
@@ -311,32 +311,32 @@ end_response(struct job *job)
 }
 
 static void
-answer(struct job *job, const struct tus_request *req, struct tus_call *call)
+answer(struct job *job, const struct web_request *req, struct web_call *call)
 {
 	struct err e = { .code = ERR_OK };
 
 	send_response(job, call, &e);
-	metrics_count(&job->worker->board->metrics, tus_response(call));
+	metrics_count(&job->worker->board->metrics, web_response(call));
 	follow_log(job);
-	log_request(job, req, tus_response(call), &e);
+	log_request(job, req, web_response(call), &e);
 	end_response(job);
 }
 
 /* Whatever the method: that path is no place for uploads. */
 static bool
-is_for_metrics(const struct settings *s, const struct tus_request *req)
+is_for_metrics(const struct settings *s, const struct web_request *req)
 {
 	size_t len;
 
-	if (s->metrics_path == NULL || req->uri == NULL)
+	if (s->metrics_path == NULL || req->shown.uri == NULL)
 		return false;
 	len = strlen(s->metrics_path);
-	return strncmp(req->uri, s->metrics_path, len) == 0 &&
-	    (req->uri[len] == '\0' || req->uri[len] == '?');
+	return strncmp(req->shown.uri, s->metrics_path, len) == 0 &&
+	    (req->shown.uri[len] == '\0' || req->shown.uri[len] == '?');
 }
 
 static void
-answer_metrics(struct job *job, const struct tus_request *req)
+answer_metrics(struct job *job, const struct web_request *req)
 {
 	const struct worker *w = job->worker;
 
@@ -363,7 +363,7 @@ static const struct {
 
 /* False if there is none: that was answered. */
 static bool
-read_request(struct job *job, struct tus_request *req)
+read_request(struct job *job, struct web_request *req)
 {
 	enum request_fault fault;
 	const char *why;
@@ -392,11 +392,11 @@ may_be_slow(struct job *job)
 }
 
 /* The call, to be closed when the connection is given back; NULL if none. */
-static struct tus_call *
+static struct web_call *
 handle(struct job *job)
 {
-	struct tus_request *req = arena_alloc(job->arena, sizeof(*req));
-	struct tus_call *call;
+	struct web_request *req = arena_alloc(job->arena, sizeof(*req));
+	struct web_call *call;
 	int keeps;
 
 	/* Where no body is looked for, nobody knows where the next request
@@ -422,14 +422,14 @@ handle(struct job *job)
 		return NULL;
 	}
 	job->fcgi.keepConnection = keeps;
-	call = tus_call_new(&job->settings->server, req, job->arena);
+	call = web_call_new(&job->settings->server, req, job->arena);
 	os_read_begin(job->fcgi.ipcFd);
-	if (tus_may_take_long(call) && !may_be_slow(job))
-		tus_turn_away(call);
-	else if (begin(job, call) == TUS_RECEIVE)
+	if (web_may_take_long(call) && !may_be_slow(job))
+		web_turn_away(call);
+	else if (begin(job, call) == STEP_RECEIVE)
 		receive(job, call);
 	answer(job, req, call);
-	if (!os_read_end() || tus_has_to_tell(call))
+	if (!os_read_end() || web_has_to_tell(call))
 		job->fcgi.keepConnection = 0;
 	return call;
 }
@@ -479,7 +479,7 @@ wait_idle(struct job *job)
 static bool
 tells_by_child(const struct job *job)
 {
-	const struct locker *locker = job->settings->server.locker;
+	const struct locker *locker = job->settings->server.core.locker;
 
 	return job->worker->is_alone && locker->is_inherited;
 }
@@ -489,12 +489,12 @@ tells_by_child(const struct job *job)
  * a place it is left to the sweep: a HEAD may have found what a crash left.
  */
 static void
-close_call(struct job *job, struct tus_call *call)
+close_call(struct job *job, struct web_call *call)
 {
 	const struct worker *w = job->worker;
 
-	if (tus_has_to_tell(call) && !take_place(job))
-		tus_forget(call);
+	if (web_has_to_tell(call) && !take_place(job))
+		web_forget(call);
 	else
 		tell_and_close(call, tells_by_child(job), w->listen_fd);
 	leave_place(job);
@@ -506,7 +506,7 @@ serve_one(struct job *job)
 {
 	struct os_read_watch watch = { wait_on_params, job };
 	const struct worker *w = job->worker;
-	struct tus_call *call;
+	struct web_call *call;
 	int rc;
 
 	/* Who holds a connection open for one client is no spare worker. */

@@ -380,11 +380,11 @@ judge(const struct run *r, bool in_time, struct err *e)
 }
 
 static bool
-exec_wants(struct hook *h, enum tus_hook hook)
+exec_wants(struct hook *h, enum hook_point hook)
 {
 	struct err e;
 	int dirfd;
-	enum err_code rc = find_program(h, tus_hook_name(hook), &dirfd, &e);
+	enum err_code rc = find_program(h, hook_point_name(hook), &dirfd, &e);
 
 	if (rc == ERR_OK)
 		(void)close(dirfd);

@@ -18,19 +18,19 @@
 #define PATIENCE 10
 
 /* Belongs to an arena, what is in the message does not. */
-struct tus_notice {
+struct hook_notice {
 	struct hook_message m;
 	struct hook_spooled spooled;
 };
 
 static struct hook *
-hook_of(struct tus_hooks *hooks)
+hook_of(struct hooks *hooks)
 {
 	return OUTER(hooks, struct hook, hooks);
 }
 
 static bool
-wants(struct tus_hooks *hooks, enum tus_hook hook)
+wants(struct hooks *hooks, enum hook_point hook)
 {
 	struct hook *h = hook_of(hooks);
 
@@ -39,9 +39,9 @@ wants(struct tus_hooks *hooks, enum tus_hook hook)
 
 /* One finish per upload: its event is the same whenever it is told. */
 static void
-event_id(const struct tus_event *event, char id[HOOK_EVENT_ID_MAX + 1])
+event_id(const struct hook_event *event, char id[HOOK_EVENT_ID_MAX + 1])
 {
-	if (event->hook == TUS_POST_FINISH)
+	if (event->hook == HOOK_POST_FINISH)
 		(void)snprintf(id, HOOK_EVENT_ID_MAX + 1, "%s-%" PRId64,
 		    event->info->id, event->info->created);
 	else
@@ -49,7 +49,7 @@ event_id(const struct tus_event *event, char id[HOOK_EVENT_ID_MAX + 1])
 }
 
 static enum err_code
-make_message(const struct tus_event *event, struct arena *a,
+make_message(const struct hook_event *event, struct arena *a,
     struct hook_message *m, struct err *e)
 {
 	char id[HOOK_EVENT_ID_MAX + 1];
@@ -63,8 +63,8 @@ make_message(const struct tus_event *event, struct arena *a,
 }
 
 static enum err_code
-ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
-    struct tus_verdict *v, struct err *e)
+ask(struct hooks *hooks, const struct hook_event *event, struct arena *a,
+    struct hook_verdict *v, struct err *e)
 {
 	struct hook *h = hook_of(hooks);
 	struct hook_message m;
@@ -81,17 +81,17 @@ ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
 		rc = err_within(e, "hook %s", m.type);
 	}
 	hook_message_free(&m);
-	if (rc == ERR_OK || event->hook != TUS_POST_RECEIVE)
+	if (rc == ERR_OK || event->hook != HOOK_POST_RECEIVE)
 		return rc;
 	log_warn("%s, upload %s", e->text, event->info->id);
 	memset(v, 0, sizeof(*v));
 	return ERR_OK;
 }
 
-static struct tus_notice *
-note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
+static struct hook_notice *
+note(struct hooks *hooks, const struct hook_event *event, struct arena *a)
 {
-	struct tus_notice *n = arena_alloc(a, sizeof(*n));
+	struct hook_notice *n = arena_alloc(a, sizeof(*n));
 	struct hook *h = hook_of(hooks);
 	struct err e;
 
@@ -102,7 +102,7 @@ note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
 	}
 	/* The request may be gone when it is told. */
 	n->m.request_id = arena_strdup(a, n->m.request_id);
-	if (event->hook == TUS_POST_FINISH ||
+	if (event->hook == HOOK_POST_FINISH ||
 	    hook_spool_put(h, &n->m, &n->spooled, &e) == ERR_OK)
 		return n;
 	log_warn("%s: event %s of %s is lost if it is not taken now", e.text,
@@ -111,7 +111,7 @@ note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
 }
 
 static void
-forget(struct tus_hooks *hooks, struct tus_notice *n)
+forget(struct hooks *hooks, struct hook_notice *n)
 {
 	(void)hooks;
 	hook_spool_leave(&n->spooled);
@@ -119,22 +119,22 @@ forget(struct tus_hooks *hooks, struct tus_notice *n)
 }
 
 static void
-withdraw(struct tus_hooks *hooks, struct tus_notice *n)
+withdraw(struct hooks *hooks, struct hook_notice *n)
 {
 	hook_spool_drop(&n->spooled, n->m.event_id);
 	forget(hooks, n);
 }
 
 static void
-moved(struct tus_hooks *hooks, struct tus_notice *n,
-    const struct file_info *info, struct arena *a)
+moved(struct hooks *hooks, struct hook_notice *n, const struct file_info *info,
+    struct arena *a)
 {
 	(void)hooks;
 	hook_message_move(&n->m, info, a);
 }
 
 static bool
-tell(struct tus_hooks *hooks, struct tus_notice *n)
+tell(struct hooks *hooks, struct hook_notice *n)
 {
 	struct hook *h = hook_of(hooks);
 	struct err e;
@@ -150,14 +150,14 @@ tell(struct tus_hooks *hooks, struct tus_notice *n)
 }
 
 static enum err_code
-deliver(struct tus_hooks *hooks, enum tus_delivery how, struct tus_tally *tally,
+deliver(struct hooks *hooks, enum hook_delivery how, struct hook_tally *tally,
     struct err *e)
 {
 	return hook_late_deliver(hook_of(hooks), how, tally, e);
 }
 
 static void
-close_all(struct tus_hooks *hooks)
+close_all(struct hooks *hooks)
 {
 	struct hook *h = hook_of(hooks);
 
@@ -167,7 +167,7 @@ close_all(struct tus_hooks *hooks)
 	free(h);
 }
 
-static const struct tus_hooks_ops ops = {
+static const struct hooks_ops ops = {
 	.wants = wants,
 	.ask = ask,
 	.note = note,
@@ -185,12 +185,12 @@ static void
 enable(struct hook *h)
 {
 	const char *name;
-	enum tus_hook hook;
+	enum hook_point hook;
 	size_t i;
 
 	for (i = 0; (name = conf_item(h->conf, "hooks.events", i)) != NULL; i++)
-		for (hook = 0; hook < TUS_HOOK_MAX; hook++)
-			if (strcmp(name, tus_hook_name(hook)) == 0)
+		for (hook = 0; hook < HOOK_POINT_MAX; hook++)
+			if (strcmp(name, hook_point_name(hook)) == 0)
 				h->is_enabled[hook] = true;
 }
 
@@ -230,7 +230,7 @@ hook_check(const struct conf *conf, struct err *e)
 }
 
 enum err_code
-hook_open(const struct conf *conf, struct tus_hooks **hooks, struct err *e)
+hook_open(const struct conf *conf, struct hooks **hooks, struct err *e)
 {
 	const char *dir = conf_str(conf, "hooks.dir");
 	const char *url = conf_str(conf, "hooks.url");

@@ -17,7 +17,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
-#include "tus/hooks.h"
+#include "core/hooks.h"
 
 /*
  * Follow hooks.* of the configuration, which must outlive it; *hooks is NULL
@@ -26,7 +26,7 @@
  * and again in each process after it.
  */
 MUST_CHECK enum err_code hook_open(
-    const struct conf *, struct tus_hooks **hooks, struct err *);
+    const struct conf *, struct hooks **hooks, struct err *);
 
 /*
  * What may be wrong with hooks.dir and the spool, for the start, -t and a

@@ -111,7 +111,7 @@ hook_http_load(struct err *e)
 }
 
 static bool
-http_wants(struct hook *h, enum tus_hook hook)
+http_wants(struct hook *h, enum hook_point hook)
 {
 	(void)h;
 	(void)hook;

@@ -105,18 +105,14 @@ headers(struct arena *a, const struct pair *p)
 }
 
 static json_t *
-request(const struct tus_request *req, struct arena *a)
+request(const struct hook_request *req, struct arena *a)
 {
-	static const struct tus_request none;
+	static const struct hook_request none;
 	json_t *o = json_object();
-	const char *method;
 
 	if (req == NULL)
 		req = &none;
-	method = req->method_override != NULL && *req->method_override != '\0' ?
-	    req->method_override :
-	    req->method;
-	set(o, "Method", string(a, method));
+	set(o, "Method", string(a, req->method));
 	set(o, "URI", string(a, req->uri));
 	set(o, "RemoteAddr", string(a, req->remote));
 	set(o, "Header", headers(a, req->headers));
@@ -124,13 +120,13 @@ request(const struct tus_request *req, struct arena *a)
 }
 
 json_t *
-hook_json_event(const struct tus_event *event, struct arena *a)
+hook_json_event(const struct hook_event *event, struct arena *a)
 {
 	json_t *o = json_object(), *inner = json_object();
 
 	set(inner, "Upload", upload(event->info, a));
 	set(inner, "HTTPRequest", request(event->req, a));
-	set(o, "Type", json_string(tus_hook_name(event->hook)));
+	set(o, "Type", json_string(hook_point_name(event->hook)));
 	set(o, "Event", inner);
 	return o;
 }
@@ -315,7 +311,7 @@ is_for_web_server(const char *key)
 }
 
 static bool
-read_reply(struct reader *r, json_t *o, struct tus_reply *reply)
+read_reply(struct reader *r, json_t *o, struct hook_reply *reply)
 {
 	json_t *status = member(o, "StatusCode"), *header;
 	const struct pair *p;
@@ -341,7 +337,7 @@ read_reply(struct reader *r, json_t *o, struct tus_reply *reply)
 }
 
 static bool
-read_changes(struct reader *r, json_t *o, struct tus_verdict *v)
+read_changes(struct reader *r, json_t *o, struct hook_verdict *v)
 {
 	json_t *metadata, *storage;
 
@@ -357,7 +353,7 @@ read_changes(struct reader *r, json_t *o, struct tus_verdict *v)
 }
 
 static bool
-read_verdict(struct reader *r, json_t *o, struct tus_verdict *v)
+read_verdict(struct reader *r, json_t *o, struct hook_verdict *v)
 {
 	json_t *reply, *changes;
 
@@ -372,7 +368,7 @@ read_verdict(struct reader *r, json_t *o, struct tus_verdict *v)
 
 enum err_code
 hook_json_answer(const char *buf, size_t len, struct arena *a,
-    struct tus_verdict *v, struct err *e)
+    struct hook_verdict *v, struct err *e)
 {
 	struct reader r = { a, e };
 	json_error_t where;

@@ -52,8 +52,8 @@ struct round {
 	struct hook *h;
 	const char *path;
 	int dirfd;
-	enum tus_delivery how;
-	struct tus_tally *tally;
+	enum hook_delivery how;
+	struct hook_tally *tally;
 
 	struct arena *arena;
 	struct late *list;
@@ -91,17 +91,17 @@ take(struct round *r, const char *name, int *fd, struct stat *st, struct err *e)
 /* --- One event. --- */
 
 static enum err_code
-check_type(const struct hook_message *m, enum tus_hook *hook, struct err *e)
+check_type(const struct hook_message *m, enum hook_point *hook, struct err *e)
 {
-	for (*hook = 0; *hook < TUS_HOOK_MAX; (*hook)++)
-		if (strcmp(tus_hook_name(*hook), m->type) == 0)
+	for (*hook = 0; *hook < HOOK_POINT_MAX; (*hook)++)
+		if (strcmp(hook_point_name(*hook), m->type) == 0)
 			return ERR_OK;
 	return err_set(e, ERR_CORRUPT, "there is no event \"%.60s\"", m->type);
 }
 
 static enum err_code
 parse(const char *name, const char *buf, size_t len, struct hook_message *m,
-    enum tus_hook *hook, struct err *e)
+    enum hook_point *hook, struct err *e)
 {
 	char id[HOOK_EVENT_ID_MAX + 1];
 	json_t *json = json_loadb(buf, len, JSON_ALLOW_NUL, NULL);
@@ -120,7 +120,7 @@ parse(const char *name, const char *buf, size_t len, struct hook_message *m,
 /* ERR_CORRUPT: it is no event, and never will be. */
 static enum err_code
 load(const char *name, int fd, const struct stat *st, struct hook_message *m,
-    enum tus_hook *hook, struct err *e)
+    enum hook_point *hook, struct err *e)
 {
 	char *buf;
 	size_t got;
@@ -170,7 +170,7 @@ tell(struct round *r, const char *name, int fd, const struct stat *st)
 {
 	int64_t began = clock_ms();
 	struct hook_message m;
-	enum tus_hook hook;
+	enum hook_point hook;
 	enum err_code rc;
 	struct err e;
 
@@ -300,7 +300,8 @@ list(struct round *r, struct err *e)
 
 	while ((rc = fs_walk_next(r->dirfd, &cursor, &name, e)) == ERR_OK &&
 	    name != NULL) {
-		if (ends_with(name, HOOK_UNREADY) && r->how != TUS_DELIVER_NONE)
+		if (ends_with(name, HOOK_UNREADY) &&
+		    r->how != HOOK_DELIVER_NONE)
 			drop_unready(r, name);
 		else if (ends_with(name, HOOK_READY))
 			add(r, name);
@@ -317,10 +318,10 @@ go_round(struct round *r, struct err *e)
 	size_t i;
 
 	for (i = 0; i < r->n && rc == ERR_OK; i++) {
-		if (r->how == TUS_DELIVER_NONE ||
+		if (r->how == HOOK_DELIVER_NONE ||
 		    r->failing >= r->h->hooks.patience)
 			r->tally->left++;
-		else if (r->how == TUS_DELIVER_DUE && !is_due(r, &r->list[i]))
+		else if (r->how == HOOK_DELIVER_DUE && !is_due(r, &r->list[i]))
 			r->tally->waiting++;
 		else
 			tell_one(r, r->list[i].name);
@@ -350,8 +351,8 @@ remove_place(const char *path, int dirfd, int64_t now)
 }
 
 static enum err_code
-deliver_from(struct hook *h, const char *path, int dirfd, enum tus_delivery how,
-    struct tus_tally *tally, struct err *e)
+deliver_from(struct hook *h, const char *path, int dirfd,
+    enum hook_delivery how, struct hook_tally *tally, struct err *e)
 {
 	struct round r = { .h = h,
 		.path = path,
@@ -368,8 +369,8 @@ deliver_from(struct hook *h, const char *path, int dirfd, enum tus_delivery how,
 
 /* What waits where nothing is written any more: the place goes with it. */
 static enum err_code
-deliver_old(struct hook *h, const char *path, int own, enum tus_delivery how,
-    struct tus_tally *tally, struct err *e)
+deliver_old(struct hook *h, const char *path, int own, enum hook_delivery how,
+    struct hook_tally *tally, struct err *e)
 {
 	enum err_code rc;
 	int fd;
@@ -378,7 +379,7 @@ deliver_old(struct hook *h, const char *path, int own, enum tus_delivery how,
 		return e->sys == ENOENT ? ERR_OK : rc;
 	if (!is_same(own, fd)) {
 		rc = deliver_from(h, path, fd, how, tally, e);
-		if (how != TUS_DELIVER_NONE)
+		if (how != HOOK_DELIVER_NONE)
 			remove_place(path, fd, clock_now());
 	}
 	(void)close(fd);
@@ -386,8 +387,8 @@ deliver_old(struct hook *h, const char *path, int own, enum tus_delivery how,
 }
 
 enum err_code
-hook_late_deliver(struct hook *h, enum tus_delivery how,
-    struct tus_tally *tally, struct err *e)
+hook_late_deliver(struct hook *h, enum hook_delivery how,
+    struct hook_tally *tally, struct err *e)
 {
 	const char *places[HOOK_PLACES_MAX];
 	struct arena *a;
@@ -418,7 +419,7 @@ show(struct round *r, const char *name,
 {
 	struct hook_waiting w = { .since = made_at(name) };
 	struct hook_message m;
-	enum tus_hook hook;
+	enum hook_point hook;
 	enum err_code rc;
 	struct stat st;
 	struct err e;

@@ -14,7 +14,7 @@ hook_http_load(struct err *e)
 }
 
 static bool
-wants_none(struct hook *h, enum tus_hook hook)
+wants_none(struct hook *h, enum hook_point hook)
 {
 	(void)h;
 	(void)hook;

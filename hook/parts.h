@@ -10,14 +10,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/id.h"
 #include "hook/hook.h"
-#include "tus/tus.h"
 
 /* An answer is never longer. */
 #define HOOK_ANSWER_MAX 65536
 
 /* "1700000000123456789-" and 32 digits, or an upload's id and a time. */
-#define HOOK_EVENT_ID_MAX (TUS_ID_MAX + 24)
+#define HOOK_EVENT_ID_MAX (ID_MAX + 24)
 
 /* An event on its way.  json and text belong to it: hook_message_free(). */
 struct hook_message {
@@ -45,7 +45,7 @@ struct hook;
 /* How an event gets there: a program or HTTP. */
 struct hook_way {
 	/* Is there somebody for this event? */
-	bool (*wants)(struct hook *, enum tus_hook);
+	bool (*wants)(struct hook *, enum hook_point);
 
 	/* Deliver it, within hooks.timeout; what came back is in h->answer. */
 	MUST_CHECK enum err_code (*send)(
@@ -58,10 +58,10 @@ extern const struct hook_way hook_exec;
 extern const struct hook_way hook_http;
 
 struct hook {
-	struct tus_hooks hooks;
+	struct hooks hooks;
 	const struct conf *conf;
 	const struct hook_way *way;
-	bool is_enabled[TUS_HOOK_MAX];
+	bool is_enabled[HOOK_POINT_MAX];
 
 	/* Milliseconds. */
 	int64_t timeout;
@@ -118,9 +118,9 @@ NORETURN void hook_guard(const struct hook_start *);
 MUST_CHECK enum err_code hook_http_load(struct err *);
 
 /* json.c */
-json_t *hook_json_event(const struct tus_event *, struct arena *);
+json_t *hook_json_event(const struct hook_event *, struct arena *);
 MUST_CHECK enum err_code hook_json_answer(
-    const char *, size_t, struct arena *, struct tus_verdict *, struct err *);
+    const char *, size_t, struct arena *, struct hook_verdict *, struct err *);
 
 /*
  * A message around an object, which it takes over and gives its id.
@@ -166,6 +166,6 @@ void hook_spool_drop(struct hook_spooled *, const char *event_id);
 
 /* late.c: what was left in the spool. */
 MUST_CHECK enum err_code hook_late_deliver(
-    struct hook *, enum tus_delivery, struct tus_tally *, struct err *);
+    struct hook *, enum hook_delivery, struct hook_tally *, struct err *);
 
 #endif

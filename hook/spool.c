@@ -29,14 +29,14 @@
 bool
 hook_spool_is_needed(const struct conf *conf)
 {
-	static const enum tus_hook hooks[] = { TUS_POST_CREATE,
-		TUS_POST_TERMINATE, TUS_POST_EXPIRE };
+	static const enum hook_point hooks[] = { HOOK_POST_CREATE,
+		HOOK_POST_TERMINATE, HOOK_POST_EXPIRE };
 	const char *name;
 	size_t i, k;
 
 	for (i = 0; (name = conf_item(conf, "hooks.events", i)) != NULL; i++)
 		for (k = 0; k < NITEMS(hooks); k++)
-			if (strcmp(name, tus_hook_name(hooks[k])) == 0)
+			if (strcmp(name, hook_point_name(hooks[k])) == 0)
 				return true;
 	return false;
 }

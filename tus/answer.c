@@ -21,7 +21,7 @@ is_header_text(const char *s)
 }
 
 void
-tus_header(struct tus_call *c, const char *key, const char *value)
+tus_header(struct web_call *c, const char *key, const char *value)
 {
 	struct pair *p;
 
@@ -36,7 +36,7 @@ tus_header(struct tus_call *c, const char *key, const char *value)
 }
 
 static struct pair *
-find_header(struct tus_call *c, const char *key)
+find_header(struct web_call *c, const char *key)
 {
 	struct pair *p = (struct pair *)c->res.headers;
 
@@ -48,13 +48,13 @@ find_header(struct tus_call *c, const char *key)
 }
 
 bool
-tus_has_header(struct tus_call *c, const char *key)
+tus_has_header(struct web_call *c, const char *key)
 {
 	return find_header(c, key) != NULL;
 }
 
 void
-tus_header_set(struct tus_call *c, const char *key, const char *value)
+tus_header_set(struct web_call *c, const char *key, const char *value)
 {
 	struct pair *old = find_header(c, key);
 
@@ -65,9 +65,9 @@ tus_header_set(struct tus_call *c, const char *key, const char *value)
 }
 
 void
-tus_merge(struct tus_call *c, const struct tus_reply *later)
+tus_merge(struct web_call *c, const struct hook_reply *later)
 {
-	struct tus_reply *r = &c->reply;
+	struct hook_reply *r = &c->reply;
 	struct pair *copy, **end;
 	const struct pair *p;
 
@@ -86,13 +86,13 @@ tus_merge(struct tus_call *c, const struct tus_reply *later)
 }
 
 void
-tus_header_int(struct tus_call *c, const char *key, int64_t value)
+tus_header_int(struct web_call *c, const char *key, int64_t value)
 {
 	tus_header(c, key, arena_printf(c->arena, "%" PRId64, value));
 }
 
 void
-tus_header_expires(struct tus_call *c)
+tus_header_expires(struct web_call *c)
 {
 	char *date;
 
@@ -115,47 +115,47 @@ is_host(const char *s)
 
 /* What stands before the path of the endpoint for those outside. */
 static const char *
-prefix_of(const struct tus_call *c)
+prefix_of(const struct web_call *c)
 {
 	const char *url = c->srv->location_base;
 
-	if (c->srv->location == TUS_LOCATION_BASE)
+	if (c->srv->location == WEB_LOCATION_BASE)
 		return url + strcspn(url, ":") + 3 +
 		    strcspn(url + strcspn(url, ":") + 3, "/");
 	return c->req->prefix != NULL ? c->req->prefix : "";
 }
 
 static const char *
-base_of(const struct tus_call *c)
+base_of(const struct web_call *c)
 {
 	return c->req->base != NULL ? c->req->base : "";
 }
 
 const char *
-tus_location(const struct tus_call *c, const char *id)
+tus_location(const struct web_call *c, const char *id)
 {
-	const struct tus_request *req = c->req;
+	const struct web_request *req = c->req;
 	const char *scheme = "http";
 
 	switch (c->srv->location) {
-	case TUS_LOCATION_BASE:
+	case WEB_LOCATION_BASE:
 		return arena_printf(
 		    c->arena, "%s%s/%s", c->srv->location_base, base_of(c), id);
-	case TUS_LOCATION_ABSOLUTE:
+	case WEB_LOCATION_ABSOLUTE:
 		if (!is_host(req->host))
 			break;
 		if (req->scheme != NULL && strcmp(req->scheme, "https") == 0)
 			scheme = "https";
 		return arena_printf(c->arena, "%s://%s%s%s/%s", scheme,
 		    req->host, prefix_of(c), base_of(c), id);
-	case TUS_LOCATION_PATH:
+	case WEB_LOCATION_PATH:
 		break;
 	}
 	return arena_printf(c->arena, "%s%s/%s", prefix_of(c), base_of(c), id);
 }
 
 const char *
-tus_reference(const struct tus_call *c, const char *ref)
+tus_reference(const struct web_call *c, const char *ref)
 {
 	const char *outside =
 	    arena_printf(c->arena, "%s%s", prefix_of(c), base_of(c));
@@ -164,26 +164,26 @@ tus_reference(const struct tus_call *c, const char *ref)
 	return id != NULL ? id : tus_parse_reference(c->arena, ref, outside);
 }
 
-enum tus_step
-tus_done(struct tus_call *c, int status)
+enum step
+tus_done(struct web_call *c, int status)
 {
 	c->status = status;
 	c->is_done = true;
-	return TUS_DONE;
+	return STEP_DONE;
 }
 
-enum tus_step
-tus_refuse(struct tus_call *c, enum tus_refusal why)
+enum step
+tus_refuse(struct web_call *c, enum tus_refusal why)
 {
-	static const struct tus_reply nothing = { 0, NULL, NULL };
+	static const struct hook_reply nothing = { 0, NULL, NULL };
 
 	/* What a hook said goes with what did not happen. */
 	return tus_reject(c, why, &nothing);
 }
 
-enum tus_step
+enum step
 tus_reject(
-    struct tus_call *c, enum tus_refusal why, const struct tus_reply *reply)
+    struct web_call *c, enum tus_refusal why, const struct hook_reply *reply)
 {
 	c->reply = *reply;
 	c->why = why;
@@ -191,8 +191,8 @@ tus_reject(
 	return tus_done(c, tus_answer(why)->status);
 }
 
-enum tus_step
-tus_fail(struct tus_call *c)
+enum step
+tus_fail(struct web_call *c)
 {
 	return tus_refuse(c, tus_refusal_for(c->res.err.code));
 }

@@ -1,18 +1,18 @@
 /*
  * call.h - one request in the making; private to tus/.
  *
- * A method's handler is called by tus_begin(), again and again while it says
- * TUS_BUSY, and leaves what it has found out in the call.  tus_refuse() and
+ * A method's handler is called by web_begin(), again and again while it says
+ * STEP_WAIT, and leaves what it has found out in the call.  tus_refuse() and
  * tus_done() record what is to be answered; the handler returns their
- * TUS_DONE at once, and end.c makes the response and lets go of all that is
+ * STEP_DONE at once, and end.c makes the response and lets go of all that is
  * open.
  */
 #ifndef TUS_CALL_H
 #define TUS_CALL_H
 
-#include "tus/checksum.h"
+#include "core/digest.h"
+#include "core/pending.h"
 #include "tus/parse.h"
-#include "tus/pending.h"
 #include "tus/tus.h"
 
 enum tus_method {
@@ -88,18 +88,18 @@ enum tus_body {
 	TUS_BODY_EMPTY
 };
 
-struct tus_call {
-	const struct tus_server *srv;
-	const struct tus_request *req;
+struct web_call {
+	const struct web_server *srv;
+	const struct web_request *req;
 	struct arena *arena;
 
-	struct tus_response res;
+	struct web_response res;
 	struct pair **header_end;
 
 	enum tus_method method;
 	const struct tus_route *route;
 	/* "" where the collection is meant. */
-	char id[TUS_ID_MAX + 1];
+	char id[ID_MAX + 1];
 
 	/* What is to be answered, once is_done. */
 	bool is_done, is_refused;
@@ -119,7 +119,7 @@ struct tus_call {
 	int64_t length;
 	int64_t offset;
 	int64_t max_size;
-	struct tus_sum sum;
+	struct sum sum;
 	bool has_sum;
 	bool has_type;
 
@@ -141,7 +141,7 @@ struct tus_call {
 	int64_t received;
 	char last;
 	bool has_last;
-	struct tus_digest *digest;
+	struct digest *digest;
 
 	/* What the ledger holds for the upload while its length is not known;
 	 * -1 if that was not asked.  The entry of one that is being made. */
@@ -156,10 +156,10 @@ struct tus_call {
 	 * and when; the uploads that were created or terminated, as they were
 	 * then; and what is to be told after the response.
 	 */
-	struct tus_reply reply;
+	struct hook_reply reply;
 	int64_t reported, reported_at;
 	struct file_info created, gone;
-	struct tus_notice *notices[TUS_HOOK_MAX];
+	struct hook_notice *notices[HOOK_POINT_MAX];
 
 	/* What this request has yet to do for the upload that it finished; as
 	 * long as there is something, up and lock are kept. */
@@ -167,34 +167,34 @@ struct tus_call {
 };
 
 /* handle.c: the routes.  dispatch: to the method's handler. */
-enum tus_step tus_dispatch(struct tus_call *);
-const char *tus_allow(const struct tus_call *);
-bool tus_has_concat(const struct tus_server *);
-bool tus_has_defer(const struct tus_server *);
-bool tus_has_expiry(const struct tus_server *);
+enum step tus_dispatch(struct web_call *);
+const char *tus_allow(const struct web_call *);
+bool tus_has_concat(const struct web_server *);
+bool tus_has_defer(const struct web_server *);
+bool tus_has_expiry(const struct web_server *);
 
-/* answer.c: record the response.  All say TUS_DONE, and nothing may be done
+/* answer.c: record the response.  All say STEP_DONE, and nothing may be done
  * for the request after that. */
-enum tus_step tus_done(struct tus_call *, int status);
-enum tus_step tus_refuse(struct tus_call *, enum tus_refusal);
+enum step tus_done(struct web_call *, int status);
+enum step tus_refuse(struct web_call *, enum tus_refusal);
 /* Refuse because a hook says so, in its own words where it has any. */
-enum tus_step tus_reject(
-    struct tus_call *, enum tus_refusal, const struct tus_reply *);
+enum step tus_reject(
+    struct web_call *, enum tus_refusal, const struct hook_reply *);
 /* Refuse as res.err says. */
-enum tus_step tus_fail(struct tus_call *);
+enum step tus_fail(struct web_call *);
 /* A later reply over an earlier one. */
-void tus_merge(struct tus_call *, const struct tus_reply *);
-void tus_header(struct tus_call *, const char *key, const char *value);
+void tus_merge(struct web_call *, const struct hook_reply *);
+void tus_header(struct web_call *, const char *key, const char *value);
 /* Instead of the value that is there, if there is one. */
-void tus_header_set(struct tus_call *, const char *key, const char *value);
-bool tus_has_header(struct tus_call *, const char *key);
-void tus_header_int(struct tus_call *, const char *key, int64_t value);
-void tus_header_expires(struct tus_call *);
-/* The path or URL of an upload, as tus_server.location wants it. */
-const char *tus_location(const struct tus_call *, const char *id);
+void tus_header_set(struct web_call *, const char *key, const char *value);
+bool tus_has_header(struct web_call *, const char *key);
+void tus_header_int(struct web_call *, const char *key, int64_t value);
+void tus_header_expires(struct web_call *);
+/* The path or URL of an upload, as web_server.location wants it. */
+const char *tus_location(const struct web_call *, const char *id);
 /* The id of the upload that a client refers to, by its path here or by any form
  * of its Location; NULL if it is none of ours. */
-const char *tus_reference(const struct tus_call *, const char *ref);
+const char *tus_reference(const struct web_call *, const char *ref);
 
 /* refuse.c */
 struct tus_answer {
@@ -206,63 +206,63 @@ const struct tus_answer *tus_answer(enum tus_refusal);
 enum tus_refusal tus_refusal_for(enum err_code);
 
 /* receive.c: the n-th algorithm that the server takes, NULL after the last. */
-const char *tus_checksum_offered(const struct tus_server *, size_t n);
+const char *tus_checksum_offered(const struct web_server *, size_t n);
 
 /* cors.c: false if the origin is refused. */
-bool tus_cors_allows(const struct tus_call *);
-void tus_cors_headers(struct tus_call *);
+bool tus_cors_allows(const struct web_call *);
+void tus_cors_headers(struct web_call *);
 
 /*
  * open.c: these answer and have already refused.  look: open without a lock;
- * claim: lock and read again, TUS_RECEIVE when that is done.  With
+ * claim: lock and read again, STEP_RECEIVE when that is done.  With
  * LOCK_EXISTING, or where there is no room for a lock, it says so with no lock
  * held: then nobody else has one either.
  */
-bool tus_look(struct tus_call *);
+bool tus_look(struct web_call *);
 /* With the lock: has something been left of this id by somebody who died, and
  * is gone now? */
-bool tus_clear(struct tus_call *, const char *id);
-enum tus_step tus_claim(struct tus_call *, enum lock_how);
-bool tus_is_expired(const struct tus_call *);
+bool tus_clear(struct web_call *, const char *id);
+enum step tus_claim(struct web_call *, enum lock_how);
+bool tus_is_expired(const struct web_call *);
 /* For good: nobody who is at work may be about to renew it. */
-bool tus_is_over(const struct tus_call *);
-bool tus_finish(struct tus_call *);
-void tus_let_go(struct tus_call *);
+bool tus_is_over(const struct web_call *);
+bool tus_finish(struct web_call *);
+void tus_let_go(struct web_call *);
 
 /* The lock of an upload that is being made.  unlock: for good, if is_over. */
-MUST_CHECK enum err_code tus_lock_new(struct tus_call *, const char *id);
-void tus_unlock(struct tus_call *);
+MUST_CHECK enum err_code tus_lock_new(struct web_call *, const char *id);
+void tus_unlock(struct web_call *);
 
 /*
  * hooks.c.  The pre-hooks, and report, which is post-receive, answer false if
  * they have refused.  report_progress: report if it is time.  note: before the
  * response, tell: after it, which is when a finished upload is moved, too.
  */
-bool tus_wants(const struct tus_call *, enum tus_hook);
-bool tus_pre_create(struct tus_call *);
-bool tus_pre_finish(struct tus_call *);
-bool tus_pre_terminate(struct tus_call *);
-bool tus_report(struct tus_call *);
-bool tus_report_progress(struct tus_call *);
-void tus_note(struct tus_call *);
-void tus_tell(struct tus_call *);
+bool tus_wants(const struct web_call *, enum hook_point);
+bool tus_pre_create(struct web_call *);
+bool tus_pre_finish(struct web_call *);
+bool tus_pre_terminate(struct web_call *);
+bool tus_report(struct web_call *);
+bool tus_report_progress(struct web_call *);
+void tus_note(struct web_call *);
+void tus_tell(struct web_call *);
 
 /* What will be pending when such an upload is finished. */
-unsigned tus_sequel(const struct tus_call *, const struct file_info *);
+unsigned tus_sequel(const struct web_call *, const struct file_info *);
 
 /* receive.c: append a body to c->up, from c->up->info.offset on. */
 #define TUS_BODY_TYPE "application/offset+octet-stream"
-bool tus_check_content_length(struct tus_call *);
-bool tus_check_sum_header(struct tus_call *);
+bool tus_check_content_length(struct web_call *);
+bool tus_check_sum_header(struct web_call *);
 /* No body has a checksum, too. */
-bool tus_check_sum_of_nothing(struct tus_call *);
-bool tus_check_size(struct tus_call *);
+bool tus_check_sum_of_nothing(struct web_call *);
+bool tus_check_size(struct web_call *);
 /* The upload may not become larger than that, either; 0 says nothing. */
-void tus_limit(struct tus_call *, int64_t max);
-enum tus_step tus_start_body(struct tus_call *);
-enum tus_step tus_body_slice(struct tus_call *, const void *, size_t);
-enum tus_step tus_body_tick(struct tus_call *);
-enum tus_step tus_body_end(struct tus_call *, enum tus_end);
+void tus_limit(struct web_call *, int64_t max);
+enum step tus_start_body(struct web_call *);
+enum step tus_body_slice(struct web_call *, const void *, size_t);
+enum step tus_body_tick(struct web_call *);
+enum step tus_body_end(struct web_call *, enum body_end);
 
 /*
  * quota.c.  enter: before an upload is made; entered: it was made, or not, and
@@ -271,29 +271,29 @@ enum tus_step tus_body_end(struct tus_call *, enum tus_end);
  * written; shrink, when all is over, to what came.  The first two of these
  * answer false if there is no room.
  */
-MUST_CHECK enum err_code tus_enter(struct tus_call *);
-void tus_entered(struct tus_call *, bool is_made);
-bool tus_reserve(struct tus_call *);
-MUST_CHECK enum err_code tus_grow(struct tus_call *, size_t len);
-void tus_shrink(struct tus_call *);
+MUST_CHECK enum err_code tus_enter(struct web_call *);
+void tus_entered(struct web_call *, bool is_made);
+bool tus_reserve(struct web_call *);
+MUST_CHECK enum err_code tus_grow(struct web_call *, size_t len);
+void tus_shrink(struct web_call *);
 
 /* create.c: tus_create_upload() makes c->create, tus_uncreate() removes it.
  * fail_creation: refuse as it failed, be it with the record, which may come
  * after the bytes. */
-enum tus_step tus_fail_creation(struct tus_call *, enum err_code);
-bool tus_create_upload(struct tus_call *);
-enum tus_step tus_answer_created(struct tus_call *);
-void tus_uncreate(struct tus_call *);
+enum step tus_fail_creation(struct web_call *, enum err_code);
+bool tus_create_upload(struct web_call *);
+enum step tus_answer_created(struct web_call *);
+void tus_uncreate(struct web_call *);
 
 /* One file per method. */
-enum tus_step tus_options(struct tus_call *);
-enum tus_step tus_post(struct tus_call *);
-enum tus_step tus_concat(struct tus_call *);
-enum tus_step tus_head(struct tus_call *);
-enum tus_step tus_patch(struct tus_call *);
-enum tus_step tus_delete(struct tus_call *);
-enum tus_step tus_get(struct tus_call *);
+enum step tus_options(struct web_call *);
+enum step tus_post(struct web_call *);
+enum step tus_concat(struct web_call *);
+enum step tus_head(struct web_call *);
+enum step tus_patch(struct web_call *);
+enum step tus_delete(struct web_call *);
+enum step tus_get(struct web_call *);
 /* HEAD without Tus-Resumable: as GET, of what that would serve. */
-enum tus_step tus_plain_head(struct tus_call *);
+enum step tus_plain_head(struct web_call *);
 
 #endif

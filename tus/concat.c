@@ -19,7 +19,7 @@
 
 /* May this part be in it?  Adds its size to the sum. */
 static bool
-check_part(struct tus_call *c, int64_t *sum)
+check_part(struct web_call *c, int64_t *sum)
 {
 	const struct file_info *info = &c->up->info;
 
@@ -37,12 +37,12 @@ check_part(struct tus_call *c, int64_t *sum)
 
 /* Open the part, look at it, let it go. */
 static bool
-visit_part(struct tus_call *c, const char *id, int64_t *sum)
+visit_part(struct web_call *c, const char *id, int64_t *sum)
 {
 	memcpy(c->id, id, strlen(id) + 1);
 	if (!tus_look(c) || !check_part(c, sum))
 		return false;
-	c->srv->store->core->close(c->up);
+	c->srv->core.store->core->close(c->up);
 	c->up = NULL;
 	c->id[0] = '\0';
 	return true;
@@ -53,12 +53,12 @@ visit_part(struct tus_call *c, const char *id, int64_t *sum)
  * lost the answer finds what it has made, and no list of answers is kept.
  */
 static const char *
-derive_id(struct tus_call *c, const char *const *ids)
+derive_id(struct web_call *c, const char *const *ids)
 {
 	const char *owner = c->req->owner, *metadata = c->create.metadata_raw;
 	const char *text = "tusfcgi final 1\n";
 	unsigned char md[EVP_MAX_MD_SIZE];
-	char *id = arena_alloc(c->arena, TUS_ID_MAX + 1);
+	char *id = arena_alloc(c->arena, ID_MAX + 1);
 	unsigned len, i;
 
 	for (; *ids != NULL; ids++)
@@ -86,16 +86,17 @@ is_same_list(const char *const *a, const char *const *b)
  * whether or not the parts are still there, and nobody is told again.
  */
 static bool
-is_repeated(struct tus_call *c)
+is_repeated(struct web_call *c)
 {
-	const struct store_core *core = c->srv->store->core;
+	const struct store_core *core = c->srv->core.store->core;
 	struct upload *up;
 	enum err_code rc;
 	struct err e;
 
 	if (c->derived == NULL)
 		return false;
-	rc = core->get_upload(c->srv->store, c->derived, c->arena, &up, &e);
+	rc =
+	    core->get_upload(c->srv->core.store, c->derived, c->arena, &up, &e);
 	if (rc == ERR_OK && up->info.is_final && upload_is_finished(up) &&
 	    is_same_list(up->info.parts, c->create.parts)) {
 		c->up = up;
@@ -106,21 +107,21 @@ is_repeated(struct tus_call *c)
 	return false;
 }
 
-static enum tus_step
-answer_again(struct tus_call *c)
+static enum step
+answer_again(struct web_call *c)
 {
 	if (!tus_check_sum_header(c) || !tus_check_sum_of_nothing(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	/* Whoever finished it may still be flushing it. */
 	if (!c->up->settled &&
-	    c->srv->store->core->confirm(c->up, &c->res.err) != ERR_OK)
+	    c->srv->core.store->core->confirm(c->up, &c->res.err) != ERR_OK)
 		return tus_fail(c);
 	return tus_answer_created(c);
 }
 
 /* False if the call is done. */
 static bool
-name_parts(struct tus_call *c)
+name_parts(struct web_call *c)
 {
 	const char **ids;
 	size_t i;
@@ -139,7 +140,7 @@ name_parts(struct tus_call *c)
 }
 
 static bool
-visit_parts(struct tus_call *c)
+visit_parts(struct web_call *c)
 {
 	const char *const *id;
 
@@ -151,7 +152,7 @@ visit_parts(struct tus_call *c)
 
 /* Who makes the same upload just now has its lock. */
 static bool
-lock(struct tus_call *c)
+lock(struct web_call *c)
 {
 	enum err_code rc = ERR_OK;
 
@@ -163,19 +164,19 @@ lock(struct tus_call *c)
 	return rc == ERR_OK;
 }
 
-enum tus_step
-tus_concat(struct tus_call *c)
+enum step
+tus_concat(struct web_call *c)
 {
 	if (!name_parts(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	if (is_repeated(c))
 		return answer_again(c);
 	if (!visit_parts(c) || !lock(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	if (is_repeated(c))
 		return answer_again(c);
 	c->create.concat_raw = tus_parse_trim(c->arena, c->req->upload_concat);
 	if (!tus_create_upload(c) || !tus_finish(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	return tus_answer_created(c);
 }

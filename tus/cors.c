@@ -26,7 +26,7 @@
 	"Upload-Draft-Interop-Version"
 
 static bool
-is_listed(const struct tus_cors *cors, const char *origin)
+is_listed(const struct web_cors *cors, const char *origin)
 {
 	size_t i;
 
@@ -42,7 +42,7 @@ is_listed(const struct tus_cors *cors, const char *origin)
  * do not know it.
  */
 static bool
-is_own(const struct tus_request *req)
+is_own(const struct web_request *req)
 {
 	const char *host = strstr(req->origin, "://");
 
@@ -51,9 +51,9 @@ is_own(const struct tus_request *req)
 }
 
 bool
-tus_cors_allows(const struct tus_call *c)
+tus_cors_allows(const struct web_call *c)
 {
-	const struct tus_cors *cors = &c->srv->cors;
+	const struct web_cors *cors = &c->srv->cors;
 
 	return cors->origins == NULL || c->req->origin == NULL ||
 	    is_listed(cors, c->req->origin) || is_listed(cors, "*") ||
@@ -61,9 +61,9 @@ tus_cors_allows(const struct tus_call *c)
 }
 
 static void
-add_preflight_headers(struct tus_call *c)
+add_preflight_headers(struct web_call *c)
 {
-	const struct tus_cors *cors = &c->srv->cors;
+	const struct web_cors *cors = &c->srv->cors;
 	const char *names = ALLOW_HEADERS;
 	size_t i;
 
@@ -77,9 +77,9 @@ add_preflight_headers(struct tus_call *c)
 }
 
 void
-tus_cors_headers(struct tus_call *c)
+tus_cors_headers(struct web_call *c)
 {
-	const struct tus_cors *cors = &c->srv->cors;
+	const struct web_cors *cors = &c->srv->cors;
 	const char *origin = c->req->origin;
 
 	if (cors->origins == NULL)

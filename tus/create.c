@@ -18,16 +18,16 @@
 #define SOON ((int64_t)1 << 20)
 
 static bool
-refuse(struct tus_call *c, enum tus_refusal why)
+refuse(struct web_call *c, enum tus_refusal why)
 {
 	(void)tus_refuse(c, why);
 	return false;
 }
 
 static bool
-check_concat(struct tus_call *c)
+check_concat(struct web_call *c)
 {
-	const struct tus_request *req = c->req;
+	const struct web_request *req = c->req;
 
 	if (req->upload_concat == NULL)
 		return true;
@@ -45,9 +45,9 @@ check_concat(struct tus_call *c)
 }
 
 static bool
-check_length(struct tus_call *c)
+check_length(struct web_call *c)
 {
-	const struct tus_request *req = c->req;
+	const struct web_request *req = c->req;
 	const char *defer = req->upload_defer_length;
 
 	if (c->concat.is_final)
@@ -69,7 +69,7 @@ check_length(struct tus_call *c)
 }
 
 static bool
-check_metadata(struct tus_call *c)
+check_metadata(struct web_call *c)
 {
 	const char *raw = c->req->upload_metadata;
 
@@ -91,7 +91,7 @@ check_metadata(struct tus_call *c)
 }
 
 static bool
-check_sizes(struct tus_call *c)
+check_sizes(struct web_call *c)
 {
 	/* The rest is for when its parts are known. */
 	if (c->concat.is_final)
@@ -103,7 +103,7 @@ check_sizes(struct tus_call *c)
 
 /* In the order that protocol.md gives (COMMON-08). */
 static bool
-check_headers(struct tus_call *c)
+check_headers(struct web_call *c)
 {
 	c->has_type = tus_parse_is_type(c->req->content_type, TUS_BODY_TYPE);
 	if (!tus_check_content_length(c))
@@ -118,19 +118,19 @@ check_headers(struct tus_call *c)
 
 /* Fill in what every new upload has. */
 static void
-describe(struct tus_call *c)
+describe(struct web_call *c)
 {
-	const struct tus_server *srv = c->srv;
+	const struct web_server *srv = c->srv;
 
 	c->create.owner = c->req->owner;
-	c->create.created = srv->now();
+	c->create.created = srv->core.now();
 	if (tus_has_expiry(srv) && !c->create.is_final)
-		c->create.expires = c->create.created + srv->expire_after;
+		c->create.expires = c->create.created + srv->core.expire_after;
 }
 
 /* May this request bring bytes, or finish what it makes? */
 static bool
-has_more(const struct tus_call *c)
+has_more(const struct web_call *c)
 {
 	return c->content_length != 0 || c->length == 0;
 }
@@ -140,12 +140,12 @@ has_more(const struct tus_call *c)
  * is told the id, or how far it got, meanwhile.
  */
 static bool
-is_hidden(const struct tus_call *c, bool is_chosen)
+is_hidden(const struct web_call *c, bool is_chosen)
 {
 	return !is_chosen && has_more(c) &&
 	    (c->length == 0 ||
 		(c->content_length > 0 && c->content_length <= SOON)) &&
-	    !tus_wants(c, TUS_POST_RECEIVE);
+	    !tus_wants(c, HOOK_POST_RECEIVE);
 }
 
 /*
@@ -157,7 +157,7 @@ is_hidden(const struct tus_call *c, bool is_chosen)
  * its id before the answer, unless a hook chose it.
  */
 static bool
-is_locked(const struct tus_call *c, bool is_chosen)
+is_locked(const struct web_call *c, bool is_chosen)
 {
 	if (is_chosen || c->concat.is_final)
 		return true;
@@ -167,9 +167,9 @@ is_locked(const struct tus_call *c, bool is_chosen)
 }
 
 static enum err_code
-make_in_store(struct tus_call *c, bool is_chosen)
+make_in_store(struct web_call *c, bool is_chosen)
 {
-	struct data_store *store = c->srv->store;
+	struct data_store *store = c->srv->core.store;
 	struct err *e = &c->res.err;
 
 	if (c->concat.is_final)
@@ -182,7 +182,7 @@ make_in_store(struct tus_call *c, bool is_chosen)
 }
 
 static enum err_code
-make(struct tus_call *c, bool is_chosen)
+make(struct web_call *c, bool is_chosen)
 {
 	enum err_code rc;
 
@@ -207,7 +207,7 @@ make(struct tus_call *c, bool is_chosen)
 }
 
 static bool
-has_created(struct tus_call *c)
+has_created(struct web_call *c)
 {
 	c->res.err.code = ERR_OK;
 	c->res.outcome.created = true;
@@ -220,7 +220,7 @@ has_created(struct tus_call *c)
 /* With the id that a hook chose or, at the first try, the one that follows from
  * the request. */
 static enum err_code
-make_with_id(struct tus_call *c)
+make_with_id(struct web_call *c)
 {
 	if (c->create.id != NULL) {
 		/* That of the other id, if there is one. */
@@ -234,7 +234,7 @@ make_with_id(struct tus_call *c)
 }
 
 bool
-tus_create_upload(struct tus_call *c)
+tus_create_upload(struct web_call *c)
 {
 	enum err_code rc;
 	bool is_chosen;
@@ -247,8 +247,8 @@ tus_create_upload(struct tus_call *c)
 	is_chosen = c->create.id != NULL;
 	rc = make_with_id(c);
 	for (i = 0; i < ID_TRIES && rc == ERR_EXISTS && !is_chosen; i++) {
-		id = arena_alloc(c->arena, TUS_ID_MAX + 1);
-		c->srv->new_id(id);
+		id = arena_alloc(c->arena, ID_MAX + 1);
+		c->srv->core.new_id(id);
 		c->create.id = id;
 		rc = make(c, false);
 	}
@@ -258,8 +258,8 @@ tus_create_upload(struct tus_call *c)
 	return false;
 }
 
-enum tus_step
-tus_fail_creation(struct tus_call *c, enum err_code rc)
+enum step
+tus_fail_creation(struct web_call *c, enum err_code rc)
 {
 	/* The record has a bound of its own. */
 	return tus_refuse(c,
@@ -267,9 +267,9 @@ tus_fail_creation(struct tus_call *c, enum err_code rc)
 }
 
 void
-tus_uncreate(struct tus_call *c)
+tus_uncreate(struct web_call *c)
 {
-	const struct data_store *store = c->srv->store;
+	const struct data_store *store = c->srv->core.store;
 	struct err e;
 
 	if (c->up == NULL)
@@ -286,8 +286,8 @@ tus_uncreate(struct tus_call *c)
 	c->res.outcome.created = false;
 }
 
-enum tus_step
-tus_answer_created(struct tus_call *c)
+enum step
+tus_answer_created(struct web_call *c)
 {
 	tus_header(c, "Location", tus_location(c, c->up->info.id));
 	if (c->has_type && !c->concat.is_final)
@@ -296,11 +296,11 @@ tus_answer_created(struct tus_call *c)
 	return tus_done(c, 201);
 }
 
-enum tus_step
-tus_post(struct tus_call *c)
+enum step
+tus_post(struct web_call *c)
 {
 	if (!check_headers(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	c->body = TUS_BODY_CREATE;
 	return tus_start_body(c);
 }

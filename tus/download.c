@@ -172,7 +172,7 @@ disposition(struct arena *a, const char *how, const struct pair *metadata)
 }
 
 static void
-add_content_headers(struct tus_call *c)
+add_content_headers(struct web_call *c)
 {
 	const struct pair *type = find_metadata(c->up, "filetype");
 	const struct pair *name = find_metadata(c->up, "filename");
@@ -191,7 +191,7 @@ add_content_headers(struct tus_call *c)
 /* Finished uploads never change; but a hook may give the id of one that was
  * removed to another. */
 static const char *
-etag(const struct tus_call *c)
+etag(const struct web_call *c)
 {
 	const struct file_info *info = &c->up->info;
 
@@ -201,7 +201,7 @@ etag(const struct tus_call *c)
 
 /* If-Match (RFC 9110 §13.1.1): compared strongly, so W/ is another one. */
 static bool
-is_precondition_met(const struct tus_call *c)
+is_precondition_met(const struct web_call *c)
 {
 	const char *list = c->req->if_match;
 
@@ -220,7 +220,7 @@ matches(struct arena *a, const char *list, const char *tag)
 
 /* Is it for the web server to send? */
 static bool
-is_offloaded(const struct tus_call *c)
+is_offloaded(const struct web_call *c)
 {
 	const struct file_info *info = &c->up->info;
 	const char *dir = c->srv->offload_moved, *path = NULL;
@@ -240,9 +240,9 @@ is_offloaded(const struct tus_call *c)
 
 /* Which bytes, and with which status?  0 if refused. */
 static int
-choose_range(struct tus_call *c, int64_t *first, int64_t *last)
+choose_range(struct web_call *c, int64_t *first, int64_t *last)
 {
-	const struct tus_request *req = c->req;
+	const struct web_request *req = c->req;
 	int64_t size = c->up->info.size;
 
 	*first = 0;
@@ -271,10 +271,10 @@ choose_range(struct tus_call *c, int64_t *first, int64_t *last)
 	return 200;
 }
 
-static enum tus_step
-serve(struct tus_call *c)
+static enum step
+serve(struct web_call *c)
 {
-	const struct store_reader *reader = c->srv->store->reader;
+	const struct store_reader *reader = c->srv->core.store->reader;
 	int64_t first, last;
 	enum err_code rc;
 	int status;
@@ -288,7 +288,7 @@ serve(struct tus_call *c)
 	}
 	status = choose_range(c, &first, &last);
 	if (status == 0)
-		return TUS_DONE;
+		return STEP_DONE;
 	rc = reader->open(c->up, first, c->arena, &c->res.content, &c->res.err);
 	/* It was moved, and moved on: a 404 is nothing to log. */
 	if (rc == ERR_NOT_FOUND)
@@ -304,28 +304,28 @@ serve(struct tus_call *c)
 }
 
 static bool
-has_content(const struct tus_call *c)
+has_content(const struct web_call *c)
 {
 	return upload_is_finished(c->up) && !c->up->info.is_partial;
 }
 
-enum tus_step
-tus_get(struct tus_call *c)
+enum step
+tus_get(struct web_call *c)
 {
 	if (!tus_look(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	return has_content(c) ? serve(c) : tus_refuse(c, TUS_NOT_FOUND);
 }
 
 /* What GET would not serve is told no client that is not one of tus, not even
  * whether it exists. */
-enum tus_step
-tus_plain_head(struct tus_call *c)
+enum step
+tus_plain_head(struct web_call *c)
 {
 	if (tus_look(c))
 		return has_content(c) ? serve(c) :
 					tus_refuse(c, TUS_UNSUPPORTED_VERSION);
 	if (c->why != TUS_NOT_FOUND && c->why != TUS_GONE)
-		return TUS_DONE;
+		return STEP_DONE;
 	return tus_refuse(c, TUS_UNSUPPORTED_VERSION);
 }

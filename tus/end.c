@@ -1,7 +1,7 @@
 /*
  * end.c - the one way out of a request.
  *
- * A handler records what is to be answered and returns TUS_DONE.  Only here
+ * A handler records what is to be answered and returns STEP_DONE.  Only here
  * the response is made, what happened is noted for the hooks, and what is open
  * is let go of, in this order.
  */
@@ -15,7 +15,7 @@
 /* HTTP looks at the method that came, tus at the one it stands for: nothing
  * that is HEAD in either way has a body. */
 static bool
-is_head(const struct tus_call *c)
+is_head(const struct web_call *c)
 {
 	const char *method = c->req->method;
 
@@ -29,7 +29,7 @@ is_head(const struct tus_call *c)
  * A damaged record does not pass.
  */
 static int
-status_of(const struct tus_call *c, const struct tus_answer *answer)
+status_of(const struct web_call *c, const struct tus_answer *answer)
 {
 	if (c->method == TUS_HEAD && answer->status >= 500 &&
 	    c->res.err.code != ERR_CORRUPT)
@@ -38,7 +38,7 @@ status_of(const struct tus_call *c, const struct tus_answer *answer)
 }
 
 static void
-add_refusal(struct tus_call *c)
+add_refusal(struct web_call *c)
 {
 	const struct tus_answer *answer = tus_answer(c->why);
 
@@ -80,9 +80,9 @@ is_ours_alone(const char *key)
 
 /* What a hook wants the client to be told, over what we say. */
 static int
-apply_reply(struct tus_call *c, int status)
+apply_reply(struct web_call *c, int status)
 {
-	const struct tus_reply *reply = &c->reply;
+	const struct hook_reply *reply = &c->reply;
 	const struct pair *p;
 
 	for (p = reply->headers; p != NULL; p = p->next)
@@ -98,9 +98,9 @@ apply_reply(struct tus_call *c, int status)
 }
 
 static void
-respond(struct tus_call *c)
+respond(struct web_call *c)
 {
-	struct tus_response *res = &c->res;
+	struct web_response *res = &c->res;
 	int status;
 
 	if (c->is_refused)
@@ -113,7 +113,7 @@ respond(struct tus_call *c)
 	tus_cors_headers(c);
 	status = apply_reply(c, c->status);
 	res->status = status;
-	res->reason = tus_reason(status);
+	res->reason = web_reason(status);
 	res->bodiless = is_head(c) || status == 204 || status == 304;
 	if (res->bodiless)
 		res->text = NULL;
@@ -121,9 +121,9 @@ respond(struct tus_call *c)
 
 /* What the log wants to know, before the upload is closed. */
 static void
-note_outcome(struct tus_call *c)
+note_outcome(struct web_call *c)
 {
-	struct tus_outcome *o = &c->res.outcome;
+	struct web_outcome *o = &c->res.outcome;
 
 	o->offset = -1;
 	if (c->id[0] != '\0')
@@ -135,68 +135,68 @@ note_outcome(struct tus_call *c)
 	o->received = c->received;
 }
 
-static enum tus_step
-conclude(struct tus_call *c, enum tus_step step)
+static enum step
+conclude(struct web_call *c, enum step step)
 {
-	if (step != TUS_DONE)
+	if (step != STEP_DONE)
 		return step;
 	respond(c);
 	note_outcome(c);
 	tus_note(c);
 	tus_let_go(c);
-	return TUS_DONE;
+	return STEP_DONE;
 }
 
-enum tus_step
-tus_begin(struct tus_call *c)
+enum step
+web_begin(struct web_call *c)
 {
 	return conclude(c, tus_dispatch(c));
 }
 
-enum tus_step
-tus_receive(struct tus_call *c, const void *buf, size_t len)
+enum step
+web_receive(struct web_call *c, const void *buf, size_t len)
 {
 	return conclude(c, tus_body_slice(c, buf, len));
 }
 
-enum tus_step
-tus_tick(struct tus_call *c)
+enum step
+web_tick(struct web_call *c)
 {
 	return conclude(c, tus_body_tick(c));
 }
 
 void
-tus_end(struct tus_call *c, enum tus_end why)
+web_end(struct web_call *c, enum body_end why)
 {
 	(void)conclude(c, tus_body_end(c, why));
 }
 
 void
-tus_give_up(struct tus_call *c)
+web_give_up(struct web_call *c)
 {
 	(void)conclude(c, tus_refuse(c, TUS_LOCKED));
 }
 
 void
-tus_turn_away(struct tus_call *c)
+web_turn_away(struct web_call *c)
 {
 	/* There may have been another answer, but nobody has seen it. */
 	if (c->res.content != NULL)
-		c->srv->store->reader->close(c->res.content);
+		c->srv->core.store->reader->close(c->res.content);
 	c->res.content = NULL;
 	c->res.headers = NULL;
 	c->header_end = (struct pair **)&c->res.headers;
 	(void)conclude(c, tus_refuse(c, TUS_TOO_BUSY));
 }
 
-const struct tus_response *
-tus_response(const struct tus_call *c)
+const struct web_response *
+web_response(const struct web_call *c)
 {
 	return c->is_done ? &c->res : NULL;
 }
 
 ssize_t
-tus_content(struct tus_call *c, void *buf, size_t size, struct err *e)
+web_content(struct web_call *c, void *buf, size_t size, struct err *e)
 {
 	int64_t left = c->res.content->length - c->sent;
 	ssize_t n;
@@ -205,17 +205,17 @@ tus_content(struct tus_call *c, void *buf, size_t size, struct err *e)
 		size = (size_t)left;
 	if (size == 0)
 		return 0;
-	n = c->srv->store->reader->read(c->res.content, buf, size, e);
+	n = c->srv->core.store->reader->read(c->res.content, buf, size, e);
 	if (n > 0)
 		c->sent += n;
 	return n;
 }
 
 void
-tus_close(struct tus_call *c)
+web_close(struct web_call *c)
 {
 	if (c->res.content != NULL)
-		c->srv->store->reader->close(c->res.content);
+		c->srv->core.store->reader->close(c->res.content);
 	c->res.content = NULL;
 	tus_let_go(c);
 	tus_tell(c);

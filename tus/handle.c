@@ -20,8 +20,8 @@ enum target {
 struct tus_route {
 	enum tus_method method;
 	enum target target;
-	bool (*offered)(const struct tus_server *);
-	enum tus_step (*handle)(struct tus_call *);
+	bool (*offered)(const struct web_server *);
+	enum step (*handle)(struct web_call *);
 };
 
 static const char *const method_names[TUS_METHOD_MAX] = {
@@ -34,44 +34,45 @@ static const char *const method_names[TUS_METHOD_MAX] = {
 };
 
 static bool
-always(const struct tus_server *srv)
+always(const struct web_server *srv)
 {
 	(void)srv;
 	return true;
 }
 
 static bool
-can_terminate(const struct tus_server *srv)
+can_terminate(const struct web_server *srv)
 {
-	return srv->allow_terminate && srv->store->terminater != NULL;
+	return srv->core.allow_terminate && srv->core.store->terminater != NULL;
 }
 
 static bool
-can_download(const struct tus_server *srv)
+can_download(const struct web_server *srv)
 {
-	return srv->allow_download && srv->store->reader != NULL;
+	return srv->core.allow_download && srv->core.store->reader != NULL;
 }
 
 bool
-tus_has_concat(const struct tus_server *srv)
+tus_has_concat(const struct web_server *srv)
 {
-	return srv->allow_concat && srv->store->concater != NULL;
+	return srv->core.allow_concat && srv->core.store->concater != NULL;
 }
 
 bool
-tus_has_defer(const struct tus_server *srv)
+tus_has_defer(const struct web_server *srv)
 {
-	return srv->allow_defer && srv->store->length_declarer != NULL;
+	return srv->core.allow_defer &&
+	    srv->core.store->length_declarer != NULL;
 }
 
 bool
-tus_has_expiry(const struct tus_server *srv)
+tus_has_expiry(const struct web_server *srv)
 {
-	return srv->expire_after > 0 && srv->store->expirer != NULL;
+	return srv->core.expire_after > 0 && srv->core.store->expirer != NULL;
 }
 
 static bool
-has_checksum(const struct tus_server *srv)
+has_checksum(const struct web_server *srv)
 {
 	return tus_checksum_offered(srv, 0) != NULL;
 }
@@ -89,7 +90,7 @@ static const struct tus_route routes[] = {
 /* In the order of the header; only what a server offers is named. */
 static const struct {
 	const char *name;
-	bool (*offered)(const struct tus_server *);
+	bool (*offered)(const struct web_server *);
 } extensions[] = {
 	{ "creation", always },
 	{ "creation-with-upload", always },
@@ -101,7 +102,7 @@ static const struct {
 };
 
 const char *
-tus_extensions(const struct tus_server *srv, struct arena *a)
+tus_extensions(const struct web_server *srv, struct arena *a)
 {
 	const char *list = "";
 	size_t i;
@@ -114,13 +115,13 @@ tus_extensions(const struct tus_server *srv, struct arena *a)
 }
 
 static enum target
-target_of(const struct tus_call *c)
+target_of(const struct web_call *c)
 {
 	return c->id[0] == '\0' ? TARGET_COLLECTION : TARGET_UPLOAD;
 }
 
 const char *
-tus_allow(const struct tus_call *c)
+tus_allow(const struct web_call *c)
 {
 	const char *list = "";
 	size_t i;
@@ -135,7 +136,7 @@ tus_allow(const struct tus_call *c)
 }
 
 static const struct tus_route *
-find_route(const struct tus_call *c)
+find_route(const struct web_call *c)
 {
 	size_t i;
 
@@ -148,7 +149,7 @@ find_route(const struct tus_call *c)
 }
 
 static const char *
-override_of(const struct tus_request *req)
+override_of(const struct web_request *req)
 {
 	const char *name = req->method_override;
 
@@ -188,7 +189,7 @@ may_become(const char *came, enum tus_method method)
 /* TUS_METHOD_MAX for a method that is unknown, or that the one which came
  * cannot stand for. */
 static enum tus_method
-method_of(struct tus_call *c)
+method_of(struct web_call *c)
 {
 	const char *name = override_of(c->req);
 	enum tus_method m;
@@ -209,7 +210,7 @@ method_of(struct tus_call *c)
 /* What does the path name, with a slash at its end or without?  False if
  * nothing of ours. */
 static bool
-parse_path(struct tus_call *c)
+parse_path(struct web_call *c)
 {
 	const char *path = c->req->path;
 	size_t len;
@@ -223,7 +224,7 @@ parse_path(struct tus_call *c)
 	len = strlen(path);
 	if (path[len - 1] == '/')
 		len--;
-	if (len > TUS_ID_MAX)
+	if (len > ID_MAX)
 		return false;
 	memcpy(c->id, path, len);
 	if (id_is_valid(c->id))
@@ -233,7 +234,7 @@ parse_path(struct tus_call *c)
 }
 
 static bool
-has_version(const struct tus_call *c)
+has_version(const struct web_call *c)
 {
 	const char *v = tus_parse_trim(c->arena, c->req->tus_resumable);
 
@@ -245,17 +246,17 @@ has_version(const struct tus_call *c)
  * another method stands for it, a length without a body would be no answer.
  */
 static bool
-is_plain_head(const struct tus_call *c)
+is_plain_head(const struct web_call *c)
 {
 	return c->method == TUS_HEAD && strcmp(c->req->method, "HEAD") == 0 &&
 	    c->req->tus_resumable == NULL && c->id[0] != '\0' &&
 	    can_download(c->srv) &&
-	    (!c->srv->owner_required || c->req->owner != NULL);
+	    (!c->srv->core.owner_required || c->req->owner != NULL);
 }
 
 /* All that can be said before the method's own handler. */
-static enum tus_step
-find_handler(struct tus_call *c)
+static enum step
+find_handler(struct web_call *c)
 {
 	bool is_ours = parse_path(c);
 
@@ -274,16 +275,16 @@ find_handler(struct tus_call *c)
 	c->route = find_route(c);
 	if (c->route == NULL)
 		return tus_refuse(c, TUS_METHOD_NOT_ALLOWED);
-	if (c->srv->owner_required && c->req->owner == NULL)
+	if (c->srv->core.owner_required && c->req->owner == NULL)
 		return tus_refuse(c, TUS_OWNER_UNKNOWN);
 	return c->route->handle(c);
 }
 
-struct tus_call *
-tus_call_new(const struct tus_server *srv, const struct tus_request *req,
+struct web_call *
+web_call_new(const struct web_server *srv, const struct web_request *req,
     struct arena *a)
 {
-	struct tus_call *c = arena_alloc(a, sizeof(*c));
+	struct web_call *c = arena_alloc(a, sizeof(*c));
 
 	c->srv = srv;
 	c->req = req;
@@ -293,7 +294,7 @@ tus_call_new(const struct tus_server *srv, const struct tus_request *req,
 	c->length = -1;
 	c->offset = -1;
 	c->reserved = -1;
-	c->max_size = req->max_size >= 0 ? req->max_size : srv->max_size;
+	c->max_size = req->max_size >= 0 ? req->max_size : srv->core.max_size;
 	c->res.outcome.offset = -1;
 	c->method = method_of(c);
 	if (c->method < TUS_METHOD_MAX)
@@ -301,18 +302,18 @@ tus_call_new(const struct tus_server *srv, const struct tus_request *req,
 	return c;
 }
 
-enum tus_step
-tus_dispatch(struct tus_call *c)
+enum step
+tus_dispatch(struct web_call *c)
 {
 	/* A second time means that the lock was busy the first. */
 	return c->route == NULL ? find_handler(c) : c->route->handle(c);
 }
 
 /* OPTIONS: what this server can do.  Asks neither version nor existence. */
-enum tus_step
-tus_options(struct tus_call *c)
+enum step
+tus_options(struct web_call *c)
 {
-	const struct tus_server *srv = c->srv;
+	const struct web_server *srv = c->srv;
 	const char *list = tus_extensions(srv, c->arena);
 	size_t i;
 

@@ -11,7 +11,7 @@
 
 /* A foreign record has no Upload-Concat as it was sent: make one. */
 static const char *
-concat_header(const struct tus_call *c)
+concat_header(const struct web_call *c)
 {
 	const struct file_info *info = &c->up->info;
 	const char *list = "final;";
@@ -27,8 +27,8 @@ concat_header(const struct tus_call *c)
 	return list;
 }
 
-static enum tus_step
-answer(struct tus_call *c)
+static enum step
+answer(struct web_call *c)
 {
 	const struct file_info *info = &c->up->info;
 
@@ -49,33 +49,33 @@ answer(struct tus_call *c)
 
 /* Without the lock, if nobody ever took it and there is nothing to repair: who
  * lets go of it for good has finished the upload or removed it. */
-static enum tus_step
-claim(struct tus_call *c)
+static enum step
+claim(struct web_call *c)
 {
 	enum lock_how how = c->res.outcome.waited ? LOCK_CREATE : LOCK_EXISTING;
-	enum tus_step step = tus_claim(c, how);
+	enum step step = tus_claim(c, how);
 
-	if (step != TUS_RECEIVE || c->lock != NULL || c->up->settled)
+	if (step != STEP_RECEIVE || c->lock != NULL || c->up->settled)
 		return step;
 	return tus_claim(c, LOCK_CREATE);
 }
 
-enum tus_step
-tus_head(struct tus_call *c)
+enum step
+tus_head(struct web_call *c)
 {
-	enum tus_step step = TUS_RECEIVE;
+	enum step step = STEP_RECEIVE;
 
 	if (c->up == NULL && !tus_look(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	if (tus_is_over(c))
 		return answer(c);
 	if (!upload_is_finished(c->up))
 		step = claim(c);
-	if (step != TUS_RECEIVE)
+	if (step != STEP_RECEIVE)
 		return step;
 	/* Whoever finished it may still be flushing what we just read. */
 	if ((c->lock != NULL || !c->up->settled) &&
-	    c->srv->store->core->confirm(c->up, &c->res.err) != ERR_OK)
+	    c->srv->core.store->core->confirm(c->up, &c->res.err) != ERR_OK)
 		return tus_fail(c);
 	return answer(c);
 }

@@ -11,47 +11,30 @@
 #include "base/log.h"
 #include "tus/call.h"
 
-static const char *const names[TUS_HOOK_MAX] = {
-	[TUS_PRE_CREATE] = "pre-create",
-	[TUS_POST_CREATE] = "post-create",
-	[TUS_POST_RECEIVE] = "post-receive",
-	[TUS_PRE_FINISH] = "pre-finish",
-	[TUS_POST_FINISH] = "post-finish",
-	[TUS_PRE_TERMINATE] = "pre-terminate",
-	[TUS_POST_TERMINATE] = "post-terminate",
-	[TUS_POST_EXPIRE] = "post-expire",
-};
-
-const char *
-tus_hook_name(enum tus_hook hook)
-{
-	return names[hook];
-}
-
 bool
-tus_wants(const struct tus_call *c, enum tus_hook hook)
+tus_wants(const struct web_call *c, enum hook_point hook)
 {
-	struct tus_hooks *hooks = c->srv->hooks;
+	struct hooks *hooks = c->srv->core.hooks;
 
 	return hooks != NULL && hooks->ops->wants(hooks, hook);
 }
 
 static bool
-may_ask(const struct tus_call *c)
+may_ask(const struct web_call *c)
 {
-	static const enum tus_method methods[TUS_HOOK_MAX][2] = {
-		[TUS_PRE_CREATE] = { TUS_POST, TUS_POST },
-		[TUS_POST_CREATE] = { TUS_POST, TUS_POST },
-		[TUS_POST_RECEIVE] = { TUS_POST, TUS_PATCH },
-		[TUS_PRE_FINISH] = { TUS_POST, TUS_PATCH },
-		[TUS_POST_FINISH] = { TUS_POST, TUS_PATCH },
-		[TUS_PRE_TERMINATE] = { TUS_DELETE, TUS_DELETE },
-		[TUS_POST_TERMINATE] = { TUS_DELETE, TUS_DELETE },
-		[TUS_POST_EXPIRE] = { TUS_METHOD_MAX, TUS_METHOD_MAX },
+	static const enum tus_method methods[HOOK_POINT_MAX][2] = {
+		[HOOK_PRE_CREATE] = { TUS_POST, TUS_POST },
+		[HOOK_POST_CREATE] = { TUS_POST, TUS_POST },
+		[HOOK_POST_RECEIVE] = { TUS_POST, TUS_PATCH },
+		[HOOK_PRE_FINISH] = { TUS_POST, TUS_PATCH },
+		[HOOK_POST_FINISH] = { TUS_POST, TUS_PATCH },
+		[HOOK_PRE_TERMINATE] = { TUS_DELETE, TUS_DELETE },
+		[HOOK_POST_TERMINATE] = { TUS_DELETE, TUS_DELETE },
+		[HOOK_POST_EXPIRE] = { TUS_METHOD_MAX, TUS_METHOD_MAX },
 	};
-	enum tus_hook hook;
+	enum hook_point hook;
 
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+	for (hook = 0; hook < HOOK_POINT_MAX; hook++)
 		if (c->method < TUS_METHOD_MAX &&
 		    (methods[hook][0] == c->method ||
 			methods[hook][1] == c->method) &&
@@ -62,7 +45,7 @@ may_ask(const struct tus_call *c)
 
 /* Of a final upload, however its header is spelt, the references follow. */
 bool
-tus_may_take_long(const struct tus_call *c)
+web_may_take_long(const struct web_call *c)
 {
 	const char *concat = c->req->upload_concat;
 
@@ -72,11 +55,11 @@ tus_may_take_long(const struct tus_call *c)
 }
 
 static bool
-ask(struct tus_call *c, enum tus_hook hook, const struct file_info *info,
-    struct tus_verdict *v)
+ask(struct web_call *c, enum hook_point hook, const struct file_info *info,
+    struct hook_verdict *v)
 {
-	struct tus_hooks *hooks = c->srv->hooks;
-	const struct tus_event event = { hook, info, c->req };
+	struct hooks *hooks = c->srv->core.hooks;
+	const struct hook_event event = { hook, info, &c->req->shown };
 
 	memset(v, 0, sizeof(*v));
 	return !tus_wants(c, hook) ||
@@ -84,7 +67,7 @@ ask(struct tus_call *c, enum tus_hook hook, const struct file_info *info,
 }
 
 static bool
-fail(struct tus_call *c)
+fail(struct web_call *c)
 {
 	(void)tus_fail(c);
 	return false;
@@ -92,7 +75,7 @@ fail(struct tus_call *c)
 
 /* Metadata that a hook made must be such as a client could have sent. */
 static bool
-change_metadata(struct tus_call *c, const struct pair *metadata)
+change_metadata(struct web_call *c, const struct pair *metadata)
 {
 	const struct pair *p = metadata;
 
@@ -111,9 +94,9 @@ change_metadata(struct tus_call *c, const struct pair *metadata)
 
 /* Where it will go when it is finished. */
 static bool
-choose_place(struct tus_call *c, const char *path)
+choose_place(struct web_call *c, const char *path)
 {
-	struct data_store *store = c->srv->store;
+	struct data_store *store = c->srv->core.store;
 	struct err *why = &c->res.err;
 
 	if (store->mover == NULL)
@@ -128,7 +111,7 @@ choose_place(struct tus_call *c, const char *path)
 
 /* What is too large by now was not when its headers were checked. */
 static bool
-limit_size(struct tus_call *c, int64_t max)
+limit_size(struct web_call *c, int64_t max)
 {
 	c->create.max_size = max;
 	tus_limit(c, max);
@@ -140,7 +123,7 @@ limit_size(struct tus_call *c, int64_t max)
 }
 
 static bool
-change_upload(struct tus_call *c, const struct tus_verdict *v)
+change_upload(struct web_call *c, const struct hook_verdict *v)
 {
 	struct err *e = &c->res.err;
 
@@ -150,7 +133,7 @@ change_upload(struct tus_call *c, const struct tus_verdict *v)
 		(void)err_set(e, ERR_INVALID,
 		    "pre-create: ChangeFileInfo.ID: an id is 1 to %d of the "
 		    "characters A-Z a-z 0-9 _ -",
-		    TUS_ID_MAX);
+		    ID_MAX);
 		return fail(c);
 	}
 	c->create.id = v->id;
@@ -160,11 +143,11 @@ change_upload(struct tus_call *c, const struct tus_verdict *v)
 }
 
 bool
-tus_pre_create(struct tus_call *c)
+tus_pre_create(struct web_call *c)
 {
-	struct tus_verdict v;
+	struct hook_verdict v;
 
-	if (!ask(c, TUS_PRE_CREATE, &c->create, &v))
+	if (!ask(c, HOOK_PRE_CREATE, &c->create, &v))
 		return fail(c);
 	if (v.reject_upload) {
 		(void)tus_reject(c, TUS_REJECTED, &v.reply);
@@ -179,9 +162,9 @@ tus_pre_create(struct tus_call *c)
  * an upload without a byte to give back cannot be anything but whole.
  */
 static bool
-take_back(struct tus_call *c)
+take_back(struct web_call *c)
 {
-	const struct store_finisher *finisher = c->srv->store->finisher;
+	const struct store_finisher *finisher = c->srv->core.store->finisher;
 
 	if (c->method == TUS_POST || c->up->info.size == 0 || finisher == NULL)
 		tus_uncreate(c);
@@ -191,12 +174,12 @@ take_back(struct tus_call *c)
 }
 
 bool
-tus_pre_finish(struct tus_call *c)
+tus_pre_finish(struct web_call *c)
 {
-	struct tus_verdict v;
+	struct hook_verdict v;
 	struct err why;
 
-	if (!ask(c, TUS_PRE_FINISH, &c->up->info, &v)) {
+	if (!ask(c, HOOK_PRE_FINISH, &c->up->info, &v)) {
 		why = c->res.err;
 		if (!take_back(c))
 			return false;
@@ -214,11 +197,11 @@ tus_pre_finish(struct tus_call *c)
 }
 
 bool
-tus_pre_terminate(struct tus_call *c)
+tus_pre_terminate(struct web_call *c)
 {
-	struct tus_verdict v;
+	struct hook_verdict v;
 
-	if (!ask(c, TUS_PRE_TERMINATE, &c->up->info, &v))
+	if (!ask(c, HOOK_PRE_TERMINATE, &c->up->info, &v))
 		return fail(c);
 	if (v.reject_termination) {
 		(void)tus_reject(c, TUS_TERMINATION_REJECTED, &v.reply);
@@ -229,64 +212,65 @@ tus_pre_terminate(struct tus_call *c)
 }
 
 bool
-tus_report(struct tus_call *c)
+tus_report(struct web_call *c)
 {
-	struct tus_verdict v;
+	struct hook_verdict v;
 	int64_t offset = c->up->info.offset;
 	bool created = c->res.outcome.created;
 
 	if (c->received == 0 || offset == c->reported ||
-	    !tus_wants(c, TUS_POST_RECEIVE))
+	    !tus_wants(c, HOOK_POST_RECEIVE))
 		return true;
 	c->reported = offset;
 	/* Its failures are told to nobody but the log. */
-	(void)ask(c, TUS_POST_RECEIVE, &c->up->info, &v);
-	c->reported_at = c->srv->now_ms();
+	(void)ask(c, HOOK_POST_RECEIVE, &c->up->info, &v);
+	c->reported_at = c->srv->core.now_ms();
 	if (!v.stop_upload)
 		return true;
 	c->gone = c->up->info;
 	tus_uncreate(c);
 	c->res.outcome.created = created;
-	c->res.outcome.terminated = c->srv->store->terminater != NULL;
+	c->res.outcome.terminated = c->srv->core.store->terminater != NULL;
 	(void)tus_reject(c, TUS_STOPPED, &v.reply);
 	return false;
 }
 
 bool
-tus_report_progress(struct tus_call *c)
+tus_report_progress(struct web_call *c)
 {
-	int64_t every = c->srv->hooks != NULL ? c->srv->hooks->progress : 0;
+	int64_t every =
+	    c->srv->core.hooks != NULL ? c->srv->core.hooks->progress : 0;
 
 	if (!c->is_writing || every == 0 ||
-	    c->srv->now_ms() - c->reported_at < every)
+	    c->srv->core.now_ms() - c->reported_at < every)
 		return true;
 	return tus_report(c);
 }
 
 static void
-note(struct tus_call *c, enum tus_hook hook, const struct file_info *info)
+note(struct web_call *c, enum hook_point hook, const struct file_info *info)
 {
-	struct tus_hooks *hooks = c->srv->hooks;
-	const struct tus_event event = { hook, info, c->req };
+	struct hooks *hooks = c->srv->core.hooks;
+	const struct hook_event event = { hook, info, &c->req->shown };
 
 	if (tus_wants(c, hook))
 		c->notices[hook] = hooks->ops->note(hooks, &event, c->arena);
 }
 
 unsigned
-tus_sequel(const struct tus_call *c, const struct file_info *info)
+tus_sequel(const struct web_call *c, const struct file_info *info)
 {
-	const struct tus_server *srv = c->srv;
-	unsigned pending = pending_for(srv->store, srv->hooks, info);
+	const struct web_server *srv = c->srv;
+	unsigned pending = pending_for(srv->core.store, srv->core.hooks, info);
 
-	if (info->is_final && srv->concat_removes_parts &&
-	    srv->store->terminater != NULL)
+	if (info->is_final && srv->core.concat_removes_parts &&
+	    srv->core.store->terminater != NULL)
 		pending |= STORE_TO_REMOVE;
 	return pending;
 }
 
 bool
-tus_may_move(const struct tus_call *c)
+web_may_move(const struct web_call *c)
 {
 	const struct file_info *info =
 	    c->up != NULL ? &c->up->info : &c->create;
@@ -295,33 +279,33 @@ tus_may_move(const struct tus_call *c)
 }
 
 void
-tus_note(struct tus_call *c)
+tus_note(struct web_call *c)
 {
-	const struct tus_outcome *o = &c->res.outcome;
+	const struct web_outcome *o = &c->res.outcome;
 
 	if (o->created)
-		note(c, TUS_POST_CREATE, &c->created);
+		note(c, HOOK_POST_CREATE, &c->created);
 	if (o->finished) {
-		note(c, TUS_POST_FINISH, &c->up->info);
+		note(c, HOOK_POST_FINISH, &c->up->info);
 		c->pending = tus_sequel(c, &c->up->info);
 	}
 	if (o->terminated)
-		note(c, TUS_POST_TERMINATE, &c->gone);
+		note(c, HOOK_POST_TERMINATE, &c->gone);
 }
 
 bool
-tus_has_to_tell(const struct tus_call *c)
+web_has_to_tell(const struct web_call *c)
 {
-	enum tus_hook hook;
+	enum hook_point hook;
 
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+	for (hook = 0; hook < HOOK_POINT_MAX; hook++)
 		if (c->notices[hook] != NULL)
 			return true;
 	return c->pending != 0;
 }
 
 bool
-tus_has_to_move(const struct tus_call *c)
+web_has_to_move(const struct web_call *c)
 {
 	return (c->pending & STORE_TO_MOVE) != 0;
 }
@@ -329,32 +313,32 @@ tus_has_to_move(const struct tus_call *c)
 /* A child has all this as well, and its lock is the same: it goes on.  Or there
  * is none: then the next sweep finds what is pending. */
 void
-tus_forget(struct tus_call *c)
+web_forget(struct web_call *c)
 {
-	struct tus_hooks *hooks = c->srv->hooks;
-	enum tus_hook hook;
+	struct hooks *hooks = c->srv->core.hooks;
+	enum hook_point hook;
 
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
+	for (hook = 0; hook < HOOK_POINT_MAX; hook++) {
 		if (c->notices[hook] != NULL)
 			hooks->ops->forget(hooks, c->notices[hook]);
 		c->notices[hook] = NULL;
 	}
 	c->pending = 0;
 	c->is_over = false;
-	tus_close(c);
+	web_close(c);
 }
 
 /* False: what would come next waits, too. */
 static bool
-move(struct tus_call *c)
+move(struct web_call *c)
 {
-	struct tus_notice **n = &c->notices[TUS_POST_FINISH];
-	struct tus_hooks *hooks = c->srv->hooks;
+	struct hook_notice **n = &c->notices[HOOK_POST_FINISH];
+	struct hooks *hooks = c->srv->core.hooks;
 	struct err e;
 
-	if (!tus_has_to_move(c))
+	if (!web_has_to_move(c))
 		return true;
-	if (c->srv->store->mover->move(c->up, &e) == ERR_OK) {
+	if (c->srv->core.store->mover->move(c->up, &e) == ERR_OK) {
 		if (*n != NULL)
 			hooks->ops->moved(hooks, *n, &c->up->info, c->arena);
 		return true;
@@ -368,9 +352,9 @@ move(struct tus_call *c)
 }
 
 static bool
-tell(struct tus_call *c, enum tus_hook hook)
+tell(struct web_call *c, enum hook_point hook)
 {
-	struct tus_hooks *hooks = c->srv->hooks;
+	struct hooks *hooks = c->srv->core.hooks;
 	bool told = true;
 
 	if (c->notices[hook] != NULL)
@@ -380,13 +364,13 @@ tell(struct tus_call *c, enum tus_hook hook)
 }
 
 static bool
-remove_parts(struct tus_call *c)
+remove_parts(struct web_call *c)
 {
 	struct err e;
 
 	if ((c->pending & STORE_TO_REMOVE) == 0 ||
-	    pending_remove_parts(c->srv->store, c->srv->locker, &c->up->info,
-		c->arena, &e) == ERR_OK)
+	    pending_remove_parts(c->srv->core.store, c->srv->core.locker,
+		&c->up->info, c->arena, &e) == ERR_OK)
 		return true;
 	log_warn("parts of %s are not removed: %s; the next sweep will try "
 		 "again",
@@ -396,9 +380,9 @@ remove_parts(struct tus_call *c)
 
 /* What has come of it is struck out; the rest is for the sweep. */
 static void
-follow_up(struct tus_call *c)
+follow_up(struct web_call *c)
 {
-	const struct store_finisher *finisher = c->srv->store->finisher;
+	const struct store_finisher *finisher = c->srv->core.store->finisher;
 	unsigned done = STORE_TO_CONFIRM;
 	struct err e;
 
@@ -406,7 +390,7 @@ follow_up(struct tus_call *c)
 		return;
 	if (move(c)) {
 		done |= STORE_TO_MOVE;
-		if (tell(c, TUS_POST_FINISH))
+		if (tell(c, HOOK_POST_FINISH))
 			done |= STORE_TO_TELL;
 	}
 	if (remove_parts(c))
@@ -417,12 +401,12 @@ follow_up(struct tus_call *c)
 }
 
 void
-tus_tell(struct tus_call *c)
+tus_tell(struct web_call *c)
 {
-	enum tus_hook hook;
+	enum hook_point hook;
 
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++) {
-		if (hook == TUS_POST_FINISH)
+	for (hook = 0; hook < HOOK_POINT_MAX; hook++) {
+		if (hook == HOOK_POST_FINISH)
 			follow_up(c);
 		(void)tell(c, hook);
 	}

@@ -6,55 +6,56 @@
 #include <string.h>
 
 #include "tus/call.h"
-#include "tus/guard.h"
+#include "core/clock_note.h"
 
 /* A client forgets what is said to be gone: by a clock that is not to be
  * believed, or was not when the date was made, nothing is. */
 bool
-tus_is_expired(const struct tus_call *c)
+tus_is_expired(const struct web_call *c)
 {
-	int64_t expires = c->up->info.expires, now = c->srv->now();
+	int64_t expires = c->up->info.expires, now = c->srv->core.now();
 
 	return expires != 0 && expires < now && !upload_is_finished(c->up) &&
 	    (clock_was_set(expires) || !clock_was_set(now)) &&
-	    !clock_is_wrong(c->srv->store);
+	    !clock_is_wrong(c->srv->core.store);
 }
 
 /* A PATCH may take longer than an upload has time, and renews it at its end. */
 bool
-tus_is_over(const struct tus_call *c)
+tus_is_over(const struct web_call *c)
 {
 	return tus_is_expired(c) &&
-	    (!c->srv->expire_sliding || c->srv->locker == NULL);
+	    (!c->srv->core.expire_sliding || c->srv->core.locker == NULL);
 }
 
 /* Other people's uploads do not exist. */
 static bool
-is_visible(const struct tus_call *c)
+is_visible(const struct web_call *c)
 {
 	const char *mine = c->req->owner, *theirs = c->up->info.owner;
 
 	if (theirs == NULL)
-		return !c->srv->owner_required;
+		return !c->srv->core.owner_required;
 	return mine != NULL && strcmp(mine, theirs) == 0;
 }
 
 /* A record that cannot be read does not say whose it is. */
 static bool
-may_have_owner(const struct tus_call *c)
+may_have_owner(const struct web_call *c)
 {
-	return c->srv->has_owners || c->srv->owner_required ||
+	return c->srv->core.has_owners || c->srv->core.owner_required ||
 	    c->req->owner != NULL;
 }
 
 bool
-tus_clear(struct tus_call *c, const char *id)
+tus_clear(struct web_call *c, const char *id)
 {
-	const struct data_store *store = c->srv->store;
+	const struct data_store *store = c->srv->core.store;
 	struct err e;
 
 	return store->terminater != NULL &&
-	    store->terminater->clear(c->srv->store, id, false, &e) == ERR_OK;
+	    store->terminater->clear(c->srv->core.store, id, false, &e) ==
+	    ERR_OK;
 }
 
 /*
@@ -64,9 +65,9 @@ tus_clear(struct tus_call *c, const char *id)
  * owners.
  */
 static bool
-clear_rest(struct tus_call *c)
+clear_rest(struct web_call *c)
 {
-	struct locker *locker = c->srv->locker;
+	struct locker *locker = c->srv->core.locker;
 	enum err_code rc;
 	struct err e;
 
@@ -82,13 +83,13 @@ clear_rest(struct tus_call *c)
 }
 
 bool
-tus_look(struct tus_call *c)
+tus_look(struct web_call *c)
 {
-	const struct store_core *core = c->srv->store->core;
+	const struct store_core *core = c->srv->core.store->core;
 	struct err *e = &c->res.err;
 	enum err_code rc;
 
-	rc = core->get_upload(c->srv->store, c->id, c->arena, &c->up, e);
+	rc = core->get_upload(c->srv->core.store, c->id, c->arena, &c->up, e);
 	if (rc == ERR_NOT_FOUND) {
 		/* A 404 is nothing to log. */
 		e->code = ERR_OK;
@@ -116,18 +117,18 @@ tus_look(struct tus_call *c)
  * time.
  */
 static void
-look_again(struct tus_call *c)
+look_again(struct web_call *c)
 {
 	if (tus_sequel(c, &c->up->info) == 0)
 		return;
-	c->srv->store->core->close(c->up);
+	c->srv->core.store->core->close(c->up);
 	c->up = NULL;
 }
 
 enum err_code
-tus_lock_new(struct tus_call *c, const char *id)
+tus_lock_new(struct web_call *c, const char *id)
 {
-	struct locker *locker = c->srv->locker;
+	struct locker *locker = c->srv->core.locker;
 	enum err_code rc;
 
 	if (locker == NULL || c->lock != NULL)
@@ -141,17 +142,17 @@ tus_lock_new(struct tus_call *c, const char *id)
 }
 
 void
-tus_unlock(struct tus_call *c)
+tus_unlock(struct web_call *c)
 {
 	if (c->lock != NULL)
 		c->lock->locker->ops->release(c->lock, c->is_over);
 	c->lock = NULL;
 }
 
-static enum tus_step
-acquire(struct tus_call *c, enum lock_how how)
+static enum step
+acquire(struct web_call *c, enum lock_how how)
 {
-	struct locker *locker = c->srv->locker;
+	struct locker *locker = c->srv->core.locker;
 	struct err *e = &c->res.err;
 	enum err_code rc;
 
@@ -161,7 +162,7 @@ acquire(struct tus_call *c, enum lock_how how)
 		c->res.outcome.waited = true;
 		e->code = ERR_OK;
 		look_again(c);
-		return TUS_BUSY;
+		return STEP_WAIT;
 	}
 	if (rc == ERR_CROWDED) {
 		e->code = ERR_OK;
@@ -172,14 +173,14 @@ acquire(struct tus_call *c, enum lock_how how)
 	if ((rc == ERR_NOT_FOUND && how == LOCK_EXISTING) ||
 	    (rc == ERR_NO_SPACE && c->method == TUS_DELETE)) {
 		e->code = ERR_OK;
-		return TUS_RECEIVE;
+		return STEP_RECEIVE;
 	}
 	if (rc == ERR_UNAVAILABLE)
 		return tus_refuse(c, TUS_LOCK_UNAVAILABLE);
 	if (rc != ERR_OK)
 		return tus_fail(c);
-	c->locked_at = c->srv->now_ms();
-	return TUS_RECEIVE;
+	c->locked_at = c->srv->core.now_ms();
+	return STEP_RECEIVE;
 }
 
 /*
@@ -188,14 +189,14 @@ acquire(struct tus_call *c, enum lock_how how)
  * once more; and DELETE finishes nothing.
  */
 static bool
-finish_late(struct tus_call *c)
+finish_late(struct web_call *c)
 {
-	const struct store_finisher *finisher = c->srv->store->finisher;
+	const struct store_finisher *finisher = c->srv->core.store->finisher;
 
 	if (c->method == TUS_DELETE)
 		return true;
 	if (c->method != TUS_HEAD || finisher == NULL ||
-	    c->up->info.size == 0 || !tus_wants(c, TUS_PRE_FINISH))
+	    c->up->info.size == 0 || !tus_wants(c, HOOK_PRE_FINISH))
 		return tus_finish(c);
 	if (finisher->refuse(c->up, &c->res.err) == ERR_OK)
 		return true;
@@ -203,22 +204,22 @@ finish_late(struct tus_call *c)
 	return false;
 }
 
-enum tus_step
-tus_claim(struct tus_call *c, enum lock_how how)
+enum step
+tus_claim(struct web_call *c, enum lock_how how)
 {
 	struct err *e = &c->res.err;
-	enum tus_step step;
+	enum step step;
 	enum err_code rc;
 
-	if (c->srv->locker != NULL && c->lock == NULL) {
+	if (c->srv->core.locker != NULL && c->lock == NULL) {
 		step = acquire(c, how);
-		if (step != TUS_RECEIVE)
+		if (step != STEP_RECEIVE)
 			return step;
 		/* Repair is for those who have the lock. */
 		if (c->lock == NULL)
-			return TUS_RECEIVE;
+			return STEP_RECEIVE;
 	}
-	rc = c->srv->store->core->claim(c->up, e);
+	rc = c->srv->core.store->core->claim(c->up, e);
 	if (rc == ERR_NOT_FOUND) {
 		/* Terminated while we waited. */
 		e->code = ERR_OK;
@@ -227,7 +228,7 @@ tus_claim(struct tus_call *c, enum lock_how how)
 	}
 	if (rc == ERR_CORRUPT && c->method == TUS_DELETE) {
 		e->code = ERR_OK;
-		return TUS_RECEIVE;
+		return STEP_RECEIVE;
 	}
 	if (rc != ERR_OK)
 		return tus_fail(c);
@@ -235,14 +236,14 @@ tus_claim(struct tus_call *c, enum lock_how how)
 	if (upload_is_finished(c->up))
 		c->is_over = !c->up->info.is_marked_by_lock;
 	else if (upload_is_whole(c->up) && !finish_late(c))
-		return TUS_DONE;
-	return TUS_RECEIVE;
+		return STEP_DONE;
+	return STEP_RECEIVE;
 }
 
 bool
-tus_finish(struct tus_call *c)
+tus_finish(struct web_call *c)
 {
-	const struct store_finisher *finisher = c->srv->store->finisher;
+	const struct store_finisher *finisher = c->srv->core.store->finisher;
 	unsigned pending = tus_sequel(c, &c->up->info);
 
 	if (!tus_pre_finish(c))
@@ -263,12 +264,12 @@ tus_finish(struct tus_call *c)
 }
 
 void
-tus_let_go(struct tus_call *c)
+tus_let_go(struct web_call *c)
 {
-	struct locker *locker = c->srv->locker;
+	struct locker *locker = c->srv->core.locker;
 
 	if (c->digest != NULL)
-		(void)tus_digest_end(c->digest, NULL);
+		(void)digest_end(c->digest, NULL);
 	c->digest = NULL;
 	tus_shrink(c);
 	tus_entered(c, c->up != NULL);
@@ -278,7 +279,7 @@ tus_let_go(struct tus_call *c)
 	if (c->pending != 0)
 		return;
 	if (c->up != NULL)
-		c->srv->store->core->close(c->up);
+		c->srv->core.store->core->close(c->up);
 	c->up = NULL;
 	tus_unlock(c);
 }

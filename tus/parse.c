@@ -318,7 +318,7 @@ tus_parse_reference(struct arena *a, const char *ref, const char *base)
 }
 
 enum tus_parsed
-tus_parse_sum(struct arena *a, const char *s, struct tus_sum *sum)
+tus_parse_sum(struct arena *a, const char *s, struct sum *sum)
 {
 	struct piece p;
 	size_t name = 0;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "core/digest.h"
 #include "store/store.h"
 
 /* A header value without the white space around it; NULL stays NULL. */
@@ -84,14 +85,8 @@ enum tus_parsed tus_parse_concat(
 const char *tus_parse_reference(
     struct arena *, const char *ref, const char *base);
 
-struct tus_sum {
-	const char *algorithm;
-	const char *digest;
-	size_t len;
-};
-
 /* Upload-Checksum (tus 1.0.0, Checksum): "sha1 base64", one space. */
-enum tus_parsed tus_parse_sum(struct arena *, const char *, struct tus_sum *);
+enum tus_parsed tus_parse_sum(struct arena *, const char *, struct sum *);
 
 enum tus_range {
 	/* No range, several, or nothing we understand: send it whole. */

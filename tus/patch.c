@@ -7,9 +7,9 @@
 
 /* What the headers alone can tell. */
 static bool
-check_headers(struct tus_call *c)
+check_headers(struct web_call *c)
 {
-	const struct tus_request *req = c->req;
+	const struct web_request *req = c->req;
 
 	if (!tus_parse_is_type(req->content_type, TUS_BODY_TYPE)) {
 		(void)tus_refuse(c, TUS_BAD_CONTENT_TYPE);
@@ -28,7 +28,7 @@ check_headers(struct tus_call *c)
 }
 
 static bool
-check_length(struct tus_call *c)
+check_length(struct web_call *c)
 {
 	const struct file_info *info = &c->up->info;
 
@@ -51,7 +51,7 @@ check_length(struct tus_call *c)
 
 /* What depends on the state of the upload; false if refused. */
 static bool
-check_upload(struct tus_call *c)
+check_upload(struct web_call *c)
 {
 	enum tus_refusal why;
 
@@ -71,48 +71,48 @@ check_upload(struct tus_call *c)
 
 /* One that seems to have expired may be about to be renewed: then it has a
  * lock, or it had one when we looked. */
-static enum tus_step
-claim_expired(struct tus_call *c)
+static enum step
+claim_expired(struct web_call *c)
 {
-	enum tus_step step;
+	enum step step;
 
 	if (tus_is_over(c))
 		return tus_refuse(c, TUS_GONE);
 	step = tus_claim(c, LOCK_EXISTING);
-	if (step != TUS_RECEIVE || c->lock != NULL)
+	if (step != STEP_RECEIVE || c->lock != NULL)
 		return step;
-	c->srv->store->core->close(c->up);
+	c->srv->core.store->core->close(c->up);
 	c->up = NULL;
 	if (!tus_look(c))
-		return TUS_DONE;
-	return tus_is_expired(c) ? tus_refuse(c, TUS_GONE) : TUS_RECEIVE;
+		return STEP_DONE;
+	return tus_is_expired(c) ? tus_refuse(c, TUS_GONE) : STEP_RECEIVE;
 }
 
-static enum tus_step
-claim(struct tus_call *c)
+static enum step
+claim(struct web_call *c)
 {
-	enum tus_step step = TUS_RECEIVE;
+	enum step step = STEP_RECEIVE;
 
 	if (tus_is_expired(c))
 		step = claim_expired(c);
-	if (step == TUS_RECEIVE && c->lock == NULL &&
+	if (step == STEP_RECEIVE && c->lock == NULL &&
 	    !upload_is_finished(c->up))
 		step = tus_claim(c, LOCK_CREATE);
 	return step;
 }
 
-enum tus_step
-tus_patch(struct tus_call *c)
+enum step
+tus_patch(struct web_call *c)
 {
-	enum tus_step step;
+	enum step step;
 
 	if (c->up == NULL && (!check_headers(c) || !tus_look(c)))
-		return TUS_DONE;
+		return STEP_DONE;
 	step = claim(c);
-	if (step != TUS_RECEIVE)
+	if (step != STEP_RECEIVE)
 		return step;
 	if (!check_upload(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	c->body = upload_is_finished(c->up) ? TUS_BODY_EMPTY : TUS_BODY_APPEND;
 	return tus_start_body(c);
 }

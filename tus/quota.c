@@ -14,24 +14,24 @@
 #define STEP ((int64_t)64 << 20)
 
 static bool
-is_limited(const struct tus_call *c, const char *owner)
+is_limited(const struct web_call *c, const char *owner)
 {
-	const struct store_quota *q = &c->srv->quota;
+	const struct store_quota *q = &c->srv->core.quota;
 
 	return owner != NULL && (q->uploads > 0 || q->bytes > 0);
 }
 
 /* The upload takes more and more room of its owner. */
 static bool
-grows(const struct tus_call *c)
+grows(const struct web_call *c)
 {
-	return c->srv->quota.bytes > 0 && c->up->info.size_deferred &&
+	return c->srv->core.quota.bytes > 0 && c->up->info.size_deferred &&
 	    is_limited(c, c->up->info.owner);
 }
 
 /* The client did something it may not; the log has nothing to tell. */
 static enum err_code
-quietly(struct tus_call *c, enum err_code rc)
+quietly(struct web_call *c, enum err_code rc)
 {
 	if (rc == ERR_QUOTA)
 		c->res.err.code = ERR_OK;
@@ -39,42 +39,42 @@ quietly(struct tus_call *c, enum err_code rc)
 }
 
 enum err_code
-tus_enter(struct tus_call *c)
+tus_enter(struct web_call *c)
 {
-	struct data_store *store = c->srv->store;
+	struct data_store *store = c->srv->core.store;
 	int64_t bytes = c->create.size;
 
 	if (!is_limited(c, c->create.owner))
 		return ERR_OK;
 	if (c->create.size_deferred) {
-		bytes = c->content_length > 0 && c->srv->quota.bytes > 0 ?
+		bytes = c->content_length > 0 && c->srv->core.quota.bytes > 0 ?
 		    c->content_length :
 		    0;
 		c->reserved = bytes;
 	}
 	return quietly(c,
-	    store->ledger->enter(store, &c->create, bytes, &c->srv->quota,
+	    store->ledger->enter(store, &c->create, bytes, &c->srv->core.quota,
 		c->arena, &c->entry, &c->res.err));
 }
 
 void
-tus_entered(struct tus_call *c, bool is_made)
+tus_entered(struct web_call *c, bool is_made)
 {
 	if (c->entry != NULL)
-		c->srv->store->ledger->entered(c->entry, is_made);
+		c->srv->core.store->ledger->entered(c->entry, is_made);
 	c->entry = NULL;
 }
 
 static enum err_code
-resize(struct tus_call *c, int64_t least, int64_t most)
+resize(struct web_call *c, int64_t least, int64_t most)
 {
 	return quietly(c,
-	    c->srv->store->ledger->resize(
-		c->up, &c->srv->quota, least, most, &c->reserved, &c->res.err));
+	    c->srv->core.store->ledger->resize(c->up, &c->srv->core.quota,
+		least, most, &c->reserved, &c->res.err));
 }
 
 bool
-tus_reserve(struct tus_call *c)
+tus_reserve(struct web_call *c)
 {
 	int64_t size = c->length;
 	enum err_code rc;
@@ -92,7 +92,7 @@ tus_reserve(struct tus_call *c)
 }
 
 enum err_code
-tus_grow(struct tus_call *c, size_t len)
+tus_grow(struct web_call *c, size_t len)
 {
 	int64_t least = c->up->info.offset + (int64_t)len, most = c->limit;
 
@@ -104,7 +104,7 @@ tus_grow(struct tus_call *c, size_t len)
 }
 
 void
-tus_shrink(struct tus_call *c)
+tus_shrink(struct web_call *c)
 {
 	const struct file_info *info;
 	struct err ignored;
@@ -117,7 +117,7 @@ tus_shrink(struct tus_call *c)
 	/* What cannot be given back now is given back by the next request, or
 	 * by the sweep. */
 	if (size != c->reserved &&
-	    c->srv->store->ledger->resize(
+	    c->srv->core.store->ledger->resize(
 		c->up, NULL, size, size, &c->reserved, &ignored) != ERR_OK)
 		log_warn("%s: %s", info->id, ignored.text);
 	c->reserved = -1;

@@ -14,7 +14,7 @@
 #define MIN_HOLD_MS 250
 
 static bool
-is_offered(const struct tus_server *srv, const char *name)
+is_offered(const struct web_server *srv, const char *name)
 {
 	size_t i;
 
@@ -25,18 +25,18 @@ is_offered(const struct tus_server *srv, const char *name)
 }
 
 const char *
-tus_checksum_offered(const struct tus_server *srv, size_t n)
+tus_checksum_offered(const struct web_server *srv, size_t n)
 {
-	if (!srv->allow_checksum)
+	if (!srv->core.allow_checksum)
 		return NULL;
-	return srv->checksums != NULL ? srv->checksums[n] :
-					tus_checksum_name(n);
+	return srv->core.checksums != NULL ? srv->core.checksums[n] :
+					     digest_name(n);
 }
 
 bool
-tus_check_sum_header(struct tus_call *c)
+tus_check_sum_header(struct web_call *c)
 {
-	const struct tus_request *req = c->req;
+	const struct web_request *req = c->req;
 
 	if (tus_checksum_offered(c->srv, 0) == NULL)
 		return true;
@@ -61,7 +61,7 @@ tus_check_sum_header(struct tus_call *c)
 }
 
 bool
-tus_check_content_length(struct tus_call *c)
+tus_check_content_length(struct web_call *c)
 {
 	const char *s = c->req->content_length;
 
@@ -75,7 +75,7 @@ tus_check_content_length(struct tus_call *c)
 
 /* The size that the upload must not pass, as far as anybody knows it. */
 static int64_t
-limit_of(const struct tus_call *c)
+limit_of(const struct web_call *c)
 {
 	if (c->length >= 0)
 		return c->length;
@@ -85,14 +85,14 @@ limit_of(const struct tus_call *c)
 }
 
 void
-tus_limit(struct tus_call *c, int64_t max)
+tus_limit(struct web_call *c, int64_t max)
 {
 	if (max > 0 && (c->max_size == 0 || max < c->max_size))
 		c->max_size = max;
 }
 
 static enum tus_refusal
-why_too_long(const struct tus_call *c)
+why_too_long(const struct web_call *c)
 {
 	bool is_known =
 	    c->length >= 0 || (c->up != NULL && !c->up->info.size_deferred);
@@ -101,7 +101,7 @@ why_too_long(const struct tus_call *c)
 }
 
 bool
-tus_check_size(struct tus_call *c)
+tus_check_size(struct web_call *c)
 {
 	int64_t offset = c->up != NULL ? c->up->info.offset : 0;
 
@@ -117,14 +117,14 @@ tus_check_size(struct tus_call *c)
  * caller says.  False if even that failed and the call is done.
  */
 static bool
-end_write(struct tus_call *c, bool keep)
+end_write(struct web_call *c, bool keep)
 {
 	struct err e;
 
 	if (!c->is_writing)
 		return true;
 	c->is_writing = false;
-	if (c->srv->store->core->write_end(c->up, keep, &e) == ERR_OK)
+	if (c->srv->core.store->core->write_end(c->up, keep, &e) == ERR_OK)
 		return true;
 	c->res.err = e;
 	if (c->method == TUS_POST) {
@@ -137,18 +137,18 @@ end_write(struct tus_call *c, bool keep)
 }
 
 static bool
-renews_expiry(const struct tus_call *c)
+renews_expiry(const struct web_call *c)
 {
-	return c->srv->expire_sliding && tus_has_expiry(c->srv);
+	return c->srv->core.expire_sliding && tus_has_expiry(c->srv);
 }
 
 /* A PATCH that was accepted renews the time an upload has, and so do the bytes
  * of a creation.  One without a body has no lock to write under. */
 static bool
-renew_expiry(struct tus_call *c)
+renew_expiry(struct web_call *c)
 {
-	const struct data_store *store = c->srv->store;
-	int64_t when = c->srv->now() + c->srv->expire_after;
+	const struct data_store *store = c->srv->core.store;
+	int64_t when = c->srv->core.now() + c->srv->core.expire_after;
 
 	if (!renews_expiry(c) || c->up->info.expires == when ||
 	    (c->method == TUS_POST && c->content_length == 0))
@@ -157,8 +157,8 @@ renew_expiry(struct tus_call *c)
 }
 
 /* Refuse in the middle of a body.  A creation is undone as a whole. */
-static enum tus_step
-stop(struct tus_call *c, enum tus_refusal why, bool keep)
+static enum step
+stop(struct web_call *c, enum tus_refusal why, bool keep)
 {
 	if (c->method == TUS_POST) {
 		tus_uncreate(c);
@@ -167,23 +167,23 @@ stop(struct tus_call *c, enum tus_refusal why, bool keep)
 	if (keep && c->is_writing && c->received > 0)
 		(void)renew_expiry(c);
 	if (!end_write(c, keep))
-		return TUS_DONE;
+		return STEP_DONE;
 	/* Who waits for the upload, or for us to go, waits for no hook. */
 	if (keep && why != TUS_INTERRUPTED && why != TUS_SHUTTING_DOWN &&
 	    !tus_report(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	/* All that was announced may have come nevertheless. */
 	if (c->body == TUS_BODY_APPEND && upload_is_whole(c->up) &&
 	    !upload_is_finished(c->up) && !tus_finish(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	return tus_refuse(c, why);
 }
 
 /* Open the upload for writing, where a body turned up. */
 static bool
-begin_write(struct tus_call *c)
+begin_write(struct web_call *c)
 {
-	const struct data_store *store = c->srv->store;
+	const struct data_store *store = c->srv->core.store;
 	struct err *e = &c->res.err;
 
 	if (c->body == TUS_BODY_CREATE && !tus_create_upload(c))
@@ -200,14 +200,14 @@ begin_write(struct tus_call *c)
 		goto fail;
 	c->is_writing = true;
 	c->reported = c->up->info.offset;
-	c->reported_at = c->srv->now_ms();
+	c->reported_at = c->srv->core.now_ms();
 	if (c->method == TUS_PATCH && c->length >= 0 &&
 	    c->up->info.size_deferred &&
 	    store->length_declarer->declare_length(c->up, c->length, e) !=
 		ERR_OK)
 		goto fail;
 	if (c->has_sum)
-		c->digest = tus_digest_new(c->arena, c->sum.algorithm);
+		c->digest = digest_new(c->arena, c->sum.algorithm);
 	if (!c->has_sum || c->digest != NULL)
 		return true;
 	(void)stop(c, TUS_UNKNOWN_ALGORITHM, false);
@@ -217,8 +217,8 @@ fail:
 	return false;
 }
 
-static enum tus_step
-answer_patched(struct tus_call *c)
+static enum step
+answer_patched(struct web_call *c)
 {
 	tus_header_int(c, "Upload-Offset", c->up->info.offset);
 	tus_header_expires(c);
@@ -226,70 +226,70 @@ answer_patched(struct tus_call *c)
 }
 
 bool
-tus_check_sum_of_nothing(struct tus_call *c)
+tus_check_sum_of_nothing(struct web_call *c)
 {
-	struct tus_digest *digest;
+	struct digest *digest;
 
 	if (!c->has_sum)
 		return true;
-	digest = tus_digest_new(c->arena, c->sum.algorithm);
+	digest = digest_new(c->arena, c->sum.algorithm);
 	if (digest == NULL)
 		(void)tus_refuse(c, TUS_UNKNOWN_ALGORITHM);
-	else if (!tus_digest_end(digest, &c->sum))
+	else if (!digest_end(digest, &c->sum))
 		(void)tus_refuse(c, TUS_CHECKSUM_MISMATCH);
 	return !c->is_done;
 }
 
 /* The body is here as announced. */
-static enum tus_step
-complete(struct tus_call *c)
+static enum step
+complete(struct web_call *c)
 {
 	struct err *e = &c->res.err;
-	struct tus_digest *digest;
+	struct digest *digest;
 
 	if (c->body == TUS_BODY_EMPTY)
 		return tus_check_sum_of_nothing(c) ? answer_patched(c) :
-						     TUS_DONE;
+						     STEP_DONE;
 	if (c->concat.is_final)
 		return tus_concat(c);
 	if (!c->is_writing && !begin_write(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	if (c->has_last &&
-	    c->srv->store->core->write(c->up, &c->last, 1, e) != ERR_OK)
+	    c->srv->core.store->core->write(c->up, &c->last, 1, e) != ERR_OK)
 		return stop(c, tus_refusal_for(e->code), !c->has_sum);
 	digest = c->digest;
 	c->digest = NULL;
-	if (digest != NULL && !tus_digest_end(digest, &c->sum))
+	if (digest != NULL && !digest_end(digest, &c->sum))
 		return stop(c, TUS_CHECKSUM_MISMATCH, false);
 	if (!renew_expiry(c))
 		return stop(c, tus_refusal_for(e->code), !c->has_sum);
 	if (!end_write(c, true) || !tus_report(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	if (upload_is_whole(c->up) && !tus_finish(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	return c->method == TUS_POST ? tus_answer_created(c) :
 				       answer_patched(c);
 }
 
-enum tus_step
-tus_start_body(struct tus_call *c)
+enum step
+tus_start_body(struct web_call *c)
 {
 	if (c->content_length == 0)
 		return complete(c);
 	if (c->body == TUS_BODY_APPEND && !begin_write(c))
-		return TUS_DONE;
-	return TUS_RECEIVE;
+		return STEP_DONE;
+	return STEP_RECEIVE;
 }
 
 int64_t
-tus_wanted(const struct tus_call *c)
+web_wanted(const struct web_call *c)
 {
 	return c->content_length < 0 ? -1 : c->content_length - c->received;
 }
 
 /* What may be written now; the byte that makes it whole may have to wait. */
 static size_t
-hold_back(struct tus_call *c, const char *buf, size_t len)
+hold_back(struct web_call *c, const char *buf, size_t len)
 {
 	if (c->content_length >= 0 || len == 0 ||
 	    (int64_t)len < c->limit - c->up->info.offset)
@@ -301,7 +301,7 @@ hold_back(struct tus_call *c, const char *buf, size_t len)
 
 /* May this many bytes come?  If not, the call is done. */
 static bool
-check_slice(struct tus_call *c, size_t len)
+check_slice(struct web_call *c, size_t len)
 {
 	enum err_code rc;
 
@@ -331,60 +331,61 @@ check_slice(struct tus_call *c, size_t len)
 	return rc == ERR_OK;
 }
 
-enum tus_step
-tus_body_slice(struct tus_call *c, const void *buf, size_t len)
+enum step
+tus_body_slice(struct web_call *c, const void *buf, size_t len)
 {
-	int64_t wanted = tus_wanted(c);
+	int64_t wanted = web_wanted(c);
 	size_t now;
 
 	if (wanted >= 0 && (uint64_t)len > (uint64_t)wanted)
 		len = (size_t)wanted;
 	if (len == 0)
-		return TUS_RECEIVE;
+		return STEP_RECEIVE;
 	if (!check_slice(c, len))
-		return TUS_DONE;
+		return STEP_DONE;
 	c->received += (int64_t)len;
 	if (c->digest != NULL)
-		tus_digest_update(c->digest, buf, len);
+		digest_update(c->digest, buf, len);
 	now = hold_back(c, buf, len);
-	if (c->srv->store->core->write(c->up, buf, now, &c->res.err) == ERR_OK)
-		return TUS_RECEIVE;
+	if (c->srv->core.store->core->write(c->up, buf, now, &c->res.err) ==
+	    ERR_OK)
+		return STEP_RECEIVE;
 	/* Keep what fitted, but never what was not verified. */
 	return stop(c, tus_refusal_for(c->res.err.code), !c->has_sum);
 }
 
 /* A creation cannot go on elsewhere, so it lets nobody in. */
 static bool
-is_asked_for(const struct tus_call *c)
+is_asked_for(const struct web_call *c)
 {
 	return c->lock != NULL && c->method != TUS_POST &&
-	    c->srv->now_ms() - c->locked_at >= MIN_HOLD_MS &&
+	    c->srv->core.now_ms() - c->locked_at >= MIN_HOLD_MS &&
 	    c->lock->locker->ops->state(c->lock) == LOCK_WANTED;
 }
 
-enum tus_step
-tus_body_tick(struct tus_call *c)
+enum step
+tus_body_tick(struct web_call *c)
 {
 	if (is_asked_for(c)) {
 		c->res.outcome.interrupted = true;
 		return stop(c, TUS_INTERRUPTED, !c->has_sum);
 	}
-	return tus_report_progress(c) ? TUS_RECEIVE : TUS_DONE;
+	return tus_report_progress(c) ? STEP_RECEIVE : STEP_DONE;
 }
 
-enum tus_step
-tus_body_end(struct tus_call *c, enum tus_end why)
+enum step
+tus_body_end(struct web_call *c, enum body_end why)
 {
 	static const enum tus_refusal refusals[] = {
-		[TUS_END_COMPLETE] = TUS_UNEXPECTED_END,
-		[TUS_END_CLIENT_GONE] = TUS_UNEXPECTED_END,
-		[TUS_END_TIMED_OUT] = TUS_TIMED_OUT,
-		[TUS_END_SHUTDOWN] = TUS_SHUTTING_DOWN,
+		[END_COMPLETE] = TUS_UNEXPECTED_END,
+		[END_CLIENT_GONE] = TUS_UNEXPECTED_END,
+		[END_TIMED_OUT] = TUS_TIMED_OUT,
+		[END_SHUTDOWN] = TUS_SHUTTING_DOWN,
 	};
 	/* All announced bytes are here: how the connection fares is of no
 	 * interest any more. */
-	bool is_all = c->content_length >= 0 ? tus_wanted(c) == 0 :
-					       why == TUS_END_COMPLETE;
+	bool is_all =
+	    c->content_length >= 0 ? web_wanted(c) == 0 : why == END_COMPLETE;
 
 	return is_all ? complete(c) : stop(c, refusals[why], !c->has_sum);
 }

@@ -140,7 +140,7 @@ tus_refusal_for(enum err_code code)
 }
 
 const char *
-tus_reason(int status)
+web_reason(int status)
 {
 	static const struct {
 		int status;

@@ -8,23 +8,24 @@
 
 #include "tus/call.h"
 
-enum tus_step
-tus_delete(struct tus_call *c)
+enum step
+tus_delete(struct web_call *c)
 {
-	enum tus_step step;
+	enum step step;
 
 	if (c->up == NULL && !tus_look(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	c->res.err.code = ERR_OK;
 	step = tus_claim(c, LOCK_CREATE);
-	if (step != TUS_RECEIVE)
+	if (step != STEP_RECEIVE)
 		return step;
-	if (!c->srv->allow_terminate_finished && upload_is_finished(c->up))
+	if (!c->srv->core.allow_terminate_finished && upload_is_finished(c->up))
 		return tus_refuse(c, TUS_KEEP_FINISHED);
 	if (!tus_pre_terminate(c))
-		return TUS_DONE;
+		return STEP_DONE;
 	c->gone = c->up->info;
-	if (c->srv->store->terminater->terminate(c->up, &c->res.err) != ERR_OK)
+	if (c->srv->core.store->terminater->terminate(c->up, &c->res.err) !=
+	    ERR_OK)
 		return tus_fail(c);
 	c->is_over = true;
 	c->res.outcome.terminated = true;

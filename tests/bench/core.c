@@ -27,11 +27,11 @@
 #include "base/log.h"
 #include "lock/lock.h"
 #include "store/store.h"
-#include "tus/tus.h"
+#include "web/web.h"
 
 #define BODY 1024
 
-static struct tus_server server;
+static struct web_server server;
 static struct arena *arena;
 static char body[BODY];
 static long long next;
@@ -50,38 +50,38 @@ open_server(const char *dir)
 
 	if (conf_set(conf, "store.path", dir, &e) != ERR_OK ||
 	    conf_set(conf, "store.durability", "none", &e) != ERR_OK ||
-	    store_open(conf, &server.store, &e) != ERR_OK ||
-	    locker_open(conf, &server.locker, &e) != ERR_OK)
+	    store_open(conf, &server.core.store, &e) != ERR_OK ||
+	    locker_open(conf, &server.core.locker, &e) != ERR_OK)
 		errx(1, "%s", e.text);
 	server.max_metadata = 4096;
-	server.now = clock_now;
-	server.now_ms = clock_ms;
-	server.new_id = next_id;
+	server.core.now = clock_now;
+	server.core.now_ms = clock_ms;
+	server.core.new_id = next_id;
 	arena = arena_new();
 }
 
 /* One request; the body is there at once. */
 static void
-ask(const struct tus_request *req, int status)
+ask(const struct web_request *req, int status)
 {
-	struct tus_call *call = tus_call_new(&server, req, arena);
-	const struct tus_response *r;
+	struct web_call *call = web_call_new(&server, req, arena);
+	const struct web_response *r;
 
-	if (tus_begin(call) == TUS_RECEIVE &&
-	    tus_receive(call, body, sizeof(body)) != TUS_DONE)
-		tus_end(call, TUS_END_COMPLETE);
-	r = tus_response(call);
+	if (web_begin(call) == STEP_RECEIVE &&
+	    web_receive(call, body, sizeof(body)) != STEP_DONE)
+		web_end(call, END_COMPLETE);
+	r = web_response(call);
 	if (r->status != status)
 		errx(1, "%s %s: %d %s", req->method, req->path, r->status,
 		    r->err.text);
-	tus_close(call);
+	web_close(call);
 	arena_reset(arena);
 }
 
 static void
 create(long long n)
 {
-	const struct tus_request req = { .method = "POST",
+	const struct web_request req = { .method = "POST",
 		.path = "/",
 		.base = "/files",
 		.max_size = -1,
@@ -97,7 +97,7 @@ static void
 head(long long first, long long n, long long total)
 {
 	char path[ID_MAX + 2];
-	const struct tus_request req = { .method = "HEAD",
+	const struct web_request req = { .method = "HEAD",
 		.path = path,
 		.base = "/files",
 		.max_size = -1,
@@ -130,7 +130,7 @@ static void
 patch(const char *dir, long long number, long long n)
 {
 	char path[ID_MAX + 2], offset[24];
-	const struct tus_request req = { .method = "PATCH",
+	const struct web_request req = { .method = "PATCH",
 		.path = path,
 		.base = "/files",
 		.max_size = -1,

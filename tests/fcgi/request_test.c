@@ -16,7 +16,7 @@
 #define PARAMS_MAX 8
 
 /* Any that is not NULL makes request_read() describe a request for hooks. */
-static struct tus_hooks somebody;
+static struct hooks somebody;
 
 struct place {
 	/* What the configuration says. */
@@ -93,7 +93,7 @@ static const struct place places[] = {
 
 static bool
 read_params(const char *const *params, const struct settings *s,
-    struct arena *a, struct tus_request *req)
+    struct arena *a, struct web_request *req)
 {
 	char *list[PARAMS_MAX + 2] = { arena_strdup(a, "REQUEST_METHOD=GET") };
 	const char *why;
@@ -117,7 +117,7 @@ static void
 the_endpoint_and_what_follows_it(void **state)
 {
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 	size_t i;
 
 	(void)state;
@@ -143,7 +143,7 @@ the_place_of_the_metrics_is_no_endpoint(void **state)
 		.base_path = "", .owner_param = "", .metrics_path = "/metrics"
 	};
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 	size_t i;
 
 	(void)state;
@@ -190,7 +190,7 @@ the_scheme_and_the_limit(void **state)
 	};
 	struct settings s = { .base_path = "", .owner_param = "" };
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 	size_t i;
 
 	(void)state;
@@ -244,7 +244,7 @@ what_a_proxy_says_counts_where_it_is_trusted(void **state)
 {
 	struct settings s = { .base_path = "", .owner_param = "" };
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 	size_t i;
 
 	(void)state;
@@ -288,7 +288,7 @@ a_prefix_that_a_trusted_proxy_strips(void **state)
 	};
 	struct settings s = { .base_path = "", .owner_param = "" };
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 	size_t i;
 
 	(void)state;
@@ -375,7 +375,7 @@ the_owner(void **state)
 		    NULL },
 	};
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 	size_t i;
 
 	(void)state;
@@ -398,7 +398,7 @@ each_header_goes_where_it_belongs(void **state)
 		"HTTP_X_HTTP_METHOD_OVERRIDE=PATCH", "CONTENT_LENGTH=7", NULL };
 	struct settings s = { .base_path = "/files", .owner_param = "" };
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 
 	(void)state;
 	assert_true(read_params(params, &s, a, &req));
@@ -408,7 +408,7 @@ each_header_goes_where_it_belongs(void **state)
 	assert_string_equal(req.upload_metadata, "a, b YQ==, c");
 	assert_string_equal(req.content_length, "7");
 	assert_null(req.upload_length);
-	assert_null(req.headers);
+	assert_null(req.shown.headers);
 	arena_free(a);
 }
 
@@ -454,7 +454,7 @@ a_parameter_with_two_values_is_refused_where_it_counts(void **state)
 		    NULL },
 	};
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 	const char *why;
 	size_t i, n;
 
@@ -480,21 +480,25 @@ hooks_see_the_headers_by_their_usual_names(void **state)
 	static const char *const params[] = { "REQUEST_URI=/files?x",
 		"CONTENT_TYPE=a/b", "HTTP_CONTENT_TYPE=a/b",
 		"HTTP_X_REQUEST_ID=42", "HTTP_EMPTY=", "REMOTE_ADDR=::1",
-		"REMOTE_PORT=99", NULL };
+		"REMOTE_PORT=99", "HTTP_X_HTTP_METHOD_OVERRIDE=PATCH", NULL };
 	struct settings s = { .base_path = "/files", .owner_param = "" };
 	struct arena *a = arena_new();
-	struct tus_request req;
+	struct web_request req;
 
 	(void)state;
-	s.server.hooks = &somebody;
+	s.server.core.hooks = &somebody;
 	assert_true(read_params(params, &s, a, &req));
-	assert_string_equal(req.uri, "/files?x");
-	assert_string_equal(req.remote, "[::1]:99");
-	assert_string_equal(req.request_id, "42");
-	assert_string_equal(req.headers->key, "Content-Type");
-	assert_string_equal(req.headers->value, "a/b");
-	assert_string_equal(req.headers->next->key, "X-Request-Id");
-	assert_null(req.headers->next->next);
+	/* What the client meant, not what came. */
+	assert_string_equal(req.shown.method, "PATCH");
+	assert_string_equal(req.shown.uri, "/files?x");
+	assert_string_equal(req.shown.remote, "[::1]:99");
+	assert_string_equal(req.shown.request_id, "42");
+	assert_string_equal(req.shown.headers->key, "Content-Type");
+	assert_string_equal(req.shown.headers->value, "a/b");
+	assert_string_equal(req.shown.headers->next->key, "X-Request-Id");
+	assert_string_equal(
+	    req.shown.headers->next->next->key, "X-Http-Method-Override");
+	assert_null(req.shown.headers->next->next->next);
 	arena_free(a);
 }
 

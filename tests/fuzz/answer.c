@@ -23,7 +23,7 @@ check_headers(const struct pair *p)
 }
 
 static void
-check_verdict(const struct tus_verdict *v)
+check_verdict(const struct hook_verdict *v)
 {
 	if (v->reply.status != 0 &&
 	    (v->reply.status < 200 || v->reply.status > 599))
@@ -38,9 +38,9 @@ check_verdict(const struct tus_verdict *v)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	const struct tus_verdict none = { .id = NULL };
+	const struct hook_verdict none = { .id = NULL };
 	struct arena *a = arena_new();
-	struct tus_verdict v;
+	struct hook_verdict v;
 	struct err e = { .code = ERR_OK };
 
 	if (hook_json_answer((const char *)bytes, len, a, &v, &e) == ERR_OK)

@@ -75,17 +75,17 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	const uint8_t *end = len > 0 ? memchr(bytes, '\n', len) : NULL;
 	size_t n = end != NULL ? (size_t)(end - bytes) : len;
-	struct tus_request req = { .method = "POST",
+	struct web_request req = { .method = "POST",
 		.base = "/files",
 		.path = "",
 		.tus_resumable = TUS_VERSION,
 		.upload_length = "0",
 		.max_size = -1 };
-	struct body none = { "", 0, 1, TUS_END_COMPLETE };
+	struct body none = { "", 0, 1, END_COMPLETE };
 	struct answer a;
 
 	server_open();
-	server.locker = NULL;
+	server.core.locker = NULL;
 	req.upload_metadata =
 	    arena_printf(arena, "filename %s,filetype %s", to_base64(bytes, n),
 		end != NULL ? to_base64(end + 1, len - n - 1) : "");
@@ -94,7 +94,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		return 0;
 	if (a.status != 201)
 		fuzz_bug("%d: %s", a.status, req.upload_metadata);
-	req = (struct tus_request){ .method = "GET",
+	req = (struct web_request){ .method = "GET",
 		.base = "/files",
 		.path = skip(answer_header(&a, "Location"), "/files"),
 		.max_size = -1 };

@@ -123,7 +123,7 @@ check_concat(const char *s)
 static void
 check_sum(const char *s)
 {
-	struct tus_sum sum;
+	struct sum sum;
 
 	if (tus_parse_sum(arena, s, &sum) != TUS_VALID)
 		return;

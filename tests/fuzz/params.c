@@ -13,7 +13,7 @@
 #define PARAMS_MAX 40
 
 static void
-check(const struct tus_request *req)
+check(const struct web_request *req)
 {
 	size_t len = strlen(req->base);
 
@@ -24,8 +24,8 @@ check(const struct tus_request *req)
 	if (req->path != NULL && *req->path != '\0' && *req->path != '/')
 		fuzz_bug("path %s", req->path);
 	/* PATH_INFO alone is decoded. */
-	if (req->uri != NULL && *req->uri != '\0' && req->path != NULL &&
-	    strchr(req->path, '?') != NULL)
+	if (req->shown.uri != NULL && *req->shown.uri != '\0' &&
+	    req->path != NULL && strchr(req->path, '?') != NULL)
 		fuzz_bug("path %s has a query", req->path);
 	if (req->max_size < -1)
 		fuzz_bug("a limit of %lld", (long long)req->max_size);
@@ -46,15 +46,15 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	static const char *const bases[] = { "", "/files", "/a/b", "/" };
-	static struct tus_hooks somebody;
+	static struct hooks somebody;
 	struct arena *a = arena_new();
 	char *params[PARAMS_MAX + 1] = { NULL }, *rest;
 	uint8_t how = len > 0 ? bytes[0] : 0;
 	struct settings s = { .base_path = bases[how % NITEMS(bases)],
 		.owner_param = how & 4 ? "REMOTE_USER" : "",
 		.trust_forwarded = (how & 8) != 0,
-		.server = { .hooks = how & 16 ? &somebody : NULL } };
-	struct tus_request req;
+		.server = { .core.hooks = how & 16 ? &somebody : NULL } };
+	struct web_request req;
 	const char *why;
 	size_t i;
 
@@ -64,7 +64,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		params[i] = strsep(&rest, "\n");
 	if (request_read(params, &s, a, &req, &why) == REQUEST_OK) {
 		check(&req);
-		check_headers(req.headers);
+		check_headers(req.shown.headers);
 	} else if (why == NULL) {
 		fuzz_bug("refused without a reason");
 	}

@@ -31,12 +31,12 @@ next_line(void)
 static int
 status_of(const char *method, const char *path)
 {
-	const struct tus_request req = { .method = method,
+	const struct web_request req = { .method = method,
 		.base = "/files",
 		.path = path,
 		.tus_resumable = TUS_VERSION,
 		.max_size = -1 };
-	const struct body none = { "", 0, 1, TUS_END_COMPLETE };
+	const struct body none = { "", 0, 1, END_COMPLETE };
 
 	return server_ask(&req, &none).status;
 }
@@ -44,7 +44,7 @@ status_of(const char *method, const char *path)
 static void
 create(void)
 {
-	const struct tus_request req = { .method = "POST",
+	const struct web_request req = { .method = "POST",
 		.base = "/files",
 		.path = "/",
 		.tus_resumable = TUS_VERSION,
@@ -52,7 +52,7 @@ create(void)
 		.content_length = "3",
 		.upload_length = "3",
 		.max_size = -1 };
-	const struct body body = { "abc", 3, 3, TUS_END_COMPLETE };
+	const struct body body = { "abc", 3, 3, END_COMPLETE };
 
 	if (server_ask(&req, &body).status != 201)
 		fuzz_bug("no upload");
@@ -61,8 +61,8 @@ create(void)
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
-	const struct body body = { "abc", 3, 3, TUS_END_COMPLETE };
-	struct tus_request req = { .base = "/files",
+	const struct body body = { "abc", 3, 3, END_COMPLETE };
+	struct web_request req = { .base = "/files",
 		.tus_resumable = TUS_VERSION,
 		.content_type = "application/offset+octet-stream",
 		.upload_offset = "3",

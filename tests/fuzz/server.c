@@ -10,15 +10,15 @@
 #include "tests/fuzz/server.h"
 
 struct play play;
-struct tus_server server;
+struct web_server server;
 struct arena *arena;
 
 static unsigned int ids;
 
 static void
-next_id(char id[TUS_ID_MAX + 1])
+next_id(char id[ID_MAX + 1])
 {
-	(void)snprintf(id, TUS_ID_MAX + 1, "%032x", ++ids);
+	(void)snprintf(id, ID_MAX + 1, "%032x", ++ids);
 }
 
 static int64_t
@@ -98,26 +98,26 @@ server_open(void)
 		if (conf_set(conf, "store.type", "memory", &e) != ERR_OK)
 			fuzz_bug("%s", e.text);
 	}
-	if (server.store != NULL)
-		server.store->core->shutdown(server.store);
+	if (server.core.store != NULL)
+		server.core.store->core->shutdown(server.core.store);
 	arena_reset(arena);
 	ids = 0;
 	play = (struct play){ .now = 1700000000 };
-	server = (struct tus_server){
-		.locker = &locker,
+	server = (struct web_server){
+		.core.locker = &locker,
 		.max_metadata = 4096,
-		.expire_sliding = true,
-		.allow_download = true,
-		.allow_terminate = true,
-		.allow_concat = true,
-		.allow_defer = true,
-		.allow_checksum = true,
-		.allow_terminate_finished = true,
-		.now = now,
-		.now_ms = now_ms,
-		.new_id = next_id,
+		.core.expire_sliding = true,
+		.core.allow_download = true,
+		.core.allow_terminate = true,
+		.core.allow_concat = true,
+		.core.allow_defer = true,
+		.core.allow_checksum = true,
+		.core.allow_terminate_finished = true,
+		.core.now = now,
+		.core.now_ms = now_ms,
+		.core.new_id = next_id,
 	};
-	if (store_open(conf, &server.store, &e) != ERR_OK)
+	if (store_open(conf, &server.core.store, &e) != ERR_OK)
 		fuzz_bug("%s", e.text);
 }
 
@@ -132,7 +132,7 @@ check_status(int status, const struct body *body)
 	for (i = 0; i < NITEMS(known); i++)
 		if (known[i] == status)
 			return;
-	if (status != 503 || body == NULL || body->end != TUS_END_SHUTDOWN)
+	if (status != 503 || body == NULL || body->end != END_SHUTDOWN)
 		fuzz_bug("status %d", status);
 }
 
@@ -151,7 +151,7 @@ check_header(const struct pair *p)
 }
 
 static void
-check_answer(const struct tus_response *r, const struct body *body)
+check_answer(const struct web_response *r, const struct body *body)
 {
 	const struct pair *p;
 
@@ -165,30 +165,30 @@ check_answer(const struct tus_response *r, const struct body *body)
 }
 
 static size_t
-hand_over(struct tus_call *call, const struct body *body)
+hand_over(struct web_call *call, const struct body *body)
 {
 	size_t at = 0, n;
 
 	while (at < body->len) {
 		n = body->len - at < body->slice ? body->len - at : body->slice;
 		at += n;
-		if (tus_receive(call, body->bytes + at - n, n) == TUS_DONE)
+		if (web_receive(call, body->bytes + at - n, n) == STEP_DONE)
 			return at;
-		if (tus_tick(call) == TUS_DONE)
+		if (web_tick(call) == STEP_DONE)
 			return at;
 	}
-	tus_end(call, body->end);
+	web_end(call, body->end);
 	return at;
 }
 
 static void
-read_content(struct tus_call *call, struct answer *a, int64_t length)
+read_content(struct web_call *call, struct answer *a, int64_t length)
 {
 	struct err e;
 	ssize_t n;
 
 	a->body = arena_alloc(arena, (size_t)length + 64);
-	while ((n = tus_content(call, a->body + a->len, 33, &e)) > 0)
+	while ((n = web_content(call, a->body + a->len, 33, &e)) > 0)
 		if ((a->len += (size_t)n) > (size_t)length)
 			fuzz_bug("more content than announced");
 	if (n < 0 || a->len != (size_t)length)
@@ -196,23 +196,23 @@ read_content(struct tus_call *call, struct answer *a, int64_t length)
 }
 
 struct answer
-server_ask(const struct tus_request *req, const struct body *body)
+server_ask(const struct web_request *req, const struct body *body)
 {
-	struct tus_call *call = tus_call_new(&server, req, arena);
-	const struct tus_response *r;
+	struct web_call *call = web_call_new(&server, req, arena);
+	const struct web_response *r;
 	struct answer a = { 0 };
-	enum tus_step step;
+	enum step step;
 	int tries = 0;
 
-	while ((step = tus_begin(call)) == TUS_BUSY)
+	while ((step = web_begin(call)) == STEP_WAIT)
 		if (++tries == 3) {
-			tus_give_up(call);
-			step = TUS_DONE;
+			web_give_up(call);
+			step = STEP_DONE;
 			break;
 		}
-	if (step == TUS_RECEIVE)
+	if (step == STEP_RECEIVE)
 		a.taken = hand_over(call, body);
-	r = tus_response(call);
+	r = web_response(call);
 	if (r == NULL)
 		fuzz_bug("no response");
 	check_answer(r, body);
@@ -220,7 +220,7 @@ server_ask(const struct tus_request *req, const struct body *body)
 	a.headers = r->headers;
 	if (r->content != NULL)
 		read_content(call, &a, r->content->length);
-	tus_close(call);
+	web_close(call);
 	if (play.held != 0 || play.asking != 0)
 		fuzz_bug("%d locks held, %d asked for", play.held, play.asking);
 	return a;

@@ -20,7 +20,7 @@ struct play {
 };
 
 extern struct play play;
-extern struct tus_server server;
+extern struct web_server server;
 
 /* Lives until the next server_open(). */
 extern struct arena *arena;
@@ -42,10 +42,10 @@ struct body {
 	size_t len;
 	/* Handed over in pieces of this size, then ended for this reason. */
 	size_t slice;
-	enum tus_end end;
+	enum body_end end;
 };
 
-struct answer server_ask(const struct tus_request *, const struct body *);
+struct answer server_ask(const struct web_request *, const struct body *);
 
 /* NULL if it is not there. */
 const char *answer_header(const struct answer *, const char *name);

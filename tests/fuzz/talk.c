@@ -56,10 +56,10 @@ number(int64_t n)
 	return arena_printf(arena, "%" PRId64, n);
 }
 
-static struct tus_request
+static struct web_request
 request(const char *method, const char *path)
 {
-	return (struct tus_request){ .method = method,
+	return (struct web_request){ .method = method,
 		.base = "/files",
 		.path = path,
 		.tus_resumable = TUS_VERSION,
@@ -72,9 +72,8 @@ request(const char *method, const char *path)
 static struct body
 next_body(void)
 {
-	static const enum tus_end ends[] = { TUS_END_COMPLETE, TUS_END_COMPLETE,
-		TUS_END_COMPLETE, TUS_END_CLIENT_GONE, TUS_END_TIMED_OUT,
-		TUS_END_SHUTDOWN };
+	static const enum body_end ends[] = { END_COMPLETE, END_COMPLETE,
+		END_COMPLETE, END_CLIENT_GONE, END_TIMED_OUT, END_SHUTDOWN };
 	static unsigned int seed;
 	size_t len = next() % 80, i;
 	char *bytes = arena_alloc(arena, len + 1);
@@ -97,7 +96,7 @@ crc(const struct body *b, size_t len)
 
 /* The headers that go with a body; most of the time they are right. */
 static void
-announce(struct tus_request *r, const struct body *b)
+announce(struct web_request *r, const struct body *b)
 {
 	static const char *const sums[] = {
 		"crc32 AAAAAA==", "sha1 YQ==", "crc32", "md9 AAAA", ""
@@ -123,7 +122,7 @@ announce(struct tus_request *r, const struct body *b)
 
 /* How many of the body's bytes count as sent. */
 static int64_t
-sent(const struct tus_request *r, const struct body *b)
+sent(const struct web_request *r, const struct body *b)
 {
 	int64_t announced = -1;
 
@@ -135,7 +134,7 @@ sent(const struct tus_request *r, const struct body *b)
 
 /* What was taken was asked for rightly. */
 static void
-check_taken(const struct tus_request *r, const struct body *b)
+check_taken(const struct web_request *r, const struct body *b)
 {
 	if (r->upload_checksum != NULL &&
 	    strcmp(r->upload_checksum, crc(b, (size_t)sent(r, b))) != 0)
@@ -182,8 +181,8 @@ accept_bytes(struct model *m, int64_t offset, const struct body *b, int64_t max)
 static struct answer
 ask(const char *method, const char *path)
 {
-	const struct tus_request r = request(method, path);
-	const struct body none = { "", 0, 1, TUS_END_COMPLETE };
+	const struct web_request r = request(method, path);
+	const struct body none = { "", 0, 1, END_COMPLETE };
 	const struct play before = play;
 	struct answer a;
 
@@ -257,7 +256,7 @@ path_of(const struct model *m)
 
 /* Something wrong with any request, now and then. */
 static void
-spoil(struct tus_request *r)
+spoil(struct web_request *r)
 {
 	static const char *const texts[] = { "", " 1", "-1", "99999999999",
 		"9223372036854775807", "1,1", "x", "1.0.0", "a YQ==,a",
@@ -273,7 +272,7 @@ spoil(struct tus_request *r)
 }
 
 static void
-add_final(struct tus_request *r, struct model *m)
+add_final(struct web_request *r, struct model *m)
 {
 	const struct model *parts[3] = { next_model(), next_model(),
 		next_model() };
@@ -298,7 +297,7 @@ add_final(struct tus_request *r, struct model *m)
 static void
 post(struct model *m)
 {
-	struct tus_request r = request("POST", "/");
+	struct web_request r = request("POST", "/");
 	struct body b = next_body();
 	struct model new = { .size = -1 };
 	unsigned int kind = next() % 8;
@@ -334,7 +333,7 @@ post(struct model *m)
 
 /* May a PATCH with this answer have left bytes behind? */
 static bool
-may_keep(int status, const struct tus_request *r)
+may_keep(int status, const struct web_request *r)
 {
 	if (status == 204)
 		return true;
@@ -348,7 +347,7 @@ may_keep(int status, const struct tus_request *r)
  * where nobody has said that it is the last.
  */
 static void
-check_kept(const struct model *m, const struct tus_request *r, int64_t taken,
+check_kept(const struct model *m, const struct web_request *r, int64_t taken,
     int64_t offset)
 {
 	int64_t limit = m->size >= 0 ? m->size : MAX_SIZE;
@@ -366,7 +365,7 @@ check_kept(const struct model *m, const struct tus_request *r, int64_t taken,
 static void
 patch(struct model *m)
 {
-	struct tus_request r = request("PATCH", path_of(m));
+	struct web_request r = request("PATCH", path_of(m));
 	struct body b = next_body();
 	bool was_whole = is_whole(m), was_expired = is_expired(m);
 	int64_t max, taken, size;
@@ -409,8 +408,8 @@ patch(struct model *m)
 
 static void delete (struct model *m)
 {
-	struct tus_request r = request("DELETE", path_of(m));
-	struct body none = { "", 0, 1, TUS_END_COMPLETE };
+	struct web_request r = request("DELETE", path_of(m));
+	struct body none = { "", 0, 1, END_COMPLETE };
 	struct answer a;
 
 	spoil(&r);
@@ -429,7 +428,7 @@ look(struct model *m)
 {
 	static const char *const methods[] = { "HEAD", "GET", "OPTIONS", "PUT",
 		"POST" };
-	struct tus_request r = request(PICK(methods), path_of(m));
+	struct web_request r = request(PICK(methods), path_of(m));
 	struct body b = next_body();
 
 	if (next() % 4 == 0)
@@ -463,8 +462,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	int i;
 
 	server_open();
-	server.max_size = MAX_SIZE;
-	server.expire_after = LIFETIME;
+	server.core.max_size = MAX_SIZE;
+	server.core.expire_after = LIFETIME;
 	for (i = 0; i < UPLOADS; i++)
 		models[i] = (struct model){ .size = -1 };
 	input = bytes;

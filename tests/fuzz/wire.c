@@ -351,7 +351,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	if (len > INPUT_MAX)
 		len = INPUT_MAX;
 	server_open();
-	server.max_size = 1 << 20;
+	server.core.max_size = 1 << 20;
 	check_frame(bytes, len);
 	answer = converse(bytes, len, &len);
 	(void)check_records(answer, len);

@@ -19,13 +19,13 @@
 
 #define TYPE "application/offset+octet-stream"
 
-static struct tus_server srv = {
-	.allow_terminate = true,
-	.allow_concat = true,
-	.allow_terminate_finished = true,
-	.now = clock_now,
-	.now_ms = clock_ms,
-	.new_id = id_new,
+static struct web_server srv = {
+	.core.allow_terminate = true,
+	.core.allow_concat = true,
+	.core.allow_terminate_finished = true,
+	.core.now = clock_now,
+	.core.now_ms = clock_ms,
+	.core.new_id = id_new,
 };
 static struct arena *arena;
 
@@ -50,25 +50,25 @@ say(const char *what, const char *id)
 
 /* One request, with all of its body at once; the id of the upload. */
 static const char *
-request(const char *what, struct tus_request req, const char *body)
+request(const char *what, struct web_request req, const char *body)
 {
-	const struct tus_response *res;
+	const struct web_response *res;
 	const char *id;
-	struct tus_call *c;
-	enum tus_step step;
+	struct web_call *c;
+	enum step step;
 
 	req.base = "/files";
 	req.tus_resumable = TUS_VERSION;
 	req.max_size = -1;
 	req.content_length = arena_printf(arena, "%zu", strlen(body));
 	req.content_type = *body != '\0' ? TYPE : NULL;
-	c = tus_call_new(&srv, &req, arena);
-	step = tus_begin(c);
-	if (step == TUS_RECEIVE)
-		step = tus_receive(c, body, strlen(body));
-	if (step == TUS_RECEIVE)
-		tus_end(c, TUS_END_COMPLETE);
-	res = tus_response(c);
+	c = web_call_new(&srv, &req, arena);
+	step = web_begin(c);
+	if (step == STEP_RECEIVE)
+		step = web_receive(c, body, strlen(body));
+	if (step == STEP_RECEIVE)
+		web_end(c, END_COMPLETE);
+	res = web_response(c);
 	if (res->status >= 300) {
 		(void)fprintf(stderr, "drive: %s: %d %s\n", what, res->status,
 		    res->err.text);
@@ -78,7 +78,7 @@ request(const char *what, struct tus_request req, const char *body)
 	say(what, id);
 	if (res->outcome.finished)
 		say("finished", id);
-	tus_close(c);
+	web_close(c);
 	return id;
 }
 
@@ -88,35 +88,35 @@ tell_the_story(void)
 	const char *path, *one, *two;
 
 	path = request("created",
-	    (struct tus_request){
+	    (struct web_request){
 		.method = "POST", .path = "", .upload_length = "10" },
 	    "");
 	path = arena_printf(arena, "/%s", path);
 	(void)request("patched",
-	    (struct tus_request){
+	    (struct web_request){
 		.method = "PATCH", .path = path, .upload_offset = "0" },
 	    "hello");
 	(void)request("patched",
-	    (struct tus_request){
+	    (struct web_request){
 		.method = "PATCH", .path = path, .upload_offset = "5" },
 	    "world");
 	(void)request("created",
-	    (struct tus_request){
+	    (struct web_request){
 		.method = "POST", .path = "", .upload_length = "0" },
 	    "");
 	one = request("created",
-	    (struct tus_request){ .method = "POST",
+	    (struct web_request){ .method = "POST",
 		.path = "",
 		.upload_length = "5",
 		.upload_concat = "partial" },
 	    "hello");
 	two = request("created",
-	    (struct tus_request){ .method = "POST",
+	    (struct web_request){ .method = "POST",
 		.path = "",
 		.upload_concat = arena_printf(arena, "final;/files/%s", one) },
 	    "");
 	(void)request("terminated",
-	    (struct tus_request){
+	    (struct web_request){
 		.method = "DELETE", .path = arena_printf(arena, "/%s", two) },
 	    "");
 }
@@ -131,13 +131,13 @@ main(int argc, char **argv)
 		return 2;
 	arena = arena_new();
 	must(conf_read(conf, argv[1], &e), &e);
-	must(store_open(conf, &srv.store, &e), &e);
-	must(locker_open(conf, &srv.locker, &e), &e);
-	must(hook_open(conf, &srv.hooks, &e), &e);
+	must(store_open(conf, &srv.core.store, &e), &e);
+	must(locker_open(conf, &srv.core.locker, &e), &e);
+	must(hook_open(conf, &srv.core.hooks, &e), &e);
 	tell_the_story();
-	srv.hooks->ops->shutdown(srv.hooks);
-	srv.locker->ops->shutdown(srv.locker);
-	srv.store->core->shutdown(srv.store);
+	srv.core.hooks->ops->shutdown(srv.core.hooks);
+	srv.core.locker->ops->shutdown(srv.core.locker);
+	srv.core.store->core->shutdown(srv.core.store);
 	arena_free(arena);
 	conf_free(conf);
 	return 0;

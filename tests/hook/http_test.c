@@ -99,10 +99,10 @@ static void
 a_try_without_time_is_none(void **state)
 {
 	const struct file_info info = { .id = "x" };
-	const struct tus_event event = { TUS_PRE_CREATE, &info, NULL };
+	const struct hook_event event = { HOOK_PRE_CREATE, &info, NULL };
 	struct arena *a = arena_new();
-	struct tus_hooks *hooks;
-	struct tus_verdict v;
+	struct hooks *hooks;
+	struct hook_verdict v;
 	struct conf *conf;
 	char url[64];
 	struct err e;

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lib import rig
 
-FOLDERS = ("base", "lock", "store", "store/file", "tus", "hook", "fcgi")
+FOLDERS = ("base", "lock", "store", "store/file", "core", "web", "tus", "rufh",
+           "hook", "fcgi")
 LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 
 

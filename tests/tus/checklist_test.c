@@ -18,12 +18,12 @@
 
 #define BODY_TYPE "Content-Type: application/offset+octet-stream\n"
 
-static char taken[TUS_ID_MAX + 1];
+static char taken[ID_MAX + 1];
 static int tries_before_free;
 
 /* The same id so and so many times, then a new one. */
 static void
-taken_id(char id[TUS_ID_MAX + 1])
+taken_id(char id[ID_MAX + 1])
 {
 	if (tries_before_free-- > 0)
 		memcpy(id, taken, sizeof(taken));
@@ -73,7 +73,7 @@ create_11_a_taken_id_is_never_overwritten(void **state)
 	struct reply r;
 
 	memcpy(taken, strrchr(first, '/') + 1, 33);
-	w->srv.new_id = taken_id;
+	w->srv.core.new_id = taken_id;
 	tries_before_free = 2;
 	second = world_create(w, "Upload-Length: 7");
 	assert_string_not_equal(first, second);
@@ -92,7 +92,7 @@ create_11_without_a_free_id_it_is_500(void **state)
 	struct reply r;
 
 	memcpy(taken, strrchr(first, '/') + 1, 33);
-	w->srv.new_id = taken_id;
+	w->srv.core.new_id = taken_id;
 	tries_before_free = 1000;
 	r = world_ask(w,
 	    (struct ask){ .method = "POST",
@@ -210,7 +210,7 @@ a_lock_that_cannot_be_had_is_told_as_what_it_is(void **state)
 	struct reply r;
 	size_t i;
 
-	w->srv.locker = &locker;
+	w->srv.core.locker = &locker;
 	for (i = 0; i < NITEMS(rows); i++) {
 		play.refusal = rows[i].refusal;
 		r = world_ask(w,
@@ -243,7 +243,7 @@ term_07_who_waited_for_what_was_terminated_hears_404(void **state)
 	struct reply r;
 	size_t i;
 
-	w->srv.locker = &locker;
+	w->srv.core.locker = &locker;
 	for (i = 0; i < NITEMS(methods); i++) {
 		play.path = world_create(w, "Upload-Length: 3");
 		play.busy = true;
@@ -277,9 +277,9 @@ expire_07_time_may_be_up_while_one_waits(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	w->srv.locker = &locker;
-	w->srv.expire_after = 100;
-	w->srv.expire_sliding = true;
+	w->srv.core.locker = &locker;
+	w->srv.core.expire_after = 100;
+	w->srv.core.expire_sliding = true;
 	play.path = world_create(w, "Upload-Length: 3");
 	play.busy = true;
 	r = world_ask(w,

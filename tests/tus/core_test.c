@@ -299,15 +299,15 @@ static void
 early_end_keeps_what_came(void **state)
 {
 	static const struct {
-		enum tus_end end;
+		enum body_end end;
 		const char *headers;
 		int status;
 	} rows[] = {
-		{ TUS_END_CLIENT_GONE, "", 400 },
-		{ TUS_END_COMPLETE, "Content-Length: 10\n", 400 },
-		{ TUS_END_TIMED_OUT, "Content-Length: 10\n", 423 },
-		{ TUS_END_SHUTDOWN, "Content-Length: 10\n", 503 },
-		{ TUS_END_CLIENT_GONE, UNKNOWN_CL, 400 },
+		{ END_CLIENT_GONE, "", 400 },
+		{ END_COMPLETE, "Content-Length: 10\n", 400 },
+		{ END_TIMED_OUT, "Content-Length: 10\n", 423 },
+		{ END_SHUTDOWN, "Content-Length: 10\n", 503 },
+		{ END_CLIENT_GONE, UNKNOWN_CL, 400 },
 	};
 	struct world *w = *state;
 	size_t i;
@@ -340,7 +340,7 @@ early_end_drops_what_was_not_verified(void **state)
 		.headers = BODY_TYPE "Content-Length: 10\nUpload-Offset: 0\n"
 				     "Upload-Checksum: crc32 AAAAAA==",
 		.body = "hello",
-		.end = TUS_END_CLIENT_GONE });
+		.end = END_CLIENT_GONE });
 
 	assert_int_equal(r.status, 400);
 	assert_int_equal(world_offset(w, path), 0);
@@ -355,7 +355,7 @@ early_end_of_a_creation_leaves_nothing(void **state)
 		.path = "/files",
 		.headers = BODY_TYPE "Content-Length: 10\nUpload-Length: 10",
 		.body = "hello",
-		.end = TUS_END_CLIENT_GONE });
+		.end = END_CLIENT_GONE });
 
 	assert_int_equal(r.status, 400);
 	assert_false(r.res->outcome.created);
@@ -479,7 +479,7 @@ max_size_holds_for_every_way_in(void **state)
 	struct world *w = *state;
 	const char *path;
 
-	w->srv.max_size = 8;
+	w->srv.core.max_size = 8;
 	assert_int_equal(world_ask(w,
 			     (struct ask){ .method = "POST",
 				 .path = "/files",
@@ -566,7 +566,7 @@ final_upload_is_its_parts_in_order(void **state)
 		    arena_printf(w->arena, "Upload-Concat: final;%s", path) });
 	assert_string_equal(r.code, "ERR_INVALID_CONCAT");
 	/* CONCAT-16 */
-	w->srv.max_size = 4;
+	w->srv.core.max_size = 4;
 	r = world_ask(w,
 	    (struct ask){ .method = "POST",
 		.path = "/files",
@@ -582,7 +582,7 @@ parts_are_removed_where_configured(void **state)
 	const char *a = create_whole(w, "Upload-Concat: partial\n", "abc");
 	const char *path;
 
-	w->srv.concat_removes_parts = true;
+	w->srv.core.concat_removes_parts = true;
 	path = world_create(
 	    w, arena_printf(w->arena, "Upload-Concat: final;%s %s", a, a));
 	assert_content(w, path, "abcabc");
@@ -598,7 +598,7 @@ expiry_slides_with_each_accepted_patch(void **state)
 	const char *path;
 	struct reply r;
 
-	w->srv.expire_after = 100;
+	w->srv.core.expire_after = 100;
 	path = world_create(w, "Upload-Length: 3");
 	world_time += 60;
 	r = patch(w, path, "Upload-Offset: 0", "a");
@@ -615,7 +615,7 @@ expiry_slides_with_each_accepted_patch(void **state)
 	    world_ask(w, (struct ask){ .method = "DELETE", .path = path })
 		.status,
 	    204);
-	w->srv.expire_sliding = false;
+	w->srv.core.expire_sliding = false;
 	path = world_create(w, "Upload-Length: 3");
 	world_time += 60;
 	r = patch(w, path, "Upload-Offset: 0", "a");
@@ -634,9 +634,9 @@ terminated_uploads_are_gone(void **state)
 	const char *path = create_whole(w, "", "abc");
 	struct ask ask = { .method = "DELETE", .path = path };
 
-	w->srv.allow_terminate_finished = false;
+	w->srv.core.allow_terminate_finished = false;
 	assert_int_equal(world_ask(w, ask).status, 403);
-	w->srv.allow_terminate_finished = true;
+	w->srv.core.allow_terminate_finished = true;
 	assert_int_equal(world_ask(w, ask).status, 204);
 	assert_int_equal(world_ask(w, ask).status, 404);
 	assert_int_equal(get(w, path, "").status, 404);
@@ -676,7 +676,7 @@ what_a_store_lacks_is_not_offered(void **state)
 	struct data_store *s = w->store;
 	struct data_store all = *s;
 
-	w->srv.expire_after = 100;
+	w->srv.core.expire_after = 100;
 	check_without(w, "termination", "DELETE", NULL);
 	s->terminater = NULL;
 	check_without(w, "termination", "DELETE", "terminater");
@@ -710,7 +710,7 @@ what_a_store_lacks_is_not_offered(void **state)
 	s->expirer = NULL;
 	check_without(w, "expiration", NULL, "expirer");
 	*s = all;
-	w->srv.allow_checksum = false;
+	w->srv.core.allow_checksum = false;
 	check_without(w, "checksum", NULL, "checksums");
 	*s = all;
 	s->finisher = NULL;
@@ -826,17 +826,17 @@ static void
 location_is_built_as_configured(void **state)
 {
 	static const struct {
-		enum tus_location how;
+		enum web_location how;
 		const char *headers;
 		const char *start;
 	} rows[] = {
-		{ TUS_LOCATION_PATH, "Host: h:80", "/files/" },
-		{ TUS_LOCATION_ABSOLUTE, "Host: h:80", "http://h:80/files/" },
-		{ TUS_LOCATION_ABSOLUTE, "Host: h\nScheme: https",
+		{ WEB_LOCATION_PATH, "Host: h:80", "/files/" },
+		{ WEB_LOCATION_ABSOLUTE, "Host: h:80", "http://h:80/files/" },
+		{ WEB_LOCATION_ABSOLUTE, "Host: h\nScheme: https",
 		    "https://h/files/" },
-		{ TUS_LOCATION_ABSOLUTE, "Host: a/b", "/files/" },
-		{ TUS_LOCATION_ABSOLUTE, "", "/files/" },
-		{ TUS_LOCATION_BASE, "Host: h", "https://up.example/files/" },
+		{ WEB_LOCATION_ABSOLUTE, "Host: a/b", "/files/" },
+		{ WEB_LOCATION_ABSOLUTE, "", "/files/" },
+		{ WEB_LOCATION_BASE, "Host: h", "https://up.example/files/" },
 	};
 	struct world *w = *state;
 	size_t i;
@@ -861,7 +861,7 @@ other_peoples_uploads_do_not_exist(void **state)
 	struct world *w = *state;
 	const char *path;
 
-	w->srv.owner_required = true;
+	w->srv.core.owner_required = true;
 	path = world_create(w, "Upload-Length: 1\nOwner: anne");
 	assert_int_equal(
 	    world_ask(w,
@@ -907,7 +907,7 @@ an_owner_need_not_be_required(void **state)
 	assert_int_equal(head_as(w, annes, NULL), 404);
 	assert_int_equal(head_as(w, anybodys, "Owner: anne"), 200);
 	assert_int_equal(head_as(w, anybodys, NULL), 200);
-	w->srv.owner_required = true;
+	w->srv.core.owner_required = true;
 	assert_int_equal(head_as(w, annes, "Owner: anne"), 200);
 	assert_int_equal(head_as(w, anybodys, "Owner: anne"), 404);
 	assert_int_equal(head_as(w, anybodys, NULL), 403);

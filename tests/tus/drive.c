@@ -51,19 +51,19 @@ world_open_in(struct world *w, size_t slice, const char *dir)
 		    conf_set(w->conf, "store.path", dir, &e), ERR_OK);
 	if (store_open(w->conf, &w->store, &e) != ERR_OK)
 		fail_msg("%s", e.text);
-	w->srv = (struct tus_server){
-		.store = w->store,
+	w->srv = (struct web_server){
 		.max_metadata = 4096,
-		.expire_sliding = true,
-		.allow_download = true,
-		.allow_terminate = true,
-		.allow_concat = true,
-		.allow_defer = true,
-		.allow_checksum = true,
-		.allow_terminate_finished = true,
-		.now = now,
-		.now_ms = now_ms,
-		.new_id = id_new,
+		.core.store = w->store,
+		.core.expire_sliding = true,
+		.core.allow_download = true,
+		.core.allow_terminate = true,
+		.core.allow_concat = true,
+		.core.allow_defer = true,
+		.core.allow_checksum = true,
+		.core.allow_terminate_finished = true,
+		.core.now = now,
+		.core.now_ms = now_ms,
+		.core.new_id = id_new,
 	};
 }
 
@@ -77,7 +77,7 @@ world_close(struct world *w)
 
 /* Where each header goes; the struct is the one of the request below. */
 static void
-set_header(struct tus_request *r, const char *name, const char *value)
+set_header(struct web_request *r, const char *name, const char *value)
 {
 	const struct {
 		const char *name;
@@ -114,7 +114,7 @@ set_header(struct tus_request *r, const char *name, const char *value)
 }
 
 static void
-parse_headers(struct world *w, struct tus_request *r, const char *headers)
+parse_headers(struct world *w, struct web_request *r, const char *headers)
 {
 	char *line, *colon, *rest = arena_strdup(w->arena, headers);
 
@@ -128,32 +128,32 @@ parse_headers(struct world *w, struct tus_request *r, const char *headers)
 	}
 }
 
-static enum tus_step
-send_body(struct world *w, struct tus_call *c, struct ask ask)
+static enum step
+send_body(struct world *w, struct web_call *c, struct ask ask)
 {
-	enum tus_step step = TUS_RECEIVE;
+	enum step step = STEP_RECEIVE;
 	size_t n;
 
-	while (step == TUS_RECEIVE && ask.len > 0) {
+	while (step == STEP_RECEIVE && ask.len > 0) {
 		n = ask.len < w->slice ? ask.len : w->slice;
-		step = tus_receive(c, ask.body, n);
+		step = web_receive(c, ask.body, n);
 		ask.body += n;
 		ask.len -= n;
-		if (step == TUS_RECEIVE)
-			step = tus_tick(c);
+		if (step == STEP_RECEIVE)
+			step = web_tick(c);
 	}
 	return step;
 }
 
 static void
-read_content(struct world *w, struct tus_call *c, struct reply *r)
+read_content(struct world *w, struct web_call *c, struct reply *r)
 {
 	struct err e;
 	ssize_t n;
 
 	r->body = arena_alloc(w->arena, 1 << 20);
 	do {
-		n = tus_content(
+		n = web_content(
 		    c, r->body + r->len, w->slice < 4096 ? w->slice : 4096, &e);
 		assert_true(n >= 0);
 		r->len += (size_t)n;
@@ -164,7 +164,7 @@ read_content(struct world *w, struct tus_call *c, struct reply *r)
 struct reply
 world_ask(struct world *w, struct ask ask)
 {
-	struct tus_request req = {
+	struct web_request req = {
 		.method = ask.method,
 		.base = "/files",
 		.path = ask.path,
@@ -172,8 +172,8 @@ world_ask(struct world *w, struct ask ask)
 		.max_size = -1,
 	};
 	struct reply r = { 0 };
-	struct tus_call *c;
-	enum tus_step step;
+	struct web_call *c;
+	enum step step;
 
 	if (ask.path != NULL && strncmp(ask.path, "/files", 6) == 0)
 		req.path = ask.path + 6;
@@ -181,20 +181,20 @@ world_ask(struct world *w, struct ask ask)
 		ask.len = strlen(ask.body);
 	req.content_length = arena_printf(w->arena, "%zu", ask.len);
 	parse_headers(w, &req, ask.headers);
-	c = tus_call_new(&w->srv, &req, w->arena);
-	assert_null(tus_response(c));
-	step = tus_begin(c);
-	if (step == TUS_BUSY && ask.while_busy != NULL) {
+	c = web_call_new(&w->srv, &req, w->arena);
+	assert_null(web_response(c));
+	step = web_begin(c);
+	if (step == STEP_WAIT && ask.while_busy != NULL) {
 		ask.while_busy(w);
-		step = tus_begin(c);
+		step = web_begin(c);
 	}
-	if (step == TUS_BUSY)
-		tus_give_up(c);
+	if (step == STEP_WAIT)
+		web_give_up(c);
 	if (ask.turn_away)
-		tus_turn_away(c);
-	else if (step == TUS_RECEIVE && send_body(w, c, ask) == TUS_RECEIVE)
-		tus_end(c, ask.end);
-	r.res = tus_response(c);
+		web_turn_away(c);
+	else if (step == STEP_RECEIVE && send_body(w, c, ask) == STEP_RECEIVE)
+		web_end(c, ask.end);
+	r.res = web_response(c);
 	assert_non_null(r.res);
 	r.status = r.res->status;
 	r.headers = r.res->headers;
@@ -206,7 +206,7 @@ world_ask(struct world *w, struct ask ask)
 	if (r.res->content != NULL)
 		read_content(w, c, &r);
 	assert_string_equal(reply_header(&r, "Tus-Resumable"), "1.0.0");
-	tus_close(c);
+	web_close(c);
 	return r;
 }
 

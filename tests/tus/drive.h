@@ -10,7 +10,7 @@
 struct world {
 	struct conf *conf;
 	struct data_store *store;
-	struct tus_server srv;
+	struct web_server srv;
 	struct arena *arena;
 
 	/* Bodies are handed over in slices of this many bytes. */
@@ -34,7 +34,7 @@ struct ask {
 	const char *body;
 	/* Of the body; 0 means up to its NUL. */
 	size_t len;
-	enum tus_end end;
+	enum body_end end;
 	/* Called while the lock is busy, before it is tried once more; NULL:
 	 * give up. */
 	void (*while_busy)(struct world *);
@@ -48,7 +48,7 @@ struct reply {
 	char *body;
 	size_t len;
 	const char *code;
-	const struct tus_response *res;
+	const struct web_response *res;
 };
 
 /* One whole request; all of the reply lives in the arena of the world. */

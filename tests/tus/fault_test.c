@@ -260,8 +260,8 @@ open_gated(struct world *w)
 	gated_expirer = *expirer;
 	gated_expirer.set_expiry = set_expiry;
 	w->store->expirer = &gated_expirer;
-	w->srv.locker = &locker;
-	w->srv.expire_after = 100;
+	w->srv.core.locker = &locker;
+	w->srv.core.expire_after = 100;
 }
 
 /* --- A client that does not give up --------------------------------------- */

@@ -25,9 +25,9 @@
 /* What happened, one word after the other, and what the hooks answer. */
 static struct {
 	char log[1024];
-	bool unwanted[TUS_HOOK_MAX];
-	bool fails[TUS_HOOK_MAX];
-	struct tus_verdict verdicts[TUS_HOOK_MAX];
+	bool unwanted[HOOK_POINT_MAX];
+	bool fails[HOOK_POINT_MAX];
+	struct hook_verdict verdicts[HOOK_POINT_MAX];
 	/* Of the last event. */
 	struct file_info seen;
 	bool lock_exists;
@@ -47,19 +47,19 @@ log_word(const char *word, int64_t number)
 }
 
 static bool
-wants(struct tus_hooks *hooks, enum tus_hook hook)
+wants(struct hooks *hooks, enum hook_point hook)
 {
 	(void)hooks;
 	return !play.unwanted[hook];
 }
 
 static enum err_code
-ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
-    struct tus_verdict *v, struct err *e)
+ask(struct hooks *hooks, const struct hook_event *event, struct arena *a,
+    struct hook_verdict *v, struct err *e)
 {
 	(void)hooks;
 	(void)a;
-	log_word(tus_hook_name(event->hook), event->info->offset);
+	log_word(hook_point_name(event->hook), event->info->offset);
 	play.seen = *event->info;
 	*v = play.verdicts[event->hook];
 	if (play.fails[event->hook])
@@ -67,15 +67,15 @@ ask(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a,
 	return ERR_OK;
 }
 
-struct tus_notice {
-	enum tus_hook hook;
+struct hook_notice {
+	enum hook_point hook;
 	int64_t offset;
 };
 
-static struct tus_notice *
-note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
+static struct hook_notice *
+note(struct hooks *hooks, const struct hook_event *event, struct arena *a)
 {
-	struct tus_notice *n = arena_alloc(a, sizeof(*n));
+	struct hook_notice *n = arena_alloc(a, sizeof(*n));
 
 	(void)hooks;
 	log_word("note", -1);
@@ -86,8 +86,8 @@ note(struct tus_hooks *hooks, const struct tus_event *event, struct arena *a)
 }
 
 static void
-moved(struct tus_hooks *hooks, struct tus_notice *n,
-    const struct file_info *info, struct arena *a)
+moved(struct hooks *hooks, struct hook_notice *n, const struct file_info *info,
+    struct arena *a)
 {
 	(void)hooks;
 	(void)n;
@@ -97,15 +97,15 @@ moved(struct tus_hooks *hooks, struct tus_notice *n,
 }
 
 static bool
-tell(struct tus_hooks *hooks, struct tus_notice *n)
+tell(struct hooks *hooks, struct hook_notice *n)
 {
 	(void)hooks;
-	log_word(tus_hook_name(n->hook), n->offset);
+	log_word(hook_point_name(n->hook), n->offset);
 	return !play.fails[n->hook];
 }
 
 static void
-forget(struct tus_hooks *h, struct tus_notice *n)
+forget(struct hooks *h, struct hook_notice *n)
 {
 	(void)h;
 	(void)n;
@@ -113,14 +113,14 @@ forget(struct tus_hooks *h, struct tus_notice *n)
 }
 
 static void
-shutdown_hooks(struct tus_hooks *hooks)
+shutdown_hooks(struct hooks *hooks)
 {
 	(void)hooks;
 }
 
-static const struct tus_hooks_ops hook_ops = { wants, ask, note, moved, tell,
+static const struct hooks_ops hook_ops = { wants, ask, note, moved, tell,
 	forget, NULL, NULL, shutdown_hooks };
-static struct tus_hooks hooks = { &hook_ops, 1000, 0 };
+static struct hooks hooks = { &hook_ops, 1000, 0 };
 
 static struct locker locker;
 
@@ -226,8 +226,8 @@ setup(void **state)
 	world_time = 1700000000;
 	world_open(&w, 1000);
 	locker.ops = &locker_ops;
-	w.srv.locker = &locker;
-	w.srv.hooks = &hooks;
+	w.srv.core.locker = &locker;
+	w.srv.core.hooks = &hooks;
 	*state = &w;
 	return 0;
 }
@@ -243,10 +243,10 @@ teardown(void **state)
 static void
 only(const char *list)
 {
-	enum tus_hook h;
+	enum hook_point h;
 
-	for (h = 0; h < TUS_HOOK_MAX; h++)
-		play.unwanted[h] = strstr(list, tus_hook_name(h)) == NULL;
+	for (h = 0; h < HOOK_POINT_MAX; h++)
+		play.unwanted[h] = strstr(list, hook_point_name(h)) == NULL;
 }
 
 static const char *
@@ -404,7 +404,7 @@ final_upload_may_have_an_id_that_a_hook_chose(void **state)
 
 	(void)happened(w);
 	only("pre-create");
-	play.verdicts[TUS_PRE_CREATE].id = "my-own";
+	play.verdicts[HOOK_PRE_CREATE].id = "my-own";
 	r = post(w, refs, NULL);
 	assert_string_equal(location(&r), "/files/my-own");
 	assert_string_equal(
@@ -426,14 +426,14 @@ final_upload_is_seen_when_pre_finish_agreed(void **state)
 	    "lock, pre-create 0, pre-finish 11, note, note, post-create 0, "
 	    "post-finish 11, retire");
 	assert_int_equal(pending_of(w, location(&r)), 0);
-	play.unwanted[TUS_PRE_FINISH] = true;
+	play.unwanted[HOOK_PRE_FINISH] = true;
 	r = post(w, other(w, refs, "1"), NULL);
 	assert_int_equal(r.status, 201);
 	assert_string_equal(happened(w),
 	    "lock, pre-create 0, note, note, post-create 0, post-finish 11, "
 	    "retire");
-	play.unwanted[TUS_PRE_FINISH] = false;
-	play.fails[TUS_PRE_FINISH] = true;
+	play.unwanted[HOOK_PRE_FINISH] = false;
+	play.fails[HOOK_PRE_FINISH] = true;
 	r = post(w, other(w, refs, "2"), NULL);
 	assert_int_equal(r.status, 500);
 	assert_string_equal(
@@ -446,7 +446,7 @@ static void
 pre_create_may_reject(void **state)
 {
 	struct world *w = *state;
-	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct hook_verdict *v = &play.verdicts[HOOK_PRE_CREATE];
 	struct pair why = { .key = "X-Why", .value = "size" };
 	struct reply r;
 
@@ -456,7 +456,7 @@ pre_create_may_reject(void **state)
 	assert_string_equal(r.code, "ERR_UPLOAD_REJECTED");
 	assert_string_equal(
 	    r.body, "ERR_UPLOAD_REJECTED: the upload was rejected\n");
-	v->reply = (struct tus_reply){ 422, "too large for you", &why };
+	v->reply = (struct hook_reply){ 422, "too large for you", &why };
 	r = post(w, "Upload-Length: 11", "hello");
 	assert_int_equal(r.status, 422);
 	assert_string_equal(r.body, "too large for you");
@@ -470,7 +470,7 @@ pre_create_that_fails_lets_nothing_be_made(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	play.fails[TUS_PRE_CREATE] = true;
+	play.fails[HOOK_PRE_CREATE] = true;
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(r.status, 500);
 	assert_string_equal(r.code, "ERR_INTERNAL_SERVER_ERROR");
@@ -482,7 +482,7 @@ static void
 pre_create_may_choose_id_and_metadata(void **state)
 {
 	struct world *w = *state;
-	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct hook_verdict *v = &play.verdicts[HOOK_PRE_CREATE];
 	struct pair second = { NULL, "public", "", 0 };
 	struct pair first = { &second, "filename", "a\0b.txt", 7 };
 	struct reply r;
@@ -512,9 +512,9 @@ static void
 impossible_changes_are_refused(void **state)
 {
 	struct world *w = *state;
-	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct hook_verdict *v = &play.verdicts[HOOK_PRE_CREATE];
 	struct pair bad = { NULL, "a,b", "x", 1 };
-	const struct tus_verdict verdicts[] = {
+	const struct hook_verdict verdicts[] = {
 		{ .id = "../etc" },
 		{ .id = "" },
 		{ .storage_path = "/srv/elsewhere" },
@@ -533,7 +533,7 @@ static void
 id_that_is_taken_is_refused_and_its_lock_left_alone(void **state)
 {
 	struct world *w = *state;
-	struct tus_verdict *v = &play.verdicts[TUS_PRE_CREATE];
+	struct hook_verdict *v = &play.verdicts[HOOK_PRE_CREATE];
 	struct reply r;
 
 	v->id = "taken";
@@ -560,8 +560,8 @@ hooks_may_word_the_response(void **state)
 	struct reply r;
 	const char *path;
 
-	play.verdicts[TUS_PRE_CREATE].reply =
-	    (struct tus_reply){ 202, "made", &split };
+	play.verdicts[HOOK_PRE_CREATE].reply =
+	    (struct hook_reply){ 202, "made", &split };
 	r = post(w, "Upload-Length: 2", NULL);
 	assert_int_equal(r.status, 202);
 	assert_string_equal(r.body, "made");
@@ -572,8 +572,8 @@ hooks_may_word_the_response(void **state)
 	path = arena_printf(w->arena, "/files/%s", play.seen.id);
 	r = patch(w, path, "Upload-Offset: 0", "a");
 	assert_int_equal(r.status, 204);
-	play.verdicts[TUS_PRE_FINISH].reply =
-	    (struct tus_reply){ 200, "{}", &type };
+	play.verdicts[HOOK_PRE_FINISH].reply =
+	    (struct hook_reply){ 200, "{}", &type };
 	r = patch(w, path, "Upload-Offset: 1", "b");
 	assert_int_equal(r.status, 200);
 	assert_string_equal(r.body, "{}");
@@ -588,8 +588,8 @@ words_for_success_are_not_said_on_failure(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	play.verdicts[TUS_PRE_CREATE].reply =
-	    (struct tus_reply){ 202, "made", NULL };
+	play.verdicts[HOOK_PRE_CREATE].reply =
+	    (struct hook_reply){ 202, "made", NULL };
 	r = world_ask(w,
 	    (struct ask){ .method = "POST",
 		.path = "/files",
@@ -609,13 +609,13 @@ finish_that_fails_gives_the_last_byte_back(void **state)
 
 	only("pre-finish post-finish");
 	(void)happened(w);
-	play.fails[TUS_PRE_FINISH] = true;
+	play.fails[HOOK_PRE_FINISH] = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 500);
 	assert_string_equal(r.res->err.text, "the hook failed");
 	assert_string_equal(happened(w), "lock, pre-finish 5, release");
 	assert_int_equal(world_offset(w, path), 4);
-	play.fails[TUS_PRE_FINISH] = false;
+	play.fails[HOOK_PRE_FINISH] = false;
 	(void)happened(w);
 	r = patch(w, path, "Upload-Offset: 4", "o");
 	assert_int_equal(r.status, 204);
@@ -631,8 +631,8 @@ finish_that_is_answered_with_an_error_did_not_happen(void **state)
 	struct reply r = post(w, "Upload-Length: 5", NULL);
 	const char *path = location(&r);
 
-	play.verdicts[TUS_PRE_FINISH].reply =
-	    (struct tus_reply){ 422, "a virus", NULL };
+	play.verdicts[HOOK_PRE_FINISH].reply =
+	    (struct hook_reply){ 422, "a virus", NULL };
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 422);
 	assert_string_equal(r.body, "a virus");
@@ -654,7 +654,7 @@ upload_that_is_not_told_of_keeps_its_mark(void **state)
 
 	only("post-finish");
 	(void)happened(w);
-	play.fails[TUS_POST_FINISH] = true;
+	play.fails[HOOK_POST_FINISH] = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 204);
 	assert_string_equal(happened(w), "lock, note, post-finish 5, retire");
@@ -671,15 +671,15 @@ post_receive_may_stop_an_upload(void **state)
 	const char *path = location(&r);
 
 	(void)happened(w);
-	play.verdicts[TUS_POST_RECEIVE].stop_upload = true;
+	play.verdicts[HOOK_POST_RECEIVE].stop_upload = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 400);
 	assert_string_equal(r.code, "ERR_UPLOAD_STOPPED");
 	assert_string_equal(happened(w),
 	    "lock, post-receive 5, note, retire, post-terminate 5");
 	assert_int_equal(head(w, path), 404);
-	play.verdicts[TUS_POST_RECEIVE].reply =
-	    (struct tus_reply){ 403, "enough", NULL };
+	play.verdicts[HOOK_POST_RECEIVE].reply =
+	    (struct hook_reply){ 403, "enough", NULL };
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(r.status, 403);
 	assert_string_equal(r.body, "enough");
@@ -706,7 +706,7 @@ progress_is_reported_while_bytes_come(void **state)
 	only("post-receive");
 	(void)happened(w);
 	w->slice = 3;
-	w->srv.now_ms = fast_clock;
+	w->srv.core.now_ms = fast_clock;
 	r = patch(w, path, "Upload-Offset: 0", "hello wo");
 	assert_int_equal(r.status, 204);
 	assert_string_equal(happened(w),
@@ -730,7 +730,7 @@ early_end_is_reported_too(void **state)
 		.path = path,
 		.headers = BODY_TYPE "Upload-Offset: 0\nContent-Length: 9",
 		.body = "hello",
-		.end = TUS_END_CLIENT_GONE });
+		.end = END_CLIENT_GONE });
 	assert_int_equal(r.status, 400);
 	assert_string_equal(happened(w), "lock, post-receive 5, release");
 	r = patch(w, path, "Upload-Offset: 5", "");
@@ -746,13 +746,13 @@ pre_terminate_may_reject(void **state)
 	const char *path = location(&r);
 
 	(void)happened(w);
-	play.verdicts[TUS_PRE_TERMINATE].reject_termination = true;
+	play.verdicts[HOOK_PRE_TERMINATE].reject_termination = true;
 	r = terminate(w, path);
 	assert_int_equal(r.status, 400);
 	assert_string_equal(r.code, "ERR_UPLOAD_TERMINATION_REJECTED");
 	assert_string_equal(happened(w), "lock, pre-terminate 0, release");
-	play.verdicts[TUS_PRE_TERMINATE].reject_termination = false;
-	play.fails[TUS_PRE_TERMINATE] = true;
+	play.verdicts[HOOK_PRE_TERMINATE].reject_termination = false;
+	play.fails[HOOK_PRE_TERMINATE] = true;
 	assert_int_equal(terminate(w, path).status, 500);
 	assert_int_equal(world_offset(w, path), 0);
 }
@@ -855,12 +855,12 @@ pre_create_may_choose_a_place(void **state)
 {
 	struct world *w = *state;
 
-	play.verdicts[TUS_PRE_CREATE].storage_path = "joe/x";
+	play.verdicts[HOOK_PRE_CREATE].storage_path = "joe/x";
 	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 500);
 	w->store->mover = &mover;
 	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 201);
 	assert_string_equal(play.seen.move_to, "joe/x");
-	play.verdicts[TUS_PRE_CREATE].storage_path = "/etc/x";
+	play.verdicts[HOOK_PRE_CREATE].storage_path = "/etc/x";
 	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 500);
 }
 

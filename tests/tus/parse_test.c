@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "tus/checksum.h"
+#include "core/digest.h"
 #include "tus/parse.h"
-#include "tus/tus.h"
+#include "web/web.h"
 
 static int
 setup(void **state)
@@ -286,7 +286,7 @@ checksum_is_algorithm_and_base64(void **state)
 		{ "sha1 a b", TUS_MALFORMED },
 		{ "SHA1 YQ==", TUS_MALFORMED },
 	};
-	struct tus_sum sum;
+	struct sum sum;
 	size_t i;
 
 	for (i = 0; i < NITEMS(rows); i++)
@@ -308,24 +308,24 @@ every_algorithm_knows_its_test_vector(void **state)
 		{ "crc32", "y/Q5Jg==" },
 		{ "crc32c", "4waSgw==" },
 	};
-	struct tus_sum sum = { 0 };
-	struct tus_digest *d;
+	struct sum sum = { 0 };
+	struct digest *d;
 	size_t i;
 
 	for (i = 0; i < NITEMS(rows); i++) {
 		sum.digest = tus_parse_base64(
 		    *state, rows[i].base64, strlen(rows[i].base64), &sum.len);
 		assert_non_null(sum.digest);
-		d = tus_digest_new(*state, rows[i].algorithm);
-		tus_digest_update(d, "1234", 4);
-		tus_digest_update(d, "56789", 5);
-		if (!tus_digest_end(d, &sum))
+		d = digest_new(*state, rows[i].algorithm);
+		digest_update(d, "1234", 4);
+		digest_update(d, "56789", 5);
+		if (!digest_end(d, &sum))
 			fail_msg("%s", rows[i].algorithm);
-		d = tus_digest_new(*state, rows[i].algorithm);
-		tus_digest_update(d, "123456780", 9);
-		assert_false(tus_digest_end(d, &sum));
+		d = digest_new(*state, rows[i].algorithm);
+		digest_update(d, "123456780", 9);
+		assert_false(digest_end(d, &sum));
 	}
-	assert_null(tus_digest_new(*state, "sha3"));
+	assert_null(digest_new(*state, "sha3"));
 }
 
 static void

@@ -137,7 +137,7 @@ an_owner_creates_no_more_than_the_quota(void **state)
 	struct world *w = *state;
 	const char *path;
 
-	w->srv.quota.uploads = 2;
+	w->srv.core.quota.uploads = 2;
 	path = world_create(w, JOE "Upload-Length: 5");
 	(void)world_create(w, JOE DEFER);
 	assert_over_quota(post(w, JOE "Upload-Length: 5", NULL));
@@ -155,7 +155,7 @@ who_has_no_owner_has_no_quota(void **state)
 	struct world *w = *state;
 	int i;
 
-	w->srv.quota = (struct store_quota){ 1, 1 };
+	w->srv.core.quota = (struct store_quota){ 1, 1 };
 	for (i = 0; i < 3; i++)
 		(void)world_create(w, "Upload-Length: 5");
 }
@@ -166,7 +166,7 @@ announced_bytes_count_whether_they_came_or_not(void **state)
 	struct world *w = *state;
 	const char *path;
 
-	w->srv.quota.bytes = 10;
+	w->srv.core.quota.bytes = 10;
 	path = world_create(w, JOE "Upload-Length: 6");
 	assert_free(w, 4);
 	assert_int_equal(
@@ -182,10 +182,10 @@ what_is_there_goes_on_when_the_quota_shrinks(void **state)
 	struct world *w = *state;
 	const char *path;
 
-	w->srv.quota = (struct store_quota){ 2, 100 };
+	w->srv.core.quota = (struct store_quota){ 2, 100 };
 	path = world_create(w, JOE "Upload-Length: 5");
 	(void)world_create(w, JOE "Upload-Length: 5");
-	w->srv.quota = (struct store_quota){ 1, 1 };
+	w->srv.core.quota = (struct store_quota){ 1, 1 };
 	assert_int_equal(
 	    patch(w, path, "Upload-Offset: 0", "hello").status, 204);
 }
@@ -197,8 +197,8 @@ the_size_limit_is_told_first(void **state)
 	const char *path;
 	struct reply r;
 
-	w->srv.quota.bytes = 5;
-	w->srv.max_size = 6;
+	w->srv.core.quota.bytes = 5;
+	w->srv.core.max_size = 6;
 	r = post(w, JOE "Upload-Length: 7", NULL);
 	assert_string_equal(r.code, "ERR_MAX_SIZE_EXCEEDED");
 	assert_over_quota(post(w, JOE "Upload-Length: 6", NULL));
@@ -218,7 +218,7 @@ a_creation_that_fails_gives_its_room_back(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	w->srv.quota = (struct store_quota){ 1, 10 };
+	w->srv.core.quota = (struct store_quota){ 1, 10 };
 	r = post(w,
 	    JOE BODY_TYPE "Upload-Length: 5\nUpload-Checksum: sha1 "
 			  "2jmj7l5rSw0yVb/vlWAYkK/YBwk=",
@@ -232,7 +232,7 @@ a_creation_that_fails_gives_its_room_back(void **state)
 }
 
 static void
-always_this(char id[TUS_ID_MAX + 1])
+always_this(char id[ID_MAX + 1])
 {
 	(void)strcpy(id, "this");
 }
@@ -242,11 +242,11 @@ an_id_that_somebody_else_has_is_not_entered(void **state)
 {
 	struct world *w = *state;
 
-	w->srv.quota.uploads = 1;
-	w->srv.new_id = always_this;
+	w->srv.core.quota.uploads = 1;
+	w->srv.core.new_id = always_this;
 	(void)world_create(w, SUE "Upload-Length: 5");
 	assert_int_equal(post(w, JOE "Upload-Length: 5", NULL).status, 500);
-	w->srv.new_id = id_new;
+	w->srv.core.new_id = id_new;
 	(void)world_create(w, JOE "Upload-Length: 5");
 }
 
@@ -257,7 +257,7 @@ a_body_that_is_announced_is_refused_before_it_comes(void **state)
 	const char *path;
 	struct reply r;
 
-	w->srv.quota.bytes = 10;
+	w->srv.core.quota.bytes = 10;
 	path = world_create(w, JOE DEFER);
 	assert_int_equal(
 	    patch(w, path, "Upload-Offset: 0", "hello").status, 204);
@@ -278,7 +278,7 @@ a_body_of_unknown_length_is_taken_back_when_room_runs_out(void **state)
 	struct world *w = *state;
 	const char *path;
 
-	w->srv.quota.bytes = 30;
+	w->srv.core.quota.bytes = 30;
 	path = world_create(w, JOE DEFER);
 	assert_int_equal(
 	    patch(w, path, UNKNOWN_CL "Upload-Offset: 0", "hello").status, 204);
@@ -304,14 +304,14 @@ a_client_that_leaves_keeps_no_more_than_what_came(void **state)
 	const char *path;
 	struct reply r;
 
-	w->srv.quota.bytes = 100;
+	w->srv.core.quota.bytes = 100;
 	path = world_create(w, JOE DEFER);
 	r = world_ask(w,
 	    (struct ask){ .method = "PATCH",
 		.path = path,
 		.headers = BODY_TYPE JOE "Content-Length: 90\nUpload-Offset: 0",
 		.body = "hello",
-		.end = TUS_END_CLIENT_GONE });
+		.end = END_CLIENT_GONE });
 	assert_int_equal(r.status, 400);
 	assert_int_equal(offset(w, path), 5);
 	assert_free(w, 95);
@@ -320,7 +320,7 @@ a_client_that_leaves_keeps_no_more_than_what_came(void **state)
 		.path = path,
 		.headers = BODY_TYPE JOE UNKNOWN_CL "Upload-Offset: 5",
 		.body = "hello",
-		.end = TUS_END_CLIENT_GONE });
+		.end = END_CLIENT_GONE });
 	assert_int_equal(offset(w, path), 10);
 	assert_free(w, 90);
 }
@@ -331,7 +331,7 @@ a_deferred_creation_with_a_body_counts_what_came(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	w->srv.quota.bytes = 20;
+	w->srv.core.quota.bytes = 20;
 	assert_over_quota(
 	    post(w, JOE BODY_TYPE DEFER UNKNOWN_CL, "123456789012345678901"));
 	assert_free(w, 20);
@@ -353,7 +353,7 @@ a_length_that_is_declared_is_reserved(void **state)
 	const char *path;
 	struct reply r;
 
-	w->srv.quota.bytes = 20;
+	w->srv.core.quota.bytes = 20;
 	path = world_create(w, JOE DEFER);
 	assert_over_quota(
 	    patch(w, path, "Upload-Offset: 0\nUpload-Length: 21", "hello"));
@@ -381,8 +381,8 @@ a_concatenation_needs_room_for_its_parts_and_the_whole(void **state)
 	struct world *w = *state;
 	const char *a, *b, *final;
 
-	w->srv.quota = (struct store_quota){ 3, 19 };
-	w->srv.concat_removes_parts = true;
+	w->srv.core.quota = (struct store_quota){ 3, 19 };
+	w->srv.core.concat_removes_parts = true;
 	a = world_create(w, JOE "Upload-Concat: partial\nUpload-Length: 5");
 	b = world_create(w, JOE "Upload-Concat: partial\nUpload-Length: 5");
 	assert_int_equal(patch(w, a, "Upload-Offset: 0", "hello").status, 204);
@@ -390,10 +390,10 @@ a_concatenation_needs_room_for_its_parts_and_the_whole(void **state)
 	final = arena_printf(w->arena, JOE "Upload-Concat: final;%s %s", a, b);
 	assert_over_quota(post(w, final, NULL));
 	assert_free(w, 9);
-	w->srv.quota.bytes = 20;
-	w->srv.quota.uploads = 2;
+	w->srv.core.quota.bytes = 20;
+	w->srv.core.quota.uploads = 2;
 	assert_over_quota(post(w, final, NULL));
-	w->srv.quota.uploads = 3;
+	w->srv.core.quota.uploads = 3;
 	assert_int_equal(post(w, final, NULL).status, 201);
 	assert_free(w, 10);
 	(void)world_create(w, JOE "Upload-Length: 0");

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tus/turns.h"
+#include "core/turns.h"
 
 void
 turns_add(struct turns *t, const char *id, int fate)

@@ -7,61 +7,60 @@
 #include <inttypes.h>
 
 #include "base/id.h"
-#include "tus/sweep_parts.h"
+#include "core/sweep_parts.h"
 
 /* --- What is no upload. --- */
 
 /* If not even its id tells, the lock that its maker took does. */
 static bool
-is_ours(struct tus_sweep *s, const struct store_leftover *l)
+is_ours(struct sweep *s, const struct store_leftover *l)
 {
 	return l->removable ||
 	    (l->may_be_ours && locker_knows(s->locker, l->id, s->arena));
 }
 
 static enum err_code
-remove_locked(
-    struct tus_sweep *s, const struct store_leftover *l, struct err *e)
+remove_locked(struct sweep *s, const struct store_leftover *l, struct err *e)
 {
 	struct data_store *store = s->store;
 	struct lock *lock = NULL;
 	enum err_code rc = ERR_OK;
 
 	if (l->id != NULL)
-		rc = tus_sweep_lock(s, l->id, LOCK_QUIETLY, &lock, e);
+		rc = sweep_lock_upload(s, l->id, LOCK_QUIETLY, &lock, e);
 	if (rc == ERR_OK && !l->removable)
 		rc = store->terminater->clear(store, l->id, false, e);
 	else if (rc == ERR_OK || rc == ERR_NO_SPACE)
 		rc = store->keeper->leftover_remove(store, l, e);
 	if (lock != NULL)
-		tus_sweep_unlock(lock, rc == ERR_OK && !l->removable);
+		sweep_unlock(lock, rc == ERR_OK && !l->removable);
 	return rc;
 }
 
 static void
-sweep_leftover(struct tus_sweep *s, const struct store_leftover *l)
+sweep_leftover(struct sweep *s, const struct store_leftover *l)
 {
 	enum err_code rc = ERR_OK;
 	struct err e;
 
 	if (!is_ours(s, l)) {
-		tus_sweep_met(s, TUS_SWEEP_STRANGER, l->name, l->what);
+		sweep_met(s, SWEEP_STRANGER, l->name, l->what);
 		return;
 	}
-	if (s->now.real - l->changed <= TUS_SWEEP_QUIET)
+	if (s->now.real - l->changed <= SWEEP_QUIET)
 		return;
 	if (!s->dry_run)
 		rc = remove_locked(s, l, &e);
 	if (rc == ERR_OK)
-		tus_sweep_met(s, TUS_SWEEP_LEFTOVER, l->name, l->what);
+		sweep_met(s, SWEEP_LEFTOVER, l->name, l->what);
 	else if (rc == ERR_LOCKED)
-		tus_sweep_met(s, TUS_SWEEP_IN_USE, l->name, l->what);
+		sweep_met(s, SWEEP_IN_USE, l->name, l->what);
 	else if (rc != ERR_CONFLICT && rc != ERR_EXISTS && rc != ERR_NOT_FOUND)
-		tus_sweep_failed(s, l->name, &e);
+		sweep_failed(s, l->name, &e);
 }
 
 void
-tus_sweep_leftovers(struct tus_sweep *s)
+sweep_leftovers(struct sweep *s)
 {
 	const struct store_keeper *keeper = s->store->keeper;
 	struct store_leftover l;
@@ -89,14 +88,14 @@ tus_sweep_leftovers(struct tus_sweep *s)
 /* --- Locks that nobody needs any more. --- */
 
 /*
- * What is to be said if the lock of this id goes; TUS_SWEEP_MAX: it stays.
+ * What is to be said if the lock of this id goes; SWEEP_MAX: it stays.
  * The lock of what is left of an upload, and too young to go, says that it is
  * ours; and that of another program may look like one of ours.
  */
-static enum tus_sweep_deed
-judge_lock(struct tus_sweep *s, const char *id)
+static enum sweep_deed
+judge_lock(struct sweep *s, const char *id)
 {
-	enum tus_sweep_deed deed = TUS_SWEEP_MAX;
+	enum sweep_deed deed = SWEEP_MAX;
 	struct upload *up;
 	enum err_code rc;
 	struct err e;
@@ -104,43 +103,43 @@ judge_lock(struct tus_sweep *s, const char *id)
 	rc = s->store->core->get_upload(s->store, id, s->arena, &up, &e);
 	if (rc == ERR_OK && upload_is_finished(up) && up->info.pending == 0 &&
 	    !up->info.is_marked_by_lock)
-		deed = TUS_SWEEP_CONFIRMED;
+		deed = SWEEP_CONFIRMED;
 	if (rc == ERR_OK || rc == ERR_CORRUPT)
 		s->store->core->close(up);
 	if (rc == ERR_NOT_FOUND && id_is_ours(id) &&
 	    s->store->terminater->clear(s->store, id, true, &e) ==
 		ERR_NOT_FOUND)
-		deed = TUS_SWEEP_ORPHAN;
+		deed = SWEEP_ORPHAN;
 	return deed;
 }
 
 static void
-sweep_lock(struct tus_sweep *s, const char *id)
+sweep_lock(struct sweep *s, const char *id)
 {
-	enum tus_sweep_deed deed = judge_lock(s, id);
+	enum sweep_deed deed = judge_lock(s, id);
 	struct lock *lock;
 	enum err_code rc;
 	struct err e;
 
-	if (deed == TUS_SWEEP_MAX)
+	if (deed == SWEEP_MAX)
 		return;
 	if (!s->dry_run) {
-		rc = tus_sweep_lock(s, id, LOCK_EXISTING_QUIETLY, &lock, &e);
+		rc = sweep_lock_upload(s, id, LOCK_EXISTING_QUIETLY, &lock, &e);
 		if (rc == ERR_LOCKED)
-			tus_sweep_met(s, TUS_SWEEP_IN_USE, id, NULL);
+			sweep_met(s, SWEEP_IN_USE, id, NULL);
 		else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
-			tus_sweep_failed(s, id, &e);
+			sweep_failed(s, id, &e);
 		if (rc != ERR_OK)
 			return;
 		deed = judge_lock(s, id);
-		tus_sweep_unlock(lock, deed != TUS_SWEEP_MAX);
+		sweep_unlock(lock, deed != SWEEP_MAX);
 	}
-	if (deed != TUS_SWEEP_MAX)
-		tus_sweep_met(s, deed, id, NULL);
+	if (deed != SWEEP_MAX)
+		sweep_met(s, deed, id, NULL);
 }
 
 void
-tus_sweep_locks(struct tus_sweep *s)
+sweep_locks(struct sweep *s)
 {
 	void *cursor = NULL;
 	const char *id;
@@ -164,7 +163,7 @@ tus_sweep_locks(struct tus_sweep *s)
 /* --- What is written down of uploads that are gone. --- */
 
 void
-tus_sweep_ledger(struct tus_sweep *s)
+sweep_ledger(struct sweep *s)
 {
 	const struct store_ledger *ledger = s->store->ledger;
 	struct err e;
@@ -177,23 +176,23 @@ tus_sweep_ledger(struct tus_sweep *s)
 /* --- Events that were not taken. --- */
 
 static int64_t
-count_failed(const struct tus_tally *t)
+count_failed(const struct hook_tally *t)
 {
 	int64_t n = 0;
-	enum tus_hook hook;
+	enum hook_point hook;
 
-	for (hook = 0; hook < TUS_HOOK_MAX; hook++)
+	for (hook = 0; hook < HOOK_POINT_MAX; hook++)
 		n += t->failed[hook];
 	return n;
 }
 
 void
-tus_sweep_events(struct tus_sweep *s)
+sweep_events(struct sweep *s)
 {
-	enum tus_delivery how = s->dry_run ? TUS_DELIVER_NONE :
-	    s->every > 0		   ? TUS_DELIVER_DUE :
-					     TUS_DELIVER_ALL;
-	struct tus_tally *t = &s->events;
+	enum hook_delivery how = s->dry_run ? HOOK_DELIVER_NONE :
+	    s->every > 0		    ? HOOK_DELIVER_DUE :
+					      HOOK_DELIVER_ALL;
+	struct hook_tally *t = &s->events;
 	struct err e;
 
 	if (s->hooks == NULL)

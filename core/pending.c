@@ -5,15 +5,15 @@
 
 #include <string.h>
 
-#include "tus/pending.h"
+#include "core/pending.h"
 
 unsigned
-pending_for(struct data_store *store, struct tus_hooks *hooks,
-    const struct file_info *info)
+pending_for(
+    struct data_store *store, struct hooks *hooks, const struct file_info *info)
 {
 	unsigned pending = 0;
 
-	if (hooks != NULL && hooks->ops->wants(hooks, TUS_POST_FINISH))
+	if (hooks != NULL && hooks->ops->wants(hooks, HOOK_POST_FINISH))
 		pending |= STORE_TO_TELL;
 	if (store->mover != NULL && store->mover->wants(store, info))
 		pending |= STORE_TO_MOVE;

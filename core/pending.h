@@ -5,19 +5,19 @@
  * it is done; the request that finished the upload does it under the upload's
  * lock, or else a sweep.
  */
-#ifndef TUS_PENDING_H
-#define TUS_PENDING_H
+#ifndef CORE_PENDING_H
+#define CORE_PENDING_H
 
 #include <stdbool.h>
 
 #include "base/arena.h"
 #include "lock/lock.h"
 #include "store/store.h"
-#include "tus/hooks.h"
+#include "core/hooks.h"
 
 /* Of STORE_TO_DO, for an upload like this; hooks may be NULL. */
 unsigned pending_for(
-    struct data_store *, struct tus_hooks *, const struct file_info *);
+    struct data_store *, struct hooks *, const struct file_info *);
 
 /*
  * Remove the parts of a final upload, whose lock the caller holds.  An error

@@ -5,8 +5,8 @@
  * Hooks that fail take time, so that a sweep may not come to all of them.  The
  * next one goes on behind the last that had its turn, by the order of the ids.
  */
-#ifndef TUS_TURNS_H
-#define TUS_TURNS_H
+#ifndef CORE_TURNS_H
+#define CORE_TURNS_H
 
 #include <stddef.h>
 

@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "tus/expire.h"
-#include "tus/pending.h"
-#include "tus/sweep_parts.h"
+#include "core/expire.h"
+#include "core/pending.h"
+#include "core/sweep_parts.h"
 
 /* An upload that is open and locked.  Where there is no room for a lock nobody
  * has it; who makes room must not need any, and has NULL. */
@@ -22,35 +22,35 @@ struct held {
 };
 
 const char *
-tus_sweep_says(enum tus_sweep_deed deed)
+sweep_says(enum sweep_deed deed)
 {
-	static const char *const words[TUS_SWEEP_MAX] = {
-		[TUS_SWEEP_EXPIRED] = "removed: expired",
-		[TUS_SWEEP_RENEWED] = "renewed: the clock was not set before",
-		[TUS_SWEEP_FINISHED] = "finished: it was complete",
-		[TUS_SWEEP_FORGOTTEN] = "forgotten: it was moved away",
-		[TUS_SWEEP_CONFIRMED] = "unlocked: it is finished",
-		[TUS_SWEEP_ORPHAN] = "unlocked: there is no such upload",
-		[TUS_SWEEP_LEFTOVER] = "removed",
-		[TUS_SWEEP_ENTERED] = "entered: its owner has a quota",
-		[TUS_SWEEP_IN_USE] = "in use",
-		[TUS_SWEEP_DAMAGED] = "damaged, see tusctl check",
-		[TUS_SWEEP_STRANGER] = "left alone",
+	static const char *const words[SWEEP_MAX] = {
+		[SWEEP_EXPIRED] = "removed: expired",
+		[SWEEP_RENEWED] = "renewed: the clock was not set before",
+		[SWEEP_FINISHED] = "finished: it was complete",
+		[SWEEP_FORGOTTEN] = "forgotten: it was moved away",
+		[SWEEP_CONFIRMED] = "unlocked: it is finished",
+		[SWEEP_ORPHAN] = "unlocked: there is no such upload",
+		[SWEEP_LEFTOVER] = "removed",
+		[SWEEP_ENTERED] = "entered: its owner has a quota",
+		[SWEEP_IN_USE] = "in use",
+		[SWEEP_DAMAGED] = "damaged, see tusctl check",
+		[SWEEP_STRANGER] = "left alone",
 	};
 
 	return words[deed];
 }
 
 void
-tus_sweep_met(struct tus_sweep *s, enum tus_sweep_deed deed, const char *name,
-    const char *what)
+sweep_met(
+    struct sweep *s, enum sweep_deed deed, const char *name, const char *what)
 {
 	s->count[deed]++;
 	s->ears->met(s, deed, name, what);
 }
 
 void
-tus_sweep_failed(struct tus_sweep *s, const char *name, const struct err *e)
+sweep_failed(struct sweep *s, const char *name, const struct err *e)
 {
 	s->ears->failed(s, arena_printf(s->arena, "%s: %s", name, e->text));
 }
@@ -58,20 +58,20 @@ tus_sweep_failed(struct tus_sweep *s, const char *name, const struct err *e)
 /* --- Locks. --- */
 
 enum err_code
-tus_sweep_lock(struct tus_sweep *s, const char *id, enum lock_how how,
+sweep_lock_upload(struct sweep *s, const char *id, enum lock_how how,
     struct lock **lock, struct err *e)
 {
 	return s->locker->ops->acquire(s->locker, id, how, s->arena, lock, e);
 }
 
 void
-tus_sweep_unlock(struct lock *lock, bool is_over)
+sweep_unlock(struct lock *lock, bool is_over)
 {
 	lock->locker->ops->release(lock, is_over);
 }
 
 static enum err_code
-hold(struct tus_sweep *s, const char *id, bool to_remove, struct held *h,
+hold(struct sweep *s, const char *id, bool to_remove, struct held *h,
     struct err *e)
 {
 	enum lock_how how = LOCK_QUIETLY;
@@ -84,7 +84,7 @@ hold(struct tus_sweep *s, const char *id, bool to_remove, struct held *h,
 	/* A lock of our own making would be no note of anything. */
 	if (h->up->info.is_marked_by_lock && !to_remove)
 		how = LOCK_EXISTING_QUIETLY;
-	rc = tus_sweep_lock(s, id, how, &h->lock, e);
+	rc = sweep_lock_upload(s, id, how, &h->lock, e);
 	if (rc == ERR_NO_SPACE && to_remove)
 		return ERR_OK;
 	if (rc != ERR_OK)
@@ -93,24 +93,24 @@ hold(struct tus_sweep *s, const char *id, bool to_remove, struct held *h,
 }
 
 static void
-let_go(struct tus_sweep *s, struct held *h)
+let_go(struct sweep *s, struct held *h)
 {
 	s->store->core->close(h->up);
 	if (h->lock != NULL)
-		tus_sweep_unlock(h->lock, h->is_over);
+		sweep_unlock(h->lock, h->is_over);
 }
 
 /* --- Hooks. --- */
 
 static bool
-wants(struct tus_sweep *s, enum tus_hook hook)
+wants(struct sweep *s, enum hook_point hook)
 {
 	return s->hooks != NULL && s->hooks->ops->wants(s->hooks, hook);
 }
 
 /* What was lost on those who did not answer; whoever refuses has. */
 static void
-note_answer(struct tus_sweep *s, bool went_well, int64_t began)
+note_answer(struct sweep *s, bool went_well, int64_t began)
 {
 	if (!went_well)
 		s->failing += clock_ms() - began;
@@ -118,14 +118,14 @@ note_answer(struct tus_sweep *s, bool went_well, int64_t began)
 
 /* ERR_CONFLICT: pre-finish refuses. */
 static enum err_code
-ask_to_finish(struct tus_sweep *s, const struct file_info *info, struct err *e)
+ask_to_finish(struct sweep *s, const struct file_info *info, struct err *e)
 {
-	const struct tus_event event = { TUS_PRE_FINISH, info, NULL };
+	const struct hook_event event = { HOOK_PRE_FINISH, info, NULL };
 	int64_t began = clock_ms();
-	struct tus_verdict v;
+	struct hook_verdict v;
 	enum err_code rc;
 
-	if (!wants(s, TUS_PRE_FINISH))
+	if (!wants(s, HOOK_PRE_FINISH))
 		return ERR_OK;
 	rc = s->hooks->ops->ask(s->hooks, &event, s->arena, &v, e);
 	note_answer(s, rc == ERR_OK, began);
@@ -136,14 +136,14 @@ ask_to_finish(struct tus_sweep *s, const struct file_info *info, struct err *e)
 }
 
 static enum err_code
-tell_finished(struct tus_sweep *s, const struct file_info *info, struct err *e)
+tell_finished(struct sweep *s, const struct file_info *info, struct err *e)
 {
-	const struct tus_event event = { TUS_POST_FINISH, info, NULL };
+	const struct hook_event event = { HOOK_POST_FINISH, info, NULL };
 	int64_t began = clock_ms();
-	struct tus_notice *n;
+	struct hook_notice *n;
 	bool is_told;
 
-	if (!wants(s, TUS_POST_FINISH))
+	if (!wants(s, HOOK_POST_FINISH))
 		return ERR_OK;
 	n = s->hooks->ops->note(s->hooks, &event, s->arena);
 	is_told = n != NULL && s->hooks->ops->tell(s->hooks, n);
@@ -168,7 +168,7 @@ enum fate {
 
 /* Where nobody can know, all the rest is done nevertheless. */
 static bool
-is_entered(struct tus_sweep *s, struct upload *up)
+is_entered(struct sweep *s, struct upload *up)
 {
 	bool is_right;
 	struct err e;
@@ -177,14 +177,14 @@ is_entered(struct tus_sweep *s, struct upload *up)
 		return true;
 	if (s->store->ledger->is_right(up, &is_right, &e) == ERR_OK)
 		return is_right;
-	tus_sweep_failed(s, up->info.id, &e);
+	sweep_failed(s, up->info.id, &e);
 	return true;
 }
 
 /* What is still to be done for a finished upload.  An old record does not say:
  * then all of it is, if its lock, or a move that was begun, has been left. */
 static unsigned
-pending_of(struct tus_sweep *s, struct upload *up)
+pending_of(struct sweep *s, struct upload *up)
 {
 	const struct store_mover *mover = s->store->mover;
 	const struct file_info *info = &up->info;
@@ -198,7 +198,7 @@ pending_of(struct tus_sweep *s, struct upload *up)
 }
 
 static bool
-may_be_forgotten(const struct tus_sweep *s, const struct upload *up)
+may_be_forgotten(const struct sweep *s, const struct upload *up)
 {
 	return upload_is_finished(up) && up->info.forget != 0 &&
 	    up->info.forget < s->now.real;
@@ -206,13 +206,13 @@ may_be_forgotten(const struct tus_sweep *s, const struct upload *up)
 
 /* Is it of the days when the clock was not set yet? */
 static bool
-is_timeless(const struct tus_sweep *s, int64_t when)
+is_timeless(const struct sweep *s, int64_t when)
 {
 	return !s->force && !clock_was_set(when) && clock_was_set(s->now.real);
 }
 
 static enum fate
-fate_by_time(struct tus_sweep *s, struct upload *up)
+fate_by_time(struct sweep *s, struct upload *up)
 {
 	int64_t change = s->store->keeper->last_change(up);
 	int64_t quiet = s->now.real - change;
@@ -223,7 +223,7 @@ fate_by_time(struct tus_sweep *s, struct upload *up)
 	if (upload_is_finished(up))
 		return may_be_forgotten(s, up) ? FORGET : KEEP;
 	if (upload_is_whole(up))
-		return quiet > TUS_SWEEP_QUIET ? FINISH : KEEP;
+		return quiet > SWEEP_QUIET ? FINISH : KEEP;
 	if (info->expires != 0 && info->expires < s->now.real)
 		return is_timeless(s, info->expires) ? RENEW : EXPIRE;
 	if (s->older_than >= 0 && quiet > s->older_than)
@@ -233,7 +233,7 @@ fate_by_time(struct tus_sweep *s, struct upload *up)
 
 /* One thing at a time: the next sweep finds what else there is to do. */
 static enum fate
-fate_of(struct tus_sweep *s, struct upload *up)
+fate_of(struct sweep *s, struct upload *up)
 {
 	enum fate fate = fate_by_time(s, up);
 
@@ -242,7 +242,7 @@ fate_of(struct tus_sweep *s, struct upload *up)
 
 /* It was there before there was a quota, or a crash left it so. */
 static enum err_code
-enter(struct tus_sweep *s, struct upload *up, struct err *e)
+enter(struct sweep *s, struct upload *up, struct err *e)
 {
 	const struct file_info *info = &up->info;
 	int64_t size = info->size_deferred ? info->offset : info->size;
@@ -252,7 +252,7 @@ enter(struct tus_sweep *s, struct upload *up, struct err *e)
 
 /* As much time as it was given, from now on. */
 static enum err_code
-renew(struct tus_sweep *s, struct upload *up, struct err *e)
+renew(struct sweep *s, struct upload *up, struct err *e)
 {
 	int64_t time = up->info.expires - up->info.created;
 
@@ -265,7 +265,7 @@ renew(struct tus_sweep *s, struct upload *up, struct err *e)
  * fails is asked again by the next sweep; one that refuses has decided.
  */
 static enum err_code
-finish(struct tus_sweep *s, struct held *h, struct err *e)
+finish(struct sweep *s, struct held *h, struct err *e)
 {
 	const struct store_finisher *finisher = s->store->finisher;
 	enum err_code rc;
@@ -283,7 +283,7 @@ finish(struct tus_sweep *s, struct held *h, struct err *e)
 
 static enum err_code
 move_and_tell(
-    struct tus_sweep *s, struct upload *up, unsigned *pending, struct err *e)
+    struct sweep *s, struct upload *up, unsigned *pending, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
@@ -301,8 +301,7 @@ move_and_tell(
 
 /* Whatever was done is struck out, whatever was not is found again. */
 static enum err_code
-follow_up(
-    struct tus_sweep *s, struct upload *up, unsigned pending, struct err *e)
+follow_up(struct sweep *s, struct upload *up, unsigned pending, struct err *e)
 {
 	const struct store_finisher *finisher = s->store->finisher;
 	unsigned left = pending & ~(unsigned)STORE_TO_CONFIRM;
@@ -329,7 +328,7 @@ follow_up(
 }
 
 static enum err_code
-carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
+carry_out(struct sweep *s, struct held *h, enum fate fate, struct err *e)
 {
 	unsigned pending = 0;
 	enum err_code rc = ERR_OK;
@@ -338,7 +337,7 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 	case KEEP:
 		break;
 	case EXPIRE:
-		rc = tus_expire(
+		rc = expire_upload(
 		    h->up, s->store, s->hooks, s->arena, &s->failing, e);
 		break;
 	case FORGET:
@@ -369,7 +368,7 @@ carry_out(struct tus_sweep *s, struct held *h, enum fate fate, struct err *e)
 
 /* The lock is held: is what was true without it still true? */
 static enum err_code
-sweep_held(struct tus_sweep *s, struct held *h, enum fate *fate, struct err *e)
+sweep_held(struct sweep *s, struct held *h, enum fate *fate, struct err *e)
 {
 	enum fate seen = *fate;
 	enum err_code rc = ERR_OK;
@@ -388,15 +387,15 @@ sweep_held(struct tus_sweep *s, struct held *h, enum fate *fate, struct err *e)
 }
 
 static void
-sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
+sweep_upload(struct sweep *s, const char *id, enum fate fate)
 {
-	static const enum tus_sweep_deed deeds[] = {
-		[EXPIRE] = TUS_SWEEP_EXPIRED,
-		[RENEW] = TUS_SWEEP_RENEWED,
-		[FINISH] = TUS_SWEEP_FINISHED,
-		[CONFIRM] = TUS_SWEEP_CONFIRMED,
-		[ENTER] = TUS_SWEEP_ENTERED,
-		[FORGET] = TUS_SWEEP_FORGOTTEN,
+	static const enum sweep_deed deeds[] = {
+		[EXPIRE] = SWEEP_EXPIRED,
+		[RENEW] = SWEEP_RENEWED,
+		[FINISH] = SWEEP_FINISHED,
+		[CONFIRM] = SWEEP_CONFIRMED,
+		[ENTER] = SWEEP_ENTERED,
+		[FORGET] = SWEEP_FORGOTTEN,
 	};
 	struct held held;
 	enum err_code rc = ERR_OK;
@@ -409,23 +408,23 @@ sweep_upload(struct tus_sweep *s, const char *id, enum fate fate)
 		let_go(s, &held);
 	}
 	if (rc == ERR_OK && fate != KEEP)
-		tus_sweep_met(s, deeds[fate], id, NULL);
+		sweep_met(s, deeds[fate], id, NULL);
 	else if (rc == ERR_LOCKED)
-		tus_sweep_met(s, TUS_SWEEP_IN_USE, id, NULL);
+		sweep_met(s, SWEEP_IN_USE, id, NULL);
 	else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
-		tus_sweep_failed(s, id, &e);
+		sweep_failed(s, id, &e);
 }
 
 /* Hooks that fail must not keep it from the rest of the store. */
 static bool
-may_take_long(struct tus_sweep *s, enum fate fate)
+may_take_long(struct sweep *s, enum fate fate)
 {
 	return (fate == FINISH || fate == CONFIRM) && !s->dry_run &&
-	    (wants(s, TUS_POST_FINISH) || wants(s, TUS_PRE_FINISH));
+	    (wants(s, HOOK_POST_FINISH) || wants(s, HOOK_PRE_FINISH));
 }
 
 static void
-look_at_upload(struct tus_sweep *s, const char *id)
+look_at_upload(struct sweep *s, const char *id)
 {
 	struct upload *up;
 	enum fate fate = KEEP;
@@ -436,11 +435,11 @@ look_at_upload(struct tus_sweep *s, const char *id)
 	if (rc == ERR_NOT_FOUND)
 		return;
 	if (rc != ERR_OK && rc != ERR_CORRUPT) {
-		tus_sweep_failed(s, id, &e);
+		sweep_failed(s, id, &e);
 		return;
 	}
 	if (rc == ERR_CORRUPT)
-		tus_sweep_met(s, TUS_SWEEP_DAMAGED, id, NULL);
+		sweep_met(s, SWEEP_DAMAGED, id, NULL);
 	else
 		fate = fate_of(s, up);
 	s->store->core->close(up);
@@ -452,7 +451,7 @@ look_at_upload(struct tus_sweep *s, const char *id)
 
 /* Until hooks have failed for too long; the next sweep goes on from there. */
 static void
-take_turns(struct tus_sweep *s)
+take_turns(struct sweep *s)
 {
 	const struct turns *t = &s->turns;
 	size_t i;
@@ -476,7 +475,7 @@ take_turns(struct tus_sweep *s)
 }
 
 static void
-sweep_uploads(struct tus_sweep *s)
+sweep_uploads(struct sweep *s)
 {
 	const struct store_expirer *expirer = s->store->expirer;
 	void *cursor = NULL;
@@ -506,7 +505,7 @@ sweep_uploads(struct tus_sweep *s)
  * too.
  */
 static enum err_code
-check_clock(struct tus_sweep *s, struct err *e)
+check_clock(struct sweep *s, struct err *e)
 {
 	struct clock_note then;
 	char text[CLOCK_NOTE_MAX];
@@ -530,7 +529,7 @@ check_clock(struct tus_sweep *s, struct err *e)
 }
 
 enum err_code
-tus_sweep_begin(struct tus_sweep *s, struct err *e)
+sweep_begin(struct sweep *s, struct err *e)
 {
 	const struct data_store *store = s->store;
 	enum err_code rc = ERR_OK;
@@ -550,7 +549,7 @@ tus_sweep_begin(struct tus_sweep *s, struct err *e)
 }
 
 void
-tus_sweep_run(struct tus_sweep *s)
+sweep_run(struct sweep *s)
 {
 	char text[CLOCK_NOTE_MAX];
 	struct err e;
@@ -559,10 +558,10 @@ tus_sweep_run(struct tus_sweep *s)
 	s->turns = (struct turns){ .arena = arena_new() };
 	sweep_uploads(s);
 	take_turns(s);
-	tus_sweep_leftovers(s);
-	tus_sweep_locks(s);
-	tus_sweep_ledger(s);
-	tus_sweep_events(s);
+	sweep_leftovers(s);
+	sweep_locks(s);
+	sweep_ledger(s);
+	sweep_events(s);
 	clock_note_write(&s->now, text);
 	if (!s->dry_run &&
 	    s->store->keeper->write_note(s->store, text, &e) != ERR_OK)
@@ -573,7 +572,7 @@ tus_sweep_run(struct tus_sweep *s)
 }
 
 bool
-tus_sweep_follow_up(struct tus_sweep *s, struct upload *up, struct err *e)
+sweep_follow_up(struct sweep *s, struct upload *up, struct err *e)
 {
 	unsigned pending = pending_of(s, up);
 

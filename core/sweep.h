@@ -10,8 +10,8 @@
  * Every lock is tried once and nobody is asked to hurry, so a sweep never
  * disturbs a request.  What it does not know it reports and leaves alone.
  */
-#ifndef TUS_SWEEP_H
-#define TUS_SWEEP_H
+#ifndef SWEEP_H
+#define SWEEP_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,54 +19,54 @@
 #include "base/err.h"
 #include "lock/lock.h"
 #include "store/store.h"
-#include "tus/guard.h"
-#include "tus/hooks.h"
-#include "tus/turns.h"
+#include "core/clock_note.h"
+#include "core/hooks.h"
+#include "core/turns.h"
 
-enum tus_sweep_deed {
+enum sweep_deed {
 	/* Uploads: removed; finished; moved away long ago, and forgotten. */
-	TUS_SWEEP_EXPIRED,
-	TUS_SWEEP_RENEWED,
-	TUS_SWEEP_FINISHED,
-	TUS_SWEEP_FORGOTTEN,
+	SWEEP_EXPIRED,
+	SWEEP_RENEWED,
+	SWEEP_FINISHED,
+	SWEEP_FORGOTTEN,
 	/* Locks removed: of a finished upload; of one that is gone. */
-	TUS_SWEEP_CONFIRMED,
-	TUS_SWEEP_ORPHAN,
-	TUS_SWEEP_LEFTOVER,
+	SWEEP_CONFIRMED,
+	SWEEP_ORPHAN,
+	SWEEP_LEFTOVER,
 	/* What its owner has was not, or wrongly, written down. */
-	TUS_SWEEP_ENTERED,
+	SWEEP_ENTERED,
 	/* Left alone: at work; to be repaired first; not ours. */
-	TUS_SWEEP_IN_USE,
-	TUS_SWEEP_DAMAGED,
-	TUS_SWEEP_STRANGER,
-	TUS_SWEEP_MAX
+	SWEEP_IN_USE,
+	SWEEP_DAMAGED,
+	SWEEP_STRANGER,
+	SWEEP_MAX
 };
 
 /* For people: "removed: expired". */
-const char *tus_sweep_says(enum tus_sweep_deed);
+const char *sweep_says(enum sweep_deed);
 
-struct tus_sweep;
+struct sweep;
 
 /* Who listens while it goes on. */
-struct tus_sweep_ears {
+struct sweep_ears {
 	/* What was, or with dry_run would be, done with an id or a file, or
 	 * that it is left alone; what is said of leftovers and strangers. */
-	void (*met)(struct tus_sweep *, enum tus_sweep_deed, const char *name,
+	void (*met)(struct sweep *, enum sweep_deed, const char *name,
 	    const char *what);
 
 	/* Something could not be done; the next sweep will try again. */
-	void (*failed)(struct tus_sweep *, const char *text);
+	void (*failed)(struct sweep *, const char *text);
 
 	/* How many of these were looked at; 0 when that is over. */
-	void (*progress)(struct tus_sweep *, const char *what, int64_t n);
+	void (*progress)(struct sweep *, const char *what, int64_t n);
 };
 
-struct tus_sweep {
+struct sweep {
 	/* The caller sets these.  hooks may be NULL. */
 	struct data_store *store;
 	struct locker *locker;
-	struct tus_hooks *hooks;
-	const struct tus_sweep_ears *ears;
+	struct hooks *hooks;
+	const struct sweep_ears *ears;
 
 	/* What an owner may have is limited: everything is to be entered. */
 	bool has_quota;
@@ -83,10 +83,10 @@ struct tus_sweep {
 	int64_t every;
 
 	/* What was done, or would be. */
-	int64_t count[TUS_SWEEP_MAX];
+	int64_t count[SWEEP_MAX];
 	/* And entries struck out of uploads that are gone. */
 	int64_t struck;
-	struct tus_tally events;
+	struct hook_tally events;
 
 	/* Private. */
 	struct arena *arena;
@@ -102,10 +102,10 @@ struct tus_sweep {
  * believed until it is put right again, or somebody says so with force.
  * ERR_UNAVAILABLE: not in this store.
  */
-MUST_CHECK enum err_code tus_sweep_begin(struct tus_sweep *, struct err *);
+MUST_CHECK enum err_code sweep_begin(struct sweep *, struct err *);
 
 /* After ERR_OK.  When it is over it is noted for the next one. */
-void tus_sweep_run(struct tus_sweep *);
+void sweep_run(struct sweep *);
 
 /*
  * For a finished upload that is claimed, and locked since its lock was seen to
@@ -113,6 +113,6 @@ void tus_sweep_run(struct tus_sweep *);
  * says why.  Needs store, locker, hooks and arena; once hooks have failed for
  * as long as they may, they are not asked any more.
  */
-bool tus_sweep_follow_up(struct tus_sweep *, struct upload *, struct err *);
+bool sweep_follow_up(struct sweep *, struct upload *, struct err *);
 
 #endif

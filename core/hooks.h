@@ -9,8 +9,8 @@
  * the response was sent: what is to be told is noted before, so that a crash
  * in between, or somebody who does not answer, loses nothing.
  */
-#ifndef TUS_HOOKS_H
-#define TUS_HOOKS_H
+#ifndef CORE_HOOKS_H
+#define CORE_HOOKS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,34 +19,45 @@
 #include "base/err.h"
 #include "store/store.h"
 
-enum tus_hook {
-	TUS_PRE_CREATE,
-	TUS_POST_CREATE,
-	TUS_POST_RECEIVE,
-	TUS_PRE_FINISH,
-	TUS_POST_FINISH,
-	TUS_PRE_TERMINATE,
-	TUS_POST_TERMINATE,
+enum hook_point {
+	HOOK_PRE_CREATE,
+	HOOK_POST_CREATE,
+	HOOK_POST_RECEIVE,
+	HOOK_PRE_FINISH,
+	HOOK_POST_FINISH,
+	HOOK_PRE_TERMINATE,
+	HOOK_POST_TERMINATE,
 	/* Of a sweep, and only where hooks.events names it. */
-	TUS_POST_EXPIRE,
-	TUS_HOOK_MAX
+	HOOK_POST_EXPIRE,
+	HOOK_POINT_MAX
 };
 
 /* "pre-create" and so on. */
-const char *tus_hook_name(enum tus_hook);
+const char *hook_point_name(enum hook_point);
 
-struct tus_request;
+/* What a client asked for, as hooks are shown it; the core does not read it. */
+struct hook_request {
+	/* The one that counts, "PATCH", where another may stand for it. */
+	const char *method;
+	const char *uri;
+	/* "host:port" */
+	const char *remote;
+	/* All headers as the front end handed them on, by their usual names. */
+	const struct pair *headers;
+	/* It is found in the log, too. */
+	const char *request_id;
+};
 
 /* What happened, to which upload, in which request; req is NULL where there
  * is none, as in a sweep. */
-struct tus_event {
-	enum tus_hook hook;
+struct hook_event {
+	enum hook_point hook;
 	const struct file_info *info;
-	const struct tus_request *req;
+	const struct hook_request *req;
 };
 
 /* What to tell the client instead of, or besides, our own words. */
-struct tus_reply {
+struct hook_reply {
 	/* 0 if it says nothing about it, else 200 to 599. */
 	int status;
 	/* NULL if it says nothing about it. */
@@ -56,8 +67,8 @@ struct tus_reply {
 };
 
 /* An answer; all zero is "go on". */
-struct tus_verdict {
-	struct tus_reply reply;
+struct hook_verdict {
+	struct hook_reply reply;
 
 	bool reject_upload;
 	bool reject_termination;
@@ -73,13 +84,13 @@ struct tus_verdict {
 	int64_t max_size;
 };
 
-struct tus_hooks;
+struct hooks;
 
 /* What became of the events that were left behind. */
-struct tus_tally {
+struct hook_tally {
 	/* By event: taken; not taken. */
-	int64_t told[TUS_HOOK_MAX];
-	int64_t failed[TUS_HOOK_MAX];
+	int64_t told[HOOK_POINT_MAX];
+	int64_t failed[HOOK_POINT_MAX];
 	/* No events at all: moved aside. */
 	int64_t damaged;
 	/* Not tried: others failed for too long, or not ours to read. */
@@ -89,28 +100,28 @@ struct tus_tally {
 };
 
 /* Which of the events that were left behind are to be told. */
-enum tus_delivery {
+enum hook_delivery {
 	/* None: count them. */
-	TUS_DELIVER_NONE,
+	HOOK_DELIVER_NONE,
 	/* Those that have waited long enough since they failed. */
-	TUS_DELIVER_DUE,
-	TUS_DELIVER_ALL
+	HOOK_DELIVER_DUE,
+	HOOK_DELIVER_ALL
 };
 
 /* Something to be told; belongs to who made it, until it is told. */
-struct tus_notice;
+struct hook_notice;
 
-struct tus_hooks_ops {
+struct hooks_ops {
 	/* Does anybody listen?  Cheap (about 1 us). */
-	bool (*wants)(struct tus_hooks *, enum tus_hook);
+	bool (*wants)(struct hooks *, enum hook_point);
 
 	/*
 	 * Ask, and wait for the answer, whose strings come from the arena.
 	 * An error means that the hook failed: nothing may go on.  That of
 	 * post-receive is logged instead, and the answer is then "go on".
 	 */
-	MUST_CHECK enum err_code (*ask)(struct tus_hooks *,
-	    const struct tus_event *, struct arena *, struct tus_verdict *,
+	MUST_CHECK enum err_code (*ask)(struct hooks *,
+	    const struct hook_event *, struct arena *, struct hook_verdict *,
 	    struct err *);
 
 	/*
@@ -119,39 +130,39 @@ struct tus_hooks_ops {
 	 * post-finish needs no writing: the record of the upload says that it
 	 * is still to be told (STORE_TO_TELL).
 	 */
-	struct tus_notice *(*note)(
-	    struct tus_hooks *, const struct tus_event *, struct arena *);
+	struct hook_notice *(*note)(
+	    struct hooks *, const struct hook_event *, struct arena *);
 
 	/* Before it is told: the upload is somewhere else by now. */
-	void (*moved)(struct tus_hooks *, struct tus_notice *,
+	void (*moved)(struct hooks *, struct hook_notice *,
 	    const struct file_info *, struct arena *);
 
 	/* After the response: tell it, once, and let go of it.  False if it
 	 * was not taken; that is logged, and it stays written down. */
-	bool (*tell)(struct tus_hooks *, struct tus_notice *);
+	bool (*tell)(struct hooks *, struct hook_notice *);
 
 	/* Let go of it without telling: a child process has a copy of it, and
 	 * of this, and tells it. */
-	void (*forget)(struct tus_hooks *, struct tus_notice *);
+	void (*forget)(struct hooks *, struct hook_notice *);
 
 	/* It has not happened: what was written down goes. */
-	void (*withdraw)(struct tus_hooks *, struct tus_notice *);
+	void (*withdraw)(struct hooks *, struct hook_notice *);
 
 	/*
 	 * For a sweep: tell what is written down and nobody else is busy
 	 * with.  What was not tried yet comes first, then what was tried
 	 * longest ago, so that each event gets its turn.  What is no event is
-	 * moved aside.  With TUS_DELIVER_NONE only count, in left.
+	 * moved aside.  With HOOK_DELIVER_NONE only count, in left.
 	 */
-	MUST_CHECK enum err_code (*deliver)(struct tus_hooks *,
-	    enum tus_delivery, struct tus_tally *, struct err *);
+	MUST_CHECK enum err_code (*deliver)(struct hooks *, enum hook_delivery,
+	    struct hook_tally *, struct err *);
 
-	void (*shutdown)(struct tus_hooks *);
+	void (*shutdown)(struct hooks *);
 };
 
 /* Those who listen.  An implementation embeds this and adds its own. */
-struct tus_hooks {
-	const struct tus_hooks_ops *ops;
+struct hooks {
+	const struct hooks_ops *ops;
 
 	/* Milliseconds between two post-receive of one request; 0: only one,
 	 * when the body is over. */

@@ -1,5 +1,5 @@
 /*
- * checksum.c - the digests of the checksum extension.
+ * digest.c - the digests that a client may send with its bytes.
  *
  * The cryptographic ones are libcrypto's, crc32 is zlib's.  A CRC is sent as
  * four bytes, the most significant first; the specification is silent.
@@ -13,14 +13,14 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "tus/checksum.h"
-#include "tus/tus.h"
+#include "base/compat.h"
+#include "core/digest.h"
 
 enum {
 	CRC_LEN = 4
 };
 
-struct tus_digest {
+struct digest {
 	const struct algorithm *how;
 	EVP_MD_CTX *ctx;
 	uint32_t crc;
@@ -69,7 +69,7 @@ static const struct algorithm algorithms[] = {
 };
 
 const char *
-tus_checksum_name(size_t n)
+digest_name(size_t n)
 {
 	return n < NITEMS(algorithms) ? algorithms[n].name : NULL;
 }
@@ -87,7 +87,7 @@ find_algorithm(const char *name)
 
 /* A hardened libcrypto may refuse MD5. */
 bool
-tus_checksum_works(const char *name)
+digest_works(const char *name)
 {
 	const struct algorithm *how = find_algorithm(name);
 	EVP_MD_CTX *ctx;
@@ -102,11 +102,11 @@ tus_checksum_works(const char *name)
 	return works;
 }
 
-struct tus_digest *
-tus_digest_new(struct arena *a, const char *name)
+struct digest *
+digest_new(struct arena *a, const char *name)
 {
 	const struct algorithm *how = find_algorithm(name);
-	struct tus_digest *d;
+	struct digest *d;
 
 	if (how == NULL)
 		return NULL;
@@ -121,7 +121,7 @@ tus_digest_new(struct arena *a, const char *name)
 }
 
 void
-tus_digest_update(struct tus_digest *d, const void *buf, size_t len)
+digest_update(struct digest *d, const void *buf, size_t len)
 {
 	if (d->how->crc != NULL)
 		d->crc = d->how->crc(d->crc, buf, len);
@@ -130,7 +130,7 @@ tus_digest_update(struct tus_digest *d, const void *buf, size_t len)
 }
 
 static size_t
-finish_digest(struct tus_digest *d, unsigned char out[EVP_MAX_MD_SIZE])
+finish_digest(struct digest *d, unsigned char out[EVP_MAX_MD_SIZE])
 {
 	unsigned int len = 0;
 	size_t i;
@@ -146,7 +146,7 @@ finish_digest(struct tus_digest *d, unsigned char out[EVP_MAX_MD_SIZE])
 }
 
 bool
-tus_digest_end(struct tus_digest *d, const struct tus_sum *sum)
+digest_end(struct digest *d, const struct sum *sum)
 {
 	unsigned char out[EVP_MAX_MD_SIZE];
 	bool same = false;

@@ -7,23 +7,23 @@
 #include "config.h"
 
 #include "base/clock.h"
-#include "tus/expire.h"
+#include "core/expire.h"
 
-static struct tus_notice *
-note(struct tus_hooks *hooks, const struct upload *up, struct arena *a)
+static struct hook_notice *
+note(struct hooks *hooks, const struct upload *up, struct arena *a)
 {
-	const struct tus_event event = { TUS_POST_EXPIRE, &up->info, NULL };
+	const struct hook_event event = { HOOK_POST_EXPIRE, &up->info, NULL };
 
-	if (hooks == NULL || !hooks->ops->wants(hooks, TUS_POST_EXPIRE))
+	if (hooks == NULL || !hooks->ops->wants(hooks, HOOK_POST_EXPIRE))
 		return NULL;
 	return hooks->ops->note(hooks, &event, a);
 }
 
 enum err_code
-tus_expire(struct upload *up, struct data_store *store, struct tus_hooks *hooks,
+expire_upload(struct upload *up, struct data_store *store, struct hooks *hooks,
     struct arena *a, int64_t *failing, struct err *e)
 {
-	struct tus_notice *n = note(hooks, up, a);
+	struct hook_notice *n = note(hooks, up, a);
 	enum err_code rc = store->terminater->terminate(up, e);
 	int64_t began = clock_ms();
 

@@ -1,5 +1,5 @@
 /*
- * guard.c - may the sweep, and a request, believe the clock?
+ * clock_note.c - may the sweep, and a request, believe the clock?
  *
  * A machine that thinks it is next year would expire everything at once.  The
  * time since boot cannot be set, so the two clocks tell on each other.
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tus/guard.h"
+#include "core/clock_note.h"
 
 enum {
 	/* More than this, or than a tenth of the time between two sweeps. */

@@ -1,8 +1,8 @@
 /*
- * guard.h - may the sweep, and a request, believe the clock?
+ * clock_note.h - may the sweep, and a request, believe the clock?
  */
-#ifndef TUS_GUARD_H
-#define TUS_GUARD_H
+#ifndef CORE_CLOCK_NOTE_H
+#define CORE_CLOCK_NOTE_H
 
 #include "base/clock.h"
 #include "base/id.h"

@@ -1,0 +1,83 @@
+/*
+ * core.h - what every request needs to know about the place it works in.
+ */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "core/hooks.h"
+#include "lock/lock.h"
+#include "store/store.h"
+
+/* Set up once; the same for all requests of a process. */
+struct core {
+	struct data_store *store;
+
+	/* NULL if nobody else works on this store. */
+	struct locker *locker;
+
+	/* NULL if nobody is told of anything. */
+	struct hooks *hooks;
+
+	/* Bytes that an upload may have; 0 is no limit. */
+	int64_t max_size;
+
+	/* Seconds, 0 is never; sliding: counted from the last PATCH, else
+	 * from creation. */
+	int64_t expire_after;
+	bool expire_sliding;
+
+	/* What the administrator allows, if the store is able. */
+	bool allow_download, allow_terminate, allow_concat, allow_defer;
+	bool allow_checksum, allow_terminate_finished;
+
+	/* Names of digests, NULL-terminated, a subset of digest_name(); NULL
+	 * is all of them. */
+	const char *const *checksums;
+
+	/* A partial upload is terminated when a final one was made of it. */
+	bool concat_removes_parts;
+
+	/*
+	 * An upload with an owner exists for that owner only, whatever is said
+	 * here.  One without is for everybody, unless an owner is required:
+	 * then requests without one are refused, and such uploads are for
+	 * nobody.  has_owners: some requests may have one, some not.
+	 */
+	bool has_owners, owner_required;
+
+	/* For each owner; needs a store with a ledger. */
+	struct store_quota quota;
+
+	/* The outside world, so that a test can stand in for it. */
+	int64_t (*now)(void);
+	int64_t (*now_ms)(void);
+	void (*new_id)(char id[ID_MAX + 1]);
+};
+
+/* What the transport does next. */
+enum step {
+	/* The answer is ready. */
+	STEP_DONE,
+	/* The upload is locked: ask again in about 10 ms. */
+	STEP_WAIT,
+	/* Hand over the body. */
+	STEP_RECEIVE
+};
+
+/* Why there are no more slices of the body. */
+enum body_end {
+	/* The front end said that this was all. */
+	END_COMPLETE,
+	/* The connection ended early. */
+	END_CLIENT_GONE,
+	/* Nothing arrived for too long, or the client is too slow. */
+	END_TIMED_OUT,
+	/* We are being shut down. */
+	END_SHUTDOWN
+};
+
+#endif

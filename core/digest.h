@@ -1,0 +1,40 @@
+/*
+ * digest.h - the digests that a client may send with its bytes.
+ */
+#ifndef CORE_DIGEST_H
+#define CORE_DIGEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+
+struct digest;
+
+/* What a client says the digest is. */
+struct sum {
+	const char *algorithm;
+	const char *digest;
+	size_t len;
+};
+
+/* The algorithms that are built in, NULL after the last. */
+const char *digest_name(size_t n);
+
+/* Does libcrypto do it?  Asked at the start, when there is memory: what it
+ * cannot set up once it cannot do ever after. */
+bool digest_works(const char *name);
+
+/*
+ * Start a digest; NULL if the algorithm is not built in.  One that works can
+ * only fail for want of memory.  It must be ended with digest_end(),
+ * whatever happens.
+ */
+struct digest *digest_new(struct arena *, const char *algorithm);
+
+void digest_update(struct digest *, const void *, size_t);
+
+/* Was it the sum that the client sent?  sum may be NULL, to let go only. */
+bool digest_end(struct digest *, const struct sum *sum);
+
+#endif

@@ -1,0 +1,233 @@
+/*
+ * web.h - a request over HTTP, without a web server.
+ *
+ * One request is one struct web_call.  The transport begins it, hands it the
+ * body slice by slice if it wants one, tells it why the body ended, sends the
+ * response and closes the call.  The core calls nobody back, keeps nothing
+ * between two calls and has no globals, so a test or a fuzzer drives it just
+ * as the FastCGI worker does:
+ *
+ *	call = web_call_new(server, request, arena);
+ *	while ((step = web_begin(call)) == STEP_WAIT)
+ *		wait 10 ms, or web_give_up(call) after lock.timeout
+ *	if (step == STEP_RECEIVE)
+ *		web_receive() ... web_tick() ... web_end()
+ *	send web_response(call), read and send its content
+ *	web_close(call)
+ */
+#ifndef WEB_WEB_H
+#define WEB_WEB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "core/core.h"
+
+/*
+ * A request as it came in: borrowed strings, NULL where a header was absent,
+ * nothing validated yet.
+ */
+struct web_request {
+	const char *method;
+
+	/*
+	 * The endpoint as the client sees it, "/files", without a slash at
+	 * its end; and what follows it in the request, without the query: "",
+	 * "/" or "/ID".  Unreserved characters are decoded, others are not.
+	 * path is NULL if the request is outside the endpoint.
+	 */
+	const char *base;
+	const char *path;
+
+	/* For Location: what a trusted proxy takes away before base, "/here",
+	 * NULL if nothing; and for an absolute one. */
+	const char *prefix;
+	const char *host, *scheme;
+
+	const char *origin;
+
+	/* Who asks, where ownership is enforced; NULL if nobody is known. */
+	const char *owner;
+
+	/* As the front end said it; NULL or "" if it did not. */
+	const char *content_length;
+	const char *content_type;
+
+	const char *method_override;
+	const char *tus_resumable;
+	const char *upload_length;
+	const char *upload_defer_length;
+	const char *upload_offset;
+	const char *upload_metadata;
+	const char *upload_concat;
+	const char *upload_checksum;
+	const char *trailer;
+	const char *range;
+	const char *if_match;
+	const char *if_none_match;
+	const char *if_range;
+
+	/* What hooks are shown of it. */
+	struct hook_request shown;
+
+	/* The administrator's limit for this request instead of the server's
+	 * max_size; -1 if there is none. */
+	int64_t max_size;
+};
+
+/* What became of a request, for the log and the metrics. */
+struct web_outcome {
+	/* After the override; NULL if it is none we know. */
+	const char *method;
+
+	/* The upload in question, NULL if none; its offset or -1. */
+	const char *id;
+	int64_t offset;
+
+	/* Bytes of the body that were taken in, kept or not. */
+	int64_t received;
+
+	/* "ERR_...", NULL if all went well; is_soft: that of a 5xx of which
+	 * the client was told 423. */
+	const char *code;
+	bool is_soft;
+
+	bool created, finished, terminated;
+
+	/* We waited for a lock; ours was taken over. */
+	bool waited, interrupted;
+};
+
+struct web_response {
+	int status;
+	const char *reason;
+
+	/* In the order of sending; neither Status nor Content-Length. */
+	const struct pair *headers;
+
+	/* A short text, or the content of an upload, or neither. */
+	const char *text;
+	struct stream *content;
+
+	/* To HEAD, before or after the override, or 204, or 304: send no body,
+	 * and Content-Length only if there is a content. */
+	bool bodiless;
+
+	/* What to log, if err.code is not ERR_OK. */
+	struct err err;
+
+	struct web_outcome outcome;
+};
+
+/* Cross-origin requests (Fetch standard, CORS protocol). */
+struct web_cors {
+	/* Compared as whole strings, NULL-terminated; "*" is any.  NULL: no
+	 * Access-Control header is ever sent, no origin is ever refused. */
+	const char *const *origins;
+	bool credentials;
+	int64_t max_age;
+	/* More names for Access-Control-Allow-Headers, NULL-terminated. */
+	const char *const *extra_headers;
+};
+
+enum web_location {
+	/* "/files/ID": right behind any proxy. */
+	WEB_LOCATION_PATH,
+	/* From Host and the scheme. */
+	WEB_LOCATION_ABSOLUTE,
+	/* Behind web_server.location_base. */
+	WEB_LOCATION_BASE
+};
+
+/* Everything a request needs that is not in the request; set up once. */
+struct web_server {
+	/* What has nothing to do with HTTP. */
+	struct core core;
+
+	/* Bytes of Upload-Metadata; 0 is no limit. */
+	int64_t max_metadata;
+
+	/* Whole files only, in web_response.content: the web server sends
+	 * them, and does ranges itself. */
+	bool offload_download;
+
+	/* Of what was moved out of the store only what is below this
+	 * directory; NULL is nothing. */
+	const char *offload_moved;
+
+	enum web_location location;
+	const char *location_base;
+
+	struct web_cors cors;
+};
+
+struct web_call;
+
+/* Server, request and arena must outlive the call. */
+struct web_call *web_call_new(
+    const struct web_server *, const struct web_request *, struct arena *);
+
+/*
+ * May web_begin() take long?  Hooks may take as long as hooks.timeout says,
+ * before the response or in web_close(), and to concatenate is to copy.
+ */
+bool web_may_take_long(const struct web_call *);
+
+/* After STEP_RECEIVE: may all of the upload be copied when this body is here?
+ */
+bool web_may_move(const struct web_call *);
+
+MUST_CHECK enum step web_begin(struct web_call *);
+
+/* After STEP_WAIT: the lock did not come in time, the response is a 423. */
+void web_give_up(struct web_call *);
+
+/* Instead of web_begin(), after STEP_RECEIVE, or when the response has a
+ * content: nobody is free for what takes long, the response is a 503. */
+void web_turn_away(struct web_call *);
+
+/* How many bytes of the body are still to come; -1 if nobody knows.  Bytes
+ * beyond that may be handed over and are ignored. */
+int64_t web_wanted(const struct web_call *);
+
+/* Take a slice of any size.  STEP_DONE if it is refused: what has not been
+ * handed over yet is of no interest any more. */
+MUST_CHECK enum step web_receive(struct web_call *, const void *, size_t);
+
+/*
+ * At least every 250 ms from STEP_RECEIVE on, after what is held back was
+ * handed over: STEP_DONE if somebody else waits for the upload and gets it.
+ */
+MUST_CHECK enum step web_tick(struct web_call *);
+
+/* The body is over.  Not after web_receive() or web_tick() said STEP_DONE. */
+void web_end(struct web_call *, enum body_end);
+
+/* Set once the call is done; belongs to the call. */
+const struct web_response *web_response(const struct web_call *);
+
+/* The next piece of response.content: how many bytes, 0 at its end, -1 on an
+ * error, which the log should tell of. */
+ssize_t web_content(struct web_call *, void *, size_t, struct err *);
+
+/*
+ * Let go of all that is still open, wherever the call has got to.  After the
+ * response was sent to its end, and the connection given back if
+ * web_has_to_tell(): this is when post-hooks are told, which may take as long
+ * as they want, and when a finished upload is moved, which may take as long as
+ * it takes to copy it: web_has_to_move().  The request is not needed any more.
+ */
+bool web_has_to_tell(const struct web_call *);
+bool web_has_to_move(const struct web_call *);
+void web_close(struct web_call *);
+
+/* As web_close(), but nothing is told or moved: in a process whose child calls
+ * that, or where it is left to the sweep. */
+void web_forget(struct web_call *);
+
+/* What stands beside a status, "Not Found". */
+const char *web_reason(int status);
+
+#endif
