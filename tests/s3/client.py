@@ -1,0 +1,93 @@
+"""Asks an engine, one request at a time; a bucket of its own for each test."""
+
+import hashlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from s3 import fake, sign
+
+HERE = Path(__file__).resolve().parent
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    def code(self):
+        """S3's name of the error; "" if there is none."""
+        return self.one("Code") if b"<Error>" in self.body else ""
+
+    def one(self, name):
+        return (self.all(name) or [""])[0]
+
+    def all(self, name):
+        return [x.replace("&quot;", "").strip('"') for x in re.findall(
+            f"<{name}>([^<]*)</{name}>", self.body.decode())]
+
+    def etag(self):
+        return self.headers.get("etag", "").strip('"')
+
+
+class Engine:
+    """An S3 at a port of this machine."""
+
+    def __init__(self, port, access=fake.ACCESS, secret=fake.SECRET,
+                 process=None):
+        self.port, self.access, self.secret = port, access, secret
+        self.process = process
+
+    def raw(self, method, target, body=b"", headers=()):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            c.request(method, target, body, dict(headers))
+            r = c.getresponse()
+            return Answer(r.status,
+                          {k.lower(): v for k, v in r.getheaders()}, r.read())
+        finally:
+            c.close()
+
+    def ask(self, method, path, query="", body=b"", headers=(), secret=None):
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        payload = hashlib.sha256(body).hexdigest()
+        signed = {"host": f"127.0.0.1:{self.port}", "x-amz-date": stamp,
+                  "x-amz-content-sha256": payload, **dict(headers)}
+        where = "/".join(sign.encode(x) for x in path.split("/"))
+        signed["authorization"] = sign.authorization(
+            self.access, secret or self.secret, fake.REGION, method, where,
+            query, signed, payload)
+        return self.raw(method, where + ("?" + query if query else ""), body,
+                        signed)
+
+    def rules(self, *rules):
+        """Break requests from now on, and forget what came; the fake only."""
+        self.raw("POST", "/-/rules", json.dumps(rules).encode())
+
+    def log(self):
+        return json.loads(self.raw("GET", "/-/log").body)
+
+    def stop(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+
+
+def start_fake(*options):
+    process = subprocess.Popen(
+        [sys.executable, HERE / "fake.py", *options], stdout=subprocess.PIPE)
+    return Engine(int(process.stdout.readline()), process=process)
+
+
+def real():
+    """The engine that TUSFCGI_S3 names as PORT, ACCESS and SECRET; or None."""
+    said = os.environ.get("TUSFCGI_S3")
+    if not said:
+        return None
+    port, access, secret = said.split()
+    return Engine(int(port), access, secret)
