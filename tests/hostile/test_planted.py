@@ -49,6 +49,10 @@ def plant(path, kind, outside):
             os.chdir(here)
     else:
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        try:
+            path.open("rb").close()
+        except PermissionError:
+            pytest.skip("a device can be made here, but not be opened")
 
 
 def in_time(server, *args, **options):

@@ -326,7 +326,17 @@ plant_directory(const char *path)
 static bool
 plant_device(const char *path)
 {
-	return mknod(path, S_IFCHR | 0666, makedev(1, 5)) == 0;
+	int fd;
+
+	if (mknod(path, S_IFCHR | 0666, makedev(1, 5)) == -1)
+		return false;
+	/* In a container it may be made, and not be opened: no trap. */
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd == -1) {
+		(void)unlink(path);
+		return false;
+	}
+	return close(fd) == 0;
 }
 
 static bool
