@@ -7,7 +7,6 @@
 
 #include <grp.h>
 #include <pwd.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/become.h"
@@ -69,17 +68,15 @@ become_pool_user(const struct conf *conf, struct err *e)
 }
 
 enum err_code
-become_store_user(const struct conf *conf, struct err *e)
+become_owner_of(const char *directory, const struct conf *conf, struct err *e)
 {
-	const char *path = conf_str(conf, "store.path");
 	struct stat st = { 0 };
 	uid_t uid;
 	gid_t gid;
 
 	/* Opening a store may make it; to look at it is no reason to. */
-	if (strcmp(conf_str(conf, "store.type"), "file") == 0 &&
-	    stat(path, &st) == -1)
-		return err_sys(e, "the store %s", path);
+	if (directory != NULL && stat(directory, &st) == -1)
+		return err_sys(e, "the store %s", directory);
 	if (become_find(conf, &uid, &gid, e) != ERR_OK)
 		return e->code;
 	if (geteuid() != 0)

@@ -19,10 +19,11 @@ MUST_CHECK enum err_code become_pool_user(const struct conf *, struct err *);
 
 /*
  * Likewise, for a program that works beside the pool: where pool.user is not
- * set, root becomes the owner of the directory store.path.  Else a lock file
- * that root made would shut the pool out of the upload.  ERR_SYSTEM if there is
- * no such directory.
+ * set, root becomes the owner of this directory.  Else a lock file that root
+ * made would shut the pool out of the upload.  ERR_SYSTEM if there is no such
+ * directory; NULL is none to look at.
  */
-MUST_CHECK enum err_code become_store_user(const struct conf *, struct err *);
+MUST_CHECK enum err_code become_owner_of(
+    const char *directory, const struct conf *, struct err *);
 
 #endif

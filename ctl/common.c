@@ -189,8 +189,7 @@ has_sequel(struct ctl *c, const struct upload *up)
 {
 	const struct store_mover *mover = c->store->mover;
 
-	return *conf_str(c->conf, "hooks.dir") != '\0' ||
-	    *conf_str(c->conf, "hooks.url") != '\0' ||
+	return *hook_target(c->conf) != '\0' ||
 	    (mover != NULL && mover->wants(c->store, &up->info));
 }
 

@@ -89,7 +89,7 @@ open_store(struct ctl *c, const struct command *command, struct err *e)
 	enum err_code rc;
 
 	fs_take_umask();
-	rc = become_store_user(c->conf, e);
+	rc = become_owner_of(store_home(c->conf), c->conf, e);
 	if (rc == ERR_OK)
 		rc = store_hold(c->conf, STORE_KEPT, e);
 	if (rc == ERR_OK)

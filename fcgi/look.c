@@ -15,9 +15,9 @@
 
 #include "base/arena.h"
 #include "base/fs.h"
-#include "base/template.h"
 #include "fcgi/look.h"
 #include "lock/lock.h"
+#include "store/store.h"
 
 /* Of so many names at most; a start must not wait for a million. */
 #define NAMES_MAX 4096
@@ -29,12 +29,6 @@ name_of(uid_t uid, struct arena *a)
 
 	return pw != NULL ? arena_strdup(a, pw->pw_name) :
 			    arena_printf(a, "%ld", (long)uid);
-}
-
-static bool
-is_file_store(const struct conf *conf)
-{
-	return strcmp(conf_str(conf, "store.type"), "file") == 0;
 }
 
 /* --- The address. --- */
@@ -63,11 +57,10 @@ look_at_address(const char *address, const struct conf *conf, struct err *e)
 
 /* --- Directories. --- */
 
-/* Ours alone can be handed over; finished uploads go where others work, too. */
+/* A directory in which others work as well is not to be handed over. */
 static enum err_code
-refuse_place(const char *key, const char *path, struct err *e)
+refuse_place(bool is_ours, const char *key, const char *path, struct err *e)
 {
-	bool is_ours = strcmp(key, "finish.move_to") != 0;
 	int sys = errno;
 	struct arena *a = arena_new();
 	const char *user = name_of(geteuid(), a);
@@ -88,43 +81,39 @@ refuse_place(const char *key, const char *path, struct err *e)
 	return e->code;
 }
 
-/* What is not there is for somebody else to make, or to miss. */
-static enum err_code
-look_at_place(
-    const char *key, const char *path, const char **read_only, struct err *e)
+/* What was seen of the places so far. */
+struct sight {
+	const char **read_only;
+	struct err *e;
+	enum err_code rc;
+};
+
+/* The start makes what is not there, or misses it. */
+static void
+look_at_place(void *arg, enum need need, const char *key, const char *path)
 {
+	struct sight *s = arg;
+
+	if (s->rc != ERR_OK || (need != NEED_KEEP && need != NEED_PUT))
+		return;
 	if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) == 0 ||
 	    errno == ENOENT)
-		return ERR_OK;
+		return;
 	if (errno == EROFS)
-		*read_only = key;
+		*s->read_only = key;
 	else
-		return refuse_place(key, path, e);
-	return ERR_OK;
+		s->rc = refuse_place(need == NEED_KEEP, key, path, s->e);
 }
 
 enum err_code
 look_at_places(const struct conf *conf, const char **read_only, struct err *e)
 {
-	const char *locks = conf_str(conf, "lock.path");
-	const char *move = conf_str(conf, "finish.move_to");
-	enum err_code rc = ERR_OK;
-	struct arena *a;
+	struct sight s = { read_only, e, ERR_OK };
 
 	*read_only = NULL;
-	if (*locks != '\0')
-		rc = look_at_place("lock.path", locks, read_only, e);
-	if (rc != ERR_OK || !is_file_store(conf))
-		return rc;
-	rc = look_at_place(
-	    "store.path", conf_str(conf, "store.path"), read_only, e);
-	if (rc != ERR_OK || *move == '\0')
-		return rc;
-	a = arena_new();
-	rc = look_at_place(
-	    "finish.move_to", template_root(a, move), read_only, e);
-	arena_free(a);
-	return rc;
+	locker_needs(conf, look_at_place, &s);
+	store_needs(conf, look_at_place, &s);
+	return s.rc;
 }
 
 /* Without a store it cannot be opened, which would tell. */
@@ -140,40 +129,38 @@ look_at_locker(const char *type, struct err *e)
 	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
 }
 
-/* Nor can the place that finished uploads go to, and nobody makes that one. */
-static enum err_code
-look_at_root(const char *template, struct err *e)
+/* Nor can a place in which others work, and the start makes none of these. */
+static void
+look_at_root(void *arg, enum need need, const char *key, const char *path)
 {
-	struct arena *a;
-	enum err_code rc;
+	struct sight *s = arg;
 	int fd;
 
-	if (*template == '\0')
-		return ERR_OK;
-	a = arena_new();
-	rc = fs_open_dir(template_root(a, template), &fd, e);
-	arena_free(a);
-	if (rc != ERR_OK)
-		return err_within(e, "finish.move_to");
-	(void)close(fd);
-	return ERR_OK;
+	if (s->rc != ERR_OK || need != NEED_PUT)
+		return;
+	if ((s->rc = fs_open_dir(path, &fd, s->e)) != ERR_OK)
+		s->rc = err_within(s->e, "%s", key);
+	else
+		(void)close(fd);
 }
 
 enum err_code
 look_for_store(const struct conf *conf, struct err *e)
 {
-	const char *path = conf_str(conf, "store.path");
+	const char *path = store_home(conf);
+	struct sight s = { NULL, e, ERR_OK };
 	struct stat st;
 
-	if (!is_file_store(conf) || stat(path, &st) == 0)
+	if (path == NULL || stat(path, &st) == 0)
 		return ERR_OK;
 	if (errno != ENOENT)
-		return err_sys(e, "store.path: %s", path);
-	if (look_at_locker(conf_str(conf, "lock.type"), e) != ERR_OK ||
-	    look_at_root(conf_str(conf, "finish.move_to"), e) != ERR_OK ||
-	    fs_may_make(path, e) != ERR_OK)
+		return err_sys(e, "the store %s", path);
+	if (look_at_locker(conf_str(conf, "lock.type"), e) != ERR_OK)
 		return e->code;
-	return err_set(e, ERR_NOT_FOUND, "store.path: %s is not there", path);
+	store_needs(conf, look_at_root, &s);
+	if (s.rc != ERR_OK || fs_may_make(path, e) != ERR_OK)
+		return e->code;
+	return err_set(e, ERR_NOT_FOUND, "the store %s is not there", path);
 }
 
 /* --- Uploads. --- */
@@ -213,10 +200,10 @@ look_at_names(DIR *dir, const char *path, FILE *out)
 void
 look_at_uploads(const struct conf *conf, FILE *out)
 {
-	const char *path = conf_str(conf, "store.path");
+	const char *path = store_home(conf);
 	DIR *dir;
 
-	if (!is_file_store(conf) || (dir = opendir(path)) == NULL)
+	if (path == NULL || (dir = opendir(path)) == NULL)
 		return;
 	look_at_names(dir, path, out);
 	(void)closedir(dir);

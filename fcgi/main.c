@@ -229,7 +229,7 @@ become_checker(const struct conf *conf, struct err *e)
 	enum err_code rc = look_for_store(conf, e);
 
 	if (rc == ERR_OK)
-		return become_store_user(conf, e);
+		return become_owner_of(store_home(conf), conf, e);
 	rc = become_pool_user(conf, e);
 	return rc == ERR_OK ? look_for_store(conf, e) : rc;
 }
@@ -290,7 +290,7 @@ check(struct settings *s, const struct options *o)
 	settings_explain(s, listen_address(o->address, s->conf), stdout);
 	if (s->server.core.store == NULL)
 		printf("warning: %s is not there; the start makes it\n",
-		    conf_str(s->conf, "store.path"));
+		    store_home(s->conf));
 	if (read_only != NULL)
 		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
 	look_at_uploads(s->conf, stdout);

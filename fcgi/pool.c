@@ -205,7 +205,7 @@ static pid_t
 fork_lean(const struct pool *p)
 {
 #ifdef HAVE__FORK
-	if (*conf_str(p->settings->conf, "hooks.url") == '\0')
+	if (!p->settings->has_hosts)
 		return _Fork();
 #else
 	(void)p;

@@ -12,13 +12,13 @@
 #endif
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/compat.h"
 #include "base/held.h"
 #include "base/log.h"
-#include "base/template.h"
+#include "fcgi/needs.h"
 #include "fcgi/sandbox.h"
 
 #ifdef USE_LANDLOCK
@@ -51,7 +51,7 @@ static const char *const always_read[] = { "/dev/urandom", "/dev/null",
 	"/etc/ssl", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/proc/self" };
 
 /* To find a host and to trust it. */
-static const char *const read_by_curl[] = { "/etc", "/usr/share", "/run",
+static const char *const read_for_hosts[] = { "/etc", "/usr/share", "/run",
 	"/usr/local/share/ca-certificates" };
 
 /* All that this kernel can refuse. */
@@ -94,14 +94,34 @@ allow(int ruleset, const char *path, uint64_t rights)
 	(void)close(rule.parent_fd);
 }
 
-/* Where finished uploads go. */
-static void
-allow_root(int ruleset, const char *template, uint64_t known)
-{
-	struct arena *a = arena_new();
+struct rules {
+	int ruleset;
+	/* What the kernel can refuse. */
+	uint64_t known;
+};
 
-	allow(ruleset, template_root(a, template), TO_KEEP & known);
-	arena_free(a);
+static void
+allow_need(void *arg, enum need need, const char *key, const char *path)
+{
+	const struct rules *r = arg;
+	size_t i;
+
+	(void)key;
+	switch (need) {
+	case NEED_READ:
+		allow(r->ruleset, path, TO_READ);
+		break;
+	case NEED_KEEP:
+	case NEED_PUT:
+		allow(r->ruleset, path, TO_KEEP & r->known);
+		break;
+	case NEED_HOSTS:
+		for (i = 0; i < NITEMS(read_for_hosts); i++)
+			allow(r->ruleset, read_for_hosts[i], TO_READ);
+		break;
+	case NEED_PROGRAMS:
+		break;
+	}
 }
 
 /* A log that was rotated is another file in the same directory. */
@@ -122,25 +142,13 @@ allow_log(int ruleset, const char *target)
 static void
 allow_all(int ruleset, const struct conf *conf, uint64_t known)
 {
+	struct rules r = { ruleset, known };
 	size_t i;
 
-	if (strcmp(conf_str(conf, "store.type"), "file") == 0)
-		allow(ruleset, conf_str(conf, "store.path"), TO_KEEP & known);
-	if (*conf_str(conf, "lock.path") != '\0')
-		allow(ruleset, conf_str(conf, "lock.path"), TO_KEEP & known);
-	if (*conf_str(conf, "hooks.spool") != '\0')
-		allow(ruleset, conf_str(conf, "hooks.spool"), TO_KEEP & known);
-	if (*conf_str(conf, "finish.move_to") != '\0')
-		allow_root(ruleset, conf_str(conf, "finish.move_to"), known);
+	needs_each(conf, allow_need, &r);
 	allow_log(ruleset, conf_str(conf, "log.target"));
 	for (i = 0; i < NITEMS(always_read); i++)
 		allow(ruleset, always_read[i], TO_READ);
-	if (*conf_str(conf, "hooks.url") == '\0')
-		return;
-	for (i = 0; i < NITEMS(read_by_curl); i++)
-		allow(ruleset, read_by_curl[i], TO_READ);
-	if (getenv("SSL_CERT_FILE") != NULL)
-		allow(ruleset, getenv("SSL_CERT_FILE"), TO_READ);
 }
 
 static void
@@ -195,8 +203,8 @@ sandbox_enter(const struct conf *conf, bool may_reload)
 #endif
 	if (may_reload)
 		log_debug("files are not confined: there is no pool");
-	else if (*conf_str(conf, "hooks.dir") != '\0')
-		log_debug("files are not confined: hooks.dir is set");
+	else if (needs_any(conf, NEED_PROGRAMS))
+		log_debug("files are not confined: hooks are programs");
 	else
 		confine_files(conf);
 }

@@ -15,7 +15,7 @@
 /*
  * For the rest of this process and for its children.  What the kernel does
  * not have is left out, which only -v tells.  Files are not confined if
- * hooks.dir is set, because its programs may do whatever they like.
+ * hooks are programs, because these may do whatever they like.
  *
  * may_reload: the process will read another configuration, so that nobody
  * knows yet which files it will need.

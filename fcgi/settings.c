@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/digest.h"
+#include "fcgi/needs.h"
 #include "fcgi/settings.h"
 #include "hook/hook.h"
 #include "lock/lock.h"
@@ -203,6 +204,7 @@ set_all(struct settings *s, int workers, struct err *e)
 	s->shutdown_timeout = conf_ms(c, "timeouts.shutdown");
 	s->sweep_every = conf_ms(c, "expiration.sweep");
 	s->min_rate = conf_int(c, "timeouts.min_rate");
+	s->has_hosts = needs_any(c, NEED_HOSTS);
 	if (*s->base_path != '\0' && *s->base_path != '/')
 		return err_set(e, ERR_INVALID,
 		    "base_path = \"%s\": it must begin with a slash",
@@ -415,10 +417,9 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: store.durability = \"none\": a power failure "
 		    "can take acknowledged bytes back\n");
-	if (strcmp(conf_str(c, "store.type"), "memory") == 0)
-		fprintf(out,
-		    "warning: store.type = \"memory\" is for tests: each "
-		    "worker has its own uploads and forgets them\n");
+	if (store_caution(c) != NULL)
+		fprintf(out, "warning: store.type = \"%s\": %s\n",
+		    conf_str(c, "store.type"), store_caution(c));
 	if (lacks_sha1(s))
 		fprintf(out,
 		    "warning: checksum.algorithms without \"sha1\": the "
@@ -511,8 +512,7 @@ explain_keeping(const struct settings *s, FILE *out)
 {
 	const struct conf *c = s->conf;
 	int64_t after = conf_ms(c, "expiration.after");
-	const char *dir = conf_str(c, "hooks.dir");
-	const char *url = conf_str(c, "hooks.url");
+	const char *hooks = hook_target(c);
 
 	fprintf(out, "expire        %s%s\n", duration(s, after),
 	    after == 0			      ? "" :
@@ -520,11 +520,8 @@ explain_keeping(const struct settings *s, FILE *out)
 						" after the creation");
 	fprintf(out, "sweeps        %s%s\n", s->sweep_every > 0 ? "every " : "",
 	    duration(s, s->sweep_every));
-	fprintf(out, "hooks         %s\n",
-	    *dir != '\0'     ? dir :
-		*url != '\0' ? url :
-			       "none");
-	if (*dir != '\0' || *url != '\0')
+	fprintf(out, "hooks         %s\n", *hooks != '\0' ? hooks : "none");
+	if (*hooks != '\0')
 		fprintf(
 		    out, "events wait   %s\n", hook_spool_path(c, s->arena));
 	if (s->metrics_path != NULL)

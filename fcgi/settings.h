@@ -46,6 +46,9 @@ struct settings {
 	/* Where the store really is, once it is open; "" if nowhere. */
 	const char *store_dir;
 
+	/* Something is to connect to other hosts, with libcurl. */
+	bool has_hosts;
+
 	/* Where the metrics are to be had; NULL if they are not. */
 	const char *metrics_path, *metrics_prefix;
 

@@ -72,8 +72,21 @@ struct run {
 
 /* --- The directory. --- */
 
-enum err_code
-hook_exec_open_dir(const struct conf *conf, int *dirfd, struct err *e)
+static const char *
+exec_target(const struct conf *conf)
+{
+	return conf_str(conf, "hooks.dir");
+}
+
+static void
+exec_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	ear(arg, NEED_PROGRAMS, "hooks.dir", exec_target(conf));
+}
+
+/* The directory that hooks.dir names now; close() it. */
+static enum err_code
+open_dir(const struct conf *conf, int *dirfd, struct err *e)
 {
 	if (fs_open_dir(conf_str(conf, "hooks.dir"), dirfd, e) == ERR_OK)
 		return ERR_OK;
@@ -91,13 +104,13 @@ find_program(const struct hook *h, const char *type, int *dirfd, struct err *e)
 	struct stat st;
 	enum err_code rc;
 
-	if ((rc = hook_exec_open_dir(h->conf, dirfd, e)) != ERR_OK)
+	if ((rc = open_dir(h->conf, dirfd, e)) != ERR_OK)
 		return rc;
 	if (fstatat(*dirfd, type, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return ERR_OK;
 	rc = errno == ENOENT ?
 	    err_set(e, ERR_NOT_FOUND, "hook %s: there is none", type) :
-	    err_sys(e, "hooks.dir: look for %s/%s", h->dir, type);
+	    err_sys(e, "hooks.dir: look for %s/%s", exec_target(h->conf), type);
 	(void)close(*dirfd);
 	return rc;
 }
@@ -194,7 +207,8 @@ start(struct run *r, int dirfd, struct err *e)
 	int i, ours[HOOK_ENDS];
 	enum err_code rc;
 
-	how.path = arena_printf(a, "%s/%s", r->h->dir, r->m->type);
+	how.path =
+	    arena_printf(a, "%s/%s", exec_target(r->h->conf), r->m->type);
 	how.env = make_env(a, r->m);
 	rc = make_pipes(ours, how.ends, e);
 	r->in = ours[0];
@@ -379,6 +393,24 @@ judge(const struct run *r, bool in_time, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code
+exec_check(const struct conf *conf, struct err *e)
+{
+	int dirfd;
+	enum err_code rc = open_dir(conf, &dirfd, e);
+
+	if (rc == ERR_OK)
+		(void)close(dirfd);
+	return rc;
+}
+
+static enum err_code
+exec_load(struct err *e)
+{
+	(void)e;
+	return ERR_OK;
+}
+
 static bool
 exec_wants(struct hook *h, enum hook_point hook)
 {
@@ -423,6 +455,10 @@ exec_shutdown(struct hook *h)
 }
 
 const struct hook_way hook_exec = {
+	.target = exec_target,
+	.needs = exec_needs,
+	.check = exec_check,
+	.load = exec_load,
 	.wants = exec_wants,
 	.send = exec_send,
 	.shutdown = exec_shutdown,

@@ -15,7 +15,17 @@
 #include "hook/parts.h"
 
 /* So many times hooks.timeout may a sweep spend on hooks that fail. */
-#define PATIENCE 10
+#define PATIENCE  10
+
+#define WAY(name) extern const struct hook_way hook_##name;
+#include "hook/list.h"
+#undef WAY
+
+static const struct hook_way *const ways[] = {
+#define WAY(name) &hook_##name,
+#include "hook/list.h"
+#undef WAY
+};
 
 /* Belongs to an arena, what is in the message does not. */
 struct hook_notice {
@@ -161,8 +171,7 @@ close_all(struct hooks *hooks)
 {
 	struct hook *h = hook_of(hooks);
 
-	if (h->way != NULL)
-		h->way->shutdown(h);
+	h->way->shutdown(h);
 	free(h->answer);
 	free(h);
 }
@@ -206,51 +215,70 @@ set_signals(void)
 		(void)signal(SIGCHLD, SIG_DFL);
 }
 
-static enum err_code
-open_way(struct hook *h, struct err *e)
+/* NULL if there are no hooks. */
+static const struct hook_way *
+find_way(const struct conf *conf)
 {
-	h->way = *h->dir != '\0' ? &hook_exec : &hook_http;
-	return h->way == &hook_http ? hook_http_load(e) : ERR_OK;
+	size_t i;
+
+	for (i = 0; i < NITEMS(ways); i++)
+		if (*ways[i]->target(conf) != '\0')
+			return ways[i];
+	return NULL;
+}
+
+const char *
+hook_target(const struct conf *conf)
+{
+	const struct hook_way *way = find_way(conf);
+
+	return way != NULL ? way->target(conf) : "";
+}
+
+void
+hook_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	const struct hook_way *way = find_way(conf);
+
+	if (way == NULL)
+		return;
+	way->needs(conf, ear, arg);
+	if (hook_spool_is_needed(conf))
+		hook_spool_needs(conf, ear, arg);
 }
 
 enum err_code
 hook_check(const struct conf *conf, struct err *e)
 {
+	const struct hook_way *way = find_way(conf);
 	enum err_code rc;
-	int dirfd;
 
-	if (*conf_str(conf, "hooks.dir") != '\0') {
-		if ((rc = hook_exec_open_dir(conf, &dirfd, e)) != ERR_OK)
-			return rc;
-		(void)close(dirfd);
-	} else if (*conf_str(conf, "hooks.url") == '\0') {
-		return ERR_OK;
-	}
+	if (way == NULL || (rc = way->check(conf, e)) != ERR_OK)
+		return way == NULL ? ERR_OK : rc;
 	return hook_spool_is_needed(conf) ? hook_spool_check(conf, e) : ERR_OK;
 }
 
 enum err_code
 hook_open(const struct conf *conf, struct hooks **hooks, struct err *e)
 {
-	const char *dir = conf_str(conf, "hooks.dir");
-	const char *url = conf_str(conf, "hooks.url");
+	const struct hook_way *way = find_way(conf);
 	enum err_code rc;
 	struct hook *h;
 
 	*hooks = NULL;
-	if (*dir == '\0' && *url == '\0')
+	if (way == NULL)
 		return ERR_OK;
 	h = must_alloc(sizeof(*h));
 	h->hooks.ops = &ops;
 	h->hooks.progress = conf_ms(conf, "hooks.progress");
 	h->conf = conf;
 	h->timeout = conf_ms(conf, "hooks.timeout");
-	h->dir = dir;
+	h->way = way;
 	enable(h);
 	set_signals();
 	h->is_durable = strcmp(conf_str(conf, "store.durability"), "full") == 0;
 	h->hooks.patience = PATIENCE * h->timeout;
-	rc = open_way(h, e);
+	rc = way->load(e);
 	if (rc == ERR_OK)
 		*hooks = &h->hooks;
 	else

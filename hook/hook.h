@@ -17,6 +17,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/need.h"
 #include "core/hooks.h"
 
 /*
@@ -35,6 +36,12 @@ MUST_CHECK enum err_code hook_open(
  * is refused, and what is told waits.
  */
 MUST_CHECK enum err_code hook_check(const struct conf *, struct err *);
+
+/* Where events go, a directory or a URL; "" if there are no hooks. */
+const char *hook_target(const struct conf *);
+
+/* What hooks need of the system; nothing if there are none. */
+void hook_needs(const struct conf *, need_ear *, void *arg);
 
 /* Where events wait. */
 const char *hook_spool_path(const struct conf *, struct arena *);

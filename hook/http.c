@@ -85,8 +85,8 @@ open_library(void)
 	return handle;
 }
 
-enum err_code
-hook_http_load(struct err *e)
+static enum err_code
+http_load(struct err *e)
 {
 	void *handle, *function;
 	size_t i;
@@ -108,6 +108,36 @@ hook_http_load(struct err *e)
 	lib.global_init = NULL;
 	(void)dlclose(handle);
 	return err_set(e, ERR_SYSTEM, "hooks.url: libcurl does not start");
+}
+
+static const char *
+http_target(const struct conf *conf)
+{
+	return conf_str(conf, "hooks.url");
+}
+
+/* As curl(1) and OpenSSL have it; libcurl alone does not look. */
+static const char *
+certificates(void)
+{
+	return getenv("SSL_CERT_FILE");
+}
+
+static void
+http_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	(void)conf;
+	ear(arg, NEED_HOSTS, NULL, NULL);
+	if (certificates() != NULL)
+		ear(arg, NEED_READ, "SSL_CERT_FILE", certificates());
+}
+
+static enum err_code
+http_check(const struct conf *conf, struct err *e)
+{
+	(void)conf;
+	(void)e;
+	return ERR_OK;
 }
 
 static bool
@@ -263,8 +293,7 @@ set_up(struct hook *h, const struct hook_message *m, struct hook_client *c,
 	lib.easy_reset(curl);
 	c->error[0] = '\0';
 	(void)lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error);
-	(void)lib.easy_setopt(
-	    curl, CURLOPT_URL, conf_str(h->conf, "hooks.url"));
+	(void)lib.easy_setopt(curl, CURLOPT_URL, http_target(h->conf));
 	(void)lib.easy_setopt(
 	    curl, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
 	(void)lib.easy_setopt(curl, CURLOPT_POSTFIELDS, m->text);
@@ -278,10 +307,8 @@ set_up(struct hook *h, const struct hook_message *m, struct hook_client *c,
 	(void)lib.easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	(void)lib.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
 	(void)lib.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-	/* As curl(1) and OpenSSL have it; libcurl alone does not look. */
-	if (getenv("SSL_CERT_FILE") != NULL)
-		(void)lib.easy_setopt(
-		    curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
+	if (certificates() != NULL)
+		(void)lib.easy_setopt(curl, CURLOPT_CAINFO, certificates());
 }
 
 /* Once.  again: another try may help. */
@@ -360,6 +387,10 @@ http_shutdown(struct hook *h)
 }
 
 const struct hook_way hook_http = {
+	.target = http_target,
+	.needs = http_needs,
+	.check = http_check,
+	.load = http_load,
 	.wants = http_wants,
 	.send = http_send,
 	.shutdown = http_shutdown,

@@ -5,12 +5,33 @@
 
 #include "hook/parts.h"
 
-enum err_code
-hook_http_load(struct err *e)
+static const char *
+target(const struct conf *conf)
+{
+	return conf_str(conf, "hooks.url");
+}
+
+static void
+needs_nothing(const struct conf *conf, need_ear *ear, void *arg)
+{
+	(void)conf;
+	(void)ear;
+	(void)arg;
+}
+
+static enum err_code
+refuse(struct err *e)
 {
 	return err_set(e, ERR_SYSTEM,
 	    "hooks.url is not in this program, which is in one file; see "
 	    "hooks.dir");
+}
+
+static enum err_code
+check(const struct conf *conf, struct err *e)
+{
+	(void)conf;
+	return refuse(e);
 }
 
 static bool
@@ -26,7 +47,7 @@ send_none(struct hook *h, const struct hook_message *m, struct err *e)
 {
 	(void)h;
 	(void)m;
-	return hook_http_load(e);
+	return refuse(e);
 }
 
 static void
@@ -36,6 +57,10 @@ shut_down_none(struct hook *h)
 }
 
 const struct hook_way hook_http = {
+	.target = target,
+	.needs = needs_nothing,
+	.check = check,
+	.load = refuse,
 	.wants = wants_none,
 	.send = send_none,
 	.shutdown = shut_down_none,

@@ -42,9 +42,23 @@ struct hook_message {
 
 struct hook;
 
-/* How an event gets there: a program or HTTP. */
+/* How an event gets there: by a program, or by HTTP. */
 struct hook_way {
-	/* Is there somebody for this event? */
+	/* What the configuration says where events go; "" if this is not the
+	 * way. */
+	const char *(*target)(const struct conf *);
+
+	/* What it needs of the system; hook.c adds the spool. */
+	void (*needs)(const struct conf *, need_ear *, void *arg);
+
+	/* What may be wrong with the target.  Makes nothing. */
+	MUST_CHECK enum err_code (*check)(const struct conf *, struct err *);
+
+	/* Once in a process, and best before any fork, which then shares what
+	 * is loaded here. */
+	MUST_CHECK enum err_code (*load)(struct err *);
+
+	/* Does the target have a place for this event? */
 	bool (*wants)(struct hook *, enum hook_point);
 
 	/* Deliver it, within hooks.timeout; what came back is in h->answer. */
@@ -54,9 +68,6 @@ struct hook_way {
 	void (*shutdown)(struct hook *);
 };
 
-extern const struct hook_way hook_exec;
-extern const struct hook_way hook_http;
-
 struct hook {
 	struct hooks hooks;
 	const struct conf *conf;
@@ -65,9 +76,6 @@ struct hook {
 
 	/* Milliseconds. */
 	int64_t timeout;
-
-	/* hook_exec: the directory of the programs. */
-	const char *dir;
 
 	/* hook_http: made when it is first needed. */
 	struct hook_client *client;
@@ -92,10 +100,6 @@ bool hook_take_answer(struct hook *, const void *, size_t);
 MUST_CHECK enum err_code hook_send(
     struct hook *, const struct hook_message *, struct err *);
 
-/* exec.c: the directory that hooks.dir names now; close() it. */
-MUST_CHECK enum err_code hook_exec_open_dir(
-    const struct conf *, int *dirfd, struct err *);
-
 /* guard.c: a program that is to be run, and its ends of our pipes: its standard
  * files, and that of the report, an int as of waitpid(). */
 #define HOOK_REPORT 3
@@ -113,9 +117,6 @@ struct hook_start {
 
 /* After a fork(). */
 NORETURN void hook_guard(const struct hook_start *);
-
-/* http.c: once, and best before any fork, which then shares it. */
-MUST_CHECK enum err_code hook_http_load(struct err *);
 
 /* json.c */
 json_t *hook_json_event(const struct hook_event *, struct arena *);
@@ -147,6 +148,9 @@ struct hook_spooled {
 
 /* More than a request can make of 1 MiB of parameters. */
 #define HOOK_EVENT_MAX (16 << 20)
+
+/* The directory that an event has to be written to. */
+void hook_spool_needs(const struct conf *, need_ear *, void *arg);
 
 /* Is there an event that waits there? */
 bool hook_spool_is_needed(const struct conf *);

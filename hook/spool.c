@@ -60,6 +60,16 @@ hook_spool_places(const struct conf *conf, struct arena *a,
 	return n;
 }
 
+void
+hook_spool_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	const char *key = *conf_str(conf, "hooks.spool") != '\0' ?
+	    "hooks.spool" :
+	    "store.path";
+
+	ear(arg, NEED_KEEP, key, conf_str(conf, key));
+}
+
 const char *
 hook_spool_path(const struct conf *conf, struct arena *a)
 {

@@ -523,7 +523,17 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 	return ERR_OK;
 }
 
+static void
+needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	const char *key =
+	    *conf_str(conf, "lock.path") != '\0' ? "lock.path" : "store.path";
+
+	ear(arg, NEED_KEEP, key, conf_str(conf, key));
+}
+
 const struct locker_class locker_flock = {
 	.name = "flock",
+	.needs = needs,
 	.open = flock_open,
 };

@@ -30,23 +30,43 @@ locker_check(const struct locker *l, struct err *e)
 	return ERR_OK;
 }
 
+static const struct locker_class *
+find_class(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(classes); i++)
+		if (strcmp(classes[i]->name, name) == 0)
+			return classes[i];
+	return NULL;
+}
+
 enum err_code
 locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 {
 	const char *type = conf_str(conf, "lock.type");
+	const struct locker_class *class = find_class(type);
 	enum err_code rc;
-	size_t i;
 
-	for (i = 0; i < NITEMS(classes); i++) {
-		if (strcmp(classes[i]->name, type) != 0)
-			continue;
-		rc = classes[i]->open(conf, locker, e);
-		if (rc == ERR_OK && (rc = locker_check(*locker, e)) != ERR_OK)
-			*locker = NULL;
-		return rc;
-	}
-	return err_set(e, ERR_INVALID,
-	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
+	if (class == NULL)
+		return err_set(e, ERR_INVALID,
+		    "lock.type: \"%s\" is not built in; tusfcgi -V says what "
+		    "is",
+		    type);
+	rc = class->open(conf, locker, e);
+	if (rc == ERR_OK && (rc = locker_check(*locker, e)) != ERR_OK)
+		*locker = NULL;
+	return rc;
+}
+
+void
+locker_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	const struct locker_class *class =
+	    find_class(conf_str(conf, "lock.type"));
+
+	if (class != NULL && class->needs != NULL)
+		class->needs(conf, ear, arg);
 }
 
 bool

@@ -27,6 +27,7 @@
 #include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/need.h"
 
 struct locker;
 
@@ -135,6 +136,10 @@ struct locker_class {
 	/* As in  lock: { type = "flock"; }  in the configuration. */
 	const char *name;
 
+	/* What it needs of the system, as the configuration is; NULL if it
+	 * needs nothing. */
+	void (*needs)(const struct conf *, need_ear *, void *arg);
+
 	MUST_CHECK enum err_code (*open)(
 	    const struct conf *, struct locker **, struct err *);
 };
@@ -146,6 +151,9 @@ struct locker_class {
  */
 MUST_CHECK enum err_code locker_open(
     const struct conf *, struct locker **, struct err *);
+
+/* What the locker that lock.type names needs. */
+void locker_needs(const struct conf *, need_ear *, void *arg);
 
 /* Is there a trace of its lock, held or not?  Takes it for a moment, and asks
  * nobody to let go.  False if the locker leaves no traces. */

@@ -535,5 +535,7 @@ memory_open_store(
 
 const struct store_class store_memory = {
 	.name = "memory",
+	.caution = "each worker has its own uploads and forgets them; it is "
+		   "for tests",
 	.open = memory_open_store,
 };

@@ -125,6 +125,44 @@ store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	return rc;
 }
 
+void
+store_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	const struct store_class *class =
+	    find_class(conf_str(conf, "store.type"));
+
+	if (class != NULL && class->needs != NULL)
+		class->needs(conf, ear, arg);
+}
+
+const char *
+store_caution(const struct conf *conf)
+{
+	const struct store_class *class =
+	    find_class(conf_str(conf, "store.type"));
+
+	return class != NULL ? class->caution : NULL;
+}
+
+static void
+take_home(void *arg, enum need need, const char *key, const char *path)
+{
+	const char **home = arg;
+
+	(void)key;
+	if (need == NEED_KEEP && *home == NULL)
+		*home = path;
+}
+
+const char *
+store_home(const struct conf *conf)
+{
+	const char *home = NULL;
+
+	store_needs(conf, take_home, &home);
+	return home;
+}
+
 const char *
 store_name(size_t n)
 {

@@ -28,6 +28,7 @@
 #include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/need.h"
 #include "base/template.h"
 
 /* One "key value" of a list, in the order in which they came. */
@@ -576,6 +577,16 @@ struct store_class {
 	MUST_CHECK enum err_code (*open)(
 	    const struct conf *, struct data_store **, struct err *);
 
+	/*
+	 * What it needs of the system, as the configuration is; NULL if it
+	 * needs nothing.  The directory of the first NEED_KEEP, if there is
+	 * one, is where the uploads are.
+	 */
+	void (*needs)(const struct conf *, need_ear *, void *arg);
+
+	/* A reason not to use it in earnest, which tusfcgi -t says; or NULL. */
+	const char *caution;
+
 	/* See store_hold(); NULL if there is nothing to agree upon. */
 	MUST_CHECK enum err_code (*hold)(
 	    const struct conf *, enum store_use, struct err *);
@@ -605,6 +616,14 @@ void store_let_go(const struct conf *);
  * what it opened; so does a test of what it put together.
  */
 MUST_CHECK enum err_code store_check(const struct data_store *, struct err *);
+
+/* What the store that store.type names needs, and its caution. */
+void store_needs(const struct conf *, need_ear *, void *arg);
+const char *store_caution(const struct conf *);
+
+/* The directory of the uploads, or NULL if they are in none; it belongs to the
+ * configuration. */
+const char *store_home(const struct conf *);
 
 /* The names of the back ends built in, NULL after the last. */
 const char *store_name(size_t n);

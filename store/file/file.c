@@ -235,8 +235,23 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	return ERR_OK;
 }
 
+static void
+needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	const char *to = conf_str(conf, "finish.move_to");
+	struct arena *a;
+
+	ear(arg, NEED_KEEP, "store.path", conf_str(conf, "store.path"));
+	if (*to == '\0')
+		return;
+	a = arena_new();
+	ear(arg, NEED_PUT, "finish.move_to", template_root(a, to));
+	arena_free(a);
+}
+
 const struct store_class store_file = {
 	.name = "file",
+	.needs = needs,
 	.open = file_open,
 	.hold = file_hold,
 	.let_go = file_let_go,

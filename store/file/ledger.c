@@ -301,7 +301,7 @@ strike_dead(struct file_store *fs, int dir, int64_t *n, struct err *e)
 }
 
 /* What an upload needs. */
-struct need {
+struct demand {
 	const char *id;
 	const struct store_quota *quota;
 	bool is_new;
@@ -309,7 +309,7 @@ struct need {
 };
 
 static bool
-fits(const struct need *n, const struct tally *t, int64_t *got)
+fits(const struct demand *n, const struct tally *t, int64_t *got)
 {
 	const struct store_quota *q = n->quota;
 	int64_t left = INT64_MAX;
@@ -327,8 +327,8 @@ fits(const struct need *n, const struct tally *t, int64_t *got)
 }
 
 static enum err_code
-find_room(struct file_store *fs, int dir, const struct need *n, struct tally *t,
-    int64_t *got, struct err *e)
+find_room(struct file_store *fs, int dir, const struct demand *n,
+    struct tally *t, int64_t *got, struct err *e)
 {
 	int64_t struck = 0;
 	enum err_code rc;
@@ -386,7 +386,7 @@ enter(struct data_store *ds, const struct file_info *info, int64_t bytes,
     const struct store_quota *quota, struct arena *a,
     struct store_entry **result, struct err *e)
 {
-	const struct need need = { info->id, quota, true, bytes, bytes };
+	const struct demand need = { info->id, quota, true, bytes, bytes };
 	struct file_store *fs = file_store_of(ds);
 	struct store_entry *entry = arena_alloc(a, sizeof(*entry));
 	struct tally t;
@@ -456,7 +456,7 @@ static enum err_code
 resize(struct upload *up, const struct store_quota *quota, int64_t least,
     int64_t most, int64_t *got, struct err *e)
 {
-	const struct need need = { up->info.id, quota, false, least, most };
+	const struct demand need = { up->info.id, quota, false, least, most };
 	struct file_store *fs = file_upload_of(up)->store;
 	struct page page;
 	struct tally t;
