@@ -38,6 +38,14 @@ clock_ms(void)
 }
 
 int64_t
+clock_ns(void)
+{
+	struct timespec ts = read_clock(CLOCK_MONOTONIC);
+
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t
 clock_boottime(void)
 {
 #ifdef CLOCK_BOOTTIME

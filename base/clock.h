@@ -14,6 +14,9 @@ int64_t clock_now(void);
 /* Milliseconds that only ever grow; their zero means nothing. */
 int64_t clock_ms(void);
 
+/* The same clock in nanoseconds. */
+int64_t clock_ns(void);
+
 /* Seconds since boot, counting suspended time. */
 int64_t clock_boottime(void);
 

@@ -336,15 +336,6 @@ fs_pread(
 /* Flushing is what an operator may have to wait for and cannot see. */
 static int64_t sync_ns;
 
-static int64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 enum err_code
 fs_start_flush(
     int fd, int64_t from, int64_t len, const char *name, struct err *e)
@@ -366,24 +357,24 @@ fs_start_flush(
 enum err_code
 fs_sync_data(int fd, const char *name, struct err *e)
 {
-	int64_t began = now_ns();
+	int64_t began = clock_ns();
 	int rc = fdatasync(fd);
 
 	if (rc == -1)
 		return err_sys(e, "flush %s", name);
-	sync_ns += now_ns() - began;
+	sync_ns += clock_ns() - began;
 	return ERR_OK;
 }
 
 enum err_code
 fs_sync(int fd, const char *name, struct err *e)
 {
-	int64_t began = now_ns();
+	int64_t began = clock_ns();
 	int rc = fsync(fd);
 
 	if (rc == -1)
 		return err_sys(e, "flush %s", name);
-	sync_ns += now_ns() - began;
+	sync_ns += clock_ns() - began;
 	return ERR_OK;
 }
 

@@ -41,8 +41,9 @@ static struct {
 	/* Lines that could not be written. */
 	unsigned long lost;
 	const struct format *format;
+	log_listener *listener;
 } out = { LOG_LEVEL_INFO, false, { .kind = SINK_SHARED, .fd = STDERR_FILENO },
-	0, &text_format };
+	0, &text_format, NULL };
 
 static const char *const level_name[LOG_LEVEL_MAX] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -292,22 +293,44 @@ say_lost(void)
 		out.lost = lost;
 }
 
+static void
+put_fields(struct line *l, const struct format *format,
+    const struct log_field *f, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (f[i].key != NULL &&
+		    sizeof(l->text) - l->len >= RESERVE + FIELD_MIN + 48)
+			format->field(l, &f[i]);
+}
+
+/* Without the time, the level and the process. */
+static void
+tell_listener(struct line *l, enum log_level level, const char *msg,
+    const struct log_field *f, size_t n)
+{
+	if (out.listener == NULL || level > LOG_LEVEL_WARN)
+		return;
+	l->len = 0;
+	put_text(l, msg, false);
+	put_fields(l, &text_format, f, n);
+	out.listener(level, l->text, l->len);
+}
+
 void
 log_event(
     enum log_level level, const char *msg, const struct log_field *f, size_t n)
 {
 	/* Not on the stack, of which a worker then needs a page less. */
 	static struct line l;
-	size_t i;
 
 	if (!log_wants(level))
 		return;
+	tell_listener(&l, level, msg, f, n);
 	l.len = 0;
 	out.format->begin(&l, level, msg);
-	for (i = 0; i < n; i++)
-		if (f[i].key != NULL &&
-		    sizeof(l.text) - l.len >= RESERVE + FIELD_MIN + 48)
-			out.format->field(&l, &f[i]);
+	put_fields(&l, out.format, f, n);
 	out.format->end(&l);
 	if (!send_line(&l, level))
 		out.lost++;
@@ -414,6 +437,12 @@ enum err_code
 log_check(const struct conf *conf, struct err *e)
 {
 	return sink_check(conf_str(conf, "log.target"), e);
+}
+
+void
+log_listen(log_listener *listener)
+{
+	out.listener = listener;
 }
 
 void

@@ -60,6 +60,13 @@ void log_follow(const struct conf *);
 /* Could log_open() do that?  Makes no file. */
 MUST_CHECK enum err_code log_check(const struct conf *, struct err *);
 
+/*
+ * Called before each line of level error or warn is written, with its message
+ * and fields as in a text line, len bytes without a NUL; NULL: nobody is.
+ */
+typedef void log_listener(enum log_level, const char *text, size_t len);
+void log_listen(log_listener *);
+
 /* Let debug lines through whatever the configuration says. */
 void log_verbose(void);
 

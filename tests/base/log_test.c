@@ -480,6 +480,41 @@ logging_leaves_errno_alone(void **state)
 	assert_int_equal(errno, EDOM);
 }
 
+static char heard[LOG_LINE_MAX];
+static size_t n_heard;
+
+static void
+hear(enum log_level level, const char *text, size_t len)
+{
+	(void)snprintf(
+	    heard, sizeof(heard), "%d %.*s", (int)level, (int)len, text);
+	n_heard++;
+}
+
+static void
+a_listener_hears_of_what_is_wrong_and_of_nothing_else(void **state)
+{
+	const struct log_field fields[] = { { "err", "no \"room\"", 0 },
+		{ "ms", NULL, 12 } };
+
+	(void)state;
+	open_log("debug", "json", "./log");
+	n_heard = 0;
+	log_listen(hear);
+	log_info("all is well");
+	log_debug("so it is");
+	assert_int_equal(n_heard, 0);
+	log_event(LOG_LEVEL_ERROR, "request", fields, NITEMS(fields));
+	assert_string_equal(heard, "0 request err=\"no \\\"room\\\"\" ms=12");
+	log_warn("beware of %s", "\x1b[2J");
+	assert_string_equal(heard, "1 beware of \\x1b[2J");
+	assert_int_equal(n_heard, 2);
+	log_listen(NULL);
+	log_warn("nobody hears");
+	assert_int_equal(n_heard, 2);
+	assert_non_null(strstr(take_log(), "\"msg\":\"request\""));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, temp_enter, tear_down)
 
 int
@@ -502,6 +537,7 @@ main(void)
 		TEST(a_log_that_cannot_be_opened_leaves_the_old_one),
 		TEST(syslog_takes_lines_in_both_formats),
 		TEST(logging_leaves_errno_alone),
+		TEST(a_listener_hears_of_what_is_wrong_and_of_nothing_else),
 		TEST(verbose_lets_everything_through),
 	};
 
