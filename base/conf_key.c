@@ -291,10 +291,13 @@ static const struct conf_key keys[] = {
 	CHOICE("log.level", "info", log_levels),
 	CHOICE("log.format", "text", log_formats),
 	STRING("log.target", "stderr", &log_target),
+	NUMBER("log.slow", CONF_DURATION, "0", 0, HOURS(24)),
 
 	BOOL("metrics.enabled", "false"),
 	STRING("metrics.path", "/metrics", &url_path),
 	STRING("metrics.prefix", "tusd", &metric_name),
+
+	STRING("status.path", "", &url_path_or_empty),
 
 	LIST("hooks.events",
 	    "pre-create, post-create, post-receive, pre-finish, post-finish, "

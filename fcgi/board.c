@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fcgi/board.h"
 
 struct board *
@@ -22,6 +23,7 @@ board_new(void)
 	if (b == MAP_FAILED)
 		return NULL;
 	b->wake_fd = -1;
+	b->past.started = clock_now();
 	atomic_store(&b->places, INT_MAX);
 	return b;
 }

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "fcgi/metrics.h"
+#include "fcgi/work.h"
 
 /* The most processes there can be at a time, old and new ones together. */
 #define BOARD_SLOTS 8192
@@ -68,6 +69,10 @@ struct board {
 	_Alignas(64) struct metrics metrics;
 
 	struct board_slot slots[BOARD_SLOTS];
+
+	/* Only where somebody wants to see it. */
+	struct work_past past;
+	struct work_slot work[BOARD_SLOTS];
 };
 
 /* NULL if there is no memory.  Shared with all processes forked later. */

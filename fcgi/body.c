@@ -17,6 +17,7 @@
 #include "fcgi/body.h"
 #include "fcgi/os_read.h"
 #include "fcgi/stop.h"
+#include "fcgi/work.h"
 
 #define GATHER_SIZE (1024 * 1024)
 
@@ -68,11 +69,20 @@ static char *gather;
 static size_t touched;
 
 static void
+take(struct body *b, const void *p, size_t len)
+{
+	enum work_phase before = work_enter(WORK_DISK);
+
+	b->is_done = web_receive(b->call, p, len) == STEP_DONE;
+	(void)work_enter(before);
+}
+
+static void
 hand_on(struct body *b)
 {
 	if (b->held == 0 || b->is_done)
 		return;
-	b->is_done = web_receive(b->call, gather, b->held) == STEP_DONE;
+	take(b, gather, b->held);
 	b->held = 0;
 }
 
@@ -119,6 +129,8 @@ tick(struct body *b, int64_t now)
 	b->tick_received = b->received;
 	if (!b->is_done)
 		b->is_done = web_tick(b->call) == STEP_DONE;
+	if (!b->is_done)
+		work_look(b->call, b->received);
 	if (stop_is_wanted())
 		end_with(b, END_SHUTDOWN);
 	else if (is_too_slow(b, now))
@@ -191,7 +203,7 @@ add(struct body *b, const unsigned char *p, size_t len)
 		b->left -= (int64_t)len;
 	b->received += (int64_t)len;
 	if (goes_straight_on(b, len)) {
-		b->is_done = web_receive(b->call, p, len) == STEP_DONE;
+		take(b, p, len);
 		return;
 	}
 	if (b->held + len > GATHER_SIZE)
@@ -247,6 +259,7 @@ static void
 finish(struct body *b)
 {
 	enum body_end why = END_COMPLETE;
+	enum work_phase before;
 
 	hand_on(b);
 	if (b->is_done)
@@ -255,7 +268,9 @@ finish(struct body *b)
 		why = b->why;
 	else if (b->left != 0 && FCGX_GetError(b->fcgi->in) != 0)
 		why = END_CLIENT_GONE;
+	before = work_enter(WORK_DISK);
 	web_end(b->call, why);
+	(void)work_enter(before);
 }
 
 static void

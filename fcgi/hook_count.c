@@ -1,11 +1,13 @@
 /*
- * hook_count.c - count what hooks are asked and told, for the metrics.
+ * hook_count.c - count what hooks are asked and told, for the metrics, and say
+ * that a request waits for them, for the status page and the slow log.
  */
 #include "config.h"
 
 #include <stdlib.h>
 
 #include "fcgi/hook_count.h"
+#include "fcgi/work.h"
 
 struct counting {
 	struct hooks base;
@@ -38,8 +40,10 @@ count_ask(struct hooks *h, const struct hook_event *event, struct arena *a,
     struct hook_verdict *verdict, struct err *e)
 {
 	struct counting *c = counting(h);
+	enum work_phase before = work_enter(WORK_HOOK);
 	enum err_code rc = c->inner->ops->ask(c->inner, event, a, verdict, e);
 
+	(void)work_enter(before);
 	metrics_count_hook(c->metrics, event->hook, rc == ERR_OK);
 	return rc;
 }
@@ -74,8 +78,10 @@ count_tell(struct hooks *h, struct hook_notice *notice)
 {
 	struct counting *c = counting(h);
 	const struct counted *n = (const struct counted *)(void *)notice;
+	enum work_phase before = work_enter(WORK_HOOK);
 	bool is_taken = c->inner->ops->tell(c->inner, n->inner);
 
+	(void)work_enter(before);
 	metrics_count_hook(c->metrics, n->hook, is_taken);
 	return is_taken;
 }

@@ -329,6 +329,7 @@ serve_alone(struct settings *s, const struct settings_source *source,
 
 	if (w.board == NULL)
 		return EXIT_BROKEN;
+	work_listen(&w.board->past);
 	worker_prepare();
 	stop_install(true);
 	if (settings_open_store(s, &e) != ERR_OK)

@@ -589,6 +589,7 @@ set_up(struct pool *p)
 		return false;
 	}
 	p->board->wake_fd = p->wake[1];
+	work_listen(&p->board->past);
 	apply(p);
 	worker_prepare();
 	heap_fill();

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "fcgi/reply.h"
+#include "fcgi/work.h"
 #include "tus/tus.h"
 
 /* Of content, what libfcgi then writes in pieces of 8 KiB. */
@@ -123,6 +124,16 @@ limit_send(int fd, int64_t ms)
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
+static ssize_t
+read_piece(struct web_call *call, char *piece, struct err *e)
+{
+	enum work_phase before = work_enter(WORK_DISK);
+	ssize_t n = web_content(call, piece, PIECE, e);
+
+	(void)work_enter(before);
+	return n;
+}
+
 static enum err_code
 send_content(FCGX_Request *fcgi, const struct settings *s,
     struct web_call *call, struct arena *a, struct err *e)
@@ -131,7 +142,7 @@ send_content(FCGX_Request *fcgi, const struct settings *s,
 	ssize_t n;
 
 	limit_send(fcgi->ipcFd, s->read_timeout);
-	while ((n = web_content(call, piece, PIECE, e)) > 0)
+	while ((n = read_piece(call, piece, e)) > 0)
 		if (FCGX_PutStr(piece, (int)n, fcgi->out) != n)
 			return ERR_OK;
 	return n == 0 ? ERR_OK : e->code;
@@ -196,9 +207,10 @@ send_text(FCGX_Request *fcgi, int status, const char *more, const char *type,
 }
 
 void
-reply_text(FCGX_Request *fcgi, const char *type, const char *text)
+reply_text(
+    FCGX_Request *fcgi, const char *headers, const char *type, const char *text)
 {
-	send_text(fcgi, 200, "", type, text);
+	send_text(fcgi, 200, headers, type, text);
 }
 
 void

@@ -20,8 +20,10 @@ enum err_code reply_send(FCGX_Request *, const struct settings *,
 /*
  * Where there is no call: a text, or "ERR_...: ...\n".  With all that every
  * response has, and without a body to HEAD.  A 405 allows GET and HEAD.
+ * headers: more of them, each with CR and LF.
  */
-void reply_text(FCGX_Request *, const char *type, const char *text);
+void reply_text(
+    FCGX_Request *, const char *headers, const char *type, const char *text);
 void reply_error(FCGX_Request *, int status, const char *text);
 
 #endif

@@ -339,14 +339,15 @@ leads_to(const char *path, const char *place)
 /*
  * The front end has let the request in to some place.  It is no endpoint if
  * another spelling of the same is, or was meant to be, something else: the
- * metrics, or what "..", "//host" and the like lead to.
+ * metrics, the status page, or what "..", "//host" and the like lead to.
  */
 static bool
 is_endpoint(const struct settings *s, const char *base)
 {
 	if (strncmp(base, "//", 2) == 0 || has_dot_segment(base))
 		return false;
-	return s->metrics_path == NULL || !leads_to(base, s->metrics_path);
+	return (s->metrics_path == NULL || !leads_to(base, s->metrics_path)) &&
+	    (s->status_path == NULL || !leads_to(base, s->status_path));
 }
 
 /* Nobody said where the endpoint is: the front end's split decides. */
@@ -488,7 +489,6 @@ static void
 describe(struct raw *raw, char *const *params, struct arena *a)
 {
 	struct web_request *req = raw->req;
-	const char *addr = raw->remote_addr, *port = raw->remote_port;
 
 	req->shown.method = req->method;
 	if (req->method_override != NULL && *req->method_override != '\0')
@@ -496,6 +496,15 @@ describe(struct raw *raw, char *const *params, struct arena *a)
 	req->shown.headers = headers_of(params, a);
 	if (req->shown.request_id == NULL)
 		req->shown.request_id = new_id(a);
+}
+
+/* For hooks, the status page and the slow log. */
+static void
+find_remote(struct raw *raw, struct arena *a)
+{
+	struct web_request *req = raw->req;
+	const char *addr = raw->remote_addr, *port = raw->remote_port;
+
 	if (addr == NULL || *addr == '\0')
 		return;
 	req->shown.remote =
@@ -525,6 +534,8 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 	}
 	if (s->server.core.hooks != NULL)
 		describe(&raw, params, a);
+	if (s->server.core.hooks != NULL || settings_watch(s))
+		find_remote(&raw, a);
 	*why = find_ambiguous(&raw, s);
 	if (*why != NULL)
 		return REQUEST_AMBIGUOUS;

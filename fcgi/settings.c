@@ -186,6 +186,21 @@ set_pool(struct settings *s, int workers, struct err *e)
 	return ERR_OK;
 }
 
+/* Two answers cannot be at one place. */
+static enum err_code
+set_status(struct settings *s, struct err *e)
+{
+	const char *path = conf_str(s->conf, "status.path");
+
+	s->slow = conf_ms(s->conf, "log.slow");
+	if (*path != '\0')
+		s->status_path = path;
+	if (s->metrics_path != NULL && strcmp(path, s->metrics_path) == 0)
+		return err_set(e, ERR_INVALID,
+		    "status.path = \"%s\": metrics.path is the same", path);
+	return ERR_OK;
+}
+
 static enum err_code
 set_all(struct settings *s, int workers, struct err *e)
 {
@@ -210,7 +225,8 @@ set_all(struct settings *s, int workers, struct err *e)
 		    "base_path = \"%s\": it must begin with a slash",
 		    s->base_path);
 	set_server(s);
-	if ((rc = set_location(s, e)) != ERR_OK ||
+	if ((rc = set_status(s, e)) != ERR_OK ||
+	    (rc = set_location(s, e)) != ERR_OK ||
 	    (rc = set_sendfile(s, e)) != ERR_OK ||
 	    (rc = set_checksums(s, e)) != ERR_OK)
 		return rc;
@@ -526,6 +542,11 @@ explain_keeping(const struct settings *s, FILE *out)
 		    out, "events wait   %s\n", hook_spool_path(c, s->arena));
 	if (s->metrics_path != NULL)
 		fprintf(out, "metrics       %s\n", s->metrics_path);
+	if (s->status_path != NULL)
+		fprintf(out, "status        %s\n", s->status_path);
+	if (s->slow > 0)
+		fprintf(out, "slow          %s and longer is logged\n",
+		    duration(s, s->slow));
 }
 
 void

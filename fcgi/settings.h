@@ -52,6 +52,12 @@ struct settings {
 	/* Where the metrics are to be had; NULL if they are not. */
 	const char *metrics_path, *metrics_prefix;
 
+	/* Where the status page is; NULL if it is nowhere. */
+	const char *status_path;
+
+	/* Milliseconds that make a request slow; 0: none is. */
+	int64_t slow;
+
 	/* Milliseconds. */
 	int64_t lock_timeout, read_timeout, drain_timeout, shutdown_timeout;
 	/* Between two sweeps; 0 is never. */
@@ -74,6 +80,13 @@ struct settings_source {
 	/* "./uploads beside the program" of a CGI-style installation; NULL. */
 	const char *default_store;
 };
+
+/* Is it recorded what each worker is at, and since when? */
+static inline bool
+settings_watch(const struct settings *s)
+{
+	return s->status_path != NULL || s->slow > 0;
+}
 
 /* ERR_INVALID: the text names file and line, or the key. */
 MUST_CHECK enum err_code settings_load(

@@ -195,6 +195,7 @@ begin(struct sweeper *sw, const struct settings *s, struct board *board,
 		return;
 	die_with_parent(parent);
 	stop_uninstall();
+	work_join(NULL, NULL);
 	(void)close(listen_fd);
 	/* Requests come first; the kernel takes it for the disk as well. */
 	(void)setpriority(PRIO_PROCESS, 0, 19);

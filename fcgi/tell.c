@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "fcgi/stop.h"
 #include "fcgi/tell.h"
+#include "fcgi/work.h"
 
 enum {
 	/* Each may have a hook, with a process that watches it. */
@@ -69,6 +70,7 @@ fork_child(struct web_call *call, int listen_fd)
 	if (pid != 0)
 		return pid;
 	(void)close(listen_fd);
+	work_join(NULL, NULL);
 	web_close(call);
 	_exit(0);
 }

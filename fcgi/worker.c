@@ -19,7 +19,9 @@
 #include "fcgi/reply.h"
 #include "fcgi/request.h"
 #include "fcgi/stop.h"
+#include "fcgi/status.h"
 #include "fcgi/tell.h"
+#include "fcgi/work.h"
 #include "fcgi/worker.h"
 
 /* FCGI_RESPONDER of the FastCGI specification. */
@@ -129,12 +131,16 @@ begin(struct job *job, struct web_call *call)
 {
 	enum step step;
 
+	(void)work_enter(WORK_DISK);
 	while ((step = web_begin(call)) == STEP_WAIT) {
+		(void)work_enter(WORK_LOCK);
 		if (may_wait(job, HAND_OVER))
 			continue;
 		web_give_up(call);
-		return STEP_DONE;
+		step = STEP_DONE;
+		break;
 	}
+	(void)work_enter(WORK_CLIENT);
 	return step;
 }
 
@@ -153,11 +159,15 @@ take_place(struct job *job)
 static bool
 wait_for_place(struct job *job)
 {
-	while (!take_place(job))
+	enum work_phase before = work_enter(WORK_LOCK);
+	bool is_ours;
+
+	while (!(is_ours = take_place(job)))
 		if (!board_may_free(job->worker->board) ||
 		    !may_wait(job, SOON_FREE))
-			return false;
-	return true;
+			break;
+	(void)work_enter(before);
+	return is_ours;
 }
 
 static void
@@ -187,6 +197,7 @@ static void
 receive(struct job *job, struct web_call *call)
 {
 	job->is_warm = true;
+	work_look(call, 0);
 	if (take_place(job)) {
 		is_receiving(job, true);
 		body_receive(&job->fcgi, job->settings, call);
@@ -322,33 +333,65 @@ answer(struct job *job, const struct web_request *req, struct web_call *call)
 	end_response(job);
 }
 
-/* Whatever the method: that path is no place for uploads. */
-static bool
-is_for_metrics(const struct settings *s, const struct web_request *req)
-{
-	size_t len;
-
-	if (s->metrics_path == NULL || req->shown.uri == NULL)
-		return false;
-	len = strlen(s->metrics_path);
-	return strncmp(req->shown.uri, s->metrics_path, len) == 0 &&
-	    (req->shown.uri[len] == '\0' || req->shown.uri[len] == '?');
-}
-
 static void
 answer_metrics(struct job *job, const struct web_request *req)
 {
 	const struct worker *w = job->worker;
 
+	(void)req;
+	reply_text(&job->fcgi, "", "text/plain; version=0.0.4; charset=utf-8",
+	    metrics_text(w->board, job->settings->metrics_prefix, job->arena));
+}
+
+static void
+answer_status(struct job *job, const struct web_request *req)
+{
+	const struct worker *w = job->worker;
+	struct status_answer answer;
+
+	status_answer(w->board, job->settings, strchr(req->shown.uri, '?'),
+	    FCGX_GetParam("HTTP_ACCEPT", job->fcgi.envp), job->arena, &answer);
+	reply_text(&job->fcgi, answer.headers, answer.type, answer.text);
+}
+
+/* Whatever the method: that path is no place for uploads. */
+static bool
+is_at(const char *path, const struct web_request *req)
+{
+	size_t len;
+
+	if (path == NULL || req->shown.uri == NULL)
+		return false;
+	len = strlen(path);
+	return strncmp(req->shown.uri, path, len) == 0 &&
+	    (req->shown.uri[len] == '\0' || req->shown.uri[len] == '?');
+}
+
+/* What is to be read here beside uploads; false if this is not asked for. */
+static bool
+answer_reader(struct job *job, const struct web_request *req)
+{
+	const struct settings *s = job->settings;
+	const struct {
+		const char *path;
+		void (*answer)(struct job *, const struct web_request *);
+	} pages[] = {
+		{ s->metrics_path, answer_metrics },
+		{ s->status_path, answer_status },
+	};
+	size_t i = 0;
+
+	while (i < NITEMS(pages) && !is_at(pages[i].path, req))
+		i++;
+	if (i == NITEMS(pages))
+		return false;
 	if (strcmp(req->method, "GET") == 0 || strcmp(req->method, "HEAD") == 0)
-		reply_text(&job->fcgi,
-		    "text/plain; version=0.0.4; charset=utf-8",
-		    metrics_text(
-			w->board, job->settings->metrics_prefix, job->arena));
+		pages[i].answer(job, req);
 	else
 		reply_error(&job->fcgi, 405,
-		    "ERR_METHOD_NOT_ALLOWED: metrics can only be read\n");
+		    "ERR_METHOD_NOT_ALLOWED: this can only be read\n");
 	end_response(job);
+	return true;
 }
 
 static const struct {
@@ -393,9 +436,8 @@ may_be_slow(struct job *job)
 
 /* The call, to be closed when the connection is given back; NULL if none. */
 static struct web_call *
-handle(struct job *job)
+handle(struct job *job, struct web_request *req)
 {
-	struct web_request *req = arena_alloc(job->arena, sizeof(*req));
 	struct web_call *call;
 	int keeps;
 
@@ -417,11 +459,10 @@ handle(struct job *job)
 	}
 	if (!read_request(job, req))
 		return NULL;
-	if (is_for_metrics(job->settings, req)) {
-		answer_metrics(job, req);
+	if (answer_reader(job, req))
 		return NULL;
-	}
 	job->fcgi.keepConnection = keeps;
+	work_begin(req, job->began);
 	call = web_call_new(&job->settings->server, req, job->arena);
 	os_read_begin(job->fcgi.ipcFd);
 	if (web_may_take_long(call) && !may_be_slow(job))
@@ -489,14 +530,17 @@ tells_by_child(const struct job *job)
  * a place it is left to the sweep: a HEAD may have found what a crash left.
  */
 static void
-close_call(struct job *job, struct web_call *call)
+close_call(
+    struct job *job, const struct web_request *req, struct web_call *call)
 {
 	const struct worker *w = job->worker;
 
+	(void)work_enter(WORK_DISK);
 	if (web_has_to_tell(call) && !take_place(job))
 		web_forget(call);
 	else
 		tell_and_close(call, tells_by_child(job), w->listen_fd);
+	work_end(web_response(call), req, job->settings->slow);
 	leave_place(job);
 }
 
@@ -506,6 +550,7 @@ serve_one(struct job *job)
 {
 	struct os_read_watch watch = { wait_on_params, job };
 	const struct worker *w = job->worker;
+	struct web_request req;
 	struct web_call *call;
 	int rc;
 
@@ -526,11 +571,11 @@ serve_one(struct job *job)
 	}
 	board_set(w->board, w->slot, WORKER_BUSY);
 	job->began = clock_ms();
-	call = handle(job);
+	call = handle(job, &req);
 	finish(job);
 	job->is_kept = job->fcgi.ipcFd >= 0;
 	if (call != NULL)
-		close_call(job, call);
+		close_call(job, &req, call);
 	job->served++;
 	arena_reset(job->arena);
 	return true;
@@ -557,6 +602,8 @@ worker_run(const struct worker *w)
 
 	if (FCGX_InitRequest(&job.fcgi, w->listen_fd, 0) != 0)
 		return WORKER_FAILED;
+	work_join(settings_watch(s) ? &w->board->work[w->slot] : NULL,
+	    &w->board->past);
 	/* What the start has flushed is not the first request's. */
 	(void)fs_take_sync_ns();
 	while (end == WORKER_LEFT && !stop_is_due()) {

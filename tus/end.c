@@ -189,6 +189,22 @@ web_turn_away(struct web_call *c)
 	(void)conclude(c, tus_refuse(c, TUS_TOO_BUSY));
 }
 
+void
+web_look_at(const struct web_call *c, struct web_sight *sight)
+{
+	*sight = (struct web_sight){ .method = c->res.outcome.method,
+		.id = c->id,
+		.metadata = c->create.metadata,
+		.offset = c->up != NULL ? c->up->info.offset : 0,
+		.size = c->length };
+	if (c->up == NULL)
+		return;
+	sight->id = c->up->info.id;
+	sight->metadata = c->up->info.metadata;
+	if (!c->up->info.size_deferred)
+		sight->size = c->up->info.size;
+}
+
 const struct web_response *
 web_response(const struct web_call *c)
 {

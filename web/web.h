@@ -205,6 +205,19 @@ MUST_CHECK enum step web_tick(struct web_call *);
 /* The body is over.  Not after web_receive() or web_tick() said STEP_DONE. */
 void web_end(struct web_call *, enum body_end);
 
+/* What there is to be seen of a call that is under way; belongs to it. */
+struct web_sight {
+	/* NULL where that is not known, or none. */
+	const char *method, *id;
+	const struct pair *metadata;
+
+	/* Of the upload; -1 where that is not known. */
+	int64_t offset, size;
+};
+
+/* After web_begin(), and before the call is done. */
+void web_look_at(const struct web_call *, struct web_sight *);
+
 /* Set once the call is done; belongs to the call. */
 const struct web_response *web_response(const struct web_call *);
 

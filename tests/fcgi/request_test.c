@@ -134,30 +134,30 @@ the_endpoint_and_what_follows_it(void **state)
 
 /* A web server lets somebody in there to read, under any of these names. */
 static void
-the_place_of_the_metrics_is_no_endpoint(void **state)
+what_can_only_be_read_is_no_endpoint(void **state)
 {
 	static const char *const uris[] = { "/metrics/", "//metrics",
 		"/%6detrics", "/%6Detric%73//", "/%2Fmetrics", "/x/../metrics",
 		"/./metrics", "/metrics//", "/metrics/?x" };
-	struct settings s = {
-		.base_path = "", .owner_param = "", .metrics_path = "/metrics"
-	};
 	struct arena *a = arena_new();
 	struct web_request req;
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < NITEMS(uris); i++) {
+	for (i = 0; i < 2 * NITEMS(uris); i++) {
 		const char *params[] = { arena_printf(
-					     a, "REQUEST_URI=%s", uris[i]),
+					     a, "REQUEST_URI=%s", uris[i / 2]),
 			"SCRIPT_NAME=/metrics", NULL };
+		struct settings s = { .base_path = "", .owner_param = "" };
 
+		*(i % 2 == 0 ? &s.metrics_path : &s.status_path) = "/metrics";
 		assert_true(read_params(params, &s, a, &req));
 		assert_null(req.path);
+		assert_true(read_params(
+		    (const char *const[]){ "REQUEST_URI=/metric", NULL }, &s, a,
+		    &req));
+		assert_string_equal(req.path, "");
 	}
-	assert_true(read_params(
-	    (const char *const[]){ "REQUEST_URI=/metric", NULL }, &s, a, &req));
-	assert_string_equal(req.path, "");
 	arena_free(a);
 }
 
@@ -507,7 +507,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_endpoint_and_what_follows_it),
-		cmocka_unit_test(the_place_of_the_metrics_is_no_endpoint),
+		cmocka_unit_test(what_can_only_be_read_is_no_endpoint),
 		cmocka_unit_test(the_scheme_and_the_limit),
 		cmocka_unit_test(what_a_proxy_says_counts_where_it_is_trusted),
 		cmocka_unit_test(a_prefix_that_a_trusted_proxy_strips),

@@ -154,6 +154,8 @@ set_up(void)
 		.owner_param = "TUS_OWNER",
 		.store_dir = "",
 		.metrics_path = "/metrics",
+		.status_path = "/status",
+		.slow = 1,
 		.metrics_prefix = "tus",
 		.lock_timeout = 100,
 		.read_timeout = 100,
