@@ -82,6 +82,34 @@ clear_rest(struct web_call *c)
 	return c->is_over;
 }
 
+/*
+ * A record that looks damaged without the lock may be half written, by a
+ * process that has stood still for longer than the store is patient.  With the
+ * lock it is whole, or damaged.  The holder is not asked to give way.
+ */
+static enum err_code
+look_with_lock(struct web_call *c)
+{
+	struct data_store *store = c->srv->core.store;
+	struct locker *locker = c->srv->core.locker;
+	struct lock *lock;
+	struct err e;
+	enum err_code rc;
+
+	if (locker == NULL)
+		return ERR_CORRUPT;
+	rc = locker->ops->acquire(
+	    locker, c->id, LOCK_EXISTING_QUIETLY, c->arena, &lock, &e);
+	if (rc != ERR_OK)
+		return rc == ERR_LOCKED ? rc : ERR_CORRUPT;
+	store->core->close(c->up);
+	c->up = NULL;
+	rc = store->core->get_upload(
+	    store, c->id, c->arena, &c->up, &c->res.err);
+	locker->ops->release(lock, false);
+	return rc;
+}
+
 bool
 tus_look(struct web_call *c)
 {
@@ -90,6 +118,13 @@ tus_look(struct web_call *c)
 	enum err_code rc;
 
 	rc = core->get_upload(c->srv->core.store, c->id, c->arena, &c->up, e);
+	if (rc == ERR_CORRUPT && c->method != TUS_DELETE)
+		rc = look_with_lock(c);
+	if (rc == ERR_LOCKED) {
+		e->code = ERR_OK;
+		(void)tus_refuse(c, TUS_LOCKED);
+		return false;
+	}
 	if (rc == ERR_NOT_FOUND) {
 		/* A 404 is nothing to log. */
 		e->code = ERR_OK;
