@@ -29,6 +29,12 @@ with open(os.environ["HOME"] + "/events", "a") as log:
                           "cwd": os.getcwd()}) + "\\n")
 """
 
+# Takes until the test says go.
+SLOW = """#!/bin/sh
+read event
+while [ ! -e $HOME/go ]; do sleep 0.1; done
+"""
+
 
 class Hooks:
     """A directory of programs, and what they were told."""
@@ -57,6 +63,10 @@ class Hooks:
 
     def remove(self, name):
         (self.dir / name).unlink()
+
+    def go(self):
+        """Lets the slow ones come to their end."""
+        (self.home / "go").touch()
 
     @property
     def events(self):
@@ -528,9 +538,7 @@ def test_what_it_leaves_in_the_background_delays_nobody(start, hooks):
     hooks.write("pre-create", "#!/bin/sh\n"
                 "sleep 30 & echo $! > $HOME/pid\n")
     one = start()
-    began = time.monotonic()
     assert post(one, 5)[0] == 201
-    assert time.monotonic() - began < 5
     pid = (hooks.home / "pid").read_text().strip()
     assert is_running(pid)
     os.kill(int(pid), signal.SIGKILL)
@@ -704,17 +712,16 @@ def test_pre_terminate_may_reject(start, hooks):
 
 
 def test_nobody_waits_for_a_post_hook(start, hooks):
-    hooks.write("post-finish", "#!/bin/sh\nsleep 3\ntouch $HOME/done\n")
-    hooks.write("post-create", "#!/bin/sh\nsleep 3\n")
+    hooks.write("post-finish", SLOW + "touch $HOME/done\n")
+    hooks.write("post-create", SLOW)
     one = start()
-    began = time.monotonic()
     url = create(one, 5)
     assert patch(url, 0, b"hello")[0] == 204
     assert clients.offset(url) == 5
     assert clients.request("GET", url)[2] == b"hello"
-    assert time.monotonic() - began < 2
     assert not (hooks.home / "done").exists()
     assert pending(one, url)
+    hooks.go()
     rig.wait_for((hooks.home / "done").exists, "the hook")
     rig.wait_for(lambda: not pending(one, url), "the mark to go")
 
@@ -748,9 +755,7 @@ while [ ! -e $HOME/over ]; do sleep 0.1; done
             answers += [crowd.submit(ask, url) for url in urls[2:]]
             rig.wait_for(lambda: all(a.done() for a in answers[2:]),
                          "the others to be answered")
-            start_time = time.monotonic()
             assert clients.offset(quiet) == 0
-            assert time.monotonic() - start_time < 2
         finally:
             (hooks.home / "over").touch()
         told = [a.result() for a in answers]
@@ -792,17 +797,16 @@ def test_the_sweep_and_the_check_know_the_spool(start, hooks):
 
 
 def test_nobody_waits_for_a_post_hook_where_one_process_is_all(start, hooks):
-    hooks.write("post-finish", "#!/bin/sh\nsleep 3\ntouch $HOME/done\n")
+    hooks.write("post-finish", SLOW + "touch $HOME/done\n")
     hooks.record("post-create")
     one = start(args=["-w", "1"])
-    began = time.monotonic()
     url = create(one, 5, b"hello")
     assert clients.offset(url) == 5
     other = create(one, 5)
     assert patch(other, 0, b"hell")[0] == 204
-    assert time.monotonic() - began < 2
     assert pending(one, url) and not (hooks.home / "done").exists()
     assert "1 in use" in sweep(one, hooks)
+    hooks.go()
     rig.wait_for((hooks.home / "done").exists, "the hook")
     rig.wait_for(lambda: not pending(one, url), "the mark to go")
     assert len(hooks.told("post-create")) == 2
@@ -823,28 +827,27 @@ def processes(*words):
 
 def test_one_process_has_only_so_many_children(start, hooks):
     """300 POSTs made 601 processes; now most of them are asked to wait."""
-    hooks.write("post-create", "#!/bin/sh\nread event\nn=0\n"
-                "while ! test -e $HOME/go && test $n -lt 250\n"
-                "do sleep 0.2; n=$((n + 1)); done\n"
-                "echo $TUS_ID >>$HOME/told\n")
+    hooks.write("post-create", SLOW + "echo $TUS_ID >>$HOME/told\n")
     one = start({"hooks": {"events": ["post-create"], "timeout": "60s"}},
                 args=["-w", "1"])
-    created, refused, most = [], [], 0
-    while len(created) < 30 or not refused:
+    created = []
+
+    def is_refused():
         status, headers, _ = post(one, 5)
         if status == 201:
             created.append(id_of(headers["Location"]))
         else:
             assert status == 503 and headers["Retry-After"] == "1"
-            refused.append(status)
-            began = time.monotonic()
-            assert clients.offset(one.url + created[0]) == 0
-            assert time.monotonic() - began < 2
+        return status != 201
+
+    while not is_refused():
         assert len(created) < 300
-        # tusfcgi, and for each event a child, its guard, the hook and its sleep.
-        most = max(most, processes(str(one.config_path), str(hooks.dir)))
-    assert 16 <= most <= 1 + 4 * 16
-    (hooks.home / "go").touch()
+    # tusfcgi, and for each event a child, its guard, the hook and its sleep.
+    assert 16 <= processes(str(one.config_path), str(hooks.dir)) <= 1 + 4 * 16
+    assert clients.offset(one.url + created[0]) == 0
+    hooks.go()
+    while len(created) < 30:
+        is_refused()
     rig.wait_for(lambda: len(hooks_told(hooks)) == len(created), "all events")
     assert sorted(hooks_told(hooks)) == sorted(created)
     rig.wait_for(lambda: not spool(one), "an empty spool")
@@ -857,19 +860,20 @@ def hooks_told(hooks):
 
 def test_a_connection_that_is_kept_is_given_back_first(hooks, tmp_path):
     """Else the next request on it waits for the hook."""
-    hooks.write("post-finish", "#!/bin/sh\nsleep 3\n")
-    one = apps.App(tmp_path, config={"hooks": {"dir": str(hooks.dir)}})
+    hooks.write("post-finish", SLOW + "touch $HOME/done\n")
+    one = apps.App(tmp_path, config={"hooks": {"dir": str(hooks.dir)}},
+                   env={"HOME": str(hooks.home)})
     one.start_app()
     try:
         path = one.client.create(5)
-        began = time.monotonic()
         with one.client.open("PATCH", path, one.client.patch_headers(0), 5,
                              flags=1) as stream:
             stream.send(b"hello")
             assert stream.finish().status == 204
             assert stream.socket.recv(1) == b""
-        assert time.monotonic() - began < 2
+        assert not (hooks.home / "done").exists()
     finally:
+        hooks.go()
         one.stop()
 
 
