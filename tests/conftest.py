@@ -1,15 +1,23 @@
 """Fixtures that every black-box test may use; see lib/rig.py."""
 
 import contextlib
+import os
+import subprocess
 
 import pytest
 
 from lib import fronts, left, rig  # noqa: F401 (fronts makes itself known)
 from lib.app import App
+from lib.summary import Summary
 
 
-def pytest_configure():
+def pytest_configure(config):
     left.adopt_orphans()
+    if os.geteuid() == 0:
+        # Before the first program that is to see what a test mounts.
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            left.make_mounts_private()
+    config.pluginmanager.register(Summary())
 
 
 @pytest.fixture(autouse=True)

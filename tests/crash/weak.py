@@ -546,6 +546,6 @@ def run(driver, scratch, options):
                 states = states_to_check(kind, driver, scratch, options,
                                          place.store, before, mode)
                 result.judge_all(
-                    options.pick(states),
+                    options.pick(states, 24),
                     lambda s, boot=boot: judge(driver, scratch, s, boot))
             yield result

@@ -20,7 +20,9 @@ import pytest
 
 from lib import proc, rig
 from lib.app import App
-from lib.plain import build
+from lib.plain import build, plain  # noqa: F401
+
+pytestmark = pytest.mark.alone
 
 BODY = b"x" * 1024
 LARGE = b"x" * (1 << 20)
@@ -154,11 +156,11 @@ def calls(folder, program, kind):
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
+def program(plain):  # noqa: F811
     if b"large reads" not in subprocess.run(
             [rig.program(), "-V"], capture_output=True).stdout:
         pytest.skip("libfcgi's OS_Read is not replaced in this build")
-    return build(tmp_path_factory.mktemp("plain"))
+    return plain
 
 
 @pytest.mark.parametrize("kind", CEILINGS)
@@ -206,10 +208,10 @@ def test_a_worker_has_little_memory_of_its_own(program, tmp_path):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        plain = build(folder)
+        program = build(folder)
         for kind in CEILINGS:
-            found = calls(folder, plain, kind)
-            print(f"{kind};{instructions(folder, plain, kind):,.0f};"
+            found = calls(folder, program, kind)
+            print(f"{kind};{instructions(folder, program, kind):,.0f};"
                   f"{sum(found.values()):.0f};" +
                   ", ".join(f"{n:.3g} {name}" if n != 1 else name
                             for name, n in sorted(found.items())), flush=True)

@@ -723,6 +723,7 @@ def test_a_waiter_who_hangs_up_leaves_the_holder_alone(app):
 
 # --- Load. ---
 
+@pytest.mark.alone
 def test_slow_uploads_do_not_delay_a_head(app):
     """300 clients that send a byte now and then; HEAD within 50 ms"""
     one = app(config={"pool": {"max_workers": 320}, "log": {"level": "warn"}})

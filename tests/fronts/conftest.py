@@ -9,6 +9,8 @@ import shutil
 import pytest
 
 from lib import browser, fronts, rig
+from lib.once import once
+from lib.summary import CELL
 
 NAMES = os.environ.get(
     "TUS_FRONTS", "nginx lighttpd lighttpd-spawn apache-proxy apache-fcgid "
@@ -53,14 +55,17 @@ def usable(name):
     return fronts.missing(name)
 
 
-@pytest.fixture(scope="session")
-def pages(tmp_path_factory):
+def make_pages(folder):
     """Our page, and Uppy below it; test_clients.py skips what is not there."""
-    folder = tmp_path_factory.mktemp("pages")
     if not browser.missing():
         browser.install_page(folder)
         browser.install_uppy(folder / "uppy")
-    return folder
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    return once(tmp_path_factory, "pages", make_pages)
 
 
 def pages_for(kind, pages, folder):
@@ -104,9 +109,6 @@ def own(server):
 
 # --- Clients by front ends ---------------------------------------------------
 
-CELLS = {}
-
-
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
@@ -117,19 +119,5 @@ def pytest_runtest_makereport(item, call):
     front = params.pop("front")
     row = " ".join([item.originalname[5:].replace("_", " "),
                     *map(str, params.values())])
-    CELLS.setdefault(row, {})[front] = {
-        "passed": "yes", "skipped": "skipped"}.get(report.outcome, "NO")
-
-
-def pytest_terminal_summary(terminalreporter):
-    if not CELLS:
-        return
-    terminalreporter.section("clients by front ends")
-    fronts_seen = [n for n in NAMES if any(n in c for c in CELLS.values())]
-    rows = [["", *fronts_seen]] + [
-        [row, *(cells.get(n, "-") for n in fronts_seen)]
-        for row, cells in CELLS.items()]
-    wide = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        terminalreporter.write_line("  ".join(
-            cell.ljust(w) for cell, w in zip(row, wide)).rstrip())
+    verdict = {"passed": "yes", "skipped": "skipped"}.get(report.outcome, "NO")
+    report.user_properties.append((CELL, [row, front, verdict]))

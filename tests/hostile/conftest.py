@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from lib import rig
-from lib.plain import build
+from lib.plain import plain  # noqa: F401
 
 
 def number(name, default):
@@ -44,10 +44,3 @@ def lots(request):
     seed = number("SEED", random.SystemRandom().randrange(1 << 32))
     print(f"TUSFCGI_SEED={seed}")
     return random.Random(seed)
-
-
-@pytest.fixture(scope="session")
-def plain(tmp_path_factory):
-    """A tusfcgi without sanitizers, which will not have their malloc
-    replaced."""
-    return build(tmp_path_factory.mktemp("plain"))

@@ -4,21 +4,21 @@ import os
 import shutil
 import subprocess
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
 from lib import clients, fronts, rig
 from lib.app import App
+from lib.once import once
 
 LARGE = os.urandom(1 << 20)
 
 
-@pytest.fixture(scope="module")
-def one_file(tmp_path_factory):
-    """Made as README says, without sanitizers, which cannot be in one file."""
+def make(folder):
+    """As README says, without sanitizers, which cannot be in one file."""
     if not (rig.TREE / "configure").exists():
         pytest.skip("no configure in the tree")
-    folder = tmp_path_factory.mktemp("one-file")
     for argv in ([str(rig.TREE / "configure"), "-q"],
                  ["make", "-s", "-j2", "tus.fcgi"]):
         env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
@@ -28,7 +28,12 @@ def one_file(tmp_path_factory):
             pytest.skip("the tree itself is configured")
         assert run.returncode == 0, run.stdout + run.stderr
         assert "warning" not in run.stderr
-    return folder / "tus.fcgi"
+    return str(folder / "tus.fcgi")
+
+
+@pytest.fixture(scope="module")
+def one_file(tmp_path_factory):
+    return Path(once(tmp_path_factory, "one-file", make))
 
 
 def test_it_needs_no_library(one_file):

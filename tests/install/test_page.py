@@ -5,10 +5,12 @@ import hashlib
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from lib import rig
+from lib.once import once
 
 SCRIPT = rig.TREE / "etc" / "page" / "install"
 TEXT = SCRIPT.read_text()
@@ -23,10 +25,8 @@ def install(*arguments, script=SCRIPT, **env):
         check=False, env={**os.environ, **env})
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
+def fetch(folder):
     """The package of tus-js-client."""
-    folder = tmp_path_factory.mktemp("package")
     if not rig.have("npm"):
         pytest.skip("no npm")
     run = subprocess.run(
@@ -34,7 +34,12 @@ def package(tmp_path_factory):
         cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     if run.returncode != 0:
         pytest.skip("npm could not fetch tus-js-client")
-    return folder / PACKAGE
+    return str(folder / PACKAGE)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    return Path(once(tmp_path_factory, "package", fetch))
 
 
 @pytest.fixture

@@ -5,7 +5,10 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from lib import rig
+from lib.once import once
 
 FOLDERS = ("base", "lock", "store", "store/file", "core", "web", "tus", "rufh",
            "hook", "fcgi")
@@ -32,3 +35,10 @@ def build(folder, options=()):
          '-DSYSCONFDIR="/nowhere"', '-DLOCALSTATEDIR="/nowhere"', *options, *sources,
          "-o", folder / "tusfcgi", *libs, "-lfcgi"], check=True)
     return folder / "tusfcgi"
+
+
+@pytest.fixture(scope="session")
+def plain(tmp_path_factory):
+    """A tusfcgi without sanitizers, which will not have their malloc
+    replaced."""
+    return Path(once(tmp_path_factory, "plain", lambda folder: str(build(folder))))

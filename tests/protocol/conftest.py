@@ -23,12 +23,6 @@ def pytest_configure(config):
         "markers", "ids(name, ...): what of the checklist the test covers")
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    rows = getattr(config, "bad_input_rows", None)
-    if rows is not None:
-        terminalreporter.write_line(f"bad inputs: {rows} rows tried")
-
-
 def pytest_itemcollected(item):
     names = [n for m in item.iter_markers("ids") for n in m.args]
     item.extra_keyword_matches.update(names)

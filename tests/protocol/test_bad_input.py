@@ -13,6 +13,7 @@ import pytest
 
 from lib import client
 from lib.record import forge
+from lib.summary import ROWS
 
 ids = pytest.mark.ids
 only = pytest.mark.only
@@ -20,11 +21,12 @@ only = pytest.mark.only
 COUNT = {"rows": 0}
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def count(request):
     """How many rows were tried, over all transports, for the summary."""
+    before = COUNT["rows"]
     yield
-    request.config.bad_input_rows = COUNT["rows"]
+    request.node.user_properties.append((ROWS, COUNT["rows"] - before))
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from lib import browser, clients, fronts, rig
+from lib.once import once
 
 if browser.missing():
     pytest.skip(browser.missing(), allow_module_level=True)
@@ -15,14 +17,17 @@ if browser.missing():
 MB = 1000 * 1000
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def install(folder):
     """The page as an administrator installs it."""
-    folder = tmp_path_factory.mktemp("page")
     wrong = browser.install_page(folder)
     if wrong:
         pytest.skip(f"etc/page/install: {wrong}")
-    return folder
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return Path(once(tmp_path_factory, "page", install))
 
 
 POLICY = "default-src 'none'; " + "; ".join(

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from lib import browser, clients, rig
+from lib.once import once
 
 if browser.missing():
     pytest.skip(browser.missing(), allow_module_level=True)
@@ -45,10 +46,8 @@ def system():
     return ", ".join([name, *fonts])
 
 
-@pytest.fixture(scope="module")
-def seen(tmp_path_factory):
+def look(folder):
     """What shots.mjs says of each picture."""
-    folder = tmp_path_factory.mktemp("shots")
     wrong = browser.install_page(folder / "page")
     if wrong:
         pytest.skip(f"etc/page/install: {wrong}")
@@ -65,6 +64,11 @@ def seen(tmp_path_factory):
     if os.path.samefile(shots, KEPT):
         MADE_WITH.write_text(system() + "\n")
     return result
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    return once(tmp_path_factory, "shots", look)
 
 
 @pytest.mark.parametrize("name", NAMES)
