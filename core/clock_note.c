@@ -86,8 +86,9 @@ clock_is_wrong(struct data_store *store)
 	char text[CLOCK_NOTE_MAX];
 	struct err e;
 
-	if (store->keeper == NULL ||
-	    store->keeper->read_note(store, text, sizeof(text), &e) != ERR_OK ||
+	if (store->expirer == NULL ||
+	    store->expirer->read_note(store, text, sizeof(text), &e) !=
+		ERR_OK ||
 	    !clock_note_read(&then, text))
 		return false;
 	clock_note_now(&now);

@@ -214,7 +214,7 @@ is_timeless(const struct sweep *s, int64_t when)
 static enum fate
 fate_by_time(struct sweep *s, struct upload *up)
 {
-	int64_t change = s->store->keeper->last_change(up);
+	int64_t change = s->store->expirer->last_change(up);
 	int64_t quiet = s->now.real - change;
 	const struct file_info *info = &up->info;
 
@@ -512,7 +512,7 @@ check_clock(struct sweep *s, struct err *e)
 	int64_t age, jump;
 	enum err_code rc;
 
-	rc = s->store->keeper->read_note(s->store, text, sizeof(text), e);
+	rc = s->store->expirer->read_note(s->store, text, sizeof(text), e);
 	if (rc != ERR_OK || !clock_note_read(&then, text))
 		return rc;
 	memcpy(s->now.after, then.after, sizeof(s->now.after));
@@ -534,13 +534,12 @@ sweep_begin(struct sweep *s, struct err *e)
 	const struct data_store *store = s->store;
 	enum err_code rc = ERR_OK;
 
-	if (store->keeper == NULL || store->terminater == NULL ||
-	    store->expirer == NULL)
+	if (store->expirer == NULL || store->terminater == NULL)
 		return err_set(e, ERR_UNAVAILABLE,
 		    "the store \"%s\" cannot do that", store->name);
 	/* Whoever holds it may have brought the note up to date. */
 	if (!s->dry_run)
-		rc = store->keeper->lock_note(s->store, e);
+		rc = store->expirer->lock_note(s->store, e);
 	if (rc != ERR_OK && rc != ERR_NO_SPACE && s->every > 0)
 		return rc;
 	clock_note_now(&s->now);
@@ -564,7 +563,7 @@ sweep_run(struct sweep *s)
 	sweep_events(s);
 	clock_note_write(&s->now, text);
 	if (!s->dry_run &&
-	    s->store->keeper->write_note(s->store, text, &e) != ERR_OK)
+	    s->store->expirer->write_note(s->store, text, &e) != ERR_OK)
 		s->ears->failed(s, e.text);
 	arena_free(s->turns.arena);
 	arena_free(s->arena);

@@ -68,7 +68,7 @@ sweep_leftovers(struct sweep *s)
 	int64_t n = 0;
 	struct err e;
 
-	for (;;) {
+	while (keeper != NULL) {
 		arena_reset(s->arena);
 		if (keeper->leftover_next(
 			s->store, &cursor, s->arena, &l, &e) != ERR_OK) {

@@ -81,9 +81,9 @@ show_info(struct ctl *c, const struct upload *up)
 	else
 		show_size(c, "size", info->size);
 	show_time(c, "created", info->created);
-	if (c->store->keeper != NULL)
+	if (c->store->expirer != NULL)
 		show_time(c, "changed",
-		    c->store->keeper->last_change((struct upload *)up));
+		    c->store->expirer->last_change((struct upload *)up));
 	show_time(c, "finished", info->finished);
 	show_time(c, "moved", info->moved);
 	show_time(c, "forgotten", info->forget);

@@ -122,7 +122,8 @@ set_server(struct settings *s)
 
 	srv->core.max_size = conf_int(c, "max_size");
 	srv->max_metadata = conf_int(c, "max_metadata");
-	srv->core.expire_after = conf_ms(c, "expiration.after") / 1000;
+	if (!store_is_private(c))
+		srv->core.expire_after = conf_ms(c, "expiration.after") / 1000;
 	srv->core.expire_sliding =
 	    strcmp(conf_str(c, "expiration.mode"), "sliding") == 0;
 	srv->core.allow_download = conf_bool(c, "extensions.download");
@@ -433,9 +434,11 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: store.durability = \"none\": a power failure "
 		    "can take acknowledged bytes back\n");
-	if (store_caution(c) != NULL)
-		fprintf(out, "warning: store.type = \"%s\": %s\n",
-		    conf_str(c, "store.type"), store_caution(c));
+	if (store_is_private(c))
+		fprintf(out,
+		    "warning: store.type = \"%s\" is for tests: each worker "
+		    "has its own uploads and forgets them, and none expires\n",
+		    conf_str(c, "store.type"));
 	if (lacks_sha1(s))
 		fprintf(out,
 		    "warning: checksum.algorithms without \"sha1\": the "

@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,9 @@ struct item {
 struct memory_store {
 	struct data_store base;
 	struct item *items;
+
+	/* Of the sweep. */
+	char note[256];
 };
 
 struct memory_upload {
@@ -504,9 +508,47 @@ static const struct store_length_declarer length_declarer = {
 	.declare_length = memory_declare_length,
 };
 
+static int64_t
+memory_last_change(struct upload *up)
+{
+	(void)up;
+	return 0;
+}
+
+/* There is one process, which does not sweep twice at the same time. */
+static enum err_code
+memory_lock_note(struct data_store *ds, struct err *e)
+{
+	(void)ds;
+	(void)e;
+	return ERR_OK;
+}
+
+static enum err_code
+memory_read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
+{
+	(void)e;
+	(void)snprintf(buf, size, "%s", store_of(ds)->note);
+	return ERR_OK;
+}
+
+static enum err_code
+memory_write_note(struct data_store *ds, const char *line, struct err *e)
+{
+	struct memory_store *ms = store_of(ds);
+
+	(void)e;
+	(void)snprintf(ms->note, sizeof(ms->note), "%s", line);
+	return ERR_OK;
+}
+
 static const struct store_expirer expirer = {
 	.set_expiry = memory_set_expiry,
 	.walk_next = memory_walk_next,
+	.last_change = memory_last_change,
+	.lock_note = memory_lock_note,
+	.read_note = memory_read_note,
+	.write_note = memory_write_note,
 };
 
 static enum err_code
@@ -535,7 +577,6 @@ memory_open_store(
 
 const struct store_class store_memory = {
 	.name = "memory",
-	.caution = "each worker has its own uploads and forgets them; it is "
-		   "for tests",
+	.is_private = true,
 	.open = memory_open_store,
 };

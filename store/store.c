@@ -135,13 +135,13 @@ store_needs(const struct conf *conf, need_ear *ear, void *arg)
 		class->needs(conf, ear, arg);
 }
 
-const char *
-store_caution(const struct conf *conf)
+bool
+store_is_private(const struct conf *conf)
 {
 	const struct store_class *class =
 	    find_class(conf_str(conf, "store.type"));
 
-	return class != NULL ? class->caution : NULL;
+	return class != NULL && class->is_private;
 }
 
 static void

@@ -117,6 +117,10 @@ struct file_info {
 	 */
 	int64_t moved, forget;
 
+	/* The file that holds the bytes, by its whole path; NULL if no file of
+	 * this machine does. */
+	const char *path;
+
 	/* Where the bytes are, in the store's own words; for hooks. */
 	const struct pair *storage;
 };
@@ -302,7 +306,11 @@ struct store_length_declarer {
 	    struct upload *, int64_t, struct err *);
 };
 
-/* Extension "expiration", and the sweep that carries it out. */
+/*
+ * Extension "expiration", and all that the sweep needs to carry it out; the
+ * sweep removes with store_terminater, so a store that expires has that as
+ * well.
+ */
 struct store_expirer {
 	/* Seconds since the epoch, 0 is never; takes effect as a declared
 	 * length does. */
@@ -314,6 +322,22 @@ struct store_expirer {
 	 * comes or goes meanwhile may or may not be seen. */
 	MUST_CHECK enum err_code (*walk_next)(struct data_store *,
 	    void **cursor, struct arena *, const char **id, struct err *);
+
+	/* When bytes last arrived, seconds since the epoch; 0: not known. */
+	int64_t (*last_change)(struct upload *);
+
+	/*
+	 * ERR_LOCKED: another process sweeps here.  ERR_OK: no other process
+	 * is told so until shutdown() or the end of this process.
+	 */
+	MUST_CHECK enum err_code (*lock_note)(
+	    struct data_store *, struct err *);
+
+	/* A line that the store keeps for the sweep; "" if there is none. */
+	MUST_CHECK enum err_code (*read_note)(
+	    struct data_store *, char *, size_t size, struct err *);
+	MUST_CHECK enum err_code (*write_note)(
+	    struct data_store *, const char *, struct err *);
 };
 
 /* What the uploads of one owner may be together; 0 is no limit. */
@@ -448,8 +472,8 @@ struct store_leftover {
 typedef void store_stranger(void *arg, const char *name, const char *why);
 
 /*
- * What tusctl needs to keep the place in order, beyond what requests need.
- * None of it is for a request.
+ * Keep the place in order.  None of this is for a request: the sweep removes
+ * what lies around, and tusctl does the rest.
  */
 struct store_keeper {
 	/*
@@ -471,9 +495,6 @@ struct store_keeper {
 	 */
 	MUST_CHECK enum err_code (*leftover_remove)(
 	    struct data_store *, const struct store_leftover *, struct err *);
-
-	/* When bytes last arrived, seconds since the epoch; 0: not known. */
-	int64_t (*last_change)(struct upload *);
 
 	/*
 	 * Compare what the record says with what is there.  Needs no lock.
@@ -509,17 +530,6 @@ struct store_keeper {
 	 */
 	MUST_CHECK enum err_code (*tell_strangers)(
 	    struct data_store *, store_stranger *, void *arg, struct err *);
-
-	/* ERR_LOCKED: another process sweeps here.  Else nobody will who asks
-	 * this, until shutdown() or the end of this process. */
-	MUST_CHECK enum err_code (*lock_note)(
-	    struct data_store *, struct err *);
-
-	/* A line that the store keeps for the sweep; "" if there is none. */
-	MUST_CHECK enum err_code (*read_note)(
-	    struct data_store *, char *, size_t size, struct err *);
-	MUST_CHECK enum err_code (*write_note)(
-	    struct data_store *, const char *, struct err *);
 };
 
 /* An open store.  Back ends embed this and add their own. */
@@ -584,8 +594,9 @@ struct store_class {
 	 */
 	void (*needs)(const struct conf *, need_ear *, void *arg);
 
-	/* A reason not to use it in earnest, which tusfcgi -t says; or NULL. */
-	const char *caution;
+	/* Each process has its own uploads and forgets them.  Such a store is
+	 * for tests; nothing in it ever expires, for no sweep sees it. */
+	bool is_private;
 
 	/* See store_hold(); NULL if there is nothing to agree upon. */
 	MUST_CHECK enum err_code (*hold)(
@@ -617,9 +628,9 @@ void store_let_go(const struct conf *);
  */
 MUST_CHECK enum err_code store_check(const struct data_store *, struct err *);
 
-/* What the store that store.type names needs, and its caution. */
+/* What the store that store.type names needs, and whether it is_private. */
 void store_needs(const struct conf *, need_ear *, void *arg);
-const char *store_caution(const struct conf *);
+bool store_is_private(const struct conf *);
 
 /* The directory of the uploads, or NULL if they are in none; it belongs to the
  * configuration. */

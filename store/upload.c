@@ -88,5 +88,6 @@ file_info_copy(
 	to->concat_raw = arena_strdup(a, from->concat_raw);
 	to->owner = arena_strdup(a, from->owner);
 	to->move_to = arena_strdup(a, from->move_to);
+	to->path = arena_strdup(a, from->path);
 	to->storage = copy_pairs(a, from->storage);
 }

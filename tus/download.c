@@ -223,19 +223,15 @@ static bool
 is_offloaded(const struct web_call *c)
 {
 	const struct file_info *info = &c->up->info;
-	const char *dir = c->srv->offload_moved, *path = NULL;
-	const struct pair *p;
+	const char *dir = c->srv->offload_moved;
 	size_t len;
 
 	if (!c->srv->offload_download || info->moved == 0)
 		return c->srv->offload_download;
-	for (p = info->storage; p != NULL; p = p->next)
-		if (strcmp(p->key, "Path") == 0)
-			path = p->value;
-	if (dir == NULL || path == NULL)
+	if (dir == NULL || info->path == NULL)
 		return false;
 	len = strlen(dir);
-	return strncmp(path, dir, len) == 0 && path[len] == '/';
+	return strncmp(info->path, dir, len) == 0 && info->path[len] == '/';
 }
 
 /* Which bytes, and with which status?  0 if refused. */

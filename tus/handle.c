@@ -68,7 +68,8 @@ tus_has_defer(const struct web_server *srv)
 bool
 tus_has_expiry(const struct web_server *srv)
 {
-	return srv->core.expire_after > 0 && srv->core.store->expirer != NULL;
+	return srv->core.expire_after > 0 && srv->core.store->expirer != NULL &&
+	    srv->core.store->terminater != NULL;
 }
 
 static bool

@@ -74,11 +74,6 @@ static const struct store_length_declarer length_declarer = {
 	.declare_length = file_declare_length,
 };
 
-static const struct store_expirer expirer = {
-	.set_expiry = file_set_expiry,
-	.walk_next = file_walk_next,
-};
-
 static enum durability
 durability_of(const char *word)
 {
@@ -191,7 +186,7 @@ new_store(const struct conf *conf)
 			.reader = &file_reader,
 			.concater = &concater,
 			.length_declarer = &length_declarer,
-			.expirer = &expirer,
+			.expirer = &file_expirer,
 			.ledger = &file_ledger,
 			.keeper = &file_keeper,
 			.mover = &file_mover,

@@ -18,7 +18,7 @@
  *	note.c		what all who use the store agree upon
  *	ledger.c	how much an owner has
  *	open.c		look, claim and repair, confirm
- *	read.c		download and walk
+ *	read.c		download, and walk all names
  *	write.c		append, roll back, finish
  *	new.c		create and concatenate
  *	suit.c		which names finish.move_to takes, and whose a file is
@@ -267,9 +267,8 @@ MUST_CHECK enum err_code file_check_root(struct file_store *, struct err *);
 
 /* --- record.c ----------------------------------------------------------- */
 
-/* Where the bytes are, as tusd's hooks know it; path NULL: in the store. */
-const struct pair *file_storage(const struct file_store *, const char *id,
-    const char *path, struct arena *);
+/* Say where the bytes are; path NULL: in STORE/ID. */
+void file_tell_place(struct file_upload *, const char *path);
 
 /*
  * Open and read the whole record anew.  It is open even if it is damaged,
@@ -566,18 +565,18 @@ MUST_CHECK enum err_code file_release(struct upload *, struct err *);
 MUST_CHECK enum err_code file_tell_strangers(
     struct data_store *, store_stranger *, void *arg, struct err *);
 
-/* --- the tables of ledger.c, read.c and keep.c -------------------------- */
+/* --- the tables of ledger.c, read.c, sweep.c, keep.c
+ * -------------------------- */
 
 extern const struct store_ledger file_ledger;
 extern const struct store_reader file_reader;
 extern const struct store_keeper file_keeper;
+extern const struct store_expirer file_expirer;
 
 /* The next name in the directory; NULL after the last, and then, or after an
  * error, the cursor is gone. */
 MUST_CHECK enum err_code file_next_name(
     struct file_store *, void **cursor, const char **name, struct err *);
 void file_end_names(void **cursor);
-MUST_CHECK enum err_code file_walk_next(struct data_store *, void **cursor,
-    struct arena *, const char **id, struct err *);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * keep.c - keep the directory in order: what no request does.
+ * keep.c - keep the directory in order.
  */
 #include "config.h"
 
@@ -272,12 +272,6 @@ leftover_remove(
 	return rc;
 }
 
-static int64_t
-last_change(struct upload *up)
-{
-	return file_upload_of(up)->data_time;
-}
-
 /* The bytes that repair will not cut as a matter of course. */
 static int64_t
 bytes_to_keep(const struct file_upload *u)
@@ -356,94 +350,12 @@ adopt(struct upload *up, struct err *e)
 	return rc;
 }
 
-static enum err_code
-read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
-{
-	size_t got = 0;
-	enum err_code rc;
-	int fd;
-
-	rc = fs_open_at(
-	    file_store_of(ds)->dirfd, FILE_SWEPT, O_RDONLY, &fd, NULL, e);
-	*buf = '\0';
-	if (rc != ERR_OK)
-		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
-	rc = fs_pread(fd, buf, size - 1, 0, &got, e);
-	(void)close(fd);
-	buf[got] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	return rc;
-}
-
-static enum err_code
-open_note(struct file_store *fs, int *fd, struct err *e)
-{
-	enum err_code rc;
-
-	rc = fs_open_at(fs->dirfd, FILE_SWEPT, O_RDWR, fd, NULL, e);
-	if (rc == ERR_NOT_FOUND)
-		rc = fs_create_at(
-		    fs->dirfd, FILE_SWEPT, FS_LOCK_MODE(fs->mode), fd, e);
-	if (rc == ERR_EXISTS)
-		rc = fs_open_at(fs->dirfd, FILE_SWEPT, O_RDWR, fd, NULL, e);
-	return rc;
-}
-
-static enum err_code
-lock_note(struct data_store *ds, struct err *e)
-{
-	struct file_store *fs = file_store_of(ds);
-	enum err_code rc;
-	int fd;
-
-	if (fs->note_fd != -1)
-		return ERR_OK;
-	if ((rc = open_note(fs, &fd, e)) != ERR_OK)
-		return rc;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-		fs->note_fd = fd;
-		return ERR_OK;
-	}
-	rc = errno == EWOULDBLOCK ?
-	    err_set(e, ERR_LOCKED, "another sweep is at work") :
-	    err_sys(e, "lock %s", FILE_SWEPT);
-	(void)close(fd);
-	return rc;
-}
-
-/* In place: there is room for it on a full disk, too, and it keeps its lock.
- * Whatever a longer one leaves behind comes after the end of the line. */
-static enum err_code
-write_note(struct data_store *ds, const char *line, struct err *e)
-{
-	struct file_store *fs = file_store_of(ds);
-	char text[256];
-	int fd = fs->note_fd, n;
-	enum err_code rc = ERR_OK;
-
-	n = snprintf(text, sizeof(text), "%s\n", line);
-	if (fd == -1)
-		rc = open_note(fs, &fd, e);
-	if (rc == ERR_OK) {
-		rc = fs_pwrite(fd, text, (size_t)n, 0, NULL, e);
-		if (rc == ERR_OK)
-			rc = fs_truncate(fd, n, FILE_SWEPT, e);
-	}
-	if (fd != -1 && fd != fs->note_fd)
-		(void)close(fd);
-	return rc;
-}
-
 const struct store_keeper file_keeper = {
 	.leftover_next = leftover_next,
 	.leftover_remove = leftover_remove,
-	.last_change = last_change,
 	.check = check,
 	.settle = settle,
 	.settle_all = settle_all,
 	.adopt = adopt,
 	.tell_strangers = file_tell_strangers,
-	.lock_note = lock_note,
-	.read_note = read_note,
-	.write_note = write_note,
 };

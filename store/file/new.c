@@ -159,7 +159,7 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	file_info_copy(u->arena, &u->base.info, info);
-	u->base.info.storage = file_storage(fs, info->id, NULL, u->arena);
+	file_tell_place(u, NULL);
 	u->head = (struct info_head){
 		.size = info->size_deferred ? 0 : info->size,
 		.size_deferred = info->size_deferred,

@@ -147,8 +147,7 @@ file_see(struct file_upload *u)
 	if (u->is_moved) {
 		info->moved = u->moved.when;
 		info->forget = u->moved.forget;
-		info->storage = file_storage(u->store, info->id,
-		    file_moved_path(&u->moved, u->arena), u->arena);
+		file_tell_place(u, file_moved_path(&u->moved, u->arena));
 	}
 	u->base.settled = file_is_sound(u) && is_confirmed(u);
 }

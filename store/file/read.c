@@ -1,5 +1,5 @@
 /*
- * read.c - the bytes of an upload on their way out, and the names of all.
+ * read.c - the bytes of an upload on their way out, and all names.
  */
 #include "config.h"
 
@@ -120,27 +120,4 @@ file_next_name(
 	if (entry == NULL)
 		file_end_names(cursor);
 	return rc;
-}
-
-enum err_code
-file_walk_next(struct data_store *ds, void **cursor, struct arena *a,
-    const char **id, struct err *e)
-{
-	const size_t suffix = strlen(FILE_INFO);
-	const char *name;
-	size_t len;
-	enum err_code rc;
-
-	do {
-		*id = NULL;
-		rc = file_next_name(file_store_of(ds), cursor, &name, e);
-		if (rc != ERR_OK || name == NULL)
-			return rc;
-		len = strlen(name);
-		if (len <= suffix || len > ID_MAX + suffix ||
-		    strcmp(name + len - suffix, FILE_INFO) != 0)
-			continue;
-		*id = arena_memdup(a, name, len - suffix);
-	} while (*id == NULL || !id_is_valid(*id));
-	return ERR_OK;
 }

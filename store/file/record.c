@@ -14,22 +14,24 @@
 /* The most that the kernel writes in one piece whoever is killed meanwhile. */
 #define ONE_PAGE 4096
 
-const struct pair *
-file_storage(const struct file_store *fs, const char *id, const char *path,
-    struct arena *a)
+void
+file_tell_place(struct file_upload *u, const char *path)
 {
+	struct arena *a = u->arena;
 	struct pair *p = arena_alloc(a, 3 * sizeof(*p));
+	const char *dir = u->store->path, *id = u->base.info.id;
 
+	if (path == NULL)
+		path = arena_printf(a, "%s/%s", dir, id);
 	p[0] = (struct pair){ &p[1], "Type", "filestore", 0 };
 	p[1] = (struct pair){ &p[2], "Path", path, 0 };
-	if (path == NULL)
-		p[1].value = arena_printf(a, "%s/%s", fs->path, id);
 	p[2] = (struct pair){ NULL, "InfoPath",
-		arena_printf(a, "%s/%s.info", fs->path, id), 0 };
+		arena_printf(a, "%s/%s.info", dir, id), 0 };
 	p[0].value_len = strlen(p[0].value);
 	p[1].value_len = strlen(p[1].value);
 	p[2].value_len = strlen(p[2].value);
-	return p;
+	u->base.info.storage = p;
+	u->base.info.path = path;
 }
 
 /*
@@ -75,8 +77,7 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 	if (u->foreign && r.info.created == 0)
 		u->base.info.created = (int64_t)st->st_mtime;
 	file_set_place(u, r.path, r.info_path);
-	u->base.info.storage =
-	    file_storage(u->store, id, file_place_path(u, u->arena), u->arena);
+	file_tell_place(u, file_place_path(u, u->arena));
 	return ERR_OK;
 }
 

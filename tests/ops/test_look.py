@@ -206,3 +206,14 @@ def test_a_pool_that_runs_is_not_disturbed(tmp_path):
         assert app.client.patch(path, 0, b"hello").status == 204
     finally:
         app.stop()
+
+
+def test_a_store_that_no_sweep_sees_promises_no_expiry(home):
+    make_store(home, user="root")
+    for type, promised in (("file", True), ("memory", False)):
+        text = check(write(home, store={"path": str(home / "up"),
+                                        "type": type},
+                           expiration={"after": "1h"}))
+        line = next(l for l in text.splitlines() if "extensions" in l)
+        assert ("expiration" in line) == promised, line
+        assert ("none expires" in text) == (not promised)

@@ -435,6 +435,25 @@ a_walk_survives_that_what_it_meets_is_removed(void **state)
 	assert_null(id);
 }
 
+static void
+what_a_sweep_notes_is_kept(void **state)
+{
+	struct place *p = *state;
+	const struct store_expirer *expirer = p->ds->expirer;
+	struct upload *up = make(p, ID, 5);
+	char text[64] = "?";
+
+	ok(p, expirer->read_note(p->ds, text, sizeof(text), &p->e));
+	assert_string_equal(text, "");
+	ok(p, expirer->lock_note(p->ds, &p->e));
+	ok(p, expirer->write_note(p->ds, "first and longer", &p->e));
+	ok(p, expirer->write_note(p->ds, "second", &p->e));
+	ok(p, expirer->read_note(p->ds, text, sizeof(text), &p->e));
+	assert_string_equal(text, "second");
+	assert_true(expirer->last_change(up) >= 0);
+	drop(p, up);
+}
+
 int
 contract_run_capable(const struct variant *v)
 {
@@ -461,6 +480,7 @@ contract_run_capable(const struct variant *v)
 		PROMISE(a_partial_upload_stays, CAN_MOVE | CAN_FINISH),
 		PROMISE(a_place_elsewhere_is_refused, CAN_MOVE),
 		PROMISE(a_walk_meets_every_upload_once, CAN_EXPIRE),
+		PROMISE(what_a_sweep_notes_is_kept, CAN_EXPIRE),
 		PROMISE(a_walk_survives_that_what_it_meets_is_removed,
 		    CAN_EXPIRE | CAN_TERMINATE),
 	};

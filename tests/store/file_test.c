@@ -607,7 +607,7 @@ leftovers_are_told_from_uploads_and_strangers(void **state)
 	(void)state;
 	drop(make(ID, 5));
 	put_text(ID ".lock", "");
-	ok(place.ds->keeper->write_note(place.ds, "a note", &place.e));
+	ok(place.ds->expirer->write_note(place.ds, "a note", &place.e));
 	for (i = 0; i < NITEMS(want); i++)
 		put_text(want[i].name, "x");
 	assert_int_equal(
@@ -729,13 +729,13 @@ a_note_is_kept(void **state)
 	char buf[32];
 
 	(void)state;
-	ok(place.ds->keeper->read_note(place.ds, buf, 32, &place.e));
+	ok(place.ds->expirer->read_note(place.ds, buf, 32, &place.e));
 	assert_string_equal(buf, "");
-	ok(place.ds->keeper->write_note(place.ds, "first", &place.e));
-	ok(place.ds->keeper->write_note(place.ds, "second", &place.e));
-	ok(place.ds->keeper->read_note(place.ds, buf, 32, &place.e));
+	ok(place.ds->expirer->write_note(place.ds, "first", &place.e));
+	ok(place.ds->expirer->write_note(place.ds, "second", &place.e));
+	ok(place.ds->expirer->read_note(place.ds, buf, 32, &place.e));
 	assert_string_equal(buf, "second");
-	ok(place.ds->keeper->read_note(place.ds, buf, 4, &place.e));
+	ok(place.ds->expirer->read_note(place.ds, buf, 4, &place.e));
 	assert_string_equal(buf, "sec");
 }
 
