@@ -91,7 +91,8 @@ open_store(struct ctl *c, const struct command *command, struct err *e)
 	fs_take_umask();
 	rc = become_owner_of(store_home(c->conf), c->conf, e);
 	if (rc == ERR_OK)
-		rc = store_hold(c->conf, STORE_KEPT, e);
+		rc = store_hold(
+		    c->conf, STORE_KEPT, locker_is_for_one_pool(c->conf), e);
 	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);
 	if (rc == ERR_OK)

@@ -238,7 +238,8 @@ become_checker(const struct conf *conf, struct err *e)
 static enum err_code
 look_at_note(const struct conf *conf, struct err *e)
 {
-	enum err_code rc = store_hold(conf, STORE_CHECKED, e);
+	enum err_code rc =
+	    store_hold(conf, STORE_CHECKED, locker_is_for_one_pool(conf), e);
 
 	if (rc != ERR_CONFLICT)
 		return rc;
@@ -274,7 +275,9 @@ look(struct settings *s, const struct options *o, const char **read_only,
 static enum err_code
 hold_store(struct settings *s, struct err *e)
 {
-	return no_mistake(store_hold(s->conf, STORE_SERVED, e), e);
+	return no_mistake(store_hold(s->conf, STORE_SERVED,
+			      locker_is_for_one_pool(s->conf), e),
+	    e);
 }
 
 static int

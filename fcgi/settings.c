@@ -569,8 +569,10 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 				    "what REQUEST_URI has before PATH_INFO");
 	fprintf(out, "store         %s %s\n", conf_str(c, "store.type"),
 	    store_path);
+	if (*lock_path == '\0')
+		lock_path = store_path;
 	fprintf(out, "locks         %s %s\n", conf_str(c, "lock.type"),
-	    *lock_path != '\0' ? lock_path : store_path);
+	    locker_is_for_one_pool(c) ? "of this pool alone" : lock_path);
 	explain_fixed(out);
 	fprintf(out, "durability    %s\n", conf_str(c, "store.durability"));
 	explain_moving(s, out);

@@ -3,3 +3,4 @@
  * means something.  base/conf_key.c names the default.
  */
 LOCKER(flock)
+LOCKER(memory)

@@ -70,6 +70,15 @@ locker_needs(const struct conf *conf, need_ear *ear, void *arg)
 }
 
 bool
+locker_is_for_one_pool(const struct conf *conf)
+{
+	const struct locker_class *class =
+	    find_class(conf_str(conf, "lock.type"));
+
+	return class != NULL && class->is_for_one_pool;
+}
+
+bool
 locker_knows(struct locker *locker, const char *id, struct arena *a)
 {
 	const struct locker_ops *ops = locker->ops;

@@ -136,6 +136,10 @@ struct locker_class {
 	/* As in  lock: { type = "flock"; }  in the configuration. */
 	const char *name;
 
+	/* Only the process that opened it first, and those that it forked, can
+	 * reach its locks: no other may use the store. */
+	bool is_for_one_pool;
+
 	/* What it needs of the system, as the configuration is; NULL if it
 	 * needs nothing. */
 	void (*needs)(const struct conf *, need_ear *, void *arg);
@@ -154,6 +158,9 @@ MUST_CHECK enum err_code locker_open(
 
 /* What the locker that lock.type names needs. */
 void locker_needs(const struct conf *, need_ear *, void *arg);
+
+/* Does lock.type name a locker that is?  For store_hold(). */
+bool locker_is_for_one_pool(const struct conf *);
 
 /* Is there a trace of its lock, held or not?  Takes it for a moment, and asks
  * nobody to let go.  False if the locker leaves no traces. */

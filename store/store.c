@@ -83,14 +83,15 @@ find_built_in(
 }
 
 enum err_code
-store_hold(const struct conf *conf, enum store_use use, struct err *e)
+store_hold(
+    const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	const struct store_class *class;
 	enum err_code rc = find_built_in(conf, &class, e);
 
 	if (rc != ERR_OK || class->hold == NULL)
 		return rc;
-	return class->hold(conf, use, e);
+	return class->hold(conf, use, alone, e);
 }
 
 void

@@ -600,7 +600,7 @@ struct store_class {
 
 	/* See store_hold(); NULL if there is nothing to agree upon. */
 	MUST_CHECK enum err_code (*hold)(
-	    const struct conf *, enum store_use, struct err *);
+	    const struct conf *, enum store_use, bool alone, struct err *);
 	void (*let_go)(void);
 };
 
@@ -615,11 +615,12 @@ MUST_CHECK enum err_code store_open(
  * Before the store is opened, once in a program: agree with all others who use
  * it on the locks that guard it, and on the boot that it lives in, until this
  * process and all that it forks are gone.  ERR_CONFLICT: the others have other
- * ones; the text names both.  Whoever opens the store without this is taken for
- * the only one.
+ * ones; the text names both.  With alone nobody else may use the store, for
+ * nobody else can reach our locks: ERR_CONFLICT if another does.  Whoever opens
+ * the store without this is taken for the only one.
  */
 MUST_CHECK enum err_code store_hold(
-    const struct conf *, enum store_use, struct err *);
+    const struct conf *, enum store_use, bool alone, struct err *);
 void store_let_go(const struct conf *);
 
 /*

@@ -543,7 +543,7 @@ extern const struct store_mover file_mover;
 MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
 
 MUST_CHECK enum err_code file_hold(
-    const struct conf *, enum store_use, struct err *);
+    const struct conf *, enum store_use, bool alone, struct err *);
 void file_let_go(void);
 
 /* Is this the store that is held?  Then its boot is what was agreed upon. */

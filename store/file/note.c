@@ -235,13 +235,13 @@ try_lock(int fd, int how)
 
 /* Whoever writes it is done in a moment. */
 static bool
-lock_shared(int fd)
+lock_soon(int fd, int how)
 {
 	const struct timespec pause = { .tv_nsec = PAUSE_MS * 1000000L };
 	int i;
 
 	for (i = 0; i < TRIES; i++) {
-		if (try_lock(fd, LOCK_SH))
+		if (try_lock(fd, how))
 			return true;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -290,7 +290,23 @@ refuse_locks(const struct note *theirs, const struct note *mine, struct err *e)
 	    mine->method);
 }
 
-/* With a shared lock: does what the others agreed upon hold for us? */
+/* Locks that only one pool can reach exclude all others: ours or theirs. */
+static enum err_code
+refuse_company(int fd, const struct note *mine, bool alone, struct err *e)
+{
+	struct note theirs;
+
+	if (!read_note(fd, &theirs))
+		(void)stpcpy(theirs.type, "?");
+	return err_set(e, ERR_CONFLICT,
+	    "the store is in use with lock.type = \"%s\", and \"%s\" lets "
+	    "nobody else in: stop its users first; a pool sweeps by itself, "
+	    "see expiration.sweep",
+	    theirs.type, alone ? mine->type : theirs.type);
+}
+
+/* With a shared lock, or one of our own: does what the others agreed upon hold
+ * for us? */
 static enum err_code
 agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 {
@@ -330,7 +346,8 @@ do_without(const struct err *e)
 }
 
 static enum err_code
-hold_note(const struct conf *conf, enum store_use use, struct err *e)
+hold_note(
+    const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	struct note mine;
 	enum err_code rc = describe(conf, &mine, e);
@@ -340,19 +357,21 @@ hold_note(const struct conf *conf, enum store_use use, struct err *e)
 	(void)stpcpy(ours.boot, mine.boot);
 	if (ours.fd == -1)
 		return ERR_OK;
+	if (alone && !lock_soon(ours.fd, LOCK_EX))
+		return refuse_company(ours.fd, &mine, alone, e);
 	if (use == STORE_SERVED && ours.is_writable &&
 	    try_lock(ours.fd, LOCK_EX) &&
 	    (rc = renew(ours.fd, &mine, e)) != ERR_OK)
-		return rc == ERR_NO_SPACE ? do_without(e) : rc;
-	if (!lock_shared(ours.fd))
-		return err_set(e, ERR_CONFLICT,
-		    "the store is in use by a process with other locks");
+		return rc == ERR_NO_SPACE && !alone ? do_without(e) : rc;
+	if (!alone && !lock_soon(ours.fd, LOCK_SH))
+		return refuse_company(ours.fd, &mine, alone, e);
 	return agree(ours.fd, use, &mine, e);
 }
 
 /* -1 if there is none, and none is made. */
 static enum err_code
-open_note(const struct conf *conf, enum store_use use, struct err *e)
+open_note(
+    const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	int dirfd = held_fd(conf_str(conf, "store.path"));
 	mode_t mode = FS_LOCK_MODE(conf_int(conf, "store.file_mode"));
@@ -369,7 +388,7 @@ open_note(const struct conf *conf, enum store_use use, struct err *e)
 	if (rc == ERR_OK)
 		return rc;
 	ours.fd = -1;
-	if (rc == ERR_NO_SPACE)
+	if (rc == ERR_NO_SPACE && !alone)
 		return do_without(e);
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
@@ -400,7 +419,8 @@ file_let_go(void)
 }
 
 enum err_code
-file_hold(const struct conf *conf, enum store_use use, struct err *e)
+file_hold(
+    const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	enum err_code rc = ERR_OK;
 
@@ -414,9 +434,9 @@ file_hold(const struct conf *conf, enum store_use use, struct err *e)
 	if (rc == ERR_OK)
 		rc = held_add(lock_path(conf), e);
 	if (rc == ERR_OK)
-		rc = open_note(conf, use, e);
+		rc = open_note(conf, use, alone, e);
 	if (rc == ERR_OK)
-		rc = hold_note(conf, use, e);
+		rc = hold_note(conf, use, alone, e);
 	if (rc == ERR_OK)
 		ours.is_held = true;
 	else

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Bugs that the race of tests/lock must find, each as a change to the text of
+"""Bugs that the tests of lock/ must find, each as a change to the text of
 a locker.
 
 usage: bugs.py FOLDER/bug-NAME.c
 
 Writes the file with the bug in it; Makefile.am makes a program of it that
-fails if nothing is found.  A bug that no longer applies fails like one that is
+fails if nothing is found.  The name begins with that of the locker.  A bug that no longer applies fails like one that is
 not found: whoever changes the locker says anew what the bug looks like.
 """
 
@@ -25,15 +25,33 @@ class Bug:
 
 BUGS = [
     # A lock on a file that has lost its name meanwhile counts as the lock.
-    Bug("no-recheck", ("lock/flock.c", """	if (rc == ERR_OK)
+    Bug("flock-no-recheck", ("lock/flock.c", """	if (rc == ERR_OK)
 		rc = fs_has_name(l->dirfd, name, &st, &has_name, e);
 """, "")),
     # The file is removed when the lock on it has been given up already.
-    Bug("unlink-after-close", ("lock/flock.c", """
+    Bug("flock-unlink-after-close", ("lock/flock.c", """
 	if (is_ours && fs_unlink_at(l->dirfd, lock->name, &e) != ERR_OK)
 """, """
 	(void)dup2(l->dirfd, lock->fd);
 	if (is_ours && fs_unlink_at(l->dirfd, lock->name, &e) != ERR_OK)
+""")),
+    # Between the look at a dead holder and the taking of its lock the table is
+    # free: two may find the same one dead.
+    Bug("memory-stale-takeover", ("lock/memory.c", """
+	return entry->holder != 0 && is_alive(entry->holder);
+""", """
+	if (entry->holder == 0 || is_alive(entry->holder))
+		return entry->holder != 0;
+	unlock_table();
+	(void)sched_yield();
+	(void)lock_table();
+	return false;
+""")),
+    # The table of a process that died with it is never good again.
+    Bug("memory-not-consistent", ("lock/memory.c", """
+		rc = pthread_mutex_consistent(mutex);
+""", """
+		rc = 0;
 """)),
 ]
 

@@ -264,7 +264,7 @@ a_quiet_try_asks_nobody(void **state)
 
 	assert_int_equal(agent_do(holder, AGENT_CREATE), ERR_OK);
 	assert_int_equal(agent_do(sweeper, AGENT_QUIETLY), ERR_LOCKED);
-	assert_true(is_known(c));
+	assert_int_equal(is_known(c), c->locker->traces != NULL);
 	assert_int_equal(agent_do(holder, AGENT_WANTED), 0);
 	(void)agent_do(holder, AGENT_RELEASE);
 	assert_int_equal(agent_do(sweeper, AGENT_QUIETLY), ERR_OK);

@@ -13,7 +13,7 @@
 #include "tests/lock/place.h"
 
 static char path[256];
-static const char *method = "flock";
+static const char *type = "flock", *method = "flock";
 
 static void
 give_up(const char *what)
@@ -62,6 +62,12 @@ place_share(gid_t gid)
 }
 
 void
+place_set_type(const char *name)
+{
+	type = name;
+}
+
+void
 place_set_method(const char *name)
 {
 	method = name;
@@ -75,6 +81,7 @@ place_open(void)
 	struct err e;
 
 	if (conf_set(conf, "lock.path", path, &e) != ERR_OK ||
+	    conf_set(conf, "lock.type", type, &e) != ERR_OK ||
 	    conf_set(conf, "lock.method", method, &e) != ERR_OK ||
 	    locker_open(conf, &locker, &e) != ERR_OK) {
 		(void)fprintf(stderr, "%s\n", e.text);

@@ -19,7 +19,8 @@ const char *place_path(void);
 /* As root, give it to a group that may write to it. */
 void place_share(gid_t gid);
 
-/* What place_open() opens from now on: lock.method. */
+/* What place_open() opens from now on: lock.type and lock.method. */
+void place_set_type(const char *);
 void place_set_method(const char *);
 
 /* For struct lock_maker. */

@@ -1,5 +1,5 @@
 /*
- * planted.c - the race test finds the bug that was planted in this build.
+ * planted.c - the races find the bug that was planted in this build.
  *
  * Linked once for each bug of bugs.py with the locker that has it, which then
  * stands for the one in the library; fails if nothing is found.
@@ -7,18 +7,45 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/lock/place.h"
 
+/* planted-TYPE-BUG */
+static const char *
+type_of(const char *program)
+{
+	static char type[16];
+	const char *name = strstr(program, "planted-");
+
+	if (name == NULL || sscanf(name, "planted-%15[a-z]", type) != 1)
+		return "flock";
+	return type;
+}
+
+static struct race_result
+find(const struct lock_maker *maker)
+{
+	struct race_result r = lock_race(maker, 8, maker->rounds, true);
+
+	return r.doubles > 0 ? r :
+			       lock_death_race(maker, 8, maker->deaths, true);
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct lock_maker maker = { "planted bug", place_open, 100000,
-		0 };
+		2000 };
+	struct locker *first;
 	struct race_result r;
 
+	(void)argc;
 	place_make();
-	r = lock_race(&maker, 8, maker.rounds, true);
+	place_set_type(type_of(argv[0]));
+	first = place_open();
+	first->ops->shutdown(first);
+	r = find(&maker);
 	place_remove();
 	(void)printf("%s after %ld locks\n",
 	    r.doubles > 0 ? "two holders" : "the bug was not found",

@@ -138,6 +138,48 @@ def test_a_pool_with_other_locks_does_not_start(app, elsewhere):
 
 
 @pytest.mark.parametrize("args", [[], ["-w", "1"]])
+def test_a_pool_with_locks_in_memory_has_the_store_alone(app, args):
+    memory = {"lock": {"type": "memory"}}
+    one = app(memory, args=args)
+    same = one.config
+    path = one.client.create(10)
+    assert one.client.patch(path, 0, b"x" * 5).status == 204
+    assert one.client.head(path).headers["upload-offset"] == "5"
+    assert not list(one.store.glob("*.lock"))
+    assert note(one)["Lock"]["Type"] == "memory"
+    for config in memory, {"lock": {"type": "flock"}}:
+        other = app(config, wait=False)
+        assert 'in use with lock.type = "memory", and "memory" lets nobody' \
+            in refused(other)
+        one.configure(rig.merge(same, config))
+        assert "stop its users first" in ctl(one, "list", status=1)
+    check = subprocess.run(
+        [rig.program(), "-t", "-c", str(one.config_path)],
+        capture_output=True, text=True, timeout=60)
+    assert check.returncode == 0 and "in use with lock.type" in check.stdout
+    assert "locks         flock" in check.stdout
+    one.configure(same)
+    one.stop_app()
+    check = subprocess.run(
+        [rig.program(), "-t", "-c", str(one.config_path)],
+        capture_output=True, text=True, timeout=60)
+    assert "locks         memory of this pool alone" in check.stdout
+    assert path.rpartition("/")[2] in ctl(one, "list")
+    up(one)
+    assert one.client.patch(path, 5, b"x" * 5).status == 204
+
+
+def test_locks_in_memory_are_refused_where_others_are_at_work(app):
+    one = app()
+    other = app({"lock": {"type": "memory"}}, wait=False)
+    assert 'in use with lock.type = "flock", and "memory" lets nobody' \
+        in refused(other)
+    one.stop_app()
+    up(other)
+    assert note(other)["Lock"]["Type"] == "memory"
+
+
+@pytest.mark.parametrize("args", [[], ["-w", "1"]])
 def test_pools_that_agree_share_a_store(app, args):
     first, second = app(args=args), app(args=args)
     path = first.client.create(100)
