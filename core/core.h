@@ -5,6 +5,7 @@
 #define CORE_CORE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/id.h"
@@ -79,5 +80,16 @@ enum body_end {
 	/* We are being shut down. */
 	END_SHUTDOWN
 };
+
+/* What is allowed, and the store is able to do. */
+bool core_can_concat(const struct core *);
+bool core_can_defer(const struct core *);
+bool core_can_expire(const struct core *);
+bool core_can_read(const struct core *);
+bool core_can_remove(const struct core *);
+
+/* The n-th algorithm that a digest may have, NULL after the last. */
+const char *core_digest(const struct core *, size_t n);
+bool core_has_digest(const struct core *, const char *name);
 
 #endif

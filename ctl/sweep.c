@@ -1,5 +1,5 @@
 /*
- * sweep.c - tusctl sweep: the words for what tus/sweep.h does.
+ * sweep.c - tusctl sweep: the words for what core/sweep.h does.
  */
 #include "config.h"
 

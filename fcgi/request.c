@@ -15,7 +15,7 @@
 
 #include "fcgi/forwarded.h"
 #include "fcgi/request.h"
-#include "tus/parse.h"
+#include "web/parse.h"
 
 /* What is needed to find out the rest. */
 struct raw {
@@ -266,7 +266,7 @@ static bool
 decodes_to(const char *text, const char *plain)
 {
 	for (; *text != '\0'; text++, plain++) {
-		int ch = tus_parse_escape(text);
+		int ch = web_parse_escape(text);
 
 		if (ch >= 0)
 			text += 2;
@@ -321,7 +321,7 @@ leads_to(const char *path, const char *place)
 	bool was_slash = false;
 
 	for (; *path != '\0'; path++) {
-		int ch = tus_parse_escape(path);
+		int ch = web_parse_escape(path);
 
 		if (ch >= 0)
 			path += 2;
@@ -387,7 +387,7 @@ find_path(struct raw *raw, const struct settings *s, struct arena *a)
 
 	if (raw->request_uri != NULL && *raw->request_uri != '\0')
 		path =
-		    tus_parse_unreserved(a, path_of_uri(a, raw->request_uri));
+		    web_parse_unreserved(a, path_of_uri(a, raw->request_uri));
 	else if (raw->script_name != NULL || raw->path_info != NULL)
 		path = arena_printf(a, "%s%s",
 		    raw->script_name != NULL ? raw->script_name : "",

@@ -114,12 +114,16 @@ set_checksums(struct settings *s, struct err *e)
 	return ERR_OK;
 }
 
+/* Each request is spoken in one of these. */
+static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
+
 static void
 set_server(struct settings *s)
 {
 	const struct conf *c = s->conf;
 	struct web_server *srv = &s->server;
 
+	srv->protocols = protocols;
 	srv->core.max_size = conf_int(c, "max_size");
 	srv->max_metadata = conf_int(c, "max_metadata");
 	if (!store_is_private(c))
@@ -559,7 +563,7 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	const char *lock_path = conf_str(c, "lock.path");
 	const char *store_path = conf_str(c, "store.path");
 	const char *extensions = s->server.core.store != NULL ?
-	    tus_extensions(&s->server, s->arena) :
+	    tus_extensions(&s->server.core, s->arena) :
 	    "known when there is a store";
 
 	fprintf(out, "listens on    %s\n",

@@ -8,10 +8,13 @@
 
 #define TUS_VERSION "1.0.0"
 
+/* For web_server.protocols. */
+extern const struct web_protocol tus_protocol;
+
 /*
  * What this server offers, for tusfcgi -t and the log: the value of
  * Tus-Extension, "" if there is none.
  */
-const char *tus_extensions(const struct web_server *, struct arena *);
+const char *tus_extensions(const struct core *, struct arena *);
 
 #endif

@@ -141,10 +141,16 @@ enum web_location {
 	WEB_LOCATION_BASE
 };
 
+struct web_protocol;
+
 /* Everything a request needs that is not in the request; set up once. */
 struct web_server {
 	/* What has nothing to do with HTTP. */
 	struct core core;
+
+	/* The protocols that are spoken, NULL after the last.  The first one
+	 * answers what no protocol claims. */
+	const struct web_protocol *const *protocols;
 
 	/* Bytes of Upload-Metadata; 0 is no limit. */
 	int64_t max_metadata;
@@ -173,7 +179,7 @@ struct web_call *web_call_new(
  * May web_begin() take long?  Hooks may take as long as hooks.timeout says,
  * before the response or in web_close(), and to concatenate is to copy.
  */
-bool web_may_take_long(const struct web_call *);
+bool web_may_take_long(struct web_call *);
 
 /* After STEP_RECEIVE: may all of the upload be copied when this body is here?
  */

@@ -27,11 +27,12 @@
 #include "base/log.h"
 #include "lock/lock.h"
 #include "store/store.h"
-#include "web/web.h"
+#include "tus/tus.h"
 
 #define BODY 1024
 
-static struct web_server server;
+static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
+static struct web_server server = { .protocols = protocols };
 static struct arena *arena;
 static char body[BODY];
 static long long next;

@@ -17,13 +17,13 @@
 static void
 check_int64(const char *s)
 {
-	const char *digits = tus_parse_trim(arena, s);
+	const char *digits = web_parse_trim(arena, s);
 	size_t len = strspn(digits, "0123456789");
 	int64_t value = -1;
 	bool is_right = len >= 1 && len <= 19 && digits[len] == '\0' &&
 	    strtoull(digits, NULL, 10) <= INT64_MAX;
 
-	if (tus_parse_int64(s, &value) != is_right)
+	if (web_parse_int64(s, &value) != is_right)
 		fuzz_bug("\"%s\" as a number", s);
 	if (is_right && value != strtoll(digits, NULL, 10))
 		fuzz_bug("\"%s\" is %" PRId64, s, value);
@@ -52,7 +52,7 @@ check_metadata(const char *s)
 	const struct pair *list, *again, *p;
 	const char *text = "";
 
-	if (tus_parse_metadata(arena, s, &list) != TUS_VALID) {
+	if (web_parse_metadata(arena, s, &list) != WEB_VALID) {
 		if (list != NULL)
 			fuzz_bug("pairs of a header that is none");
 		return;
@@ -63,7 +63,7 @@ check_metadata(const char *s)
 		    *text == '\0' ? "" : ",", p->key,
 		    to_base64(p->value, p->value_len));
 	}
-	if (tus_parse_metadata(arena, text, &again) != TUS_VALID)
+	if (web_parse_metadata(arena, text, &again) != WEB_VALID)
 		fuzz_bug("\"%s\" is not read again", text);
 	for (p = list; p != NULL; p = p->next, again = again->next)
 		if (again == NULL || strcmp(p->key, again->key) != 0 ||
@@ -79,8 +79,8 @@ check_metadata(const char *s)
 static void
 check_reference(const char *ref)
 {
-	const char *id = tus_parse_reference(arena, ref, "/files/deep");
-	char *path = tus_parse_unreserved(arena, ref);
+	const char *id = web_parse_reference(arena, ref, "/files/deep");
+	char *path = web_parse_unreserved(arena, ref);
 	size_t len, n;
 
 	if (id == NULL)
@@ -106,7 +106,7 @@ check_concat(const char *s)
 	struct tus_concat c;
 	size_t i;
 
-	if (tus_parse_concat(arena, s, &c) != TUS_VALID)
+	if (tus_parse_concat(arena, s, &c) != WEB_VALID)
 		return;
 	if (c.is_partial == c.is_final || c.is_partial != (c.nrefs == 0) ||
 	    c.nrefs > TUS_PARTS_MAX)
@@ -125,11 +125,11 @@ check_sum(const char *s)
 {
 	struct sum sum;
 
-	if (tus_parse_sum(arena, s, &sum) != TUS_VALID)
+	if (tus_parse_sum(arena, s, &sum) != WEB_VALID)
 		return;
 	if (*sum.algorithm == '\0' || sum.len == 0 ||
 	    strpbrk(sum.algorithm, " \t,ABCDEFGHIJKLMNOPQRSTUVWXYZ") != NULL ||
-	    strncmp(tus_parse_trim(arena, s), sum.algorithm,
+	    strncmp(web_parse_trim(arena, s), sum.algorithm,
 		strlen(sum.algorithm)) != 0)
 		fuzz_bug("\"%s\" is a checksum", s);
 }
@@ -139,7 +139,7 @@ check_range(const char *s, int64_t size)
 {
 	int64_t first = -1, last = -1;
 
-	if (tus_parse_range(s, size, &first, &last) == TUS_RANGE_PART &&
+	if (web_parse_range(s, size, &first, &last) == WEB_RANGE_PART &&
 	    (first < 0 || first > last || last >= size))
 		fuzz_bug("\"%s\" of %" PRId64 " is %" PRId64 "-%" PRId64, s,
 		    size, first, last);
@@ -150,11 +150,11 @@ check_lists(const char *s)
 {
 	const char *list = arena_printf(arena, "x,%s, upload-CHECKSUM", s);
 
-	if (!tus_parse_has_token(list, "Upload-Checksum"))
+	if (!web_parse_has_token(list, "Upload-Checksum"))
 		fuzz_bug("the last of \"%s\" is not found", list);
-	if (tus_parse_is_type(s, "a/b") && strpbrk(s, "aA") == NULL)
+	if (web_parse_is_type(s, "a/b") && strpbrk(s, "aA") == NULL)
 		fuzz_bug("\"%s\" is a/b", s);
-	(void)tus_parse_has_token(s, "*");
+	(void)web_parse_has_token(s, "*");
 }
 
 int

@@ -10,6 +10,7 @@
 #include "tests/fuzz/server.h"
 
 struct play play;
+static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
 struct web_server server;
 struct arena *arena;
 
@@ -104,6 +105,7 @@ server_open(void)
 	ids = 0;
 	play = (struct play){ .now = 1700000000 };
 	server = (struct web_server){
+		.protocols = protocols,
 		.core.locker = &locker,
 		.max_metadata = 4096,
 		.core.expire_sliding = true,

@@ -19,7 +19,10 @@
 
 #define TYPE "application/offset+octet-stream"
 
+static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
+
 static struct web_server srv = {
+	.protocols = protocols,
 	.core.allow_terminate = true,
 	.core.allow_concat = true,
 	.core.allow_terminate_finished = true,

@@ -15,6 +15,8 @@
 
 #include "tests/tus/drive.h"
 
+static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
+
 int64_t world_time = 1700000000;
 
 static int64_t
@@ -52,6 +54,7 @@ world_open_in(struct world *w, size_t slice, const char *dir)
 	if (store_open(w->conf, &w->store, &e) != ERR_OK)
 		fail_msg("%s", e.text);
 	w->srv = (struct web_server){
+		.protocols = protocols,
 		.max_metadata = 4096,
 		.core.store = w->store,
 		.core.expire_sliding = true,

@@ -48,7 +48,7 @@ numbers_are_plain_digits(void **state)
 	(void)state;
 	for (i = 0; i < NITEMS(rows); i++) {
 		int64_t n = -1;
-		bool ok = tus_parse_int64(rows[i].text, &n);
+		bool ok = web_parse_int64(rows[i].text, &n);
 
 		if (ok != (rows[i].value >= 0) || n != rows[i].value)
 			fail_msg("\"%s\"", rows[i].text);
@@ -71,37 +71,37 @@ metadata_is_keys_with_base64(void **state)
 {
 	static const struct {
 		const char *text;
-		enum tus_parsed parsed;
+		enum web_parsed parsed;
 		const char *pairs;
 	} rows[] = {
-		{ "filename d29ybGQ=,is_confidential", TUS_VALID,
+		{ "filename d29ybGQ=,is_confidential", WEB_VALID,
 		    "filename=world;is_confidential=;" },
-		{ "a ,b Yg==", TUS_VALID, "a=;b=b;" },
-		{ "a YQ==, b Yg==", TUS_VALID, "a=a;b=b;" },
-		{ "a YQ==,", TUS_VALID, "a=a;" },
-		{ ",,a YQ==\t,", TUS_VALID, "a=a;" },
-		{ "A YQ==,a Yg==", TUS_VALID, "A=a;a=b;" },
-		{ "", TUS_ABSENT, "" },
-		{ " \t", TUS_ABSENT, "" },
-		{ ",", TUS_ABSENT, "" },
-		{ NULL, TUS_ABSENT, "" },
-		{ "a YQ== aa", TUS_MALFORMED, "" },
-		{ "a !!!", TUS_MALFORMED, "" },
-		{ "a YQ", TUS_MALFORMED, "" },
-		{ "a Y-_=", TUS_MALFORMED, "" },
-		{ "a Y=Q=", TUS_MALFORMED, "" },
-		{ "a ====", TUS_MALFORMED, "" },
-		{ "a YQ==,a Yg==", TUS_MALFORMED, "" },
-		{ "\xc3\xa4 YQ==", TUS_MALFORMED, "" },
-		{ "a\x01 YQ==", TUS_MALFORMED, "" },
-		{ "a\x7f", TUS_MALFORMED, "" },
+		{ "a ,b Yg==", WEB_VALID, "a=;b=b;" },
+		{ "a YQ==, b Yg==", WEB_VALID, "a=a;b=b;" },
+		{ "a YQ==,", WEB_VALID, "a=a;" },
+		{ ",,a YQ==\t,", WEB_VALID, "a=a;" },
+		{ "A YQ==,a Yg==", WEB_VALID, "A=a;a=b;" },
+		{ "", WEB_ABSENT, "" },
+		{ " \t", WEB_ABSENT, "" },
+		{ ",", WEB_ABSENT, "" },
+		{ NULL, WEB_ABSENT, "" },
+		{ "a YQ== aa", WEB_MALFORMED, "" },
+		{ "a !!!", WEB_MALFORMED, "" },
+		{ "a YQ", WEB_MALFORMED, "" },
+		{ "a Y-_=", WEB_MALFORMED, "" },
+		{ "a Y=Q=", WEB_MALFORMED, "" },
+		{ "a ====", WEB_MALFORMED, "" },
+		{ "a YQ==,a Yg==", WEB_MALFORMED, "" },
+		{ "\xc3\xa4 YQ==", WEB_MALFORMED, "" },
+		{ "a\x01 YQ==", WEB_MALFORMED, "" },
+		{ "a\x7f", WEB_MALFORMED, "" },
 	};
 	const struct pair *pairs;
 	size_t i;
 
 	for (i = 0; i < NITEMS(rows); i++) {
-		enum tus_parsed parsed =
-		    tus_parse_metadata(*state, rows[i].text, &pairs);
+		enum web_parsed parsed =
+		    web_parse_metadata(*state, rows[i].text, &pairs);
 
 		if (parsed != rows[i].parsed)
 			fail_msg("\"%s\" is %d", rows[i].text, parsed);
@@ -128,17 +128,17 @@ as_many_keys_as_anybody_needs(void **state)
 	const struct pair *p;
 
 	assert_int_equal(
-	    tus_parse_metadata(a, keys(a, 256, ""), &p), TUS_VALID);
+	    web_parse_metadata(a, keys(a, 256, ""), &p), WEB_VALID);
 	assert_string_equal(p->next->key, "k1");
 	assert_int_equal(
-	    tus_parse_metadata(a, keys(a, 255, "k7"), &p), TUS_MALFORMED);
+	    web_parse_metadata(a, keys(a, 255, "k7"), &p), WEB_MALFORMED);
 	assert_int_equal(
-	    tus_parse_metadata(a, keys(a, 255, ", ,x,,"), &p), TUS_VALID);
+	    web_parse_metadata(a, keys(a, 255, ", ,x,,"), &p), WEB_VALID);
 	assert_int_equal(
-	    tus_parse_metadata(a, keys(a, 256, "x"), &p), TUS_TOO_MANY);
+	    web_parse_metadata(a, keys(a, 256, "x"), &p), WEB_TOO_MANY);
 	/* What else is wrong comes too late to be seen. */
 	assert_int_equal(
-	    tus_parse_metadata(a, keys(a, 100000, "!"), &p), TUS_TOO_MANY);
+	    web_parse_metadata(a, keys(a, 100000, "!"), &p), WEB_TOO_MANY);
 }
 
 static void
@@ -147,7 +147,7 @@ decoded_values_may_hold_any_byte(void **state)
 	const struct pair *p;
 
 	assert_int_equal(
-	    tus_parse_metadata(*state, "k AP8NCg==", &p), TUS_VALID);
+	    web_parse_metadata(*state, "k AP8NCg==", &p), WEB_VALID);
 	assert_int_equal(p->value_len, 4);
 	assert_memory_equal(p->value, "\0\xff\r\n", 5);
 }
@@ -157,36 +157,36 @@ concat_is_partial_or_final_with_references(void **state)
 {
 	static const struct {
 		const char *text;
-		enum tus_parsed parsed;
+		enum web_parsed parsed;
 		size_t nrefs;
 	} rows[] = {
-		{ "partial", TUS_VALID, 0 },
-		{ " partial ", TUS_VALID, 0 },
-		{ "final;/files/a /files/b", TUS_VALID, 2 },
-		{ "final; /files/a   /files/b ", TUS_VALID, 2 },
-		{ NULL, TUS_ABSENT, 0 },
-		{ "test", TUS_MALFORMED, 0 },
-		{ "", TUS_MALFORMED, 0 },
-		{ "final", TUS_MALFORMED, 0 },
-		{ "final;", TUS_MALFORMED, 0 },
-		{ "final; ", TUS_MALFORMED, 0 },
-		{ "partial;x", TUS_MALFORMED, 0 },
-		{ "Final;/files/a", TUS_MALFORMED, 0 },
-		{ "final;/files/a\t/files/b\t", TUS_VALID, 2 },
-		{ "final;http://a\x01/files/a", TUS_MALFORMED, 0 },
-		{ "final;http://a\x7f/files/a", TUS_MALFORMED, 0 },
-		{ "final;http://\xff/files/a", TUS_VALID, 1 },
+		{ "partial", WEB_VALID, 0 },
+		{ " partial ", WEB_VALID, 0 },
+		{ "final;/files/a /files/b", WEB_VALID, 2 },
+		{ "final; /files/a   /files/b ", WEB_VALID, 2 },
+		{ NULL, WEB_ABSENT, 0 },
+		{ "test", WEB_MALFORMED, 0 },
+		{ "", WEB_MALFORMED, 0 },
+		{ "final", WEB_MALFORMED, 0 },
+		{ "final;", WEB_MALFORMED, 0 },
+		{ "final; ", WEB_MALFORMED, 0 },
+		{ "partial;x", WEB_MALFORMED, 0 },
+		{ "Final;/files/a", WEB_MALFORMED, 0 },
+		{ "final;/files/a\t/files/b\t", WEB_VALID, 2 },
+		{ "final;http://a\x01/files/a", WEB_MALFORMED, 0 },
+		{ "final;http://a\x7f/files/a", WEB_MALFORMED, 0 },
+		{ "final;http://\xff/files/a", WEB_VALID, 1 },
 	};
 	struct tus_concat concat;
 	size_t i;
 
 	for (i = 0; i < NITEMS(rows); i++) {
-		enum tus_parsed parsed =
+		enum web_parsed parsed =
 		    tus_parse_concat(*state, rows[i].text, &concat);
 
 		if (parsed != rows[i].parsed)
 			fail_msg("\"%s\" is %d", rows[i].text, parsed);
-		if (parsed == TUS_VALID)
+		if (parsed == WEB_VALID)
 			assert_int_equal(concat.nrefs, rows[i].nrefs);
 	}
 }
@@ -201,11 +201,11 @@ too_many_references_are_refused(void **state)
 	strcpy(text, "final;");
 	for (i = 0; i < TUS_PARTS_MAX; i++)
 		strcat(text, "a ");
-	assert_int_equal(tus_parse_concat(*state, text, &concat), TUS_VALID);
+	assert_int_equal(tus_parse_concat(*state, text, &concat), WEB_VALID);
 	assert_int_equal(concat.nrefs, TUS_PARTS_MAX);
 	strcat(text, "a ");
 	assert_int_equal(
-	    tus_parse_concat(*state, text, &concat), TUS_MALFORMED);
+	    tus_parse_concat(*state, text, &concat), WEB_MALFORMED);
 }
 
 static void
@@ -260,7 +260,7 @@ references_name_our_uploads_only(void **state)
 
 	for (i = 0; i < NITEMS(rows); i++) {
 		const char *id =
-		    tus_parse_reference(*state, rows[i].ref, rows[i].base);
+		    web_parse_reference(*state, rows[i].ref, rows[i].base);
 
 		if ((id == NULL) != (rows[i].id == NULL) ||
 		    (id != NULL && strcmp(id, rows[i].id) != 0))
@@ -273,18 +273,18 @@ checksum_is_algorithm_and_base64(void **state)
 {
 	static const struct {
 		const char *text;
-		enum tus_parsed parsed;
+		enum web_parsed parsed;
 	} rows[] = {
-		{ "sha1 YQ==", TUS_VALID },
-		{ "x-y YQ==", TUS_VALID },
-		{ NULL, TUS_ABSENT },
-		{ "", TUS_MALFORMED },
-		{ "sha1", TUS_MALFORMED },
-		{ "sha1 ", TUS_MALFORMED },
-		{ "sha1  YQ==", TUS_MALFORMED },
-		{ "sha1 !!!!", TUS_MALFORMED },
-		{ "sha1 a b", TUS_MALFORMED },
-		{ "SHA1 YQ==", TUS_MALFORMED },
+		{ "sha1 YQ==", WEB_VALID },
+		{ "x-y YQ==", WEB_VALID },
+		{ NULL, WEB_ABSENT },
+		{ "", WEB_MALFORMED },
+		{ "sha1", WEB_MALFORMED },
+		{ "sha1 ", WEB_MALFORMED },
+		{ "sha1  YQ==", WEB_MALFORMED },
+		{ "sha1 !!!!", WEB_MALFORMED },
+		{ "sha1 a b", WEB_MALFORMED },
+		{ "SHA1 YQ==", WEB_MALFORMED },
 	};
 	struct sum sum;
 	size_t i;
@@ -313,7 +313,7 @@ every_algorithm_knows_its_test_vector(void **state)
 	size_t i;
 
 	for (i = 0; i < NITEMS(rows); i++) {
-		sum.digest = tus_parse_base64(
+		sum.digest = web_parse_base64(
 		    *state, rows[i].base64, strlen(rows[i].base64), &sum.len);
 		assert_non_null(sum.digest);
 		d = digest_new(*state, rows[i].algorithm);
@@ -334,38 +334,38 @@ one_range_or_all_of_it(void **state)
 	static const struct {
 		const char *text;
 		int64_t size;
-		enum tus_range range;
+		enum web_range range;
 		int64_t first, last;
 	} rows[] = {
-		{ "bytes=0-0", 10, TUS_RANGE_PART, 0, 0 },
-		{ "bytes=2-", 10, TUS_RANGE_PART, 2, 9 },
-		{ "bytes=2-100", 10, TUS_RANGE_PART, 2, 9 },
-		{ "bytes=-3", 10, TUS_RANGE_PART, 7, 9 },
-		{ "bytes=-30", 10, TUS_RANGE_PART, 0, 9 },
-		{ "bytes=-99999999999999999999", 10, TUS_RANGE_PART, 0, 9 },
-		{ "bytes=10-", 10, TUS_RANGE_UNSATISFIABLE, 0, 0 },
-		{ "bytes=-0", 10, TUS_RANGE_UNSATISFIABLE, 0, 0 },
-		{ "bytes=0-", 0, TUS_RANGE_UNSATISFIABLE, 0, 0 },
-		{ "bytes=-1", 0, TUS_RANGE_UNSATISFIABLE, 0, 0 },
-		{ "bytes=99999999999999999999-", 10, TUS_RANGE_UNSATISFIABLE, 0,
+		{ "bytes=0-0", 10, WEB_RANGE_PART, 0, 0 },
+		{ "bytes=2-", 10, WEB_RANGE_PART, 2, 9 },
+		{ "bytes=2-100", 10, WEB_RANGE_PART, 2, 9 },
+		{ "bytes=-3", 10, WEB_RANGE_PART, 7, 9 },
+		{ "bytes=-30", 10, WEB_RANGE_PART, 0, 9 },
+		{ "bytes=-99999999999999999999", 10, WEB_RANGE_PART, 0, 9 },
+		{ "bytes=10-", 10, WEB_RANGE_UNSATISFIABLE, 0, 0 },
+		{ "bytes=-0", 10, WEB_RANGE_UNSATISFIABLE, 0, 0 },
+		{ "bytes=0-", 0, WEB_RANGE_UNSATISFIABLE, 0, 0 },
+		{ "bytes=-1", 0, WEB_RANGE_UNSATISFIABLE, 0, 0 },
+		{ "bytes=99999999999999999999-", 10, WEB_RANGE_UNSATISFIABLE, 0,
 		    0 },
-		{ "bytes=3-2", 10, TUS_RANGE_WHOLE, 0, 0 },
-		{ "bytes=0-1,3-4", 10, TUS_RANGE_WHOLE, 0, 0 },
-		{ "bytes=-", 10, TUS_RANGE_WHOLE, 0, 0 },
-		{ "bytes=a-b", 10, TUS_RANGE_WHOLE, 0, 0 },
-		{ "items=0-1", 10, TUS_RANGE_WHOLE, 0, 0 },
-		{ NULL, 10, TUS_RANGE_WHOLE, 0, 0 },
+		{ "bytes=3-2", 10, WEB_RANGE_WHOLE, 0, 0 },
+		{ "bytes=0-1,3-4", 10, WEB_RANGE_WHOLE, 0, 0 },
+		{ "bytes=-", 10, WEB_RANGE_WHOLE, 0, 0 },
+		{ "bytes=a-b", 10, WEB_RANGE_WHOLE, 0, 0 },
+		{ "items=0-1", 10, WEB_RANGE_WHOLE, 0, 0 },
+		{ NULL, 10, WEB_RANGE_WHOLE, 0, 0 },
 	};
 	int64_t first, last;
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < NITEMS(rows); i++) {
-		enum tus_range range =
-		    tus_parse_range(rows[i].text, rows[i].size, &first, &last);
+		enum web_range range =
+		    web_parse_range(rows[i].text, rows[i].size, &first, &last);
 
 		if (range != rows[i].range ||
-		    (range == TUS_RANGE_PART &&
+		    (range == WEB_RANGE_PART &&
 			(first != rows[i].first || last != rows[i].last)))
 			fail_msg("\"%s\"", rows[i].text);
 	}

@@ -1,5 +1,5 @@
 /*
- * download.c - GET: the content of a finished upload (not part of tus).
+ * download.c - GET: the content of a finished upload.
  *
  * What strangers uploaded is served from our origin, so nothing but a few
  * harmless types is ever shown in the page; the rest is saved to a file.
@@ -11,7 +11,8 @@
 #include <strings.h>
 
 #include "base/utf8.h"
-#include "tus/call.h"
+#include "web/call.h"
+#include "web/parse.h"
 
 #define CACHE_CONTROL "private, no-cache"
 #define FILE_NAME_MAX 255
@@ -174,18 +175,18 @@ disposition(struct arena *a, const char *how, const struct pair *metadata)
 static void
 add_content_headers(struct web_call *c)
 {
-	const struct pair *type = find_metadata(c->up, "filetype");
-	const struct pair *name = find_metadata(c->up, "filename");
+	const struct pair *type = find_metadata(c->task.up, "filetype");
+	const struct pair *name = find_metadata(c->task.up, "filename");
 	const char *content_type = "application/octet-stream", *how;
 
 	if (type != NULL && is_media_type(type))
 		content_type = type->value;
 	how = is_inline(content_type) ? "inline" : "attachment";
-	tus_header(c, "Content-Type", content_type);
-	tus_header(c, "Content-Disposition", disposition(c->arena, how, name));
-	tus_header(c, "Content-Security-Policy", "sandbox; default-src 'none'");
-	tus_header(c, "Referrer-Policy", "no-referrer");
-	tus_header(c, "Cache-Control", CACHE_CONTROL);
+	web_header(c, "Content-Type", content_type);
+	web_header(c, "Content-Disposition", disposition(c->arena, how, name));
+	web_header(c, "Content-Security-Policy", "sandbox; default-src 'none'");
+	web_header(c, "Referrer-Policy", "no-referrer");
+	web_header(c, "Cache-Control", CACHE_CONTROL);
 }
 
 /* Finished uploads never change; but a hook may give the id of one that was
@@ -193,10 +194,10 @@ add_content_headers(struct web_call *c)
 static const char *
 etag(const struct web_call *c)
 {
-	const struct file_info *info = &c->up->info;
+	const struct file_info *info = &c->task.up->info;
 
-	return arena_printf(c->arena, "\"%s-%" PRIx64 "-%" PRIx64 "\"", c->id,
-	    (uint64_t)info->created, (uint64_t)info->finished);
+	return arena_printf(c->arena, "\"%s-%" PRIx64 "-%" PRIx64 "\"",
+	    c->task.in.id, (uint64_t)info->created, (uint64_t)info->finished);
 }
 
 /* If-Match (RFC 9110 §13.1.1): compared strongly, so W/ is another one. */
@@ -205,24 +206,24 @@ is_precondition_met(const struct web_call *c)
 {
 	const char *list = c->req->if_match;
 
-	return list == NULL || tus_parse_has_token(list, "*") ||
-	    tus_parse_has_token(list, etag(c));
+	return list == NULL || web_parse_has_token(list, "*") ||
+	    web_parse_has_token(list, etag(c));
 }
 
 /* Weak ones, too: whoever compressed it on the way made it that. */
 static bool
 matches(struct arena *a, const char *list, const char *tag)
 {
-	return tus_parse_has_token(list, "*") ||
-	    tus_parse_has_token(list, tag) ||
-	    tus_parse_has_token(list, arena_printf(a, "W/%s", tag));
+	return web_parse_has_token(list, "*") ||
+	    web_parse_has_token(list, tag) ||
+	    web_parse_has_token(list, arena_printf(a, "W/%s", tag));
 }
 
 /* Is it for the web server to send? */
 static bool
 is_offloaded(const struct web_call *c)
 {
-	const struct file_info *info = &c->up->info;
+	const struct file_info *info = &c->task.up->info;
 	const char *dir = c->srv->offload_moved;
 	size_t len;
 
@@ -234,94 +235,100 @@ is_offloaded(const struct web_call *c)
 	return strncmp(info->path, dir, len) == 0 && info->path[len] == '/';
 }
 
-/* Which bytes, and with which status?  0 if refused. */
-static int
+/* Which bytes?  Sets the status; false if refused. */
+static bool
 choose_range(struct web_call *c, int64_t *first, int64_t *last)
 {
 	const struct web_request *req = c->req;
-	int64_t size = c->up->info.size;
+	int64_t size = c->task.up->info.size;
+	enum web_range range = WEB_RANGE_WHOLE;
 
-	*first = 0;
-	*last = size - 1;
-	if (c->method == TUS_HEAD || is_offloaded(c) ||
-	    (req->if_range != NULL &&
-		strcmp(tus_parse_trim(c->arena, req->if_range), etag(c)) != 0))
-		return 200;
-	switch (tus_parse_range(req->range, size, first, last)) {
-	case TUS_RANGE_PART:
-		tus_header(c, "Content-Range",
+	if (c->method != WEB_HEAD && !is_offloaded(c) &&
+	    (req->if_range == NULL ||
+		strcmp(web_parse_trim(c->arena, req->if_range), etag(c)) == 0))
+		range = web_parse_range(req->range, size, first, last);
+	c->status = range == WEB_RANGE_PART ? 206 : 200;
+	switch (range) {
+	case WEB_RANGE_PART:
+		web_header(c, "Content-Range",
 		    arena_printf(c->arena,
 			"bytes %" PRId64 "-%" PRId64 "/%" PRId64, *first, *last,
 			size));
-		return 206;
-	case TUS_RANGE_UNSATISFIABLE:
-		tus_header(c, "Content-Range",
+		break;
+	case WEB_RANGE_UNSATISFIABLE:
+		web_header(c, "Content-Range",
 		    arena_printf(c->arena, "bytes */%" PRId64, size));
-		(void)tus_refuse(c, TUS_BAD_RANGE);
-		return 0;
-	case TUS_RANGE_WHOLE:
+		return web_refuse(c, WEB_REFUSE_RANGE);
+	case WEB_RANGE_WHOLE:
+		*first = 0;
+		*last = size - 1;
 		break;
 	}
-	*first = 0;
-	*last = size - 1;
-	return 200;
+	return true;
 }
 
-static enum step
-serve(struct web_call *c)
+bool
+web_read_download(struct web_call *c)
+{
+	c->task.in.deed = DEED_READ;
+	return true;
+}
+
+void
+web_answer_download(struct web_call *c)
 {
 	const struct store_reader *reader = c->srv->core.store->reader;
+	struct task *t = &c->task;
 	int64_t first, last;
 	enum err_code rc;
-	int status;
 
-	if (!is_precondition_met(c))
-		return tus_refuse(c, TUS_PRECONDITION_FAILED);
-	tus_header(c, "ETag", etag(c));
-	if (matches(c->arena, c->req->if_none_match, etag(c))) {
-		tus_header(c, "Cache-Control", CACHE_CONTROL);
-		return tus_done(c, 304);
+	if (!is_precondition_met(c)) {
+		(void)web_refuse(c, WEB_REFUSE_PRECONDITION);
+		return;
 	}
-	status = choose_range(c, &first, &last);
-	if (status == 0)
-		return STEP_DONE;
-	rc = reader->open(c->up, first, c->arena, &c->res.content, &c->res.err);
-	/* It was moved, and moved on: a 404 is nothing to log. */
-	if (rc == ERR_NOT_FOUND)
-		c->res.err.code = ERR_OK;
-	if (rc != ERR_OK)
-		return tus_refuse(c, tus_refusal_for(rc));
+	web_header(c, "ETag", etag(c));
+	if (matches(c->arena, c->req->if_none_match, etag(c))) {
+		web_header(c, "Cache-Control", CACHE_CONTROL);
+		c->status = 304;
+		return;
+	}
+	if (!choose_range(c, &first, &last))
+		return;
+	rc = reader->open(t->up, first, c->arena, &c->res.content, &t->err);
+	if (rc != ERR_OK) {
+		/* It was moved, and moved on: a 404 is nothing to log. */
+		if (rc == ERR_NOT_FOUND)
+			t->err.code = ERR_OK;
+		(void)task_fail(t);
+		return;
+	}
 	c->res.content->length = last - first + 1;
 	if (!is_offloaded(c))
 		c->res.content->path = NULL;
-	tus_header(c, "Accept-Ranges", "bytes");
+	web_header(c, "Accept-Ranges", "bytes");
 	add_content_headers(c);
-	return tus_done(c, status);
 }
 
-static bool
-has_content(const struct web_call *c)
+ssize_t
+web_content(struct web_call *c, void *buf, size_t size, struct err *e)
 {
-	return upload_is_finished(c->up) && !c->up->info.is_partial;
+	int64_t left = c->res.content->length - c->sent;
+	ssize_t n;
+
+	if ((uint64_t)size > (uint64_t)left)
+		size = (size_t)left;
+	if (size == 0)
+		return 0;
+	n = c->srv->core.store->reader->read(c->res.content, buf, size, e);
+	if (n > 0)
+		c->sent += n;
+	return n;
 }
 
-enum step
-tus_get(struct web_call *c)
+void
+web_close_content(struct web_call *c)
 {
-	if (!tus_look(c))
-		return STEP_DONE;
-	return has_content(c) ? serve(c) : tus_refuse(c, TUS_NOT_FOUND);
-}
-
-/* What GET would not serve is told no client that is not one of tus, not even
- * whether it exists. */
-enum step
-tus_plain_head(struct web_call *c)
-{
-	if (tus_look(c))
-		return has_content(c) ? serve(c) :
-					tus_refuse(c, TUS_UNSUPPORTED_VERSION);
-	if (c->why != TUS_NOT_FOUND && c->why != TUS_GONE)
-		return STEP_DONE;
-	return tus_refuse(c, TUS_UNSUPPORTED_VERSION);
+	if (c->res.content != NULL)
+		c->srv->core.store->reader->close(c->res.content);
+	c->res.content = NULL;
 }

@@ -1,0 +1,316 @@
+/*
+ * create.c - make an upload: empty, with its first bytes, or out of parts.
+ *
+ * Nothing is made before all is checked and, where a body is announced, before
+ * it shows itself; and what was made for a request that then fails is removed,
+ * since the client never learned where it is.
+ *
+ * No part is locked: a finished upload never changes, so two requests that
+ * name the same parts in another order cannot wait for each other.  All parts
+ * are looked at before the first byte is copied.
+ */
+#include "config.h"
+
+#include <openssl/evp.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/parts.h"
+
+/* A new id is taken once in 2^122; more often means that something is wrong. */
+#define ID_TRIES 3
+
+/* A body of so many bytes is here in no time. */
+#define SOON ((int64_t)1 << 20)
+
+/* As many as those of an id that is drawn. */
+#define ID_BYTES 16
+
+/* Fill in what every new upload has. */
+static void
+describe(struct task *t)
+{
+	struct file_info *info = &t->in.create;
+
+	info->owner = t->in.owner;
+	info->created = t->core->now();
+	if (core_can_expire(t->core) && !info->is_final)
+		info->expires = info->created + t->core->expire_after;
+}
+
+/* May this task bring bytes, or finish what it makes? */
+static bool
+has_more(const struct task *t)
+{
+	return t->in.body_length != 0 || t->in.length == 0;
+}
+
+/*
+ * What comes in no time need not be seen before it is there, unless a hook or
+ * a client is told the id, or how far it got, meanwhile.
+ */
+static bool
+is_hidden(const struct task *t, bool is_chosen)
+{
+	return !is_chosen && has_more(t) &&
+	    (t->in.length == 0 ||
+		(t->in.body_length > 0 && t->in.body_length <= SOON)) &&
+	    !core_wants(t, HOOK_POST_RECEIVE);
+}
+
+/*
+ * The record of an upload appears before its bytes, unless it is hidden, and a
+ * sweep, or a client that was told the id by a hook, would repair, finish or
+ * remove what seems to be left behind.  So its lock is held as long as this
+ * task may write to it, or has something to do for it when it is finished.  A
+ * creation without a body writes nothing after the record, and no client knows
+ * its id before the answer, unless a hook chose it.
+ */
+static bool
+is_locked(const struct task *t, bool is_chosen)
+{
+	if (is_chosen || t->in.create.is_final)
+		return true;
+	if (is_hidden(t, is_chosen))
+		return t->in.length >= 0 && core_sequel(t, &t->in.create) != 0;
+	return has_more(t);
+}
+
+static enum err_code
+make_in_store(struct task *t, bool is_chosen)
+{
+	struct data_store *store = t->core->store;
+	const struct file_info *info = &t->in.create;
+
+	if (info->is_final)
+		return store->concater->concat(
+		    store, info, t->arena, &t->up, &t->err);
+	if (is_hidden(t, is_chosen))
+		return store->core->new_hidden(
+		    store, info, t->arena, &t->up, &t->err);
+	return store->core->new_upload(store, info, t->arena, &t->up, &t->err);
+}
+
+static enum err_code
+make(struct task *t, bool is_chosen)
+{
+	enum err_code rc;
+
+	if (is_locked(t, is_chosen) &&
+	    (rc = core_lock_new(t, t->in.create.id)) != ERR_OK)
+		return rc;
+	rc = core_enter(t);
+	if (rc == ERR_OK)
+		rc = make_in_store(t, is_chosen);
+	if (rc == ERR_OK)
+		return rc;
+	core_entered(t, false);
+	t->up = NULL;
+	/* Nobody who is alive has half of it: its lock is ours. */
+	if (rc == ERR_EXISTS && t->lock != NULL &&
+	    core_clear(t, t->in.create.id))
+		return make(t, is_chosen);
+	/* Of an upload that is there the lock may be a note. */
+	t->is_over = rc != ERR_EXISTS;
+	core_unlock(t);
+	t->is_over = false;
+	return rc;
+}
+
+/* With the id that a hook chose or, at the first try, the one that follows from
+ * the request. */
+static enum err_code
+make_with_id(struct task *t)
+{
+	if (t->in.create.id != NULL) {
+		/* That of the other id, if there is one. */
+		core_unlock(t);
+		return make(t, true);
+	}
+	if (t->derived == NULL)
+		return ERR_EXISTS;
+	t->in.create.id = t->derived;
+	return make(t, false);
+}
+
+bool
+core_create(struct task *t)
+{
+	enum err_code rc;
+	bool is_chosen;
+	char *id;
+	int i;
+
+	describe(t);
+	if (!core_ask_to_create(t))
+		return false;
+	is_chosen = t->in.create.id != NULL;
+	rc = make_with_id(t);
+	for (i = 0; i < ID_TRIES && rc == ERR_EXISTS && !is_chosen; i++) {
+		id = arena_alloc(t->arena, ID_MAX + 1);
+		t->core->new_id(id);
+		t->in.create.id = id;
+		rc = make(t, false);
+	}
+	if (rc != ERR_OK) {
+		(void)core_fail_creation(t, rc);
+		return false;
+	}
+	t->err.code = ERR_OK;
+	t->created = true;
+	t->was_created = t->up->info;
+	/* What post-create is told of is as it was before the first byte. */
+	t->was_created.offset = 0;
+	return true;
+}
+
+/* --- Out of parts. --- */
+
+/* May this part be in it?  Adds its size to the sum. */
+static int
+why_not_part(const struct task *t, int64_t *sum)
+{
+	const struct file_info *info = &t->up->info;
+
+	if (core_is_expired(t))
+		return REFUSE_GONE;
+	if (!info->is_partial)
+		return REFUSE_PART_NOT_PARTIAL;
+	if (!upload_is_finished(t->up))
+		return REFUSE_PART_NOT_FINISHED;
+	if (__builtin_add_overflow(*sum, info->size, sum) ||
+	    (t->in.max_size > 0 && *sum > t->in.max_size))
+		return REFUSE_TOO_LARGE;
+	return REFUSE_NOTHING;
+}
+
+/* Open the part, look at it, let it go.  The outcome of a refusal names it. */
+static bool
+visit_part(struct task *t, const char *id, int64_t *sum)
+{
+	int why;
+
+	memcpy(t->in.id, id, strlen(id) + 1);
+	if (!core_look(t, id))
+		return false;
+	why = why_not_part(t, sum);
+	if (why != REFUSE_NOTHING) {
+		(void)task_refuse(t, why);
+		return false;
+	}
+	core_close_upload(t);
+	t->in.id[0] = '\0';
+	return true;
+}
+
+static bool
+visit_parts(struct task *t)
+{
+	const char *const *id;
+
+	for (id = t->in.create.parts; *id != NULL; id++)
+		if (!visit_part(t, *id, &t->in.create.size))
+			return false;
+	return core_check_late(t) && core_check_digest_of_nothing(t);
+}
+
+/*
+ * The id of a final upload follows from the request, so that a client which
+ * lost the answer finds what it has made, and no list of answers is kept.
+ */
+static const char *
+derive_id(const struct task *t)
+{
+	const struct file_info *info = &t->in.create;
+	const char *text = "tusfcgi final 1\n";
+	unsigned char md[EVP_MAX_MD_SIZE];
+	char *id = arena_alloc(t->arena, ID_MAX + 1);
+	unsigned len, i;
+
+	for (i = 0; info->parts[i] != NULL; i++)
+		text = arena_printf(t->arena, "%s%s\n", text, info->parts[i]);
+	/* Neither an id nor metadata can be empty or have a line in it. */
+	text = arena_printf(t->arena, "%s\n%s\n%s", text,
+	    info->metadata_raw != NULL ? info->metadata_raw : "",
+	    t->in.owner != NULL ? t->in.owner : "");
+	if (EVP_Digest(text, strlen(text), md, &len, EVP_sha256(), NULL) != 1)
+		return NULL;
+	for (i = 0; i < ID_BYTES; i++)
+		(void)snprintf(id + 2 * i, 3, "%02x", md[i]);
+	return id;
+}
+
+static bool
+is_same_list(const char *const *a, const char *const *b)
+{
+	while (a != NULL && *a != NULL && *b != NULL && strcmp(*a, *b) == 0)
+		a++, b++;
+	return a != NULL && *a == NULL && *b == NULL;
+}
+
+/*
+ * Is the upload of this request there already?  Then it is answered once more,
+ * whether or not the parts are still there, and no hook is told again.
+ */
+static bool
+is_repeated(struct task *t)
+{
+	struct data_store *store = t->core->store;
+	struct upload *up;
+	enum err_code rc;
+	struct err e;
+
+	if (t->derived == NULL)
+		return false;
+	rc = store->core->get_upload(store, t->derived, t->arena, &up, &e);
+	if (rc == ERR_OK && up->info.is_final && upload_is_finished(up) &&
+	    is_same_list(up->info.parts, t->in.create.parts)) {
+		t->up = up;
+		return true;
+	}
+	if (rc == ERR_OK || rc == ERR_CORRUPT)
+		store->core->close(up);
+	return false;
+}
+
+static enum step
+answer_again(struct task *t)
+{
+	if (!core_check_late(t) || !core_check_digest_of_nothing(t))
+		return STEP_DONE;
+	/* The request that finished it may still be flushing it. */
+	if (!t->up->settled &&
+	    t->core->store->core->confirm(t->up, &t->err) != ERR_OK)
+		return task_fail(t);
+	return STEP_DONE;
+}
+
+/* A request that makes the same upload just now has its lock. */
+static bool
+lock(struct task *t)
+{
+	enum err_code rc = ERR_OK;
+
+	if (t->derived != NULL)
+		rc = core_lock_new(t, t->derived);
+	if (rc != ERR_OK)
+		(void)task_refuse(t, core_refusal(rc));
+	t->is_over = true;
+	return rc == ERR_OK;
+}
+
+enum step
+core_concat(struct task *t)
+{
+	t->derived = derive_id(t);
+	if (is_repeated(t))
+		return answer_again(t);
+	if (!visit_parts(t) || !lock(t))
+		return STEP_DONE;
+	if (is_repeated(t))
+		return answer_again(t);
+	if (core_create(t))
+		(void)core_finish(t);
+	return STEP_DONE;
+}

@@ -1,0 +1,228 @@
+/*
+ * open.c - an upload and its lock, from looking to letting go.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "core/clock_note.h"
+#include "core/parts.h"
+
+/* A client forgets what is said to be gone.  So nothing is, by a clock that is
+ * not to be believed, or was not when the date was made. */
+bool
+core_is_expired(const struct task *t)
+{
+	int64_t expires = t->up->info.expires, now = t->core->now();
+
+	return expires != 0 && expires < now && !upload_is_finished(t->up) &&
+	    (clock_was_set(expires) || !clock_was_set(now)) &&
+	    !clock_is_wrong(t->core->store);
+}
+
+/* A body may take longer than an upload has time, and renews it at its end. */
+bool
+core_is_over(const struct task *t)
+{
+	return core_is_expired(t) &&
+	    (!t->core->expire_sliding || t->core->locker == NULL);
+}
+
+/* Other people's uploads do not exist. */
+static bool
+is_visible(const struct task *t)
+{
+	const char *mine = t->in.owner, *theirs = t->up->info.owner;
+
+	if (theirs == NULL)
+		return !t->core->owner_required;
+	return mine != NULL && strcmp(mine, theirs) == 0;
+}
+
+/* A record that cannot be read does not say whose it is. */
+static bool
+may_have_owner(const struct task *t)
+{
+	return t->core->has_owners || t->core->owner_required ||
+	    t->in.owner != NULL;
+}
+
+bool
+core_clear(struct task *t, const char *id)
+{
+	struct data_store *store = t->core->store;
+	struct err e;
+
+	return store->terminater != NULL &&
+	    store->terminater->clear(store, id, false, &e) == ERR_OK;
+}
+
+void
+core_close_upload(struct task *t)
+{
+	if (t->up != NULL)
+		t->core->store->core->close(t->up);
+	t->up = NULL;
+}
+
+/*
+ * A record that looks damaged without the lock may be half written, by a
+ * process that has stood still for longer than the store is patient.  With the
+ * lock it is whole, or damaged.  The holder is not asked to give way.
+ */
+static enum err_code
+look_with_lock(struct task *t, const char *id)
+{
+	struct data_store *store = t->core->store;
+	struct locker *locker = t->core->locker;
+	struct lock *lock;
+	struct err e;
+	enum err_code rc;
+
+	if (locker == NULL)
+		return ERR_CORRUPT;
+	rc = locker->ops->acquire(
+	    locker, id, LOCK_EXISTING_QUIETLY, t->arena, &lock, &e);
+	if (rc != ERR_OK)
+		return rc == ERR_LOCKED ? rc : ERR_CORRUPT;
+	core_close_upload(t);
+	rc = store->core->get_upload(store, id, t->arena, &t->up, &t->err);
+	locker->ops->release(lock, false);
+	return rc;
+}
+
+bool
+core_look(struct task *t, const char *id)
+{
+	struct data_store *store = t->core->store;
+	enum err_code rc;
+
+	rc = store->core->get_upload(store, id, t->arena, &t->up, &t->err);
+	if (rc == ERR_CORRUPT && t->in.deed != DEED_REMOVE)
+		rc = look_with_lock(t, id);
+	/* What is damaged can still be removed, where it cannot be another
+	 * owner's. */
+	if (rc == ERR_CORRUPT && t->in.deed == DEED_REMOVE &&
+	    !may_have_owner(t)) {
+		t->err.code = ERR_OK;
+		return true;
+	}
+	if (rc == ERR_NOT_FOUND || rc == ERR_LOCKED)
+		/* That is nothing to log. */
+		t->err.code = ERR_OK;
+	else if (rc == ERR_OK && is_visible(t))
+		return true;
+	(void)task_refuse(
+	    t, rc == ERR_OK ? REFUSE_NOT_FOUND : core_refusal(rc));
+	return false;
+}
+
+/*
+ * The holder may be done with the upload and move it or tell of it now, which
+ * can take longer than we wait.  A finished upload needs no lock, so look next
+ * time.
+ */
+static void
+look_again(struct task *t)
+{
+	if (core_sequel(t, &t->up->info) != 0)
+		core_close_upload(t);
+}
+
+enum step
+core_lock(struct task *t, enum lock_how how)
+{
+	struct locker *locker = t->core->locker;
+	struct err *e = &t->err;
+	enum err_code rc;
+
+	rc = locker->ops->acquire(locker, t->in.id, how, t->arena, &t->lock, e);
+	t->asked = rc == ERR_LOCKED;
+	switch (rc) {
+	case ERR_OK:
+		t->locked_at = t->core->now_ms();
+		return STEP_RECEIVE;
+	case ERR_LOCKED:
+		t->waited = true;
+		e->code = ERR_OK;
+		look_again(t);
+		return STEP_WAIT;
+	case ERR_CROWDED:
+		e->code = ERR_OK;
+		return task_refuse(t, REFUSE_LOCKED);
+	case ERR_UNAVAILABLE:
+		return task_refuse(t, REFUSE_LOCK_UNAVAILABLE);
+	default:
+		break;
+	}
+	/* On a full disk no lock can be made, so nobody holds one; a removal,
+	 * which makes room, goes on without. */
+	if ((rc == ERR_NOT_FOUND && how == LOCK_EXISTING) ||
+	    (rc == ERR_NO_SPACE && t->in.deed == DEED_REMOVE)) {
+		e->code = ERR_OK;
+		return STEP_RECEIVE;
+	}
+	return task_fail(t);
+}
+
+enum err_code
+core_lock_new(struct task *t, const char *id)
+{
+	struct locker *locker = t->core->locker;
+	enum err_code rc;
+
+	if (locker == NULL || t->lock != NULL)
+		return ERR_OK;
+	rc = locker->ops->acquire(
+	    locker, id, LOCK_CREATE, t->arena, &t->lock, &t->err);
+	if (rc == ERR_LOCKED)
+		locker->ops->stop_asking(locker, id);
+	/* Others ask for it as well: that is the same to us. */
+	return rc == ERR_CROWDED ? ERR_LOCKED : rc;
+}
+
+void
+core_unlock(struct task *t)
+{
+	if (t->lock != NULL)
+		t->lock->locker->ops->release(t->lock, t->is_over);
+	t->lock = NULL;
+}
+
+void
+core_remove(struct task *t)
+{
+	const struct data_store *store = t->core->store;
+	struct err e;
+
+	if (t->up == NULL)
+		return;
+	if (t->is_writing)
+		(void)!store->core->write_end(t->up, false, &e);
+	t->is_writing = false;
+	/* What cannot be removed now is left to the sweep. */
+	if (store->terminater != NULL)
+		(void)!store->terminater->terminate(t->up, &e);
+	core_close_upload(t);
+	t->is_over = true;
+	t->created = false;
+}
+
+void
+core_let_go(struct task *t)
+{
+	struct locker *locker = t->core->locker;
+
+	if (t->digest != NULL)
+		(void)digest_end(t->digest, NULL);
+	t->digest = NULL;
+	core_shrink(t);
+	core_entered(t, t->up != NULL);
+	if (t->asked)
+		locker->ops->stop_asking(locker, t->in.id);
+	t->asked = false;
+	if (t->pending != 0)
+		return;
+	core_close_upload(t);
+	core_unlock(t);
+}

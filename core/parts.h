@@ -1,0 +1,99 @@
+/*
+ * parts.h - what the files of core/ share; private to it.
+ *
+ * A file calls only what stands above it here.  A function that says false, or
+ * STEP_DONE, has refused, and its caller returns at once.
+ */
+#ifndef CORE_PARTS_H
+#define CORE_PARTS_H
+
+#include "core/task.h"
+
+/* --- core.c --- */
+
+int core_refusal(enum err_code);
+/* Refuse because a hook says so, in its own words where it has any. */
+enum step core_reject(struct task *, int why, const struct hook_reply *);
+/* Does the task make an upload, which is undone as a whole? */
+bool core_is_creation(const struct task *);
+bool core_wants(const struct task *, enum hook_point);
+/* What will be pending when such an upload is finished. */
+unsigned core_sequel(const struct task *, const struct file_info *);
+
+/*
+ * --- quota.c ---
+ *
+ * enter: before an upload is made; entered: it was made, or not, and this task
+ * writes no more to it.  What has no length yet grows: reserve, before bytes
+ * are appended, what was announced; grow, before so many bytes are written;
+ * shrink, when all is over, to what came.
+ */
+MUST_CHECK enum err_code core_enter(struct task *);
+void core_entered(struct task *, bool is_made);
+bool core_reserve(struct task *);
+MUST_CHECK enum err_code core_grow(struct task *, size_t len);
+void core_shrink(struct task *);
+
+/* --- open.c: an upload and its lock, from looking to letting go. --- */
+
+bool core_is_expired(const struct task *);
+/* For good: nobody who is at work may be about to renew it. */
+bool core_is_over(const struct task *);
+/* Open the upload of this id without a lock, if the owner may see it. */
+bool core_look(struct task *, const char *id);
+/* Remove what a creation or a removal of this id that died has left; true if
+ * something was there and is gone.  With the lock of that id. */
+bool core_clear(struct task *, const char *id);
+/* Lock the upload.  STEP_RECEIVE with no lock held: with LOCK_EXISTING it has
+ * never been locked; or there is no room for a lock. */
+enum step core_lock(struct task *, enum lock_how);
+/* The lock of an upload that is being made, unless some lock is held. */
+MUST_CHECK enum err_code core_lock_new(struct task *, const char *id);
+/* For good, if t->is_over. */
+void core_unlock(struct task *);
+/* Remove the upload that is open, be it written to. */
+void core_remove(struct task *);
+void core_close_upload(struct task *);
+void core_let_go(struct task *);
+
+/* --- check.c: does it fit, as far as that is known before the body? --- */
+
+/* The upload may not become larger than that, either; 0 says nothing. */
+void core_limit(struct task *, int64_t max);
+int core_why_too_long(const struct task *);
+bool core_check_size(struct task *);
+/* What the protocol or the digest has to say last. */
+bool core_check_late(struct task *);
+/* No body has a digest, too. */
+bool core_check_digest_of_nothing(struct task *);
+
+/* --- ask.c: pre-hooks and post-receive, which are asked and waited for. --- */
+
+bool core_ask_to_create(struct task *);
+bool core_ask_to_finish(struct task *);
+bool core_ask_to_remove(struct task *);
+bool core_report(struct task *);
+/* If it is time. */
+bool core_report_progress(struct task *);
+
+/* --- claim.c: have an upload to oneself, and finish it. --- */
+
+bool core_finish(struct task *);
+/* Refuse as a creation failed, be it with the record, which may come after the
+ * bytes. */
+enum step core_fail_creation(struct task *, enum err_code);
+/* Lock and read again; STEP_RECEIVE when that is done, with no lock where
+ * core_lock() has none. */
+enum step core_claim(struct task *, enum lock_how);
+
+/* --- create.c, receive.c: make an upload; take in a body. --- */
+
+bool core_create(struct task *);
+/* Out of parts, when it is known that no body comes. */
+enum step core_concat(struct task *);
+
+/* To create and to append; again after STEP_WAIT. */
+enum step core_begin_create(struct task *);
+enum step core_begin_append(struct task *);
+
+#endif

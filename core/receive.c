@@ -1,0 +1,358 @@
+/*
+ * receive.c - append a body to an upload, and finish it when it is whole.
+ *
+ * The client may leave at any byte.  What came is kept, and a look will say so;
+ * only a digest that was not verified, or a byte too many, takes it back.
+ */
+#include "config.h"
+
+#include "core/parts.h"
+
+/* How long a holder keeps the lock at least: two tabs then both progress. */
+#define MIN_HOLD_MS 250
+
+/*
+ * Take back, or keep, what was written; then the outcome is whatever the caller
+ * says.  False if even that failed.
+ */
+static bool
+end_write(struct task *t, bool keep)
+{
+	struct err e;
+
+	if (!t->is_writing)
+		return true;
+	t->is_writing = false;
+	if (t->core->store->core->write_end(t->up, keep, &e) == ERR_OK)
+		return true;
+	t->err = e;
+	if (core_is_creation(t)) {
+		core_remove(t);
+		(void)core_fail_creation(t, e.code);
+	} else {
+		(void)task_fail(t);
+	}
+	return false;
+}
+
+/* An append that was accepted renews the time an upload has, and so do the
+ * bytes of a creation.  One without a body has no lock to write under. */
+static bool
+renew_expiry(struct task *t)
+{
+	const struct core *core = t->core;
+	int64_t when = core->now() + core->expire_after;
+
+	if (!core->expire_sliding || !core_can_expire(core) ||
+	    t->up->info.expires == when ||
+	    (core_is_creation(t) && t->in.body_length == 0))
+		return true;
+	return core->store->expirer->set_expiry(t->up, when, &t->err) == ERR_OK;
+}
+
+/* Refuse in the middle of a body.  A creation is undone as a whole. */
+static enum step
+stop(struct task *t, int why, bool keep)
+{
+	if (core_is_creation(t)) {
+		core_remove(t);
+		return task_refuse(t, why);
+	}
+	if (keep && t->is_writing && t->received > 0)
+		(void)renew_expiry(t);
+	if (!end_write(t, keep))
+		return STEP_DONE;
+	/* Whoever waits for the upload, or for us to go, waits for no hook. */
+	if (keep && why != REFUSE_INTERRUPTED && why != REFUSE_SHUTTING_DOWN &&
+	    !core_report(t))
+		return STEP_DONE;
+	/* All that was announced may have come nevertheless. */
+	if (upload_is_whole(t->up) && !upload_is_finished(t->up) &&
+	    !core_finish(t))
+		return STEP_DONE;
+	return task_refuse(t, why);
+}
+
+/* Refuse as t->err says, and keep what fitted, but never what was not
+ * verified. */
+static enum step
+stop_failed(struct task *t)
+{
+	return stop(t, core_refusal(t->err.code), !t->in.has_sum);
+}
+
+static bool
+declare_length(struct task *t)
+{
+	const struct data_store *store = t->core->store;
+
+	return core_is_creation(t) || t->in.length < 0 ||
+	    !t->up->info.size_deferred ||
+	    store->length_declarer->declare_length(
+		t->up, t->in.length, &t->err) == ERR_OK;
+}
+
+/* Open the upload for writing, where a body turned up. */
+static bool
+begin_write(struct task *t)
+{
+	bool is_sure = t->in.body_length >= 0 && !t->in.has_sum;
+
+	if (t->in.deed == DEED_CREATE && !core_create(t))
+		return false;
+	/* The length counts together with the last byte unless it is known
+	 * beforehand that all bytes will be taken. */
+	if ((is_sure && !declare_length(t)) ||
+	    t->core->store->core->write_begin(t->up, t->in.has_sum, &t->err) !=
+		ERR_OK) {
+		(void)stop(t, core_refusal(t->err.code), false);
+		return false;
+	}
+	t->is_writing = true;
+	t->reported = t->up->info.offset;
+	t->reported_at = t->core->now_ms();
+	if (!declare_length(t)) {
+		(void)stop(t, core_refusal(t->err.code), false);
+		return false;
+	}
+	if (t->in.has_sum)
+		t->digest = digest_new(t->arena, t->in.sum.algorithm);
+	return true;
+}
+
+/* The body is here as announced. */
+static enum step
+complete(struct task *t)
+{
+	struct digest *digest;
+
+	/* To append nothing to what is finished. */
+	if (t->up != NULL && !t->is_writing && upload_is_finished(t->up)) {
+		(void)core_check_digest_of_nothing(t);
+		return STEP_DONE;
+	}
+	if (t->in.deed == DEED_CONCAT)
+		return core_concat(t);
+	if (!t->is_writing && !begin_write(t))
+		return STEP_DONE;
+	if (t->has_last &&
+	    t->core->store->core->write(t->up, &t->last, 1, &t->err) != ERR_OK)
+		return stop_failed(t);
+	digest = t->digest;
+	t->digest = NULL;
+	if (digest != NULL && !digest_end(digest, &t->in.sum))
+		return stop(t, REFUSE_DIGEST_MISMATCH, false);
+	if (!renew_expiry(t))
+		return stop_failed(t);
+	if (end_write(t, true) && core_report(t) && upload_is_whole(t->up))
+		(void)core_finish(t);
+	return STEP_DONE;
+}
+
+int64_t
+task_wanted(const struct task *t)
+{
+	return t->in.body_length < 0 ? -1 : t->in.body_length - t->received;
+}
+
+/* What may be written now; the byte that makes it whole may have to wait. */
+static size_t
+hold_back(struct task *t, const char *buf, size_t len)
+{
+	if (t->in.body_length >= 0 || len == 0 ||
+	    (int64_t)len < t->limit - t->up->info.offset)
+		return len;
+	t->last = buf[len - 1];
+	t->has_last = true;
+	return len - 1;
+}
+
+/* May this many bytes come? */
+static bool
+check_slice(struct task *t, size_t len)
+{
+	enum err_code rc;
+
+	if (t->in.if_body != REFUSE_NOTHING) {
+		(void)task_refuse(t, t->in.if_body);
+		return false;
+	}
+	if (!t->is_writing && !begin_write(t))
+		return false;
+	if (t->has_last ||
+	    (uint64_t)len > (uint64_t)(t->limit - t->up->info.offset)) {
+		(void)stop(t, core_why_too_long(t), false);
+		return false;
+	}
+	rc = core_grow(t, len);
+	if (rc != ERR_OK)
+		(void)stop(t, core_refusal(rc),
+		    rc == ERR_UNAVAILABLE && !t->in.has_sum);
+	return rc == ERR_OK;
+}
+
+enum step
+task_receive(struct task *t, const void *buf, size_t len)
+{
+	int64_t wanted = task_wanted(t);
+	size_t now;
+
+	if (wanted >= 0 && (uint64_t)len > (uint64_t)wanted)
+		len = (size_t)wanted;
+	if (len == 0)
+		return STEP_RECEIVE;
+	if (!check_slice(t, len))
+		return STEP_DONE;
+	t->received += (int64_t)len;
+	if (t->digest != NULL)
+		digest_update(t->digest, buf, len);
+	now = hold_back(t, buf, len);
+	if (t->core->store->core->write(t->up, buf, now, &t->err) == ERR_OK)
+		return STEP_RECEIVE;
+	return stop_failed(t);
+}
+
+/* A creation cannot go on elsewhere, so it lets nobody in. */
+static bool
+is_asked_for(const struct task *t)
+{
+	return t->lock != NULL && !core_is_creation(t) &&
+	    t->core->now_ms() - t->locked_at >= MIN_HOLD_MS &&
+	    t->lock->locker->ops->state(t->lock) == LOCK_WANTED;
+}
+
+enum step
+task_tick(struct task *t)
+{
+	if (is_asked_for(t)) {
+		t->interrupted = true;
+		return stop(t, REFUSE_INTERRUPTED, !t->in.has_sum);
+	}
+	return core_report_progress(t) ? STEP_RECEIVE : STEP_DONE;
+}
+
+enum step
+task_end(struct task *t, enum body_end why)
+{
+	static const enum refusal refusals[] = {
+		[END_COMPLETE] = REFUSE_UNEXPECTED_END,
+		[END_CLIENT_GONE] = REFUSE_UNEXPECTED_END,
+		[END_TIMED_OUT] = REFUSE_TIMED_OUT,
+		[END_SHUTDOWN] = REFUSE_SHUTTING_DOWN,
+	};
+	/* All announced bytes are here: how the connection fares is of no
+	 * interest any more. */
+	bool is_all =
+	    t->in.body_length >= 0 ? task_wanted(t) == 0 : why == END_COMPLETE;
+
+	return is_all ? complete(t) :
+			stop(t, (int)refusals[why], !t->in.has_sum);
+}
+
+/* --- To append. --- */
+
+/* One that seems to have expired may be about to be renewed: then it has a
+ * lock, or it had one when we looked. */
+static enum step
+claim_expired(struct task *t)
+{
+	enum step step;
+
+	if (core_is_over(t))
+		return task_refuse(t, REFUSE_GONE);
+	step = core_claim(t, LOCK_EXISTING);
+	if (step != STEP_RECEIVE || t->lock != NULL)
+		return step;
+	core_close_upload(t);
+	if (!core_look(t, t->in.id))
+		return STEP_DONE;
+	return core_is_expired(t) ? task_refuse(t, REFUSE_GONE) : STEP_RECEIVE;
+}
+
+static enum step
+claim(struct task *t)
+{
+	enum step step = STEP_RECEIVE;
+
+	if (core_is_expired(t))
+		step = claim_expired(t);
+	if (step == STEP_RECEIVE && t->lock == NULL &&
+	    !upload_is_finished(t->up))
+		step = core_claim(t, LOCK_CREATE);
+	return step;
+}
+
+static int
+why_not_this_length(const struct task *t)
+{
+	const struct file_info *info = &t->up->info;
+
+	if (t->in.length < 0)
+		return REFUSE_NOTHING;
+	if (!info->size_deferred && t->in.length != info->size)
+		return REFUSE_LENGTH_CHANGED;
+	if (t->in.length < info->offset)
+		return REFUSE_LENGTH_TOO_SMALL;
+	if (info->size_deferred && t->in.max_size > 0 &&
+	    t->in.length > t->in.max_size)
+		return REFUSE_TOO_LARGE;
+	return REFUSE_NOTHING;
+}
+
+/* What depends on the state of the upload. */
+static bool
+check_upload(struct task *t)
+{
+	int why;
+
+	core_limit(t, t->up->info.max_size);
+	if (core_is_expired(t))
+		why = REFUSE_GONE;
+	else if (t->up->info.is_final)
+		why = REFUSE_MODIFY_FINAL;
+	else if (t->in.offset != t->up->info.offset)
+		why = REFUSE_WRONG_OFFSET;
+	else
+		why = why_not_this_length(t);
+	if (why == REFUSE_NOTHING)
+		return core_check_size(t) && core_reserve(t) &&
+		    core_check_late(t);
+	(void)task_refuse(t, why);
+	return false;
+}
+
+enum step
+core_begin_append(struct task *t)
+{
+	enum step step;
+
+	if (t->up == NULL && !core_look(t, t->in.id))
+		return STEP_DONE;
+	step = claim(t);
+	if (step != STEP_RECEIVE)
+		return step;
+	if (!check_upload(t))
+		return STEP_DONE;
+	if (t->in.body_length == 0)
+		return complete(t);
+	if (upload_is_finished(t->up))
+		t->in.if_body = REFUSE_BEYOND_LENGTH;
+	else if (!begin_write(t))
+		return STEP_DONE;
+	return STEP_RECEIVE;
+}
+
+/* --- To create; or to concatenate, with parts that are looked at when no body
+ * has come. --- */
+
+enum step
+core_begin_create(struct task *t)
+{
+	if (t->in.deed == DEED_CREATE) {
+		if (t->in.max_size > 0 && t->in.length > t->in.max_size)
+			return task_refuse(t, REFUSE_TOO_LARGE);
+		if (!core_check_size(t) || !core_check_late(t))
+			return STEP_DONE;
+	}
+	return t->in.body_length == 0 ? complete(t) : STEP_RECEIVE;
+}

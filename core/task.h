@@ -1,0 +1,213 @@
+/*
+ * task.h - what one request wants of an upload, and what came of it.
+ *
+ * A protocol turns a request into a struct intent: values, validated.  The
+ * core carries it out step by step and leaves the outcome in the same struct
+ * task, of which the protocol then makes an answer.  The core knows no method,
+ * no header and no status, and calls nobody back; what only the protocol can
+ * refuse comes in as a number and goes out as it came.
+ */
+#ifndef CORE_TASK_H
+#define CORE_TASK_H
+
+#include <sys/types.h>
+
+#include "core/core.h"
+#include "core/digest.h"
+
+enum deed {
+	/* Make an upload, perhaps with its first bytes. */
+	DEED_CREATE,
+	/* Make one out of finished parts. */
+	DEED_CONCAT,
+	DEED_APPEND,
+	/* How far has it got? */
+	DEED_LOOK,
+	/* Open what is finished, to be read. */
+	DEED_READ,
+	DEED_REMOVE,
+	DEED_MAX
+};
+
+/* Why something was refused.  The numbers from REFUSE_MAX on belong to the
+ * layers above. */
+enum refusal {
+	REFUSE_NOTHING,
+	REFUSE_NOT_FOUND,
+	REFUSE_GONE,
+	REFUSE_LOCKED,
+	REFUSE_INTERRUPTED,
+	REFUSE_TIMED_OUT,
+	REFUSE_SHUTTING_DOWN,
+	REFUSE_TOO_BUSY,
+	REFUSE_LOCK_UNAVAILABLE,
+	REFUSE_STORE_UNAVAILABLE,
+	REFUSE_LENGTH_CHANGED,
+	REFUSE_LENGTH_TOO_SMALL,
+	REFUSE_TOO_LARGE,
+	REFUSE_BEYOND_LENGTH,
+	REFUSE_WRONG_OFFSET,
+	REFUSE_RECORD_TOO_LARGE,
+	REFUSE_PART_NOT_FINISHED,
+	REFUSE_PART_NOT_PARTIAL,
+	REFUSE_MODIFY_FINAL,
+	REFUSE_KEEP_FINISHED,
+	REFUSE_UNKNOWN_ALGORITHM,
+	REFUSE_DIGEST_MISMATCH,
+	REFUSE_UNEXPECTED_END,
+	REFUSE_OVER_QUOTA,
+	REFUSE_NO_SPACE,
+	REFUSE_REJECTED,
+	REFUSE_STOPPED,
+	REFUSE_REMOVAL_REJECTED,
+	REFUSE_INTERNAL,
+	REFUSE_MAX
+};
+
+struct intent {
+	enum deed deed;
+
+	/* The upload that is meant; "" where one is made. */
+	char id[ID_MAX + 1];
+
+	/* Who asks; NULL if nobody is known. */
+	const char *owner;
+
+	/* Bytes that the upload may have; 0 is no limit. */
+	int64_t max_size;
+
+	/* To append: where the client believes the upload is. */
+	int64_t offset;
+
+	/* Of the whole upload, and of the body; -1 if the client does not
+	 * say. */
+	int64_t length;
+	int64_t body_length;
+
+	/* What the body must be, if has_sum. */
+	struct sum sum;
+	bool has_sum;
+
+	/* Refusals that a protocol has found and that must wait, or
+	 * REFUSE_NOTHING.  late: when all is checked that can be before the
+	 * body.  if_body: as soon as a body shows itself. */
+	int late, if_body;
+
+	/* To create: what the upload will be. */
+	struct file_info create;
+
+	/* What hooks are shown; NULL where there are none. */
+	const struct hook_request *shown;
+};
+
+/* Private to core/, but for what the comments say. */
+struct task {
+	const struct core *core;
+	struct arena *arena;
+
+	/* The protocol fills it in before task_begin(). */
+	struct intent in;
+
+	/*
+	 * The outcome, which anybody may read once STEP_DONE was said: why it
+	 * was refused, REFUSE_NOTHING if it was not; what to log, if err.code
+	 * is not ERR_OK; what a hook wants the client to be told; and what
+	 * happened.
+	 */
+	int why;
+	struct err err;
+	struct hook_reply reply;
+	bool created, finished, removed;
+	/* Waited for the lock; the lock was taken over. */
+	bool waited, interrupted;
+	/* Bytes of the body that were taken in, kept or not. */
+	int64_t received;
+
+	/* The upload, open until task_conclude(), NULL if there is none. */
+	struct upload *up;
+
+	/* asked: the locker still asks for us.  is_over: nobody will lock it
+	 * again. */
+	struct lock *lock;
+	bool asked, is_over;
+	int64_t locked_at;
+
+	/* The id that a final upload gets unless a hook chooses one. */
+	const char *derived;
+
+	/*
+	 * The body.  limit is the offset that it must not pass.  Where nobody
+	 * knows how long it is, the byte that would make the upload whole is
+	 * kept in last until the end has been seen: a kill before that must
+	 * not leave a whole upload of which the rest was yet to be refused.
+	 */
+	bool is_writing;
+	int64_t limit;
+	char last;
+	bool has_last;
+	struct digest *digest;
+
+	/* What the ledger holds for the upload while its length is not known;
+	 * -1 if that was not asked.  The entry of one that is being made. */
+	int64_t reserved;
+	struct store_entry *entry;
+
+	/* Hooks: what was reported last and when; the uploads that were created
+	 * or removed, as they were then; what is to be told afterwards. */
+	int64_t reported, reported_at;
+	struct file_info was_created, was_removed;
+	struct hook_notice *notices[HOOK_POINT_MAX];
+
+	/* What is still to be done for the upload that was finished; as long
+	 * as there is something, up and lock are kept. */
+	unsigned pending;
+};
+
+/* Nothing is wanted yet; core and arena must outlive the task. */
+void task_init(struct task *, const struct core *, struct arena *);
+
+/*
+ * Carry it out.  begin is called again after STEP_WAIT; after STEP_RECEIVE the
+ * body is handed over with receive, tick is called at least every 250 ms, and
+ * end says why there is no more.  Once one of them said STEP_DONE, the outcome
+ * is there.
+ */
+MUST_CHECK enum step task_begin(struct task *);
+MUST_CHECK enum step task_receive(struct task *, const void *, size_t);
+MUST_CHECK enum step task_tick(struct task *);
+MUST_CHECK enum step task_end(struct task *, enum body_end);
+
+/* How many bytes of the body are still to come; -1 if nobody knows. */
+int64_t task_wanted(const struct task *);
+
+/* Refuse, whatever was to be said; STEP_DONE.  What a hook said is forgotten,
+ * for it goes with what did not happen. */
+enum step task_refuse(struct task *, int why);
+/* As task->err says. */
+enum step task_fail(struct task *);
+
+/* After the answer was made: note what hooks are to be told, close the upload
+ * and give the lock back, unless something is still to be done for it. */
+void task_conclude(struct task *);
+
+/* After the answer was sent: tell hooks, move, remove parts.  What cannot be
+ * done now is left to the sweep. */
+void task_close(struct task *);
+
+/* As task_close(), but nothing is told or moved: in a process whose child calls
+ * that, or where it is left to the sweep. */
+void task_forget(struct task *);
+
+/* May task_begin() take long, because hooks are asked or bytes are copied? */
+bool task_may_take_long(const struct task *);
+
+/* After STEP_RECEIVE: may all of the upload be copied when this body is here?
+ */
+bool task_may_move(const struct task *);
+
+/* After task_conclude(): is there something for task_close() to do; is it to
+ * move an upload? */
+bool task_has_to_tell(const struct task *);
+bool task_has_to_move(const struct task *);
+
+#endif

@@ -1,0 +1,502 @@
+/*
+ * call.c - the way of a request: which method, which protocol, which route; and
+ * the one way out.
+ *
+ * A route records what is to be answered.  Only conclude() makes the response,
+ * then has the core note what happened and let go of what is open, in this
+ * order, for every request.
+ */
+#include "config.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "web/call.h"
+#include "web/parse.h"
+
+static const char *const method_names[WEB_METHOD_MAX] = {
+	[WEB_POST] = "POST",
+	[WEB_HEAD] = "HEAD",
+	[WEB_PATCH] = "PATCH",
+	[WEB_DELETE] = "DELETE",
+	[WEB_GET] = "GET",
+	[WEB_OPTIONS] = "OPTIONS",
+};
+
+/* --- What is asked for? --- */
+
+static const char *
+override_of(const struct web_request *req)
+{
+	const char *name = req->method_override;
+
+	return name != NULL && name[strspn(name, " \t")] != '\0' ? name : NULL;
+}
+
+/*
+ * Which methods an override may name, by the method that came.  Web servers let
+ * OPTIONS, and often GET and HEAD, through without a login: a safe method never
+ * becomes one that reads or writes more.
+ */
+#define BIT(method) (1U << (method))
+static const struct {
+	const char *came;
+	unsigned may_become;
+} overrides[] = {
+	{ "POST", BIT(WEB_METHOD_MAX) - 1 },
+	{ "PUT", BIT(WEB_METHOD_MAX) - 1 },
+	{ "PATCH", BIT(WEB_METHOD_MAX) - 1 },
+	{ "DELETE", BIT(WEB_METHOD_MAX) - 1 },
+	{ "GET", BIT(WEB_GET) | BIT(WEB_HEAD) | BIT(WEB_OPTIONS) },
+	{ "HEAD", BIT(WEB_GET) | BIT(WEB_HEAD) | BIT(WEB_OPTIONS) },
+	{ "OPTIONS", BIT(WEB_OPTIONS) },
+};
+
+static bool
+may_become(const char *came, enum web_method method)
+{
+	size_t i;
+
+	for (i = 0; came != NULL && i < NITEMS(overrides); i++)
+		if (strcmp(overrides[i].came, came) == 0)
+			return (overrides[i].may_become & BIT(method)) != 0;
+	return false;
+}
+
+/* WEB_METHOD_MAX for a method that is unknown, or that the one which came
+ * cannot stand for. */
+static enum web_method
+method_of(struct web_call *c)
+{
+	const char *name = override_of(c->req);
+	enum web_method m;
+
+	if (name != NULL)
+		name = web_parse_trim(c->arena, name);
+	for (m = 0; m < WEB_METHOD_MAX; m++) {
+		if (name != NULL && strcasecmp(method_names[m], name) == 0)
+			return may_become(c->req->method, m) ? m :
+							       WEB_METHOD_MAX;
+		if (name == NULL && c->req->method != NULL &&
+		    strcmp(method_names[m], c->req->method) == 0)
+			return m;
+	}
+	return WEB_METHOD_MAX;
+}
+
+/* What does the path name, with a slash at its end or without?  False if
+ * nothing of ours. */
+static bool
+parse_path(struct web_call *c)
+{
+	const char *path = c->req->path;
+	char *id = c->task.in.id;
+	size_t len;
+
+	if (path == NULL)
+		return false;
+	if (strcmp(path, "") == 0 || strcmp(path, "/") == 0)
+		return true;
+	if (*path++ != '/')
+		return false;
+	len = strlen(path);
+	if (path[len - 1] == '/')
+		len--;
+	if (len > ID_MAX)
+		return false;
+	memcpy(id, path, len);
+	if (id_is_valid(id))
+		return true;
+	id[0] = '\0';
+	return false;
+}
+
+bool
+web_read_body_length(struct web_call *c)
+{
+	const char *s = c->req->content_length;
+
+	/* Caddy says -1 where it does not know. */
+	return s == NULL || *s == '\0' || strcmp(s, "-1") == 0 ||
+	    web_parse_int64(s, &c->task.in.body_length) ||
+	    web_refuse(c, WEB_REFUSE_BODY_LENGTH);
+}
+
+/* --- Who answers? --- */
+
+static const struct web_protocol *
+find_protocol(const struct web_server *srv, const struct web_request *req)
+{
+	const struct web_protocol *const *p;
+
+	for (p = srv->protocols; *p != NULL; p++)
+		if ((*p)->is_spoken(req))
+			return *p;
+	return srv->protocols[0];
+}
+
+static bool
+fits(const struct web_call *c, const struct web_route *route)
+{
+	enum web_target target =
+	    c->task.in.id[0] == '\0' ? WEB_COLLECTION : WEB_UPLOAD;
+
+	return route->target == target && route->offered(&c->srv->core);
+}
+
+const char *
+web_allow(struct web_call *c)
+{
+	const struct web_protocol *const *p;
+	const char *list = "";
+	unsigned seen = 0;
+	size_t i;
+
+	for (p = c->srv->protocols; *p != NULL; p++)
+		for (i = 0; i < (*p)->nroutes; i++) {
+			const struct web_route *r = &(*p)->routes[i];
+
+			if (!fits(c, r) || (seen & BIT(r->method)) != 0)
+				continue;
+			seen |= BIT(r->method);
+			list = arena_printf(
+			    c->arena, "%s%s, ", list, method_names[r->method]);
+		}
+	return arena_printf(c->arena, "%sOPTIONS", list);
+}
+
+static const struct web_route *
+find_route(const struct web_call *c)
+{
+	const struct web_protocol *p = c->protocol;
+	size_t i;
+
+	for (i = 0; i < p->nroutes; i++)
+		if (p->routes[i].method == c->method && fits(c, &p->routes[i]))
+			return &p->routes[i];
+	return NULL;
+}
+
+/* What this server can do.  Asks neither version nor existence. */
+static void
+answer_options(struct web_call *c)
+{
+	const struct web_protocol *const *p;
+
+	web_header(c, "Allow", web_allow(c));
+	web_header_accept_patch(c);
+	for (p = c->srv->protocols; *p != NULL; p++)
+		(*p)->offer(c);
+}
+
+/* Everything that can be said before the core; false if that is all. */
+static bool
+find_work(struct web_call *c)
+{
+	const struct web_route *route;
+
+	if (!web_cors_allows(c))
+		return web_refuse(c, WEB_REFUSE_ORIGIN);
+	if (c->method == WEB_METHOD_MAX && override_of(c->req) != NULL)
+		return web_refuse(c, WEB_REFUSE_METHOD);
+	if (c->method == WEB_OPTIONS) {
+		c->answer = answer_options;
+		return false;
+	}
+	if (!c->protocol->admit(c))
+		return false;
+	if (!c->is_ours)
+		return web_refuse(c, REFUSE_NOT_FOUND);
+	route = find_route(c);
+	if (route == NULL)
+		return web_refuse(c, WEB_REFUSE_METHOD);
+	if (c->srv->core.owner_required && c->req->owner == NULL)
+		return web_refuse(c, WEB_REFUSE_OWNER);
+	c->answer = route->answer;
+	return route->read(c);
+}
+
+static bool
+prepare(struct web_call *c)
+{
+	if (!c->is_prepared)
+		c->has_work = find_work(c);
+	c->is_prepared = true;
+	return c->has_work;
+}
+
+struct web_call *
+web_call_new(const struct web_server *srv, const struct web_request *req,
+    struct arena *a)
+{
+	struct web_call *c = arena_alloc(a, sizeof(*c));
+	struct intent *in = &c->task.in;
+
+	c->srv = srv;
+	c->req = req;
+	c->arena = a;
+	c->header_end = (struct pair **)&c->res.headers;
+	c->status = 200;
+	task_init(&c->task, &srv->core, a);
+	if (req->max_size >= 0)
+		in->max_size = req->max_size;
+	in->owner = req->owner;
+	in->shown = &req->shown;
+	c->method = method_of(c);
+	c->is_ours = parse_path(c);
+	c->protocol = find_protocol(srv, req);
+	c->res.outcome.offset = -1;
+	if (c->method < WEB_METHOD_MAX)
+		c->res.outcome.method = method_names[c->method];
+	return c;
+}
+
+/* --- The response. --- */
+
+/* HTTP looks at the method that came, a protocol at the one it stands for:
+ * nothing that is HEAD in either way has a body. */
+static bool
+is_head(const struct web_call *c)
+{
+	const char *method = c->req->method;
+
+	return c->method == WEB_HEAD ||
+	    (method != NULL && strcmp(method, "HEAD") == 0);
+}
+
+/*
+ * A client that gets a 5xx for HEAD begins anew at offset 0, so that every
+ * reason which may pass is told as a lock; the code in the log is the true one.
+ * A damaged record does not pass.
+ */
+static int
+status_of(const struct web_call *c, const struct web_words *words)
+{
+	if (c->method == WEB_HEAD && words->status >= 500 &&
+	    c->task.err.code != ERR_CORRUPT)
+		return web_words(REFUSE_LOCKED)->status;
+	return words->status;
+}
+
+static void
+add_refusal(struct web_call *c)
+{
+	const struct web_words *words = c->protocol->refuse(c);
+
+	if (words == NULL)
+		words = web_words(c->task.why);
+	c->status = status_of(c, words);
+	c->res.outcome.code = words->code;
+	c->res.outcome.is_soft = c->status != words->status;
+	if (!is_head(c) && !web_has_header(c, "Content-Type"))
+		web_header(c, "Content-Type", "text/plain; charset=utf-8");
+	if (c->res.text == NULL)
+		c->res.text = arena_printf(
+		    c->arena, "%s: %s\n", words->code, words->text);
+	if (c->status == 405)
+		web_header(c, "Allow", web_allow(c));
+	if (c->status == 423 || c->status == 503)
+		web_header(c, "Retry-After",
+		    c->task.why == REFUSE_LOCK_UNAVAILABLE ? "5" : "1");
+}
+
+/* Only the transport can know these. */
+static bool
+is_ours_alone(const char *key)
+{
+	static const char *const keys[] = { "Status", "Content-Length",
+		"Connection", "Transfer-Encoding", "Trailer", "Upgrade" };
+	size_t i;
+
+	for (i = 0; i < NITEMS(keys); i++)
+		if (strcasecmp(keys[i], key) == 0)
+			return true;
+	return false;
+}
+
+/* What a hook wants the client to be told, over what we say. */
+static int
+apply_reply(struct web_call *c, int status)
+{
+	const struct hook_reply *reply = &c->task.reply;
+	const struct pair *p;
+
+	for (p = reply->headers; p != NULL; p = p->next)
+		if (!is_ours_alone(p->key))
+			web_header_set(c, p->key, p->value);
+	if (reply->body != NULL) {
+		c->res.text = reply->body;
+		if (!web_has_header(c, "Content-Type"))
+			web_header(
+			    c, "Content-Type", "text/plain; charset=utf-8");
+	}
+	return reply->status != 0 ? reply->status : status;
+}
+
+static void
+respond(struct web_call *c)
+{
+	struct web_response *res = &c->res;
+	int status;
+
+	if (c->task.why == REFUSE_NOTHING)
+		c->answer(c);
+	if (c->task.why != REFUSE_NOTHING)
+		add_refusal(c);
+	c->protocol->sign(c);
+	web_header(c, "X-Content-Type-Options", "nosniff");
+	if (c->method != WEB_OPTIONS && res->content == NULL &&
+	    c->status != 304)
+		web_header(c, "Cache-Control", "no-store");
+	web_cors_headers(c);
+	status = apply_reply(c, c->status);
+	res->status = status;
+	res->reason = web_reason(status);
+	res->bodiless = is_head(c) || status == 204 || status == 304;
+	if (res->bodiless)
+		res->text = NULL;
+	c->is_done = true;
+}
+
+/* What the log wants to know, before the upload is closed. */
+static void
+note_outcome(struct web_call *c)
+{
+	struct web_outcome *o = &c->res.outcome;
+	const struct task *t = &c->task;
+
+	c->res.err = t->err;
+	o->id = t->in.id[0] != '\0' ? t->in.id : NULL;
+	o->offset = -1;
+	if (t->up != NULL && t->up->info.id != NULL) {
+		o->id = arena_strdup(c->arena, t->up->info.id);
+		o->offset = t->up->info.offset;
+	}
+	o->received = t->received;
+	o->created = t->created;
+	o->finished = t->finished;
+	o->terminated = t->removed;
+	o->waited = t->waited;
+	o->interrupted = t->interrupted;
+}
+
+static enum step
+conclude(struct web_call *c, enum step step)
+{
+	if (step != STEP_DONE)
+		return step;
+	respond(c);
+	note_outcome(c);
+	task_conclude(&c->task);
+	return STEP_DONE;
+}
+
+/* --- What the transport calls. --- */
+
+enum step
+web_begin(struct web_call *c)
+{
+	return conclude(c, prepare(c) ? task_begin(&c->task) : STEP_DONE);
+}
+
+enum step
+web_receive(struct web_call *c, const void *buf, size_t len)
+{
+	return conclude(c, task_receive(&c->task, buf, len));
+}
+
+enum step
+web_tick(struct web_call *c)
+{
+	return conclude(c, task_tick(&c->task));
+}
+
+void
+web_end(struct web_call *c, enum body_end why)
+{
+	(void)conclude(c, task_end(&c->task, why));
+}
+
+void
+web_give_up(struct web_call *c)
+{
+	(void)conclude(c, task_refuse(&c->task, REFUSE_LOCKED));
+}
+
+void
+web_turn_away(struct web_call *c)
+{
+	/* There may have been another answer, but nobody has seen it. */
+	web_close_content(c);
+	c->res.headers = NULL;
+	c->header_end = (struct pair **)&c->res.headers;
+	(void)conclude(c, task_refuse(&c->task, REFUSE_TOO_BUSY));
+}
+
+int64_t
+web_wanted(const struct web_call *c)
+{
+	return task_wanted(&c->task);
+}
+
+bool
+web_may_take_long(struct web_call *c)
+{
+	return prepare(c) && task_may_take_long(&c->task);
+}
+
+bool
+web_may_move(const struct web_call *c)
+{
+	return task_may_move(&c->task);
+}
+
+void
+web_look_at(const struct web_call *c, struct web_sight *sight)
+{
+	const struct task *t = &c->task;
+
+	*sight = (struct web_sight){ .method = c->res.outcome.method,
+		.id = t->in.id,
+		.metadata = t->in.create.metadata,
+		.offset = t->up != NULL ? t->up->info.offset : 0,
+		.size = t->in.length };
+	if (t->up == NULL)
+		return;
+	sight->id = t->up->info.id;
+	sight->metadata = t->up->info.metadata;
+	if (!t->up->info.size_deferred)
+		sight->size = t->up->info.size;
+}
+
+const struct web_response *
+web_response(const struct web_call *c)
+{
+	return c->is_done ? &c->res : NULL;
+}
+
+bool
+web_has_to_tell(const struct web_call *c)
+{
+	return task_has_to_tell(&c->task);
+}
+
+bool
+web_has_to_move(const struct web_call *c)
+{
+	return task_has_to_move(&c->task);
+}
+
+void
+web_close(struct web_call *c)
+{
+	web_close_content(c);
+	task_close(&c->task);
+}
+
+void
+web_forget(struct web_call *c)
+{
+	web_close_content(c);
+	task_forget(&c->task);
+}
