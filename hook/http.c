@@ -4,15 +4,9 @@
  * No proxy, no redirect, no password from a file: the event goes where the
  * configuration says and nowhere else.  A connection that fails and a 5xx are
  * tried again, as long as hooks.timeout allows.
- *
- * libcurl and the two dozen libraries behind it are loaded when there is a
- * hooks.url, and not before: without them the program starts three times as
- * fast and an idle pool needs half the memory.
  */
 #include "config.h"
 
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -24,44 +18,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/http.h"
 #include "base/log.h"
 #include "hook/parts.h"
 
-/* Functions of libcurl, by their names without "curl_". */
-static struct {
-	__typeof__(&curl_global_init) global_init;
-	__typeof__(&curl_easy_init) easy_init;
-	__typeof__(&curl_easy_reset) easy_reset;
-	/* Its header has a macro of that name, too. */
-	CURLcode (*easy_setopt)(CURL *, CURLoption, ...);
-	__typeof__(&curl_easy_perform) easy_perform;
-	CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
-	__typeof__(&curl_easy_strerror) easy_strerror;
-	__typeof__(&curl_easy_cleanup) easy_cleanup;
-	__typeof__(&curl_slist_append) slist_append;
-	__typeof__(&curl_slist_free_all) slist_free_all;
-} lib;
-
-#define FUNCTION(name)                                                         \
-	{                                                                      \
-		"curl_" #name, &lib.name                                       \
-	}
-
-static const struct {
-	const char *name;
-	void *where;
-} functions[] = {
-	FUNCTION(global_init),
-	FUNCTION(easy_init),
-	FUNCTION(easy_reset),
-	FUNCTION(easy_setopt),
-	FUNCTION(easy_perform),
-	FUNCTION(easy_getinfo),
-	FUNCTION(easy_strerror),
-	FUNCTION(easy_cleanup),
-	FUNCTION(slist_append),
-	FUNCTION(slist_free_all),
-};
+static const struct http_lib *lib;
 
 struct hook_client {
 	CURL *curl;
@@ -70,44 +31,10 @@ struct hook_client {
 	char error[CURL_ERROR_SIZE];
 };
 
-/* --- Loading. --- */
-
-static void *
-open_library(void)
-{
-	static const char *const names[] = { "libcurl.so.4",
-		"libcurl-gnutls.so.4" };
-	void *handle = NULL;
-	size_t i;
-
-	for (i = 0; i < NITEMS(names) && handle == NULL; i++)
-		handle = dlopen(names[i], RTLD_NOW);
-	return handle;
-}
-
 static enum err_code
-http_load(struct err *e)
+load_library(struct err *e)
 {
-	void *handle, *function;
-	size_t i;
-
-	if (lib.global_init != NULL)
-		return ERR_OK;
-	if ((handle = open_library()) == NULL)
-		return err_set(e, ERR_SYSTEM,
-		    "hooks.url needs libcurl (Debian: libcurl4): %s",
-		    dlerror());
-	for (i = 0; i < NITEMS(functions); i++) {
-		if ((function = dlsym(handle, functions[i].name)) == NULL)
-			break;
-		memcpy(functions[i].where, &function, sizeof(function));
-	}
-	if (i == NITEMS(functions) &&
-	    lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-		return ERR_OK;
-	lib.global_init = NULL;
-	(void)dlclose(handle);
-	return err_set(e, ERR_SYSTEM, "hooks.url: libcurl does not start");
+	return http_load("hooks.url", &lib, e);
 }
 
 static const char *
@@ -153,7 +80,7 @@ http_wants(struct hook *h, enum hook_point hook)
 static void
 add_header(struct curl_slist **list, const char *line)
 {
-	struct curl_slist *longer = lib.slist_append(*list, line);
+	struct curl_slist *longer = lib->slist_append(*list, line);
 
 	if (longer == NULL)
 		out_of_memory();
@@ -275,7 +202,7 @@ client(struct hook *h)
 	if (c != NULL && c->owner == getpid())
 		return c;
 	c = must_alloc(sizeof(*c));
-	c->curl = lib.easy_init();
+	c->curl = lib->easy_init();
 	if (c->curl == NULL)
 		out_of_memory();
 	c->owner = getpid();
@@ -290,25 +217,25 @@ set_up(struct hook *h, const struct hook_message *m, struct hook_client *c,
 	CURL *curl = c->curl;
 
 	/* Forgets the options and keeps the connection. */
-	lib.easy_reset(curl);
+	lib->easy_reset(curl);
 	c->error[0] = '\0';
-	(void)lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error);
-	(void)lib.easy_setopt(curl, CURLOPT_URL, http_target(h->conf));
-	(void)lib.easy_setopt(
+	(void)lib->easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error);
+	(void)lib->easy_setopt(curl, CURLOPT_URL, http_target(h->conf));
+	(void)lib->easy_setopt(
 	    curl, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
-	(void)lib.easy_setopt(curl, CURLOPT_POSTFIELDS, m->text);
-	(void)lib.easy_setopt(
+	(void)lib->easy_setopt(curl, CURLOPT_POSTFIELDS, m->text);
+	(void)lib->easy_setopt(
 	    curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)m->len);
-	(void)lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-	(void)lib.easy_setopt(curl, CURLOPT_WRITEDATA, h);
-	(void)lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout);
-	(void)lib.easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	(void)lib.easy_setopt(curl, CURLOPT_PROXY, "");
-	(void)lib.easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-	(void)lib.easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-	(void)lib.easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+	(void)lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+	(void)lib->easy_setopt(curl, CURLOPT_WRITEDATA, h);
+	(void)lib->easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout);
+	(void)lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	(void)lib->easy_setopt(curl, CURLOPT_PROXY, "");
+	(void)lib->easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+	(void)lib->easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+	(void)lib->easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
 	if (certificates() != NULL)
-		(void)lib.easy_setopt(curl, CURLOPT_CAINFO, certificates());
+		(void)lib->easy_setopt(curl, CURLOPT_CAINFO, certificates());
 }
 
 /* Once.  again: another try may help. */
@@ -322,11 +249,11 @@ post(struct hook *h, const struct hook_message *m, int64_t timeout, bool *again,
 	CURLcode code;
 
 	set_up(h, m, c, timeout);
-	(void)lib.easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
-	code = lib.easy_perform(c->curl);
-	(void)lib.easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
-	(void)lib.easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
-	lib.slist_free_all(headers);
+	(void)lib->easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+	code = lib->easy_perform(c->curl);
+	(void)lib->easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+	(void)lib->easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+	lib->slist_free_all(headers);
 	*again = !h->answer_is_too_long && (code != CURLE_OK || status >= 500);
 	if (h->answer_is_too_long)
 		return err_set(e, ERR_SYSTEM,
@@ -334,7 +261,7 @@ post(struct hook *h, const struct hook_message *m, int64_t timeout, bool *again,
 		    HOOK_ANSWER_MAX);
 	if (code != CURLE_OK)
 		return err_set(e, ERR_SYSTEM, "hook %s: %s", m->type,
-		    c->error[0] != '\0' ? c->error : lib.easy_strerror(code));
+		    c->error[0] != '\0' ? c->error : lib->easy_strerror(code));
 	if (status < 200 || status > 299)
 		return err_set(
 		    e, ERR_SYSTEM, "hook %s: HTTP status %ld", m->type, status);
@@ -381,7 +308,7 @@ http_shutdown(struct hook *h)
 {
 	if (h->client == NULL)
 		return;
-	lib.easy_cleanup(h->client->curl);
+	lib->easy_cleanup(h->client->curl);
 	free(h->client);
 	h->client = NULL;
 }
@@ -390,7 +317,7 @@ const struct hook_way hook_http = {
 	.target = http_target,
 	.needs = http_needs,
 	.check = http_check,
-	.load = http_load,
+	.load = load_library,
 	.wants = http_wants,
 	.send = http_send,
 	.shutdown = http_shutdown,
