@@ -188,6 +188,9 @@ static const char *const lock_methods[] = { "flock", "ofd", NULL };
 static const char *const expiration_modes[] = { "sliding", "fixed", NULL };
 static const char *const sendfiles[] = { "none", "x-accel", "x-sendfile",
 	NULL };
+#ifdef USE_S3
+static const char *const addressings[] = { "auto", "path", "virtual", NULL };
+#endif
 static const char *const log_levels[] = { "error", "warn", "info", "debug",
 	NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
@@ -316,6 +319,27 @@ static const struct conf_key keys[] = {
 	STRING("finish.move_to", "", &template_or_empty),
 	CHOICE("finish.names", "auto", file_names),
 	NUMBER("finish.keep_record", CONF_DURATION, "7d", 0, DAYS(3650)),
+
+#ifdef USE_S3
+	FIXED("s3.endpoint", "", NULL, &url_or_empty),
+	FIXED("s3.bucket", "", NULL, &anything),
+	FIXED("s3.region", "us-east-1", NULL, &not_empty),
+	FIXED("s3.prefix", "", NULL, &anything),
+	FIXED("s3.record_prefix", "", NULL, &anything),
+	CHOICE("s3.addressing", "auto", addressings),
+	STRING("s3.access_key", "", &anything),
+	STRING("s3.secret_key", "", &anything),
+	STRING("s3.profile", "", &anything),
+	NUMBER("s3.part_size", CONF_SIZE, "8M", 4 * KIB, 5 * 1024 * MIB),
+	BOOL("s3.part_growth", "true"),
+	STRING("s3.spool", "/var/tmp", &path_or_empty),
+	BOOL("s3.sign_payload", "false"),
+	BOOL("s3.metadata", "true"),
+	STRING("s3.ca_file", "", &path_or_empty),
+	BOOL("s3.verify", "true"),
+	NUMBER("s3.timeout", CONF_DURATION, "10s", 100, HOURS(1)),
+	NUMBER("s3.retries", CONF_INT, "3", 0, 100),
+#endif
 };
 
 const struct conf_key *

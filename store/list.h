@@ -4,3 +4,6 @@
  */
 STORE(file)
 STORE(memory)
+#ifdef USE_S3
+STORE(s3)
+#endif

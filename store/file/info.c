@@ -354,8 +354,22 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 static void
 read_storage(struct arena *a, const json_t *root, struct info_record *r)
 {
-	const json_t *storage = json_object_get(root, "Storage");
+	json_t *storage = json_object_get(root, "Storage"), *value;
+	const struct pair **end = &r->storage;
+	struct pair *p;
+	const char *key;
 
+	json_object_foreach(storage, key, value)
+	{
+		p = arena_alloc(a, sizeof(*p));
+		p->key = arena_strdup(a, key);
+		p->value = arena_strdup(a, json_string_value(value));
+		p->value_len = p->value != NULL ? strlen(p->value) : 0;
+		if (p->value == NULL)
+			continue;
+		*end = p;
+		end = (const struct pair **)&p->next;
+	}
 	if (!get_cstring(a, storage, "Path", &r->path))
 		r->path = NULL;
 	if (!get_cstring(a, storage, "InfoPath", &r->info_path))

@@ -67,6 +67,10 @@ struct info_record {
 
 	/* Storage.Path and InfoPath; NULL if it does not say. */
 	const char *path, *info_path;
+
+	/* All of Storage that is text; when a record is written, it is
+	 * info.storage. */
+	const struct pair *storage;
 };
 
 /*

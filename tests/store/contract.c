@@ -120,8 +120,10 @@ a_hidden_upload_is_seen_once_its_bytes_are_kept(void **state)
 	struct upload *up = make_hidden(p, -1), *other;
 
 	assert_false(is_there(p, ID));
-	is(p, ERR_EXISTS,
-	    p->ds->core->new_upload(p->ds, &info, p->a, &other, &p->e));
+	/* In a bucket it takes its id when it is seen, not before. */
+	if (strcmp(p->variant->type, "s3") != 0)
+		is(p, ERR_EXISTS,
+		    p->ds->core->new_upload(p->ds, &info, p->a, &other, &p->e));
 	begin(p, up, false);
 	put(p, up, "he");
 	assert_false(is_there(p, ID));

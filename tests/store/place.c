@@ -59,6 +59,33 @@ place_can(const struct place *p)
 	return can;
 }
 
+static void
+set(struct place *p, const char *key, const char *value)
+{
+	assert_int_equal(conf_set(p->conf, key, value, &p->e), ERR_OK);
+}
+
+static void
+set_directory(struct place *p)
+{
+	const char *durability = p->variant->durability;
+
+	set(p, "store.path", p->dir);
+	set(p, "store.min_free", "0");
+	set(p, "store.durability", durability != NULL ? durability : "data");
+}
+
+/* A prefix of its own in the bucket that tests/s3/test_contract.py names. */
+static void
+set_bucket(struct place *p)
+{
+	set(p, "s3.endpoint", getenv("TUSFCGI_S3_ENDPOINT"));
+	set(p, "s3.bucket", getenv("TUSFCGI_S3_BUCKET"));
+	set(p, "s3.prefix", strrchr(p->dir, '/') + 1);
+	set(p, "s3.part_size", "4K");
+	set(p, "lock.path", p->dir);
+}
+
 void
 place_open(struct place *p, const struct variant *v)
 {
@@ -72,14 +99,10 @@ place_open(struct place *p, const struct variant *v)
 	p->conf = conf_new();
 	assert_int_equal(
 	    conf_set(p->conf, "store.type", v->type, &p->e), ERR_OK);
-	assert_int_equal(
-	    conf_set(p->conf, "store.path", p->dir, &p->e), ERR_OK);
-	assert_int_equal(
-	    conf_set(p->conf, "store.min_free", "0", &p->e), ERR_OK);
-	assert_int_equal(
-	    conf_set(p->conf, "store.durability",
-		v->durability != NULL ? v->durability : "data", &p->e),
-	    ERR_OK);
+	if (strcmp(v->type, "s3") == 0)
+		set_bucket(p);
+	else
+		set_directory(p);
 	open_store(p, v);
 }
 

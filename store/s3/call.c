@@ -1,0 +1,474 @@
+/*
+ * call.c - one request to S3, and again if that may help.
+ *
+ * No redirect, no proxy, no password from a file: the request goes where the
+ * configuration says and nowhere else.
+ */
+#include "config.h"
+
+#include <openssl/rand.h>
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "store/s3/s3.h"
+#include "store/s3/xml.h"
+
+/* A wait before another try, in milliseconds. */
+#define FIRST_WAIT   100
+#define LONGEST_WAIT 3000
+
+/* Up to this, a body is so short that its digest costs nothing. */
+#define DIGEST_ALWAYS 65536
+
+void
+s3_call_init(struct s3_call *c, const char *method, const char *key)
+{
+	memset(c, 0, sizeof(*c));
+	c->method = method;
+	c->key = key;
+	c->fd = c->answer_fd = -1;
+}
+
+void
+s3_call_query(struct s3_call *c, const char *name, const char *value)
+{
+	assert(c->n_query < NITEMS(c->query));
+	c->query[c->n_query++] = (struct s3_field){ name, value };
+}
+
+void
+s3_call_header(struct s3_call *c, const char *name, const char *value)
+{
+	assert(c->n_headers < NITEMS(c->headers));
+	c->headers[c->n_headers++] = (struct s3_field){ name, value };
+}
+
+/* --- What is sent. --- */
+
+static const char *
+payload_of(const struct s3_store *s, const struct s3_call *c, struct arena *a)
+{
+	char *hex = arena_alloc(a, S3_DIGEST_MAX);
+	struct err ignored;
+	size_t got;
+	char *buf;
+
+	if (!s->sign_payload && (c->fd != -1 || c->len > DIGEST_ALWAYS))
+		return S3_UNSIGNED;
+	if (c->fd == -1) {
+		s3_digest(c->body != NULL ? c->body : "", c->len, hex);
+		return hex;
+	}
+	buf = must_alloc(c->len);
+	if (fs_pread(c->fd, buf, c->len, c->at, &got, &ignored) == ERR_OK)
+		s3_digest(buf, c->len, hex);
+	free(buf);
+	return hex;
+}
+
+static struct curl_slist *
+add(struct s3_store *s, struct curl_slist *list, const char *line)
+{
+	struct curl_slist *longer = s->http->slist_append(list, line);
+
+	if (longer == NULL)
+		out_of_memory();
+	return longer;
+}
+
+struct curl_slist *
+s3_call_prepare(struct s3_store *s, const struct s3_call *c, struct arena *a,
+    const char **url)
+{
+	struct s3_signer signer = { .keys = &s->keys, .region = s->region };
+	struct s3_field headers[S3_MAX_HEADERS];
+	struct s3_signed r = { .method = c->method, .headers = headers };
+	struct curl_slist *list = NULL;
+	size_t i;
+
+	s3_set_time(&signer, clock_now() + s->skew);
+	r.path = c->key == NULL ?
+	    (*s->root != '\0' ? s->root : "/") :
+	    arena_printf(a, "%s/%s", s->root, s3_encode_path(a, c->key));
+	r.query = s3_query(a, c->query, c->n_query);
+	r.payload = payload_of(s, c, a);
+	headers[r.n_headers++] = (struct s3_field){ "host", s->host };
+	headers[r.n_headers++] =
+	    (struct s3_field){ "x-amz-date", signer.stamp };
+	headers[r.n_headers++] =
+	    (struct s3_field){ "x-amz-content-sha256", r.payload };
+	if (s->keys.token != NULL)
+		headers[r.n_headers++] =
+		    (struct s3_field){ "x-amz-security-token", s->keys.token };
+	assert(r.n_headers + c->n_headers <= NITEMS(headers));
+	memcpy(headers + r.n_headers, c->headers,
+	    c->n_headers * sizeof(headers[0]));
+	r.n_headers += c->n_headers;
+	for (i = 1; i < r.n_headers; i++)
+		list = add(s, list,
+		    arena_printf(
+			a, "%s: %s", headers[i].name, headers[i].value));
+	list = add(s, list,
+	    arena_printf(
+		a, "authorization: %s", s3_authorization(a, &signer, &r)));
+	list = add(s, list, "Expect:");
+	*url = arena_printf(a, "%s%s%s%s", s->origin, r.path,
+	    *r.query != '\0' ? "?" : "", r.query);
+	return list;
+}
+
+/* --- Callbacks of libcurl. --- */
+
+struct exchange {
+	struct s3_store *s;
+	struct s3_call *c;
+	CURL *curl;
+	int64_t answered;
+	int64_t date;
+	bool is_broken;
+};
+
+static size_t
+give(char *buf, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	struct s3_call *c = x->c;
+	size_t left = c->len - (size_t)c->sent, got = 0;
+	struct err ignored;
+
+	n *= size;
+	n = n < left ? n : left;
+	if (c->fd == -1)
+		memcpy(buf, (const char *)c->body + c->sent, got = n);
+	else if (fs_pread(c->fd, buf, n, c->at + c->sent, &got, &ignored) !=
+		ERR_OK ||
+	    got < n)
+		return CURL_READFUNC_ABORT;
+	c->sent += (int64_t)got;
+	return got;
+}
+
+/* A connection that was kept may be closed just now: then once more. */
+static int
+rewind_body(void *arg, curl_off_t offset, int origin)
+{
+	struct exchange *x = arg;
+
+	if (origin != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	x->c->sent = offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+static bool
+make_room(struct s3_store *s, size_t need)
+{
+	size_t room = s->answer_room > 0 ? s->answer_room : 4096;
+	char *longer;
+
+	if (need > S3_ANSWER_MAX)
+		return false;
+	while (room < need)
+		room *= 2;
+	if (room == s->answer_room)
+		return true;
+	if ((longer = realloc(s->answer, room)) == NULL)
+		out_of_memory();
+	s->answer = longer;
+	s->answer_room = room;
+	return true;
+}
+
+static size_t
+take(char *buf, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	struct s3_store *s = x->s;
+	struct err ignored;
+	long status = 0;
+	size_t done;
+
+	n *= size;
+	(void)s->http->easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (x->c->answer_fd != -1 && status < 300) {
+		if (fs_pwrite(x->c->answer_fd, buf, n,
+			x->c->answer_at + x->answered, &done,
+			&ignored) != ERR_OK)
+			return 0;
+		x->answered += (int64_t)n;
+		return n;
+	}
+	if (!make_room(s, s->answer_len + n + 1))
+		return 0;
+	memcpy(s->answer + s->answer_len, buf, n);
+	s->answer_len += n;
+	s->answer[s->answer_len] = '\0';
+	return n;
+}
+
+/* The value of a header, without blanks and quotes around it. */
+static void
+take_value(const char *line, size_t n, size_t name_len, char *to, size_t room)
+{
+	const char *p = line + name_len, *end = line + n;
+
+	while (p < end && strchr(" \t\"", *p) != NULL)
+		p++;
+	while (end > p && strchr(" \t\r\n\"", end[-1]) != NULL)
+		end--;
+	if ((size_t)(end - p) >= room)
+		return;
+	memcpy(to, p, (size_t)(end - p));
+	to[end - p] = '\0';
+}
+
+static size_t
+take_header(char *line, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	struct s3_call *c = x->c;
+	const struct {
+		const char *name;
+		char *to;
+		size_t room;
+	} wanted[] = {
+		{ "etag:", c->etag, sizeof(c->etag) },
+		{ "x-amz-meta-tus-id:", c->tus_id, sizeof(c->tus_id) },
+	};
+	size_t i, len;
+
+	n *= size;
+	for (i = 0; i < NITEMS(wanted); i++) {
+		len = strlen(wanted[i].name);
+		if (n > len && strncasecmp(line, wanted[i].name, len) == 0)
+			take_value(line, n, len, wanted[i].to, wanted[i].room);
+	}
+	return n;
+}
+
+/* --- Once. --- */
+
+static CURL *
+handle_of(struct s3_store *s)
+{
+	if (s->curl != NULL && s->owner == getpid())
+		return s->curl;
+	/* One that another process made has a connection which is its own. */
+	s->curl = s->http->easy_init();
+	if (s->curl == NULL)
+		out_of_memory();
+	s->owner = getpid();
+	return s->curl;
+}
+
+void
+s3_call_set_up(struct s3_store *s, CURL *curl, const char *url,
+    const char *method, int64_t timeout)
+{
+	const struct http_lib *http = s->http;
+
+	http->easy_reset(curl);
+	(void)http->easy_setopt(curl, CURLOPT_URL, url);
+	(void)http->easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
+	(void)http->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	(void)http->easy_setopt(curl, CURLOPT_PROXY, "");
+	(void)http->easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+	(void)http->easy_setopt(
+	    curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	(void)http->easy_setopt(
+	    curl, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
+	(void)http->easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 3000L);
+	(void)http->easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout);
+	(void)http->easy_setopt(
+	    curl, CURLOPT_SSL_VERIFYPEER, s->verify ? 1L : 0L);
+	(void)http->easy_setopt(
+	    curl, CURLOPT_SSL_VERIFYHOST, s->verify ? 2L : 0L);
+	if (*s->ca_file != '\0')
+		(void)http->easy_setopt(curl, CURLOPT_CAINFO, s->ca_file);
+	if (strcmp(method, "HEAD") == 0)
+		(void)http->easy_setopt(curl, CURLOPT_NOBODY, 1L);
+	else
+		(void)http->easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+}
+
+static void
+set_body(struct s3_store *s, struct exchange *x)
+{
+	const struct http_lib *http = s->http;
+	const struct s3_call *c = x->c;
+
+	if (strcmp(c->method, "PUT") != 0 && strcmp(c->method, "POST") != 0)
+		return;
+	(void)http->easy_setopt(x->curl, CURLOPT_UPLOAD, 1L);
+	(void)http->easy_setopt(
+	    x->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)c->len);
+	(void)http->easy_setopt(x->curl, CURLOPT_READFUNCTION, give);
+	(void)http->easy_setopt(x->curl, CURLOPT_READDATA, x);
+	(void)http->easy_setopt(x->curl, CURLOPT_SEEKFUNCTION, rewind_body);
+	(void)http->easy_setopt(x->curl, CURLOPT_SEEKDATA, x);
+	/* libcurl repeats by itself what a kept connection did not take. */
+	if (c->once)
+		(void)http->easy_setopt(x->curl, CURLOPT_FRESH_CONNECT, 1L);
+}
+
+/* Bytes take their time: a second for each MiB. */
+static int64_t
+timeout_of(const struct s3_store *s, const struct s3_call *c)
+{
+	return s->timeout + c->patience + (int64_t)(c->len >> 20) * 1000;
+}
+
+static CURLcode
+once(struct s3_store *s, struct s3_call *c, struct arena *a)
+{
+	struct exchange x = { .s = s, .c = c, .curl = handle_of(s) };
+	const struct http_lib *http = s->http;
+	struct curl_slist *headers;
+	curl_off_t length = -1;
+	const char *url;
+	CURLcode code;
+
+	s->answer_len = 0;
+	c->status = 0;
+	c->code[0] = c->etag[0] = c->tus_id[0] = '\0';
+	c->sent = 0;
+	headers = s3_call_prepare(s, c, a, &url);
+	s3_call_set_up(s, x.curl, url, c->method, timeout_of(s, c));
+	(void)http->easy_setopt(x.curl, CURLOPT_HTTPHEADER, headers);
+	(void)http->easy_setopt(x.curl, CURLOPT_WRITEFUNCTION, take);
+	(void)http->easy_setopt(x.curl, CURLOPT_WRITEDATA, &x);
+	(void)http->easy_setopt(x.curl, CURLOPT_HEADERFUNCTION, take_header);
+	(void)http->easy_setopt(x.curl, CURLOPT_HEADERDATA, &x);
+	set_body(s, &x);
+	code = http->easy_perform(x.curl);
+	(void)http->easy_getinfo(x.curl, CURLINFO_RESPONSE_CODE, &c->status);
+	(void)http->easy_getinfo(
+	    x.curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	c->length = length;
+	(void)http->easy_setopt(x.curl, CURLOPT_HTTPHEADER, NULL);
+	http->slist_free_all(headers);
+	if (code != CURLE_OK)
+		c->status = 0;
+	return code;
+}
+
+/* --- What it came to. --- */
+
+static void
+take_code(void *arg, const struct s3_xml_text *t)
+{
+	struct s3_call *c = arg;
+
+	if (strcmp(t->parent, "Error") == 0 && strcmp(t->name, "Code") == 0 &&
+	    strlen(t->text) < sizeof(c->code))
+		memcpy(c->code, t->text, strlen(t->text) + 1);
+}
+
+static void
+ignore(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+}
+
+/* An error is an answer that is XML; AWS may say 200 before it knows. */
+static void
+find_code(struct s3_store *s, struct s3_call *c)
+{
+	struct err ignored;
+
+	if (s->answer_len == 0 || strstr(s->answer, "<Error") == NULL)
+		return;
+	(void)!s3_xml_read(
+	    s->answer, s->answer_len, take_code, ignore, c, &ignored);
+}
+
+static bool
+is_one_of(const char *code, const char *const *codes)
+{
+	for (; *codes != NULL; codes++)
+		if (strcmp(code, *codes) == 0)
+			return true;
+	return false;
+}
+
+static bool
+may_pass(const struct s3_call *c)
+{
+	static const char *const codes[] = { "SlowDown", "RequestTimeout",
+		"OperationAborted", "InternalError", "ServiceUnavailable",
+		NULL };
+
+	return c->status == 0 || c->status >= 500 || c->status == 429 ||
+	    c->status == 408 || is_one_of(c->code, codes);
+}
+
+static enum err_code
+judge(const struct s3_store *s, const struct s3_call *c, const char *why,
+    struct err *e)
+{
+	static const char *const full[] = { "QuotaExceeded", "EntityTooLarge",
+		NULL };
+	const char *key = c->key != NULL ? c->key : "";
+	const char *what = c->code[0] != '\0' ? c->code : why;
+	enum err_code code = ERR_SYSTEM;
+
+	if (c->status >= 200 && c->status < 300 && c->code[0] == '\0')
+		return ERR_OK;
+	if (c->status == 404 && strcmp(c->code, "NoSuchBucket") != 0)
+		code = ERR_NOT_FOUND;
+	else if (c->status == 412)
+		code = ERR_CONFLICT;
+	else if (c->status == 507 || is_one_of(c->code, full))
+		code = ERR_NO_SPACE;
+	else if (may_pass(c))
+		code = ERR_UNAVAILABLE;
+	return err_set(e, code, "S3: %s %s/%.80s: %ld %.60s", c->method,
+	    s->bucket, key, c->status, what);
+}
+
+static void
+sleep_ms(int64_t ms)
+{
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
+
+	while (nanosleep(&left, &left) == -1)
+		continue;
+}
+
+/* A random while, so that many do not come again at once. */
+static void
+wait_before(int64_t try)
+{
+	int64_t most = FIRST_WAIT;
+	uint32_t random = 0;
+
+	while (try-- > 0 && most < LONGEST_WAIT)
+		most *= 2;
+	(void)RAND_bytes((unsigned char *)&random, sizeof(random));
+	sleep_ms(random % (most < LONGEST_WAIT ? most : LONGEST_WAIT));
+}
+
+enum err_code
+s3_call(struct s3_store *s, struct s3_call *c, struct arena *a, struct err *e)
+{
+	int64_t try;
+	CURLcode code;
+
+	for (try = 0;; try++) {
+		code = once(s, c, a);
+		find_code(s, c);
+		if (!may_pass(c) || c->once || try == s->retries)
+			break;
+		wait_before(try);
+	}
+	return judge(
+	    s, c, code != CURLE_OK ? s->http->easy_strerror(code) : "", e);
+}

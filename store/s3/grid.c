@@ -1,0 +1,99 @@
+/*
+ * grid.c - which bytes are in which part, and how far they go.
+ */
+#include "config.h"
+
+#include "store/s3/s3.h"
+
+#define MIB ((int64_t)1 << 20)
+
+/* Five TiB and five GiB: what S3 takes. */
+#define OBJECT_MAX (5 * MIB * MIB)
+#define PART_MAX   (5 * 1024 * MIB)
+
+/* How many bytes the parts before number n + 1 have. */
+static int64_t
+grid_line(const struct s3_upload *u, size_t n)
+{
+	int64_t line = 0, size = u->part_size;
+
+	if (!u->part_growth)
+		return (int64_t)n * size;
+	for (; n > S3_GROWS_EACH; n -= S3_GROWS_EACH) {
+		line += S3_GROWS_EACH * size;
+		size *= 2;
+	}
+	return line + (int64_t)n * size;
+}
+
+int64_t
+s3_part_end(const struct s3_upload *u, size_t n)
+{
+	const struct file_info *info = &u->base.info;
+	int64_t line = grid_line(u, n);
+
+	return !info->size_deferred && info->size < line ? info->size : line;
+}
+
+int64_t
+s3_choose_part_size(const struct s3_store *s, const struct file_info *info)
+{
+	int64_t least = (info->size + S3_PARTS_MAX - 1) / S3_PARTS_MAX;
+
+	if (info->size_deferred)
+		return s->part_size;
+	least = (least + MIB - 1) / MIB * MIB;
+	if (info->size > OBJECT_MAX || least > PART_MAX)
+		return 0;
+	return info->size <= s->part_size * S3_PARTS_MAX ? s->part_size : least;
+}
+
+static void
+find_prefix(struct s3_upload *u)
+{
+	size_t n;
+
+	u->prefix = 0;
+	for (n = 0; n < u->n_parts; n++) {
+		if (u->parts[n].size == 0 ||
+		    u->parts[n].size != s3_part_end(u, n + 1) - u->prefix)
+			break;
+		u->prefix += u->parts[n].size;
+	}
+	u->n_parts = n;
+}
+
+/* The one that leads farthest from here. */
+static struct s3_segment *
+next_in_chain(struct s3_upload *u, int64_t offset)
+{
+	struct s3_segment *best = NULL, *g;
+	size_t i;
+
+	for (i = 0; i < u->n_segments; i++) {
+		g = &u->segments[i];
+		if (g->start <= offset && offset < g->end &&
+		    (best == NULL || g->end > best->end))
+			best = g;
+	}
+	return best;
+}
+
+void
+s3_judge(struct s3_upload *u)
+{
+	struct file_info *info = &u->base.info;
+	struct s3_segment *g;
+	int64_t offset;
+
+	find_prefix(u);
+	offset = u->prefix;
+	while ((g = next_in_chain(u, offset)) != NULL) {
+		g->is_used = true;
+		offset = g->end;
+	}
+	/* A client that lied about the length has lied to itself. */
+	if (!info->size_deferred && offset > info->size)
+		offset = info->size;
+	info->offset = offset;
+}

@@ -1,0 +1,296 @@
+/*
+ * look.c - make an upload, find it, and see how far it is.
+ */
+#include "config.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "store/s3/s3.h"
+
+/* Metadata that becomes headers of the object, so many at most. */
+#define HEADERS_MAX 20
+
+struct s3_upload *
+s3_upload_new(struct s3_store *s, const char *id, struct arena *a)
+{
+	struct s3_upload *u = arena_alloc(a, sizeof(*u));
+
+	u->s = s;
+	u->a = a;
+	u->start = u->spool = -1;
+	u->base.store = &s->base;
+	u->base.settled = true;
+	u->base.info.id = arena_strdup(a, id);
+	u->key = arena_printf(a, "%s%s", s->prefix, id);
+	return u;
+}
+
+/* --- The finished object's headers. --- */
+
+/* A name that any engine takes, in lower case; NULL if it is none. */
+static const char *
+header_name(struct arena *a, const char *key)
+{
+	char *name = arena_printf(a, "x-amz-meta-%s", key), *p;
+
+	for (p = name; *p != '\0'; p++) {
+		*p = (char)tolower((unsigned char)*p);
+		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-", *p) == NULL)
+			return NULL;
+	}
+	return name;
+}
+
+static bool
+is_printable(const struct pair *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->value_len; i++)
+		if (p->value[i] < ' ' || p->value[i] > '~')
+			return false;
+	/* libcurl drops a header without a value, and blanks get lost. */
+	return p->value_len > 0 && p->value_len <= 512 && p->value[0] != ' ' &&
+	    p->value[p->value_len - 1] != ' ';
+}
+
+static bool
+has_header(const struct s3_call *c, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < c->n_headers; i++)
+		if (strcmp(c->headers[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+void
+s3_add_object_headers(struct s3_upload *u, struct s3_call *c)
+{
+	const struct pair *p;
+	const char *name;
+	size_t n = 0;
+
+	s3_call_header(c, "x-amz-meta-tus-id", u->base.info.id);
+	for (p = u->base.info.metadata; p != NULL; p = p->next) {
+		if (!is_printable(p))
+			continue;
+		if (strcmp(p->key, "filetype") == 0)
+			s3_call_header(c, "content-type", p->value);
+		name = header_name(u->a, p->key);
+		if (!u->s->has_metadata || name == NULL ||
+		    has_header(c, name) || n++ >= HEADERS_MAX)
+			continue;
+		s3_call_header(c, name, p->value);
+	}
+}
+
+/* --- Creating. --- */
+
+static enum err_code
+create_mpu(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc;
+	struct s3_call c;
+
+	s3_call_init(&c, "POST", u->key);
+	s3_call_query(&c, "uploads", "");
+	s3_add_object_headers(u, &c);
+	if ((rc = s3_call(u->s, &c, u->a, e)) != ERR_OK)
+		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
+	rc = s3_answer_text(u->s, "UploadId", u->a, &u->mpu, e);
+	if (rc == ERR_OK && *u->mpu == '\0')
+		rc = err_set(e, ERR_UNAVAILABLE, "S3: no UploadId");
+	return rc;
+}
+
+enum err_code
+s3_new_hidden(struct data_store *ds, const struct file_info *info,
+    struct arena *a, struct upload **up, struct err *e)
+{
+	struct s3_store *s = s3_store_of(ds);
+	struct s3_upload *u = s3_upload_new(s, info->id, a);
+	enum err_code rc;
+
+	file_info_copy(a, &u->base.info, info);
+	u->base.info.offset = 0;
+	u->is_hidden = true;
+	u->part_growth = info->size_deferred && s->part_growth;
+	if ((u->part_size = s3_choose_part_size(s, info)) == 0)
+		return err_set(
+		    e, ERR_INVALID, "%s: S3 takes 5 TiB at most", info->id);
+	if (info->size_deferred || info->size > u->part_size)
+		if ((rc = create_mpu(u, e)) != ERR_OK)
+			return rc;
+	*up = &u->base;
+	return ERR_OK;
+}
+
+enum err_code
+s3_new_upload(struct data_store *ds, const struct file_info *info,
+    struct arena *a, struct upload **up, struct err *e)
+{
+	enum err_code rc = s3_new_hidden(ds, info, a, up, e);
+	struct s3_upload *u;
+	struct err ignored;
+	struct s3_call c;
+
+	if (rc != ERR_OK)
+		return rc;
+	u = s3_upload_of(*up);
+	if ((rc = s3_put_record(u, e)) == ERR_OK) {
+		u->is_hidden = false;
+		return ERR_OK;
+	}
+	*up = NULL;
+	if (u->mpu != NULL) {
+		s3_call_init(&c, "DELETE", u->key);
+		s3_call_query(&c, "uploadId", u->mpu);
+		(void)!s3_call(u->s, &c, u->a, &ignored);
+	}
+	return rc;
+}
+
+/* --- Looking. --- */
+
+enum err_code
+s3_find_object(struct s3_upload *u, bool *is_there, struct err *e)
+{
+	const struct file_info *info = &u->base.info;
+	enum err_code rc;
+	struct s3_call c;
+
+	s3_call_init(&c, "HEAD", u->key);
+	rc = s3_call(u->s, &c, u->a, e);
+	*is_there = rc == ERR_OK && strcmp(c.tus_id, info->id) == 0 &&
+	    !info->size_deferred && c.length == info->size;
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+static void
+set_finished(struct s3_upload *u)
+{
+	struct file_info *info = &u->base.info;
+
+	info->offset = info->size;
+	if (info->finished == 0) {
+		info->finished = clock_now();
+		u->is_unmarked = true;
+	}
+}
+
+/*
+ * The record says that it is finished.  Where any PUT is taken, that may be
+ * one that came late, after a removal: then the object tells.
+ */
+static enum err_code
+look_at_finished(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc;
+	bool is_there;
+
+	u->base.info.offset = u->base.info.size;
+	if (u->s->condition == S3_CONDITION_QUOTED ||
+	    u->s->condition == S3_CONDITION_BARE)
+		return ERR_OK;
+	rc = s3_find_object(u, &is_there, e);
+	if (rc != ERR_OK || is_there)
+		return rc;
+	return err_set(e, ERR_NOT_FOUND, "%s: has no object", u->base.info.id);
+}
+
+/* Segments before parts: the other way round, a part that is completed and a
+ * segment that is deleted in between both go unseen. */
+static enum err_code
+look_at_bytes(struct s3_upload *u, struct err *e)
+{
+	bool is_there = false, has_parts = false;
+	enum err_code rc;
+
+	if ((rc = s3_list_segments(u, e)) != ERR_OK)
+		return rc;
+	u->n_parts = 0;
+	if (u->mpu != NULL) {
+		rc = s3_list_parts(u, e);
+		has_parts = rc == ERR_OK;
+		if (rc != ERR_OK && rc != ERR_NOT_FOUND)
+			return rc;
+	}
+	if (!has_parts) {
+		if ((rc = s3_find_object(u, &is_there, e)) != ERR_OK)
+			return rc;
+		if (is_there) {
+			set_finished(u);
+			return ERR_OK;
+		}
+		if (u->mpu != NULL)
+			return err_set(e, ERR_NOT_FOUND,
+			    "%s: neither parts nor an object", u->base.info.id);
+	}
+	s3_judge(u);
+	return ERR_OK;
+}
+
+/* A PATCH renews the time by what it leaves behind. */
+static void
+renew(struct s3_upload *u)
+{
+	struct file_info *info = &u->base.info;
+
+	if (u->s->renewed_for > 0 && info->expires != 0 &&
+	    u->changed + u->s->renewed_for > info->expires)
+		info->expires = u->changed + u->s->renewed_for;
+}
+
+static enum err_code
+look(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc = s3_get_record(u, e);
+
+	u->prefix = 0;
+	u->n_parts = u->n_segments = 0;
+	u->is_unmarked = false;
+	if (rc != ERR_OK)
+		return rc;
+	if (u->base.info.finished != 0)
+		return look_at_finished(u, e);
+	if ((rc = look_at_bytes(u, e)) == ERR_OK)
+		renew(u);
+	return rc;
+}
+
+enum err_code
+s3_get_upload(struct data_store *ds, const char *id, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	struct s3_upload *u = s3_upload_new(s3_store_of(ds), id, a);
+	enum err_code rc = look(u, e);
+
+	*up = NULL;
+	if (rc == ERR_CORRUPT)
+		u->base.info = (struct file_info){ .id = arena_strdup(a, id) };
+	if (rc == ERR_OK || rc == ERR_CORRUPT)
+		*up = &u->base;
+	return rc;
+}
+
+enum err_code
+s3_claim(struct upload *up, struct err *e)
+{
+	struct s3_upload *u = s3_upload_of(up);
+	enum err_code rc = look(u, e);
+
+	/* Completed, and then the process died: say so, once. */
+	if (rc == ERR_OK && u->is_unmarked) {
+		up->info.expires = 0;
+		up->info.pending = STORE_TO_TELL | STORE_TO_REMOVE;
+		if ((rc = s3_put_record(u, e)) == ERR_OK) {
+			u->is_unmarked = false;
+			s3_drop_segments(u, up->info.size);
+		}
+	}
+	return rc;
+}

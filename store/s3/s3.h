@@ -1,0 +1,314 @@
+/*
+ * s3.h - what the files of store/s3/ share; private to them.
+ *
+ * An upload is a multipart upload on a fixed grid, and behind its last full
+ * part segments with names of their own.  Everything that is written only adds
+ * bytes which the client sent for that place, so that requests may be repeated,
+ * come late and meet each other: tests/s3/model.py goes through it.
+ *
+ *     P + ID                  the finished object
+ *     R + ID.info             the record, JSON as in a directory
+ *     R + ID.part.START-N     a segment: START in 16 hexadecimal digits, N is
+ *                             random; immutable
+ *
+ * prefix is the bytes of part 1, 2, ... while each is as long as the grid
+ * says; the offset is where the chain of segments leads from there.
+ */
+#ifndef STORE_S3_S3_H
+#define STORE_S3_S3_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/http.h"
+#include "store/s3/sign.h"
+#include "store/store.h"
+
+/* What S3 takes. */
+#define S3_PARTS_MAX 10000
+
+/* With growing parts, so many have one size, and the next twice as much. */
+#define S3_GROWS_EACH 1000
+
+/* A record's or a list's answer is never longer. */
+#define S3_ANSWER_MAX ((size_t)4 << 20)
+
+/* An upload has so many segments at most. */
+#define S3_SEGMENTS_MAX 16
+
+/* Does the engine take If-Match, and in which words? */
+enum s3_condition {
+	S3_CONDITION_UNKNOWN,
+	/* It ignores it: a late PUT can bring an old record back. */
+	S3_CONDITION_NONE,
+	S3_CONDITION_QUOTED,
+	S3_CONDITION_BARE
+};
+
+struct s3_store {
+	struct data_store base;
+	struct arena *arena;
+	const struct http_lib *http;
+
+	struct s3_keys keys;
+	const char *region, *bucket;
+	/* "https://host" and "host", with the port if it is not the scheme's;
+	 * root is "/bucket" where the bucket is not in the host. */
+	const char *origin, *host, *root;
+	const char *prefix, *record_prefix;
+
+	int64_t part_size;
+	bool part_growth;
+	bool has_metadata;
+	bool sign_payload;
+	int64_t timeout, retries;
+	const char *ca_file;
+	bool verify;
+
+	/* expiration.after in seconds, where bytes that arrive renew it. */
+	int64_t renewed_for;
+
+	enum s3_condition condition;
+	bool can_create_once;
+
+	/* The clock of S3 less ours, in seconds. */
+	int64_t skew;
+
+	/* Of the process that made it. */
+	CURL *curl;
+	pid_t owner;
+
+	/* The body of the last answer, with a NUL behind it. */
+	char *answer;
+	size_t answer_len, answer_room;
+
+	/* Where unlinked files are made, and one that nobody needs now. */
+	const char *spool_dir;
+	int spare;
+};
+
+/* A request and its answer.  key NULL is the bucket. */
+struct s3_call {
+	const char *method;
+	const char *key;
+	struct s3_field query[6];
+	size_t n_query;
+	struct s3_field headers[S3_MAX_HEADERS];
+	size_t n_headers;
+
+	/* The body: memory, or len bytes of a file from at; fd is -1 without.
+	 */
+	const void *body;
+	size_t len;
+	int fd;
+	int64_t at;
+
+	/* Not to be tried again if nobody knows whether it was done. */
+	bool once;
+	/* Milliseconds more than s3.timeout. */
+	int64_t patience;
+
+	/* The answer goes to a file, at this place; -1: to memory. */
+	int answer_fd;
+	int64_t answer_at;
+
+	/* status is 0 if there was no answer; code is S3's, or "". */
+	long status;
+	char code[64];
+	char etag[80];
+	char tus_id[80];
+	int64_t length;
+	int64_t sent;
+};
+
+/* Begin to describe a request: the rest is 0. */
+void s3_call_init(struct s3_call *, const char *method, const char *key);
+void s3_call_query(struct s3_call *, const char *name, const char *value);
+void s3_call_header(struct s3_call *, const char *name, const char *value);
+
+/*
+ * Perform it; the answer is in the call and in s->answer, until the next one.
+ * What may pass is tried again.  ERR_NOT_FOUND: 404 of an object or an upload.
+ * ERR_CONFLICT: 412.  ERR_UNAVAILABLE: S3 does not answer, or not now; whether
+ * it was done is not known.  ERR_NO_SPACE, ERR_SYSTEM.
+ */
+MUST_CHECK enum err_code s3_call(
+    struct s3_store *, struct s3_call *, struct arena *, struct err *);
+
+/* For who performs it himself: the URL and the signed headers, which are to be
+ * freed. */
+struct curl_slist *s3_call_prepare(struct s3_store *, const struct s3_call *,
+    struct arena *, const char **url);
+void s3_call_set_up(struct s3_store *, CURL *, const char *url,
+    const char *method, int64_t timeout);
+
+struct s3_part {
+	const char *etag;
+	int64_t size;
+};
+
+struct s3_segment {
+	const char *key;
+	int64_t start, end;
+	/* Does the chain need it? */
+	bool is_used;
+};
+
+struct s3_upload {
+	struct upload base;
+	struct s3_store *s;
+	struct arena *a;
+
+	/* From the record. */
+	const char *key;
+	const char *mpu;
+	int64_t part_size;
+	bool part_growth;
+	bool is_terminated;
+
+	/* The record as it was read; NULL if there is none yet. */
+	const char *etag;
+
+	/* Finished, and the record does not say so. */
+	bool is_unmarked;
+
+	/* Not seen by others before there is something in it. */
+	bool is_hidden;
+
+	/* The parts that make the prefix, from number 1. */
+	struct s3_part *parts;
+	size_t n_parts, room;
+	int64_t prefix;
+	struct s3_segment *segments;
+	size_t n_segments;
+
+	/* When the last of all that was stored. */
+	int64_t changed;
+
+	/* The chunk that is being written; start is -1 between chunks.  Byte B
+	 * is at B - spool_base of the spool, if it is not before spool_from. */
+	int64_t start;
+	bool on_probation;
+	/* It came to its end, and what is spooled counts. */
+	bool is_kept;
+
+	/* An unlinked file; -1 while there is none. */
+	int spool;
+	int64_t spool_base, spool_from;
+	struct file_info before;
+};
+
+struct s3_store *s3_store_of(struct data_store *);
+struct s3_upload *s3_upload_of(struct upload *);
+
+/* --- grid.c --- */
+
+/* Where part n ends; the last of an upload whose size is known ends there. */
+int64_t s3_part_end(const struct s3_upload *, size_t n);
+
+/* What a new upload is cut into; 0 if it is too long. */
+int64_t s3_choose_part_size(const struct s3_store *, const struct file_info *);
+
+/* From the parts and segments that were listed: prefix and offset. */
+void s3_judge(struct s3_upload *);
+
+/* --- record.c --- */
+
+const char *s3_record_key(struct s3_store *, struct arena *, const char *id);
+const char *s3_segment_prefix(
+    struct s3_store *, struct arena *, const char *id);
+
+/* ERR_NOT_FOUND also if it says that the upload was terminated. */
+MUST_CHECK enum err_code s3_get_record(struct s3_upload *, struct err *);
+
+/* Make or change it.  ERR_EXISTS; ERR_UNAVAILABLE if it was changed by another
+ * one meanwhile. */
+MUST_CHECK enum err_code s3_put_record(struct s3_upload *, struct err *);
+
+/* --- list.c --- */
+
+/* One page after the other; seen is told of every key, in order.  token NULL
+ * begins, and is NULL after the last page. */
+struct s3_listed {
+	const char *key;
+	int64_t size;
+	int64_t changed;
+};
+typedef void s3_listed_fn(void *arg, const struct s3_listed *);
+MUST_CHECK enum err_code s3_list_page(struct s3_store *, const char *prefix,
+    const char **token, struct arena *, s3_listed_fn *, void *arg,
+    struct err *);
+
+MUST_CHECK enum err_code s3_list_segments(struct s3_upload *, struct err *);
+
+/* ERR_NOT_FOUND: there is no such multipart upload. */
+MUST_CHECK enum err_code s3_list_parts(struct s3_upload *, struct err *);
+
+/* The text of an element in the last answer, "" if there is none. */
+MUST_CHECK enum err_code s3_answer_text(struct s3_store *, const char *name,
+    struct arena *, const char **, struct err *);
+
+/* --- look.c --- */
+
+MUST_CHECK enum err_code s3_new_upload(struct data_store *,
+    const struct file_info *, struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code s3_new_hidden(struct data_store *,
+    const struct file_info *, struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code s3_get_upload(struct data_store *, const char *id,
+    struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code s3_claim(struct upload *, struct err *);
+
+/* The object as the finish makes it: *is_there. */
+MUST_CHECK enum err_code s3_find_object(
+    struct s3_upload *, bool *is_there, struct err *);
+
+/* --- object.c --- */
+
+/* The headers of the finished object. */
+void s3_add_object_headers(struct s3_upload *, struct s3_call *);
+
+/* An open upload, of which nothing is known but the id. */
+struct s3_upload *s3_upload_new(
+    struct s3_store *, const char *id, struct arena *);
+
+/* --- write.c --- */
+
+extern const struct store_length_declarer s3_length_declarer;
+MUST_CHECK enum err_code s3_write_begin(
+    struct upload *, bool on_probation, struct err *);
+MUST_CHECK enum err_code s3_write(
+    struct upload *, const void *, size_t, struct err *);
+MUST_CHECK enum err_code s3_write_end(struct upload *, bool keep, struct err *);
+MUST_CHECK enum err_code s3_set_expiry(
+    struct upload *, int64_t when, struct err *);
+
+/* Forget what is in the spool. */
+MUST_CHECK enum err_code s3_begin_spool(struct s3_upload *, struct err *);
+void s3_end_spool(struct s3_upload *);
+
+/* Bring the bytes from there on into the spool. */
+MUST_CHECK enum err_code s3_load_tail(
+    struct s3_upload *, int64_t from, struct err *);
+
+/* Send the next part, or the last one, from the spool. */
+MUST_CHECK enum err_code s3_send_part(struct s3_upload *, struct err *);
+
+/* Keep the spooled bytes up to end in a segment, if there are any. */
+MUST_CHECK enum err_code s3_put_segment(
+    struct s3_upload *, int64_t end, struct err *);
+
+/* Remove those that lie wholly below; what cannot be removed stays. */
+void s3_drop_segments(struct s3_upload *, int64_t below);
+
+/* --- finish.c, end.c, read.c, walk.c --- */
+
+extern const struct store_finisher s3_finisher;
+extern const struct store_terminater s3_terminater;
+extern const struct store_reader s3_reader;
+extern const struct store_expirer s3_expirer;
+
+#endif

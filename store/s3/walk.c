@@ -1,0 +1,105 @@
+/*
+ * walk.c - all uploads, page by page.
+ */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/id.h"
+#include "store/s3/s3.h"
+
+#define SUFFIX ".info"
+
+/* An id of the page that was read last. */
+struct found {
+	struct found *next;
+	char id[ID_MAX + 1];
+};
+
+struct walk {
+	struct s3_store *s;
+	struct arena *a;
+	struct found *first, **end;
+	char *token;
+	bool is_last;
+};
+
+/* Other objects may be there as well. */
+static void
+see(void *arg, const struct s3_listed *l)
+{
+	struct walk *w = arg;
+	const char *name = l->key + strlen(w->s->record_prefix);
+	size_t len = strlen(name), end = strlen(SUFFIX);
+	struct found *f;
+
+	if (len <= end || len - end > ID_MAX ||
+	    strcmp(name + len - end, SUFFIX) != 0)
+		return;
+	f = arena_alloc(w->a, sizeof(*f));
+	memcpy(f->id, name, len - end);
+	if (!id_is_valid(f->id))
+		return;
+	*w->end = f;
+	w->end = &f->next;
+}
+
+static enum err_code
+read_page(struct walk *w, struct err *e)
+{
+	const char *token = w->token;
+	enum err_code rc;
+
+	arena_reset(w->a);
+	w->first = NULL;
+	w->end = &w->first;
+	rc = s3_list_page(w->s, w->s->record_prefix, &token, w->a, see, w, e);
+	free(w->token);
+	w->token = rc == ERR_OK && token != NULL ? must_strdup(token) : NULL;
+	w->is_last = w->token == NULL;
+	return rc;
+}
+
+static struct walk *
+begin(struct s3_store *s)
+{
+	struct walk *w = must_alloc(sizeof(*w));
+
+	*w = (struct walk){ .s = s, .a = arena_new() };
+	return w;
+}
+
+static void
+end(struct walk *w, void **cursor)
+{
+	arena_free(w->a);
+	free(w->token);
+	free(w);
+	*cursor = NULL;
+}
+
+static enum err_code
+walk_next(struct data_store *ds, void **cursor, struct arena *a,
+    const char **id, struct err *e)
+{
+	struct walk *w = *cursor != NULL ? *cursor : begin(s3_store_of(ds));
+	enum err_code rc = ERR_OK;
+
+	*cursor = w;
+	*id = NULL;
+	while (rc == ERR_OK && w->first == NULL && !w->is_last)
+		rc = read_page(w, e);
+	if (rc != ERR_OK || w->first == NULL) {
+		end(w, cursor);
+		return rc;
+	}
+	*id = arena_strdup(a, w->first->id);
+	w->first = w->first->next;
+	return ERR_OK;
+}
+
+const struct store_expirer s3_expirer = {
+	.set_expiry = s3_set_expiry,
+	.walk_next = walk_next,
+};

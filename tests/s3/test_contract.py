@@ -1,0 +1,50 @@
+"""The contract of all stores, over a bucket.
+
+Skipped where the program was configured without --enable-s3.
+"""
+
+import os
+import subprocess
+
+import pytest
+
+from lib import rig
+from s3 import client
+
+# What an engine does is said by fake.py.
+ENGINES = {"strict": (), "error in 200": ("--flaw", "error-in-200"),
+           "Swift": ("--flaw", "no-if-match", "--flaw", "lists-parts"),
+           "bare If-Match": ("--flaw", "bare-if-match"),
+           "R2": ("--flaw", "equal-parts"), "real": None}
+
+
+def contract_test():
+    """The program, if it was built with the store."""
+    program = os.path.join(os.path.dirname(rig.program()),
+                           "tests/store/contract_test")
+    names = subprocess.run([rig.program(), "-V"], capture_output=True,
+                           text=True, check=False).stdout
+    if " s3" not in names or not os.path.exists(program):
+        pytest.skip("built without --enable-s3")
+    return program
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_bucket_keeps_the_promises_of_a_store(name, tmp_path):
+    program = contract_test()
+    options = ENGINES[name]
+    engine = client.real() if options is None else \
+        client.start_fake("--min-part", "4096", *options)
+    if engine is None:
+        pytest.skip("TUSFCGI_S3 names no engine")
+    try:
+        engine.ask("PUT", "/contract")
+        env = {**os.environ, "AWS_ACCESS_KEY_ID": engine.access,
+               "AWS_SECRET_ACCESS_KEY": engine.secret,
+               "TUSFCGI_S3_ENDPOINT": f"http://127.0.0.1:{engine.port}",
+               "TUSFCGI_S3_BUCKET": "contract"}
+        done = subprocess.run([program], env=env, capture_output=True,
+                              text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        engine.stop()
