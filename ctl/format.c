@@ -190,6 +190,12 @@ set_parts(json_t *object, const char *const *part)
 	(void)json_object_set_new(object, "parts", parts);
 }
 
+const char *
+format_protocol(const struct file_info *info)
+{
+	return info->protocol != NULL ? info->protocol : "tus";
+}
+
 json_t *
 upload_to_json(const struct upload *up, enum ctl_state state)
 {
@@ -215,6 +221,7 @@ upload_to_json(const struct upload *up, enum ctl_state state)
 	set_flag(object, "final", info->is_final);
 	set_parts(object, info->parts);
 	set_text(object, "owner", info->owner);
+	set_text(object, "protocol", format_protocol(info));
 	set_pairs(object, "metadata", info->metadata);
 	set_text(object, "metadata_raw", info->metadata_raw);
 	set_pairs(object, "storage", info->storage);

@@ -39,6 +39,9 @@ const char *format_text(struct arena *, const char *, size_t len);
 /* The value of a metadata key, NULL if there is none. */
 const struct pair *find_pair(const struct pair *, const char *key);
 
+/* In which protocol it was created: "tus", "rufh". */
+const char *format_protocol(const struct file_info *);
+
 /* Everything known about an upload; the caller owns the object. */
 json_t *upload_to_json(const struct upload *, enum ctl_state);
 

@@ -90,6 +90,7 @@ show_info(struct ctl *c, const struct upload *up)
 	show_time(c, "expires", info->expires);
 	show_kind(info);
 	show_text(c, "owner", info->owner);
+	show_text(c, "protocol", format_protocol(info));
 	show_pairs(c, "metadata", info->metadata);
 	show_pairs(c, "storage", info->storage);
 }

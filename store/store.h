@@ -102,6 +102,14 @@ struct file_info {
 	/* Who created it, where ownership is enforced; NULL if nobody. */
 	const char *owner;
 
+	/* The words in which it was created, the name of another protocol than
+	 * tus; NULL is tus. */
+	const char *protocol;
+
+	/* What the digest of all of it has to be, as the client said it when it
+	 * created the upload; NULL if it did not. */
+	const char *digest;
+
 	/*
 	 * Where pre-create wants it once it is finished, as the store's
 	 * choose() put it; NULL if it said nothing.

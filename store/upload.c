@@ -87,6 +87,8 @@ file_info_copy(
 	to->parts = copy_list(a, from->parts);
 	to->concat_raw = arena_strdup(a, from->concat_raw);
 	to->owner = arena_strdup(a, from->owner);
+	to->protocol = arena_strdup(a, from->protocol);
+	to->digest = arena_strdup(a, from->digest);
 	to->move_to = arena_strdup(a, from->move_to);
 	to->path = arena_strdup(a, from->path);
 	to->storage = copy_pairs(a, from->storage);

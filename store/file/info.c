@@ -394,6 +394,8 @@ read_keys(
 	    !get_parts(a, root, &info->parts) ||
 	    !get_cstring(a, root, "ConcatRaw", &info->concat_raw) ||
 	    !get_cstring(a, root, "Owner", &info->owner) ||
+	    !get_cstring(a, root, "Protocol", &info->protocol) ||
+	    !get_cstring(a, root, "ReprDigest", &info->digest) ||
 	    !get_cstring(a, root, "MoveTo", &info->move_to) ||
 	    !get_number(root, "MaxSize", &info->max_size) ||
 	    !get_number(root, "Created", &info->created))
@@ -542,6 +544,8 @@ put_keys(struct arena *a, const struct file_info *info, json_t *root)
 		root, "PartialUploads", make_parts(info->parts)) == 0 &&
 	    put_cstring(a, root, bytes, "ConcatRaw", info->concat_raw) == 0 &&
 	    put_cstring(a, root, bytes, "Owner", owner) == 0 &&
+	    put_cstring(a, root, bytes, "Protocol", info->protocol) == 0 &&
+	    put_cstring(a, root, bytes, "ReprDigest", info->digest) == 0 &&
 	    put_cstring(a, root, bytes, "MoveTo", info->move_to) == 0 &&
 	    put_positive(root, "MaxSize", info->max_size) == 0 &&
 	    json_object_set_new(root, "Created", json_integer(info->created)) ==

@@ -115,6 +115,15 @@ def test_show_tells_who_holds_the_lock(tool, store):
         assert "locked     by process %d" % os.getpid() in tool.run("show", id)
 
 
+def test_show_tells_in_which_protocol_it_was_made(tool, store):
+    theirs = store.make(b"hello", size=11, keys={"Protocol": "rufh"})
+    for id, name in (theirs, "rufh"), (store.make(b"x", size=2), "tus"):
+        assert re.search(f"^protocol +{name}$", tool.run("show", id), re.M)
+        assert tool.json("show", id)[0]["protocol"] == name
+    assert {one["id"]: one["protocol"] for one in tool.json("list")}[
+        theirs] == "rufh"
+
+
 def test_show_explains_damage(tool, store):
     id = store.make(b"hello", size=11)
     store.file(id + ".info", b"{nonsense")

@@ -81,10 +81,12 @@ class Store:
         os.utime(self.path / name, (then, then), follow_symlinks=False)
 
     def make(self, data=b"", size=None, id=None, offset=None, finished=None,
-             metadata=None, age=0, created=None, owner="", **head):
+             metadata=None, age=0, created=None, owner="", keys=None,
+             **head):
         """An upload; size None is deferred.  finished None: if it is whole.
 
-        offset is the watermark, by default all that is there.
+        offset is the watermark, by default all that is there.  keys: what else
+        the record has.
         """
         id = id or new_id()
         if finished is None:
@@ -99,6 +101,7 @@ class Store:
                 for key, value in (metadata or {}).items()),
             "IsPartial": False, "IsFinal": False, "PartialUploads": None,
             "Owner": owner, "Created": created or int(time.time() - age),
+            **(keys or {}),
             "Storage": {"Type": "filestore", "Path": str(self.path / id),
                         "InfoPath": str(self.path / (id + ".info"))},
         }

@@ -33,7 +33,9 @@ a_new_upload_is_found_again_with_all_it_was_given(void **state)
 		.concat_raw = "final;/a /b",
 		.created = 1795377600,
 		.expires = 1895377600,
-		.owner = "J\xf6rg \"x\"" };
+		.owner = "J\xf6rg \"x\"",
+		.protocol = "rufh",
+		.digest = "sha-256=:AA==:" };
 	struct upload *up;
 	const struct pair *m;
 
@@ -65,6 +67,8 @@ a_new_upload_is_found_again_with_all_it_was_given(void **state)
 	assert_int_equal(up->info.expires, 1895377600);
 	assert_int_equal(up->info.finished, 0);
 	assert_string_equal(up->info.owner, info.owner);
+	assert_string_equal(up->info.protocol, info.protocol);
+	assert_string_equal(up->info.digest, info.digest);
 }
 
 static void
@@ -82,6 +86,8 @@ what_was_not_given_is_not_there(void **state)
 	assert_null(up->info.parts);
 	assert_null(up->info.concat_raw);
 	assert_null(up->info.owner);
+	assert_null(up->info.protocol);
+	assert_null(up->info.digest);
 	assert_int_equal(up->info.expires, 0);
 	drop(p, up);
 }
