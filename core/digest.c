@@ -130,7 +130,7 @@ digest_update(struct digest *d, const void *buf, size_t len)
 }
 
 static size_t
-finish_digest(struct digest *d, unsigned char out[EVP_MAX_MD_SIZE])
+finish_digest(struct digest *d, unsigned char out[DIGEST_MAX])
 {
 	unsigned int len = 0;
 	size_t i;
@@ -145,10 +145,22 @@ finish_digest(struct digest *d, unsigned char out[EVP_MAX_MD_SIZE])
 	return CRC_LEN;
 }
 
+_Static_assert(DIGEST_MAX >= EVP_MAX_MD_SIZE, "room for each");
+
+size_t
+digest_take(struct digest *d, unsigned char out[DIGEST_MAX])
+{
+	size_t len = finish_digest(d, out);
+
+	EVP_MD_CTX_free(d->ctx);
+	d->ctx = NULL;
+	return len;
+}
+
 bool
 digest_end(struct digest *d, const struct sum *sum)
 {
-	unsigned char out[EVP_MAX_MD_SIZE];
+	unsigned char out[DIGEST_MAX];
 	bool same = false;
 	size_t len;
 

@@ -9,6 +9,9 @@
 
 #include "base/arena.h"
 
+/* As long as the longest of them, in bytes. */
+#define DIGEST_MAX 64
+
 struct digest;
 
 /* What a client says the digest is. */
@@ -33,6 +36,9 @@ bool digest_works(const char *name);
 struct digest *digest_new(struct arena *, const char *algorithm);
 
 void digest_update(struct digest *, const void *, size_t);
+
+/* End it, and hand it out: how many bytes. */
+size_t digest_take(struct digest *, unsigned char out[DIGEST_MAX]);
 
 /* Was it the sum that the client sent?  sum may be NULL, to let go only. */
 bool digest_end(struct digest *, const struct sum *sum);

@@ -11,6 +11,7 @@
 #include "core/expire.h"
 #include "core/pending.h"
 #include "core/sweep_parts.h"
+#include "core/whole.h"
 
 /* An upload that is open and locked.  Where there is no room for a lock nobody
  * has it; who makes room must not need any, and has NULL. */
@@ -260,6 +261,18 @@ renew(struct sweep *s, struct upload *up, struct err *e)
 	    up, s->now.real + (time > 0 ? time : up->info.expires), e);
 }
 
+/* ERR_CONFLICT: it is not what the client said that it would be. */
+static enum err_code
+check_digest(struct sweep *s, struct upload *up, struct err *e)
+{
+	const char *wrong;
+	enum err_code rc = whole_check(up, s->arena, &wrong, e);
+
+	if (rc == ERR_OK && wrong != NULL)
+		return err_set(e, ERR_CONFLICT, "its %s is another", wrong);
+	return rc;
+}
+
 /*
  * As the request would have done that brought the last byte.  A hook that
  * fails is asked again by the next sweep; one that refuses has decided.
@@ -271,7 +284,9 @@ finish(struct sweep *s, struct held *h, struct err *e)
 	enum err_code rc;
 	struct err inner;
 
-	rc = ask_to_finish(s, &h->up->info, e);
+	rc = check_digest(s, h->up, e);
+	if (rc == ERR_OK)
+		rc = ask_to_finish(s, &h->up->info, e);
 	if (rc == ERR_CONFLICT && h->up->info.size > 0 &&
 	    finisher->refuse(h->up, &inner) != ERR_OK)
 		*e = inner;
