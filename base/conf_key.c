@@ -186,6 +186,7 @@ static const char *const file_names[] = { "auto", "unix", "windows", NULL };
 static const char *const durabilities[] = { "none", "data", "full", NULL };
 static const char *const lock_methods[] = { "flock", "ofd", NULL };
 static const char *const expiration_modes[] = { "sliding", "fixed", NULL };
+static const char *const interims[] = { "off", "auto", "on", NULL };
 static const char *const sendfiles[] = { "none", "x-accel", "x-sendfile",
 	NULL };
 #ifdef USE_S3
@@ -268,6 +269,11 @@ static const struct conf_key keys[] = {
 	BOOL("cors.credentials", "false"),
 	NUMBER("cors.max_age", CONF_INT, "86400", 0, 31536000),
 	LIST("cors.extra_headers", "", NULL, &header_name),
+
+	BOOL("rufh.enable", "false"),
+	CHOICE("rufh.interim", "auto", interims),
+	NUMBER("rufh.max_append_size", CONF_SIZE, "0", 0, SIZE_LIMIT),
+	BOOL("rufh.plain", "false"),
 
 	STRING("owner.param", "", &param_or_empty),
 	BOOL("owner.require", "false"),

@@ -144,7 +144,7 @@ take_back(struct task *t)
 {
 	const struct store_finisher *finisher = t->core->store->finisher;
 
-	if (core_is_creation(t) || t->up->info.size == 0 || finisher == NULL)
+	if (core_is_undone(t) || t->up->info.size == 0 || finisher == NULL)
 		core_remove(t);
 	else if (finisher->refuse(t->up, &t->err) != ERR_OK)
 		return fail(t);
@@ -194,7 +194,6 @@ core_report(struct task *t)
 {
 	struct hook_verdict v;
 	int64_t offset = t->up->info.offset;
-	bool created = t->created;
 
 	if (t->received == 0 || offset == t->reported ||
 	    !core_wants(t, HOOK_POST_RECEIVE))
@@ -205,10 +204,7 @@ core_report(struct task *t)
 	t->reported_at = t->core->now_ms();
 	if (!v.stop_upload)
 		return true;
-	t->was_removed = t->up->info;
-	core_remove(t);
-	t->created = created;
-	t->removed = t->core->store->terminater != NULL;
+	core_invalidate(t);
 	(void)core_reject(t, REFUSE_STOPPED, &v.reply);
 	return false;
 }

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "core/parts.h"
+#include "core/whole.h"
 
 enum step
 core_fail_creation(struct task *t, enum err_code rc)
@@ -13,17 +14,38 @@ core_fail_creation(struct task *t, enum err_code rc)
 	    t, rc == ERR_INVALID ? REFUSE_RECORD_TOO_LARGE : core_refusal(rc));
 }
 
+/* Is the whole upload what the client said that it would be?  If not, no client
+ * can mend it. */
+static bool
+check_whole(struct task *t)
+{
+	if (whole_check(t->up, t->arena, &t->whole_wrong, &t->err) != ERR_OK) {
+		(void)task_fail(t);
+		return false;
+	}
+	if (t->whole_wrong == NULL)
+		return true;
+	if (core_is_undone(t))
+		core_remove(t);
+	else
+		core_invalidate(t);
+	(void)task_refuse(t, REFUSE_DIGEST_MISMATCH);
+	return false;
+}
+
 bool
 core_finish(struct task *t)
 {
 	const struct store_finisher *finisher = t->core->store->finisher;
 	unsigned pending = core_sequel(t, &t->up->info);
 
+	if (t->up->info.digest != NULL && !check_whole(t))
+		return false;
 	if (!core_ask_to_finish(t))
 		return false;
 	if (finisher != NULL &&
 	    finisher->finish(t->up, pending, &t->err) != ERR_OK) {
-		if (core_is_creation(t)) {
+		if (core_is_undone(t)) {
 			core_remove(t);
 			(void)core_fail_creation(t, t->err.code);
 		} else {

@@ -65,6 +65,12 @@ core_is_creation(const struct task *t)
 }
 
 bool
+core_is_undone(const struct task *t)
+{
+	return core_is_creation(t) && !t->is_told;
+}
+
+bool
 core_wants(const struct task *t, enum hook_point hook)
 {
 	struct hooks *hooks = t->core->hooks;

@@ -53,7 +53,7 @@ has_more(const struct task *t)
 static bool
 is_hidden(const struct task *t, bool is_chosen)
 {
-	return !is_chosen && has_more(t) &&
+	return !is_chosen && !t->in.is_early && has_more(t) &&
 	    (t->in.length == 0 ||
 		(t->in.body_length > 0 && t->in.body_length <= SOON)) &&
 	    !core_wants(t, HOOK_POST_RECEIVE);

@@ -117,6 +117,25 @@ core_look(struct task *t, const char *id)
 	return false;
 }
 
+bool
+task_find_maker(struct task *t, const char **protocol)
+{
+	struct data_store *store = t->core->store;
+	struct err ignored;
+	enum err_code rc;
+
+	rc = store->core->get_upload(
+	    store, t->in.id, t->arena, &t->up, &ignored);
+	if (rc == ERR_OK && is_visible(t)) {
+		*protocol = t->up->info.protocol;
+		return true;
+	}
+	if (rc != ERR_OK && rc != ERR_CORRUPT)
+		t->up = NULL;
+	core_close_upload(t);
+	return false;
+}
+
 /*
  * The holder may be done with the upload and move it or tell of it now, which
  * can take longer than we wait.  A finished upload needs no lock, so look next
@@ -209,13 +228,27 @@ core_remove(struct task *t)
 }
 
 void
+core_invalidate(struct task *t)
+{
+	bool was_created = t->created;
+
+	t->was_removed = t->up->info;
+	core_remove(t);
+	t->created = was_created;
+	t->removed = t->core->store->terminater != NULL;
+}
+
+void
 core_let_go(struct task *t)
 {
 	struct locker *locker = t->core->locker;
+	size_t i;
 
-	if (t->digest != NULL)
-		(void)digest_end(t->digest, NULL);
-	t->digest = NULL;
+	for (i = 0; i < t->in.sum_count; i++) {
+		if (t->digests[i] != NULL)
+			(void)digest_end(t->digests[i], NULL);
+		t->digests[i] = NULL;
+	}
 	core_shrink(t);
 	core_entered(t, t->up != NULL);
 	if (t->asked)

@@ -16,6 +16,8 @@ int core_refusal(enum err_code);
 enum step core_reject(struct task *, int why, const struct hook_reply *);
 /* Does the task make an upload, which is undone as a whole? */
 bool core_is_creation(const struct task *);
+/* Likewise, and its client does not know of it yet. */
+bool core_is_undone(const struct task *);
 bool core_wants(const struct task *, enum hook_point);
 /* What will be pending when such an upload is finished. */
 unsigned core_sequel(const struct task *, const struct file_info *);
@@ -54,6 +56,8 @@ void core_unlock(struct task *);
 /* Remove the upload that is open, be it written to. */
 void core_remove(struct task *);
 void core_close_upload(struct task *);
+/* Remove an upload that cannot become what the client wants; hooks are told. */
+void core_invalidate(struct task *);
 void core_let_go(struct task *);
 
 /* --- check.c: does it fit, as far as that is known before the body? --- */
@@ -62,6 +66,11 @@ void core_let_go(struct task *);
 void core_limit(struct task *, int64_t max);
 int core_why_too_long(const struct task *);
 bool core_check_size(struct task *);
+/* Strictly: does what is known of the length before an append agree? */
+bool core_check_lengths(struct task *);
+/* The digests of a body.  end: false if one is wrong. */
+void core_begin_digests(struct task *);
+bool core_end_digests(struct task *);
 /* What the protocol or the digest has to say last. */
 bool core_check_late(struct task *);
 /* No body has a digest, too. */

@@ -26,7 +26,7 @@ end_write(struct task *t, bool keep)
 	if (t->core->store->core->write_end(t->up, keep, &e) == ERR_OK)
 		return true;
 	t->err = e;
-	if (core_is_creation(t)) {
+	if (core_is_undone(t)) {
 		core_remove(t);
 		(void)core_fail_creation(t, e.code);
 	} else {
@@ -50,12 +50,28 @@ renew_expiry(struct task *t)
 	return core->store->expirer->set_expiry(t->up, when, &t->err) == ERR_OK;
 }
 
-/* Refuse in the middle of a body.  A creation is undone as a whole. */
+/* Is this the end of an upload that its client knows? */
+static bool
+ends_upload(const struct task *t, int why)
+{
+	if (why == REFUSE_BEYOND_LENGTH)
+		return t->in.is_strict;
+	return core_is_creation(t) &&
+	    (why == REFUSE_DIGEST_MISMATCH || why == REFUSE_LENGTHS_DISAGREE ||
+		why == REFUSE_TOO_LARGE || why == REFUSE_BODY_TOO_LARGE);
+}
+
+/* Refuse in the middle of a body.  What the client knows nothing of is undone
+ * as a whole. */
 static enum step
 stop(struct task *t, int why, bool keep)
 {
-	if (core_is_creation(t)) {
+	if (core_is_undone(t)) {
 		core_remove(t);
+		return task_refuse(t, why);
+	}
+	if (ends_upload(t, why)) {
+		core_invalidate(t);
 		return task_refuse(t, why);
 	}
 	if (keep && t->is_writing && t->received > 0)
@@ -78,7 +94,7 @@ stop(struct task *t, int why, bool keep)
 static enum step
 stop_failed(struct task *t)
 {
-	return stop(t, core_refusal(t->err.code), !t->in.has_sum);
+	return stop(t, core_refusal(t->err.code), t->in.sum_count == 0);
 }
 
 static bool
@@ -96,15 +112,15 @@ declare_length(struct task *t)
 static bool
 begin_write(struct task *t)
 {
-	bool is_sure = t->in.body_length >= 0 && !t->in.has_sum;
+	bool is_sure = t->in.body_length >= 0 && t->in.sum_count == 0;
 
 	if (t->in.deed == DEED_CREATE && !core_create(t))
 		return false;
 	/* The length counts together with the last byte unless it is known
 	 * beforehand that all bytes will be taken. */
 	if ((is_sure && !declare_length(t)) ||
-	    t->core->store->core->write_begin(t->up, t->in.has_sum, &t->err) !=
-		ERR_OK) {
+	    t->core->store->core->write_begin(
+		t->up, t->in.sum_count > 0, &t->err) != ERR_OK) {
 		(void)stop(t, core_refusal(t->err.code), false);
 		return false;
 	}
@@ -115,17 +131,35 @@ begin_write(struct task *t)
 		(void)stop(t, core_refusal(t->err.code), false);
 		return false;
 	}
-	if (t->in.has_sum)
-		t->digest = digest_new(t->arena, t->in.sum.algorithm);
+	core_begin_digests(t);
 	return true;
+}
+
+/* The client says that this was all: then the length is what came.  False if it
+ * is not, and that was refused. */
+static bool
+end_upload(struct task *t)
+{
+	const struct store_length_declarer *declarer =
+	    t->core->store->length_declarer;
+	const struct file_info *info = &t->up->info;
+
+	if (!t->in.is_last || upload_is_whole(t->up))
+		return true;
+	if (!info->size_deferred)
+		(void)stop(t, REFUSE_LENGTHS_DISAGREE, true);
+	else if (declarer->declare_length(t->up, info->offset, &t->err) ==
+	    ERR_OK)
+		return true;
+	else
+		(void)stop_failed(t);
+	return false;
 }
 
 /* The body is here as announced. */
 static enum step
 complete(struct task *t)
 {
-	struct digest *digest;
-
 	/* To append nothing to what is finished. */
 	if (t->up != NULL && !t->is_writing && upload_is_finished(t->up)) {
 		(void)core_check_digest_of_nothing(t);
@@ -138,10 +172,10 @@ complete(struct task *t)
 	if (t->has_last &&
 	    t->core->store->core->write(t->up, &t->last, 1, &t->err) != ERR_OK)
 		return stop_failed(t);
-	digest = t->digest;
-	t->digest = NULL;
-	if (digest != NULL && !digest_end(digest, &t->in.sum))
+	if (!core_end_digests(t))
 		return stop(t, REFUSE_DIGEST_MISMATCH, false);
+	if (!end_upload(t))
+		return STEP_DONE;
 	if (!renew_expiry(t))
 		return stop_failed(t);
 	if (end_write(t, true) && core_report(t) && upload_is_whole(t->up))
@@ -187,7 +221,7 @@ check_slice(struct task *t, size_t len)
 	rc = core_grow(t, len);
 	if (rc != ERR_OK)
 		(void)stop(t, core_refusal(rc),
-		    rc == ERR_UNAVAILABLE && !t->in.has_sum);
+		    rc == ERR_UNAVAILABLE && t->in.sum_count == 0);
 	return rc == ERR_OK;
 }
 
@@ -195,7 +229,7 @@ enum step
 task_receive(struct task *t, const void *buf, size_t len)
 {
 	int64_t wanted = task_wanted(t);
-	size_t now;
+	size_t now, i;
 
 	if (wanted >= 0 && (uint64_t)len > (uint64_t)wanted)
 		len = (size_t)wanted;
@@ -204,19 +238,19 @@ task_receive(struct task *t, const void *buf, size_t len)
 	if (!check_slice(t, len))
 		return STEP_DONE;
 	t->received += (int64_t)len;
-	if (t->digest != NULL)
-		digest_update(t->digest, buf, len);
+	for (i = 0; i < t->in.sum_count; i++)
+		digest_update(t->digests[i], buf, len);
 	now = hold_back(t, buf, len);
 	if (t->core->store->core->write(t->up, buf, now, &t->err) == ERR_OK)
 		return STEP_RECEIVE;
 	return stop_failed(t);
 }
 
-/* A creation cannot go on elsewhere, so it lets nobody in. */
+/* A creation that nobody knows of cannot go on elsewhere: it lets nobody in. */
 static bool
 is_asked_for(const struct task *t)
 {
-	return t->lock != NULL && !core_is_creation(t) &&
+	return t->lock != NULL && !core_is_undone(t) &&
 	    t->core->now_ms() - t->locked_at >= MIN_HOLD_MS &&
 	    t->lock->locker->ops->state(t->lock) == LOCK_WANTED;
 }
@@ -226,7 +260,7 @@ task_tick(struct task *t)
 {
 	if (is_asked_for(t)) {
 		t->interrupted = true;
-		return stop(t, REFUSE_INTERRUPTED, !t->in.has_sum);
+		return stop(t, REFUSE_INTERRUPTED, t->in.sum_count == 0);
 	}
 	return core_report_progress(t) ? STEP_RECEIVE : STEP_DONE;
 }
@@ -246,7 +280,7 @@ task_end(struct task *t, enum body_end why)
 	    t->in.body_length >= 0 ? task_wanted(t) == 0 : why == END_COMPLETE;
 
 	return is_all ? complete(t) :
-			stop(t, (int)refusals[why], !t->in.has_sum);
+			stop(t, (int)refusals[why], t->in.sum_count == 0);
 }
 
 /* --- To append. --- */
@@ -312,11 +346,13 @@ check_upload(struct task *t)
 		why = REFUSE_MODIFY_FINAL;
 	else if (t->in.offset != t->up->info.offset)
 		why = REFUSE_WRONG_OFFSET;
+	else if (t->in.is_strict)
+		why = REFUSE_NOTHING;
 	else
 		why = why_not_this_length(t);
 	if (why == REFUSE_NOTHING)
-		return core_check_size(t) && core_reserve(t) &&
-		    core_check_late(t);
+		return (!t->in.is_strict || core_check_lengths(t)) &&
+		    core_check_size(t) && core_reserve(t) && core_check_late(t);
 	(void)task_refuse(t, why);
 	return false;
 }
@@ -354,5 +390,14 @@ core_begin_create(struct task *t)
 		if (!core_check_size(t) || !core_check_late(t))
 			return STEP_DONE;
 	}
-	return t->in.body_length == 0 ? complete(t) : STEP_RECEIVE;
+	if (t->in.body_length == 0)
+		return complete(t);
+	return !t->in.is_early || begin_write(t) ? STEP_RECEIVE : STEP_DONE;
+}
+
+bool
+task_tell(struct task *t)
+{
+	t->is_told = t->in.is_early && t->is_writing;
+	return t->is_told;
 }

@@ -65,7 +65,7 @@ begin_look(struct task *t)
 static enum step
 begin_read(struct task *t)
 {
-	if (!core_look(t, t->in.id))
+	if (t->up == NULL && !core_look(t, t->in.id))
 		return STEP_DONE;
 	if (upload_is_finished(t->up) && !t->up->info.is_partial)
 		return STEP_DONE;

@@ -44,7 +44,9 @@ enum refusal {
 	REFUSE_STORE_UNAVAILABLE,
 	REFUSE_LENGTH_CHANGED,
 	REFUSE_LENGTH_TOO_SMALL,
+	REFUSE_LENGTHS_DISAGREE,
 	REFUSE_TOO_LARGE,
+	REFUSE_BODY_TOO_LARGE,
 	REFUSE_BEYOND_LENGTH,
 	REFUSE_WRONG_OFFSET,
 	REFUSE_RECORD_TOO_LARGE,
@@ -63,6 +65,9 @@ enum refusal {
 	REFUSE_INTERNAL,
 	REFUSE_MAX
 };
+
+/* How many digests a body may have. */
+#define SUMS_MAX 2
 
 struct intent {
 	enum deed deed;
@@ -84,9 +89,23 @@ struct intent {
 	int64_t length;
 	int64_t body_length;
 
-	/* What the body must be, if has_sum. */
-	struct sum sum;
-	bool has_sum;
+	/* Bytes that this body may have; 0 is no limit. */
+	int64_t max_body;
+
+	/*
+	 * is_last: the end of the body is the end of the upload, whose length
+	 * then follows from it.  is_strict: lengths that disagree are told
+	 * apart, and an upload for which more comes than its length is removed.
+	 */
+	bool is_last, is_strict;
+
+	/* To create: make the upload before the body shows itself, so that the
+	 * client can be told of it; see task_tell(). */
+	bool is_early;
+
+	/* What the body must be. */
+	struct sum sums[SUMS_MAX];
+	size_t sum_count;
 
 	/* Refusals that a protocol has found and that must wait, or
 	 * REFUSE_NOTHING.  late: when all is checked that can be before the
@@ -122,6 +141,10 @@ struct task {
 	bool waited, interrupted;
 	/* Bytes of the body that were taken in, kept or not. */
 	int64_t received;
+	/* A bit for each of in.sums that was wrong; and the algorithm by which
+	 * the whole upload is not what in.create.digest said. */
+	unsigned mismatched;
+	const char *whole_wrong;
 
 	/* The upload, open until task_conclude(), NULL if there is none. */
 	struct upload *up;
@@ -143,9 +166,14 @@ struct task {
 	 */
 	bool is_writing;
 	int64_t limit;
+	/* limit is that of in.max_body. */
+	bool is_capped;
 	char last;
 	bool has_last;
-	struct digest *digest;
+	struct digest *digests[SUMS_MAX];
+
+	/* The client knows the upload that is being made. */
+	bool is_told;
 
 	/* What the ledger holds for the upload while its length is not known;
 	 * -1 if that was not asked.  The entry of one that is being made. */
@@ -176,6 +204,19 @@ MUST_CHECK enum step task_begin(struct task *);
 MUST_CHECK enum step task_receive(struct task *, const void *, size_t);
 MUST_CHECK enum step task_tick(struct task *);
 MUST_CHECK enum step task_end(struct task *, enum body_end);
+
+/*
+ * After STEP_RECEIVE, of a creation with in.is_early: the client is told of the
+ * upload now, so that it stays when the body is cut off, and gives way to
+ * others like one that is appended to.  False if there is nothing to tell of.
+ */
+bool task_tell(struct task *);
+
+/*
+ * Before task_begin(): in which protocol was the upload made; NULL is tus.
+ * False if there is none that its owner may see.  It is opened on the way.
+ */
+bool task_find_maker(struct task *, const char **protocol);
 
 /* How many bytes of the body are still to come; -1 if nobody knows. */
 int64_t task_wanted(const struct task *);

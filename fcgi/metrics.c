@@ -23,6 +23,8 @@ enum entry_state {
 static const char *const methods[METRICS_METHODS] = { "DELETE", "GET", "HEAD",
 	"OPTIONS", "PATCH", "POST", "other" };
 
+static const char *const protocols[METRICS_PROTOCOLS] = { "tus", "rufh" };
+
 static const struct {
 	const char *name, *help;
 } counters[METRIC_MAX] = {
@@ -56,6 +58,16 @@ method_index(const char *name)
 	for (i = 0; i < METRICS_METHODS - 1; i++)
 		if (name != NULL && strcmp(methods[i], name) == 0)
 			break;
+	return i;
+}
+
+static size_t
+protocol_index(const char *name)
+{
+	size_t i = METRICS_PROTOCOLS;
+
+	while (--i > 0 && (name == NULL || strcmp(protocols[i], name) != 0))
+		;
 	return i;
 }
 
@@ -96,6 +108,7 @@ metrics_count(struct metrics *m, const struct web_response *res)
 	const struct web_outcome *o = &res->outcome;
 
 	add(&m->requests[method_index(o->method)], 1);
+	add(&m->protocols[protocol_index(o->protocol)], 1);
 	if (o->received > 0)
 		add(&m->counters[METRIC_BYTES], (uint64_t)o->received);
 	add(&m->counters[METRIC_CREATED], o->created);
@@ -157,6 +170,13 @@ put_requests(struct page *p, const struct metrics *m)
 	for (i = 0; i < METRICS_METHODS; i++)
 		put(p, "%s_requests_total{method=\"%s\"} %" PRIu64 "\n",
 		    p->prefix, methods[i], get(&m->requests[i]));
+	put_head(p, "requests_by_protocol_total", "counter",
+	    "Requests by the protocol that they were answered in.");
+	for (i = 0; i < METRICS_PROTOCOLS; i++)
+		put(p,
+		    "%s_requests_by_protocol_total{protocol=\"%s\"} %" PRIu64
+		    "\n",
+		    p->prefix, protocols[i], get(&m->protocols[i]));
 	put_head(p, "errors_total", "counter", "Refusals by status and code.");
 	for (i = 0; i < METRICS_ERRORS; i++)
 		if (atomic_load(&m->errors[i].state) == ENTRY_READY)

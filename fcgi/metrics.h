@@ -29,9 +29,14 @@ enum metrics_counter {
 /* Order of metrics.c's table of methods; the last is any other. */
 #define METRICS_METHODS 7
 
+/* Likewise of its table of protocols; the first is that of requests which name
+ * none, because there is but one. */
+#define METRICS_PROTOCOLS 2
+
 /* All zero at first. */
 struct metrics {
 	_Atomic uint64_t requests[METRICS_METHODS];
+	_Atomic uint64_t protocols[METRICS_PROTOCOLS];
 	_Atomic uint64_t counters[METRIC_MAX];
 	_Atomic uint64_t sync_ns;
 	_Atomic uint64_t hook_calls[HOOK_POINT_MAX];

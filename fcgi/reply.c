@@ -182,6 +182,19 @@ reply_send(FCGX_Request *fcgi, const struct settings *s, struct web_call *call,
 	return ERR_OK;
 }
 
+void
+reply_interim(FCGX_Request *fcgi, const struct pair *headers)
+{
+	if (headers == NULL)
+		return;
+	put(fcgi->out, "Status: 104 Upload Resumption Supported\r\n");
+	for (; headers != NULL; headers = headers->next)
+		put_header(fcgi->out, headers->key, headers->value);
+	put(fcgi->out, "\r\n");
+	/* Who has gone is missed when the body is read. */
+	(void)FCGX_FFlush(fcgi->out);
+}
+
 static void
 send_text(FCGX_Request *fcgi, int status, const char *more, const char *type,
     const char *text)

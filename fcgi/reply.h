@@ -17,6 +17,10 @@
 enum err_code reply_send(FCGX_Request *, const struct settings *,
     struct web_call *, struct arena *, struct err *);
 
+/* Send a response with status 104 and these headers, before the body is read;
+ * NULL sends nothing. */
+void reply_interim(FCGX_Request *, const struct pair *headers);
+
 /*
  * Where there is no call: a text, or "ERR_...: ...\n".  With all that every
  * response has, and without a body to HEAD.  A 405 allows GET and HEAD.

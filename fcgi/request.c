@@ -23,14 +23,15 @@ struct raw {
 	const char *request_uri, *script_name, *path_info;
 	const char *https, *request_scheme, *remote_addr, *remote_port;
 	const char *tus_base_path, *tus_max_size, *tus_owner;
+	const char *server_protocol, *server_software;
 	struct forwarded forwarded;
 
 	/* What owner.param names; two values of it, or of TUS_OWNER, came. */
 	const char *owner;
 	bool owner_is_ambiguous;
 
-	/* A bit for each of known[]: a header that came again, or a second
-	 * value of another parameter. */
+	/* A bit for each of known[], and of others[] behind it: a header that
+	 * came again, or a second value of another parameter. */
 	uint64_t again;
 };
 
@@ -78,7 +79,21 @@ static const struct param {
 	{ "TUS_OWNER", RAW(tus_owner) },
 };
 
-_Static_assert(NITEMS(known) <= 64, "a bit for each");
+/* Likewise; only read where another protocol is spoken beside tus. */
+static const struct param others[] = {
+	{ "HTTP_CONTENT_DIGEST", REQ(content_digest) },
+	{ "HTTP_CONTENT_DISPOSITION", REQ(content_disposition) },
+	{ "HTTP_CONTENT_ENCODING", REQ(content_encoding) },
+	{ "HTTP_REPR_DIGEST", REQ(repr_digest) },
+	{ "HTTP_UPLOAD_COMPLETE", REQ(upload_complete) },
+	{ "HTTP_UPLOAD_DRAFT_INTEROP_VERSION", REQ(interop_version) },
+	{ "HTTP_UPLOAD_INCOMPLETE", REQ(upload_incomplete) },
+	{ "HTTP_WANT_REPR_DIGEST", REQ(want_repr_digest) },
+	{ "SERVER_PROTOCOL", RAW(server_protocol) },
+	{ "SERVER_SOFTWARE", RAW(server_software) },
+};
+
+_Static_assert(NITEMS(known) + NITEMS(others) <= 64, "a bit for each");
 
 struct name {
 	const char *text;
@@ -166,10 +181,28 @@ place_of(struct raw *raw, const struct param *p)
 	return (const char **)(void *)((char *)base + p->offset);
 }
 
+static const struct param *
+find_param(const struct name *name, bool has_others, uint64_t *bit)
+{
+	const struct param *p;
+
+	p = bsearch(name, known, NITEMS(known), sizeof(known[0]), compare_name);
+	if (p != NULL)
+		*bit = UINT64_C(1) << (p - known);
+	if (p != NULL || !has_others)
+		return p;
+	p = bsearch(
+	    name, others, NITEMS(others), sizeof(others[0]), compare_name);
+	if (p != NULL)
+		*bit = UINT64_C(1) << (NITEMS(known) + (size_t)(p - others));
+	return p;
+}
+
 static void
 sort_param(struct raw *raw, char *const *params, size_t i, struct arena *a,
-    const char *owner_param)
+    const struct settings *s)
 {
+	const char *owner_param = s->owner_param;
 	const char *param = skip_redirects(params[i], owner_param);
 	const char *value = strchr(param, '=');
 	const struct name owner = { owner_param, strlen(owner_param) };
@@ -186,11 +219,9 @@ sort_param(struct raw *raw, char *const *params, size_t i, struct arena *a,
 		raw->owner_is_ambiguous |= is_another(raw->owner, value);
 		raw->owner = value;
 	}
-	p = bsearch(
-	    &name, known, NITEMS(known), sizeof(known[0]), compare_name);
+	p = find_param(&name, s->has_rufh, &bit);
 	if (p == NULL)
 		return;
-	bit = UINT64_C(1) << (p - known);
 	where = place_of(raw, p);
 	if (*where == NULL) {
 		*where = value;
@@ -512,6 +543,19 @@ find_remote(struct raw *raw, struct arena *a)
 		addr, port != NULL && *port != '\0' ? port : "0");
 }
 
+/* Would it pass on a response with status 104?  Most front ends would make it
+ * the final one. */
+static bool
+takes_interim(const struct raw *raw, const struct settings *s)
+{
+	if (s->interim == INTERIM_OFF || raw->server_protocol == NULL ||
+	    strcmp(raw->server_protocol, "HTTP/1.0") == 0)
+		return false;
+	return s->interim == INTERIM_ON ||
+	    (raw->server_software != NULL &&
+		begins(raw->server_software, "lighttpd/"));
+}
+
 enum request_fault
 request_read(char *const *params, const struct settings *s, struct arena *a,
     struct web_request *req, const char **why)
@@ -521,7 +565,7 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 
 	memset(req, 0, sizeof(*req));
 	for (i = 0; params != NULL && params[i] != NULL; i++)
-		sort_param(&raw, params, i, a, s->owner_param);
+		sort_param(&raw, params, i, a, s);
 	find_owner(&raw);
 	req->max_size = parse_limit(raw.tus_max_size);
 	req->shown.uri = raw.request_uri;
@@ -532,6 +576,7 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 		forwarded_apply(&raw.forwarded, a, &req->host, &req->scheme);
 		req->prefix = forwarded_prefix(&raw.forwarded, a);
 	}
+	req->takes_interim = takes_interim(&raw, s);
 	if (s->server.core.hooks != NULL)
 		describe(&raw, params, a);
 	if (s->server.core.hooks != NULL || settings_watch(s))

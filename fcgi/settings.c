@@ -14,6 +14,7 @@
 #include "fcgi/settings.h"
 #include "hook/hook.h"
 #include "lock/lock.h"
+#include "rufh/rufh.h"
 #include "store/store.h"
 #include "tus/tus.h"
 
@@ -206,6 +207,28 @@ set_status(struct settings *s, struct err *e)
 	return ERR_OK;
 }
 
+static void
+set_other(struct settings *s)
+{
+	static const char *const names[] = { [INTERIM_OFF] = "off",
+		[INTERIM_AUTO] = "auto",
+		[INTERIM_ON] = "on" };
+	static const struct web_protocol *const both[] = { &tus_protocol,
+		&rufh_protocol, NULL };
+	const struct conf *c = s->conf;
+	size_t i;
+
+	if (!conf_bool(c, "rufh.enable"))
+		return;
+	s->has_rufh = true;
+	s->server.protocols = both;
+	s->server.max_append = conf_int(c, "rufh.max_append_size");
+	s->server.takes_plain = conf_bool(c, "rufh.plain");
+	for (i = 0; i < NITEMS(names); i++)
+		if (strcmp(names[i], conf_str(c, "rufh.interim")) == 0)
+			s->interim = (enum interim_when)i;
+}
+
 static enum err_code
 set_all(struct settings *s, int workers, struct err *e)
 {
@@ -230,6 +253,7 @@ set_all(struct settings *s, int workers, struct err *e)
 		    "base_path = \"%s\": it must begin with a slash",
 		    s->base_path);
 	set_server(s);
+	set_other(s);
 	if ((rc = set_status(s, e)) != ERR_OK ||
 	    (rc = set_location(s, e)) != ERR_OK ||
 	    (rc = set_sendfile(s, e)) != ERR_OK ||
@@ -559,6 +583,7 @@ explain_keeping(const struct settings *s, FILE *out)
 void
 settings_explain(const struct settings *s, const char *address, FILE *out)
 {
+	const struct web_protocol *const *p;
 	const struct conf *c = s->conf;
 	const char *lock_path = conf_str(c, "lock.path");
 	const char *store_path = conf_str(c, "store.path");
@@ -580,6 +605,10 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	explain_fixed(out);
 	fprintf(out, "durability    %s\n", conf_str(c, "store.durability"));
 	explain_moving(s, out);
+	fprintf(out, "protocols    ");
+	for (p = s->server.protocols; *p != NULL; p++)
+		fprintf(out, " %s%s", web_protocol_name(*p),
+		    p[1] != NULL ? "," : "\n");
 	fprintf(out, "extensions    %s\n",
 	    *extensions != '\0' ? extensions : "none");
 	if (s->server.core.max_size > 0)

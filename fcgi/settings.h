@@ -25,6 +25,14 @@ enum sendfile_how {
 	SENDFILE_X_SENDFILE
 };
 
+/* Is a client told of its upload before the body is here? */
+enum interim_when {
+	INTERIM_OFF,
+	/* Behind the web servers that pass it on. */
+	INTERIM_AUTO,
+	INTERIM_ON
+};
+
 struct settings {
 	/* What the strings below belong to. */
 	struct conf *conf;
@@ -39,6 +47,10 @@ struct settings {
 
 	/* Only our own proxy can have set Forwarded and X-Forwarded-*. */
 	bool trust_forwarded;
+
+	/* The IETF's protocol is spoken, too. */
+	bool has_rufh;
+	enum interim_when interim;
 
 	enum sendfile_how sendfile;
 	const char *sendfile_root;

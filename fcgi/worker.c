@@ -200,6 +200,7 @@ receive(struct job *job, struct web_call *call)
 	work_look(call, 0);
 	if (take_place(job)) {
 		is_receiving(job, true);
+		reply_interim(&job->fcgi, web_interim(call));
 		body_receive(&job->fcgi, job->settings, call);
 		is_receiving(job, false);
 	} else if (web_may_move(call)) {
@@ -240,6 +241,8 @@ log_request(const struct job *job, const struct web_request *req,
 		{ "method", o->method != NULL ? o->method : "-", 0 },
 		{ o->id != NULL ? "id" : NULL, o->id, 0 },
 		{ "status", NULL, res->status },
+		{ o->protocol != NULL ? "proto" : NULL, o->protocol, 0 },
+		{ o->version >= 0 ? "n" : NULL, NULL, o->version },
 		{ o->code != NULL ? "code" : NULL, o->code, 0 },
 		{ o->offset >= 0 ? "offset" : NULL, NULL, o->offset },
 		{ "bytes", NULL, o->received },

@@ -25,6 +25,17 @@ find_known(const char *name)
 	return NULL;
 }
 
+const char *
+digest_field_name(const char *algorithm)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(known); i++)
+		if (strcmp(known[i].algorithm, algorithm) == 0)
+			return known[i].name;
+	return NULL;
+}
+
 static void
 add_value(struct digest_field *f, const struct digest_value *how,
     const struct sf_item *item)

@@ -47,6 +47,9 @@ enum digest_parsed digest_field_parse(
  */
 const struct digest_value *digest_field_wanted(struct arena *, const char *);
 
+/* "sha-256" of "sha256"; NULL if it is none of those. */
+const char *digest_field_name(const char *algorithm);
+
 /* One member of such a field, "sha-256=:...:". */
 const char *digest_field_format(
     struct arena *, const char *name, const void *bytes, size_t len);

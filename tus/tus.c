@@ -108,7 +108,7 @@ read_sum(struct web_call *c)
 
 	if (core_digest(&c->srv->core, 0) == NULL)
 		return;
-	switch (tus_parse_sum(c->arena, req->upload_checksum, &in->sum)) {
+	switch (tus_parse_sum(c->arena, req->upload_checksum, &in->sums[0])) {
 	case WEB_ABSENT:
 		if (web_parse_has_token(req->trailer, "Upload-Checksum"))
 			in->late = TUS_CHECKSUM_TRAILER;
@@ -118,7 +118,7 @@ read_sum(struct web_call *c)
 		in->late = TUS_BAD_CHECKSUM;
 		break;
 	case WEB_VALID:
-		in->has_sum = true;
+		in->sum_count = 1;
 		break;
 	}
 }
@@ -452,9 +452,9 @@ sign(struct web_call *c)
 }
 
 static bool
-is_spoken(const struct web_request *req)
+is_spoken(struct web_call *c)
 {
-	return req->tus_resumable != NULL;
+	return c->req->tus_resumable != NULL;
 }
 
 const struct web_protocol tus_protocol = {

@@ -163,6 +163,16 @@ web_reference(const struct web_call *c, const char *ref)
 	"Upload-Expires, Retry-After, Upload-Complete, Upload-Limit, "         \
 	"Upload-Draft-Interop-Version"
 
+/* What other protocols than tus have besides. */
+#define OTHER_HEADERS ", Content-Encoding, Want-Repr-Digest"
+#define OTHER_EXPOSED ", Repr-Digest, Content-Disposition, Upload-Incomplete"
+
+static bool
+has_others(const struct web_call *c)
+{
+	return c->srv->protocols[1] != NULL;
+}
+
 static bool
 is_listed(const struct web_cors *cors, const char *origin)
 {
@@ -198,6 +208,16 @@ web_cors_allows(const struct web_call *c)
 	    is_own(c->req);
 }
 
+bool
+web_cors_names(const struct web_call *c)
+{
+	const struct web_cors *cors = &c->srv->cors;
+
+	return c->req->origin == NULL ||
+	    (cors->origins != NULL &&
+		(is_listed(cors, c->req->origin) || is_listed(cors, "*")));
+}
+
 static void
 add_preflight_headers(struct web_call *c)
 {
@@ -209,7 +229,10 @@ add_preflight_headers(struct web_call *c)
 	     cors->extra_headers != NULL && cors->extra_headers[i] != NULL; i++)
 		names = arena_printf(
 		    c->arena, "%s, %s", names, cors->extra_headers[i]);
-	web_header(c, "Access-Control-Allow-Methods", ALLOW_METHODS);
+	if (has_others(c))
+		names = arena_printf(c->arena, "%s" OTHER_HEADERS, names);
+	web_header(c, "Access-Control-Allow-Methods",
+	    has_others(c) ? ALLOW_METHODS ", PUT" : ALLOW_METHODS);
 	web_header(c, "Access-Control-Allow-Headers", names);
 	web_header_int(c, "Access-Control-Max-Age", cors->max_age);
 }
@@ -237,5 +260,7 @@ web_cors_headers(struct web_call *c)
 	if (c->method == WEB_OPTIONS)
 		add_preflight_headers(c);
 	else
-		web_header(c, "Access-Control-Expose-Headers", EXPOSE_HEADERS);
+		web_header(c, "Access-Control-Expose-Headers",
+		    has_others(c) ? EXPOSE_HEADERS OTHER_EXPOSED :
+				    EXPOSE_HEADERS);
 }

@@ -21,6 +21,7 @@ static const char *const method_names[WEB_METHOD_MAX] = {
 	[WEB_DELETE] = "DELETE",
 	[WEB_GET] = "GET",
 	[WEB_OPTIONS] = "OPTIONS",
+	[WEB_PUT] = "PUT",
 };
 
 /* --- What is asked for? --- */
@@ -39,14 +40,15 @@ override_of(const struct web_request *req)
  * becomes one that reads or writes more.
  */
 #define BIT(method) (1U << (method))
+#define ANY	    (BIT(WEB_PUT) - 1)
 static const struct {
 	const char *came;
 	unsigned may_become;
 } overrides[] = {
-	{ "POST", BIT(WEB_METHOD_MAX) - 1 },
-	{ "PUT", BIT(WEB_METHOD_MAX) - 1 },
-	{ "PATCH", BIT(WEB_METHOD_MAX) - 1 },
-	{ "DELETE", BIT(WEB_METHOD_MAX) - 1 },
+	{ "POST", ANY },
+	{ "PUT", ANY },
+	{ "PATCH", ANY },
+	{ "DELETE", ANY },
 	{ "GET", BIT(WEB_GET) | BIT(WEB_HEAD) | BIT(WEB_OPTIONS) },
 	{ "HEAD", BIT(WEB_GET) | BIT(WEB_HEAD) | BIT(WEB_OPTIONS) },
 	{ "OPTIONS", BIT(WEB_OPTIONS) },
@@ -124,15 +126,57 @@ web_read_body_length(struct web_call *c)
 
 /* --- Who answers? --- */
 
+const char *
+web_protocol_name(const struct web_protocol *p)
+{
+	return p->name;
+}
+
 static const struct web_protocol *
-find_protocol(const struct web_server *srv, const struct web_request *req)
+find_protocol(struct web_call *c)
 {
 	const struct web_protocol *const *p;
 
-	for (p = srv->protocols; *p != NULL; p++)
-		if ((*p)->is_spoken(req))
+	/* OPTIONS is of all of them. */
+	for (p = c->srv->protocols; *p != NULL; p++)
+		if (c->method != WEB_OPTIONS && (*p)->is_spoken(c))
 			return *p;
-	return srv->protocols[0];
+	c->is_unclaimed = true;
+	return c->srv->protocols[0];
+}
+
+/* What needs no word of a protocol.  PATCH has one in the type of its body. */
+static bool
+may_be_of_any(const struct web_call *c)
+{
+	if (!c->is_unclaimed || c->srv->protocols[1] == NULL ||
+	    c->task.in.id[0] == '\0' ||
+	    (c->srv->core.owner_required && c->req->owner == NULL))
+		return false;
+	return c->method == WEB_HEAD || c->method == WEB_GET ||
+	    c->method == WEB_DELETE ||
+	    (c->method == WEB_PATCH &&
+		!web_parse_is_type(
+		    c->req->content_type, c->protocol->patch_type));
+}
+
+/* Then it is of the protocol that made the upload.  Of one that is not there
+ * nobody knows what the client speaks. */
+static bool
+follow_maker(struct web_call *c)
+{
+	const struct web_protocol *const *p;
+	const char *name;
+
+	if (!may_be_of_any(c))
+		return true;
+	if (!task_find_maker(&c->task, &name))
+		return (c->method != WEB_HEAD && c->method != WEB_DELETE) ||
+		    web_refuse(c, REFUSE_NOT_FOUND);
+	for (p = c->srv->protocols; name != NULL && *p != NULL; p++)
+		if (strcmp((*p)->name, name) == 0)
+			c->protocol = *p;
+	return true;
 }
 
 static bool
@@ -203,7 +247,7 @@ find_work(struct web_call *c)
 		c->answer = answer_options;
 		return false;
 	}
-	if (!c->protocol->admit(c))
+	if (!follow_maker(c) || !c->protocol->admit(c))
 		return false;
 	if (!c->is_ours)
 		return web_refuse(c, REFUSE_NOT_FOUND);
@@ -244,8 +288,9 @@ web_call_new(const struct web_server *srv, const struct web_request *req,
 	in->shown = &req->shown;
 	c->method = method_of(c);
 	c->is_ours = parse_path(c);
-	c->protocol = find_protocol(srv, req);
 	c->res.outcome.offset = -1;
+	c->res.outcome.version = -1;
+	c->protocol = find_protocol(c);
 	if (c->method < WEB_METHOD_MAX)
 		c->res.outcome.method = method_names[c->method];
 	return c;
@@ -255,8 +300,8 @@ web_call_new(const struct web_server *srv, const struct web_request *req,
 
 /* HTTP looks at the method that came, a protocol at the one it stands for:
  * nothing that is HEAD in either way has a body. */
-static bool
-is_head(const struct web_call *c)
+bool
+web_is_head(const struct web_call *c)
 {
 	const char *method = c->req->method;
 
@@ -269,13 +314,13 @@ is_head(const struct web_call *c)
  * reason which may pass is told as a lock; the code in the log is the true one.
  * A damaged record does not pass.
  */
-static int
-status_of(const struct web_call *c, const struct web_words *words)
+int
+web_status_of(const struct web_call *c, int status)
 {
-	if (c->method == WEB_HEAD && words->status >= 500 &&
+	if (c->method == WEB_HEAD && status >= 500 &&
 	    c->task.err.code != ERR_CORRUPT)
 		return web_words(REFUSE_LOCKED)->status;
-	return words->status;
+	return status;
 }
 
 static void
@@ -285,10 +330,10 @@ add_refusal(struct web_call *c)
 
 	if (words == NULL)
 		words = web_words(c->task.why);
-	c->status = status_of(c, words);
+	c->status = web_status_of(c, words->status);
 	c->res.outcome.code = words->code;
 	c->res.outcome.is_soft = c->status != words->status;
-	if (!is_head(c) && !web_has_header(c, "Content-Type"))
+	if (!web_is_head(c) && !web_has_header(c, "Content-Type"))
 		web_header(c, "Content-Type", "text/plain; charset=utf-8");
 	if (c->res.text == NULL)
 		c->res.text = arena_printf(
@@ -352,7 +397,7 @@ respond(struct web_call *c)
 	status = apply_reply(c, c->status);
 	res->status = status;
 	res->reason = web_reason(status);
-	res->bodiless = is_head(c) || status == 204 || status == 304;
+	res->bodiless = web_is_head(c) || status == 204 || status == 304;
 	if (res->bodiless)
 		res->text = NULL;
 	c->is_done = true;
@@ -378,6 +423,8 @@ note_outcome(struct web_call *c)
 	o->terminated = t->removed;
 	o->waited = t->waited;
 	o->interrupted = t->interrupted;
+	if (c->srv->protocols[1] != NULL)
+		o->protocol = c->protocol->name;
 }
 
 static enum step
@@ -397,6 +444,14 @@ enum step
 web_begin(struct web_call *c)
 {
 	return conclude(c, prepare(c) ? task_begin(&c->task) : STEP_DONE);
+}
+
+const struct pair *
+web_interim(struct web_call *c)
+{
+	return c->protocol->tell != NULL && task_tell(&c->task) ?
+	    c->protocol->tell(c) :
+	    NULL;
 }
 
 enum step

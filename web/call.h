@@ -20,6 +20,7 @@ enum web_method {
 	WEB_DELETE,
 	WEB_GET,
 	WEB_OPTIONS,
+	WEB_PUT,
 	WEB_METHOD_MAX
 };
 
@@ -71,9 +72,12 @@ struct web_protocol {
 	const struct web_route *routes;
 	size_t nroutes;
 
-	/* Does this request speak it?  The first that says so has it, or else
-	 * the first of all. */
-	bool (*is_spoken)(const struct web_request *);
+	/*
+	 * Does this request speak it?  The first that says so has it.  If none
+	 * does, a request to an upload is in the words of the protocol in which
+	 * that was made, and all others in those of the first.
+	 */
+	bool (*is_spoken)(struct web_call *);
 
 	/* Before a route is looked for; false if refused. */
 	bool (*admit)(struct web_call *);
@@ -86,6 +90,10 @@ struct web_protocol {
 	 * answers to its requests have. */
 	void (*offer)(struct web_call *);
 	void (*sign)(struct web_call *);
+
+	/* The header fields of a 104 for a creation that is told early; NULL if
+	 * it never is. */
+	const struct pair *(*tell)(struct web_call *);
 };
 
 struct web_call {
@@ -99,6 +107,12 @@ struct web_call {
 	enum web_method method;
 	/* The path is the collection's or an upload's. */
 	bool is_ours;
+
+	/* No protocol has said that this is its own. */
+	bool is_unclaimed;
+
+	/* What rufh/ has read in the header fields. */
+	struct rufh_words *rufh;
 
 	/* is_prepared: the protocol and the route are known.  has_work: there
 	 * is an intent, too. */
@@ -141,20 +155,29 @@ const char *web_location(const struct web_call *, const char *id);
 /* The id of the upload that a client refers to, by its path here or by any form
  * of its Location; NULL if it is none of ours. */
 const char *web_reference(const struct web_call *, const char *ref);
-/* False if the origin is refused. */
+/* False if the origin is refused.  names: stricter, there is none, or the
+ * configuration names it. */
 bool web_cors_allows(const struct web_call *);
+bool web_cors_names(const struct web_call *);
 void web_cors_headers(struct web_call *);
 
 /* --- download.c: GET, for the routes of any protocol; and HEAD of that. --- */
 
 bool web_read_download(struct web_call *);
 void web_answer_download(struct web_call *);
+/* Is there a file to be had; does the web server send it? */
+bool web_has_content(const struct web_call *);
+bool web_is_offloaded(const struct web_call *);
 void web_close_content(struct web_call *);
 
 /* --- call.c --- */
 
 /* The Content-Length, into task.in.body_length; false if it is none. */
 bool web_read_body_length(struct web_call *);
+/* The status that the method is told, for one of a refusal. */
+int web_status_of(const struct web_call *, int status);
+/* Nothing that is HEAD, as it came or as it counts, has a body. */
+bool web_is_head(const struct web_call *);
 /* The methods that are offered there, by all protocols. */
 const char *web_allow(struct web_call *);
 

@@ -172,6 +172,20 @@ disposition(struct arena *a, const char *how, const struct pair *metadata)
 	return how;
 }
 
+/* What was sent as coded content is another file without that word.  In tus, a
+ * key of this name means nothing. */
+static void
+add_coding(struct web_call *c)
+{
+	const struct file_info *info = &c->task.up->info;
+	const struct pair *coding = find_metadata(c->task.up, "encoding");
+
+	if (coding != NULL && info->protocol != NULL &&
+	    strlen(coding->value) == coding->value_len &&
+	    web_parse_is_token_list(coding->value))
+		web_header(c, "Content-Encoding", coding->value);
+}
+
 static void
 add_content_headers(struct web_call *c)
 {
@@ -182,6 +196,7 @@ add_content_headers(struct web_call *c)
 	if (type != NULL && is_media_type(type))
 		content_type = type->value;
 	how = is_inline(content_type) ? "inline" : "attachment";
+	add_coding(c);
 	web_header(c, "Content-Type", content_type);
 	web_header(c, "Content-Disposition", disposition(c->arena, how, name));
 	web_header(c, "Content-Security-Policy", "sandbox; default-src 'none'");
@@ -220,8 +235,8 @@ matches(struct arena *a, const char *list, const char *tag)
 }
 
 /* Is it for the web server to send? */
-static bool
-is_offloaded(const struct web_call *c)
+bool
+web_is_offloaded(const struct web_call *c)
 {
 	const struct file_info *info = &c->task.up->info;
 	const char *dir = c->srv->offload_moved;
@@ -243,7 +258,7 @@ choose_range(struct web_call *c, int64_t *first, int64_t *last)
 	int64_t size = c->task.up->info.size;
 	enum web_range range = WEB_RANGE_WHOLE;
 
-	if (c->method != WEB_HEAD && !is_offloaded(c) &&
+	if (c->method != WEB_HEAD && !web_is_offloaded(c) &&
 	    (req->if_range == NULL ||
 		strcmp(web_parse_trim(c->arena, req->if_range), etag(c)) == 0))
 		range = web_parse_range(req->range, size, first, last);
@@ -265,6 +280,12 @@ choose_range(struct web_call *c, int64_t *first, int64_t *last)
 		break;
 	}
 	return true;
+}
+
+bool
+web_has_content(const struct web_call *c)
+{
+	return upload_is_finished(c->task.up) && !c->task.up->info.is_partial;
 }
 
 bool
@@ -303,7 +324,7 @@ web_answer_download(struct web_call *c)
 		return;
 	}
 	c->res.content->length = last - first + 1;
-	if (!is_offloaded(c))
+	if (!web_is_offloaded(c))
 		c->res.content->path = NULL;
 	web_header(c, "Accept-Ranges", "bytes");
 	add_content_headers(c);

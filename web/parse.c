@@ -325,6 +325,25 @@ web_parse_has_token(const char *list, const char *name)
 }
 
 bool
+web_parse_is_token_list(const char *s)
+{
+	bool has_any = false;
+	size_t len, white;
+
+	for (; s != NULL && *s != '\0'; s += len + white) {
+		s += strspn(s, OWS ",");
+		len = strspn(s,
+		    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		    "0123456789!#$%&'*+-.^_`|~");
+		white = strspn(s + len, OWS);
+		if (s[len + white] != '\0' && s[len + white] != ',')
+			return false;
+		has_any |= len > 0;
+	}
+	return has_any;
+}
+
+bool
 web_parse_is_type(const char *value, const char *type)
 {
 	struct piece p;

@@ -83,6 +83,9 @@ enum web_range web_parse_range(
  */
 bool web_parse_has_token(const char *list, const char *name);
 
+/* Tokens (RFC 9110) between commas and white space, at least one. */
+bool web_parse_is_token_list(const char *);
+
 /* Is the media type, without its parameters, this one? */
 bool web_parse_is_type(const char *value, const char *type);
 

@@ -69,6 +69,19 @@ struct web_request {
 	const char *if_none_match;
 	const char *if_range;
 
+	/* NULL where tus is all that is spoken. */
+	const char *upload_complete;
+	const char *upload_incomplete;
+	const char *interop_version;
+	const char *content_disposition;
+	const char *content_encoding;
+	const char *content_digest;
+	const char *repr_digest;
+	const char *want_repr_digest;
+
+	/* A response before the response would reach the client. */
+	bool takes_interim;
+
 	/* What hooks are shown of it. */
 	struct hook_request shown;
 
@@ -95,6 +108,11 @@ struct web_outcome {
 	bool is_soft;
 
 	bool created, finished, terminated;
+
+	/* The name of the protocol, NULL where there is but one; and the
+	 * version of it that the client names, -1 if none. */
+	const char *protocol;
+	int64_t version;
 
 	/* We waited for a lock; ours was taken over. */
 	bool waited, interrupted;
@@ -152,6 +170,12 @@ struct web_server {
 	 * answers what no protocol claims. */
 	const struct web_protocol *const *protocols;
 
+	/* Bytes that one request may bring, 0 is no limit, and whether a
+	 * request in nobody's words is an upload, too: for the protocol that
+	 * asks. */
+	int64_t max_append;
+	bool takes_plain;
+
 	/* Bytes of Upload-Metadata; 0 is no limit. */
 	int64_t max_metadata;
 
@@ -168,6 +192,9 @@ struct web_server {
 
 	struct web_cors cors;
 };
+
+/* As the log says it, and a record. */
+const char *web_protocol_name(const struct web_protocol *);
 
 struct web_call;
 
@@ -186,6 +213,13 @@ bool web_may_take_long(struct web_call *);
 bool web_may_move(const struct web_call *);
 
 MUST_CHECK enum step web_begin(struct web_call *);
+
+/*
+ * After STEP_RECEIVE: the headers of a response with status 104, to be sent
+ * before the body is read; NULL if there is none to be sent.  From now on the
+ * client knows the upload that it is making, which stays if it is cut off.
+ */
+const struct pair *web_interim(struct web_call *);
 
 /* After STEP_WAIT: the lock did not come in time, the response is a 423. */
 void web_give_up(struct web_call *);

@@ -59,6 +59,8 @@ class HttpExchange:
                  params=None):
         self.method = method
         self.length = length
+        # Responses with status 104 that came before the last one.
+        self.interim = []
         self.socket = socket.create_connection(
             ("127.0.0.1", server.port), timeout)
         self.file = self.socket.makefile("rb")
@@ -119,7 +121,9 @@ class HttpExchange:
 
     def reply(self):
         reply = self.read_head()
-        while reply.status == 100:
+        while reply.status in (100, 104):
+            if reply.status == 104:
+                self.interim.append(reply)
             reply = self.read_head()
         if self.method == "HEAD" or reply.status in (204, 304):
             return reply
@@ -146,6 +150,7 @@ class FcgiExchange:
 
     def __init__(self, server, method, target, headers, length, timeout,
                  params=None):
+        self.interim = []
         connection = fastcgi.Client(server.socket, timeout).connect()
         self.stream = fastcgi.Stream(connection)
         self.socket = connection
@@ -174,7 +179,11 @@ class FcgiExchange:
         answer = self.stream.read()
         if not answer.ended:
             raise EOFError(f"closed without an end: {answer.raw[:200]}")
-        return reply_of(answer.raw)
+        reply = reply_of(answer.raw)
+        while reply.status == 104:
+            self.interim.append(reply)
+            reply = reply_of(reply.body)
+        return reply
 
 
 def reply_of(raw):

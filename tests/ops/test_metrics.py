@@ -14,6 +14,7 @@ ENABLED = {"metrics": {"enabled": True}}
 
 NAMES = {
     "requests_total": "counter", "errors_total": "counter",
+    "requests_by_protocol_total": "counter",
     "bytes_received": "counter", "uploads_created": "counter",
     "uploads_finished": "counter", "uploads_terminated": "counter",
     "connections_open": "gauge", "hook_invocations_total": "counter",
