@@ -93,18 +93,31 @@ export function kindOf(name, type) {
 	return found ? found[0] : "other";
 }
 
+/** Was it tusfcgi that answered, and not the web server by itself? */
+export const isOurs = (response) => ["Tus-Resumable", "Upload-Complete",
+	"Upload-Draft-Interop-Version"].some((name) => response.getHeader(name));
+
+/** Code and text of a refusal, in the words of either protocol. */
+function refusalOf(response) {
+	const body = response.getBody() || "";
+	const [, code, text] = /^(ERR_[A-Z_]+): (.+)/.exec(body) ?? [];
+	if (code || !/problem\+json/.test(response.getHeader("Content-Type") ?? ""))
+		return { code, text };
+	const problem = JSON.parse(body);
+	return { code: problem.code, text: problem.title };
+}
+
 /** One sentence for a person, from an answer of the server or the lack of one. */
 export function describeError(response) {
 	if (!response)
 		return say("error-unreachable");
 	const status = response.getStatus();
-	const isOurs = response.getHeader("Tus-Resumable");
-	if (!isOurs && (status === 413 || status === 500))
+	if (!isOurs(response) && (status === 413 || status === 500))
 		return say("error-too-long");
-	const said = /^(ERR_[A-Z_]+): (.+)/.exec(response.getBody() || "");
-	if (said && said[1] === "ERR_QUOTA_EXCEEDED")
+	const { code, text } = refusalOf(response);
+	if (code === "ERR_QUOTA_EXCEEDED")
 		return say("error-quota");
 	if (has(`error-${status}`))
 		return say(`error-${status}`);
-	return said ? say("error-said", { text: said[2] }) : say("error-status", { status });
+	return text ? say("error-said", { text }) : say("error-status", { status });
 }

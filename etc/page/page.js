@@ -9,7 +9,7 @@ import { formatBytes, formatDuration, formatLimit, percentOf, shorten } from "./
 import { knowsOthers, takeOver } from "./keep.js";
 import { canPick, fromDrop, fromInput, fromPaste, fromPicker } from "./pick.js";
 import { drawFile } from "./thumb.js";
-import { Transfer, leftovers } from "./transfer.js";
+import { Transfer, leftovers, speakNewer } from "./transfer.js";
 import { $, announce, dismiss, newRow, notice, withdraw } from "./ui.js";
 import { label, language, say, translate } from "./words.js";
 
@@ -339,11 +339,17 @@ async function askServer() {
 		notice(say("no-server", { url: endpoint, status: response.status }));
 		return;
 	}
+	// Only a server that speaks it names its limits in OPTIONS.
+	const isNewer = response.headers.has("Upload-Limit");
+	if (isNewer)
+		speakNewer();
 	maxSize = Number(response.headers.get("Tus-Max-Size") || 0);
 	document.body.classList.toggle("no-delete", !extensions.includes("termination"));
 	if (maxSize)
 		$("drop-hint").textContent = say("drop-hint-limit", { limit: formatLimit(maxSize) });
-	$("server").textContent = say("server", { version, url: endpoint });
+	$("server").textContent = isNewer
+		? say("server-newer", { version, url: endpoint })
+		: say("server", { version, url: endpoint });
 }
 
 /** What earlier visits left, unless another page is about to do it. */

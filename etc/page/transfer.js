@@ -10,7 +10,7 @@
 /* global tus */
 
 import { ask, passes, untilAnswered } from "./again.js";
-import { describeError } from "./format.js";
+import { describeError, isOurs } from "./format.js";
 import { drop, keep, markPaused } from "./keep.js";
 
 const retryDelays = [0, 1000, 2000, 4000, 8000, 15000, 30000, 30000, 30000];
@@ -23,6 +23,14 @@ const largest =
 /** What every web server takes in one request, by its own defaults. */
 const smallest = 128 * 1024;
 
+/** As tus-js-client names it; the uploads are the same ones. */
+let protocol = "tus-v1";
+
+/** The IETF's protocol from now on, for what is started then. */
+export function speakNewer() {
+	protocol = "ietf-draft-05";
+}
+
 /** The answer to what failed; none if there was no answer. */
 const responseOf = (error) => error.originalResponse ?? error.causingError?.response;
 
@@ -31,7 +39,7 @@ function isTooLong(error) {
 	const response = responseOf(error);
 	return error.originalRequest?.getMethod() === "PATCH" &&
 		[413, 500].includes(response?.getStatus()) &&
-		!response.getHeader("Tus-Resumable");
+		!isOurs(response);
 }
 
 /** Would the same request of tus-js-client's have another answer later? */
@@ -172,6 +180,7 @@ export class Transfer {
 		this.samples = [];
 		this.error = "";
 		this.set("sending");
+		this.upload.options.protocol = protocol;
 		this.upload.start();
 	}
 

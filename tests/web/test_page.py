@@ -114,6 +114,27 @@ def test_pause_reload_resume(server, page, tmp_path, big):
     assert seen["kept"] >= seen["before"] - 10
 
 
+def test_the_newer_protocol_is_spoken_where_the_server_offers_it(
+        server, page, tmp_path, big):
+    one = server(page=page, config={"rufh": {"enable": True}})
+    seen = play("resume", one, tmp_path, big)
+    assert same(seen["links"][0], big)
+    assert seen["kept"] >= seen["before"] - 10
+    lines = [line for line in one.log().splitlines()
+             if " method=POST " in line or " method=PATCH " in line]
+    assert lines and all(" proto=rufh n=6 " in line for line in lines), lines
+
+
+def test_a_refusal_of_the_newer_protocol_is_explained(
+        server, page, tmp_path, small):
+    one = server(page=page, config={
+        "rufh": {"enable": True}, "owner": {"param": "SERVER_SOFTWARE"},
+        "quota": {"bytes": 1000}})
+    seen = play("refused", one, tmp_path, small)
+    assert "as much here as you may" in seen["text"]
+    assert " proto=rufh " in one.log()
+
+
 def test_another_file_does_not_continue_the_first(server, page, tmp_path, big,
                                                   small):
     one = server(page=page)
