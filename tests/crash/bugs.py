@@ -232,7 +232,7 @@ BUGS = [
 	if ((rc = file_check_doubt(u, e)) != ERR_OK)
 		return rc;
 	if (u->foreign""", """
-	if (u->foreign""")),
+	if (u->foreign"""), modes=["full"]),
     Bug("adoption-flushed-again", ("A-eio",), (SAFE, """
 	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
 """, """
@@ -329,18 +329,18 @@ BUGS = [
     Bug("deletion-not-flushed", ("A", "P"), (NEW, """
 	if (rc == ERR_OK && u->store->durability == DURABILITY_FULL)
 		rc = file_flush_dir(u->store, e);
-""", "")),
+""", ""), modes=["full"]),
     Bug("creation-not-flushed", ("A", "P"), (NEW, """
 	rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
 """, """
 	(void)fs;
 	rc = file_publish_new(u, false, e);
-""")),
+"""), modes=["full"]),
     Bug("adoption-not-flushed", ("A",), (SAFE, """
 	rc = file_publish(u, durably, e);
 """, """
 	rc = file_publish(u, false, e);
-""")),
+"""), modes=["full"]),
     Bug("entered-after-the-upload", ("K-quota",), (LEDGER, """
 	rc = fs_create_at(
 	    entry->dir, entry->name, FS_LOCK_MODE(fs->mode), &entry->file, e);
@@ -411,7 +411,7 @@ BUGS = [
 """, """
 	(void)!fs_sync_data(u->data_fd, u->base.info.id, e);
 	return ERR_OK;
-""")),
+"""), modes=["data"]),
     Bug("failed-rename-ignored", ("E",), (RECORD, """
 	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
 """, """
@@ -421,7 +421,7 @@ BUGS = [
 	(void)!fs_unlink_at(fs->dirfd, name, &ignored);
 """, """
 	(void)ignored;
-""")),
+"""), modes=["data"]),
     Bug("move-written-down-afterwards", ("K-near",), (MOVE, GO_BY, """
 	if (!m->is_copied && !m->must_copy) {
 		rc = rename_it(m, name, e);
@@ -489,7 +489,7 @@ BUGS = [
 	return ERR_OK;
 }
 
-/* What flushes are due""")),
+/* What flushes are due"""), modes=["data"]),
 ]
 
 
