@@ -1,5 +1,28 @@
-"""Fixtures of the tests without a web server; see lib/app.py."""
+"""What the tests without a web server share; see lib/app.py."""
 
-import pytest
+import signal
 
-from lib.app import App, children, is_alive  # noqa: F401
+
+def start_uploads(one, n):
+    """n uploads, each with ten bytes and no more to come for now."""
+    paths = [one.client.create(100) for _ in range(n)]
+    streams = []
+    for path in paths:
+        stream = one.client.open_patch(path, 0, 100)
+        stream.send(b"x" * 10)
+        streams.append(stream)
+    return paths, streams
+
+
+def close_all(streams):
+    for stream in streams:
+        stream.close()
+
+
+def reload(one, config):
+    one.configure(config)
+    one.app.send_signal(signal.SIGHUP)
+
+
+def max_size(one):
+    return one.client.request("OPTIONS", "/files").headers.get("tus-max-size")

@@ -14,8 +14,7 @@ import tempfile
 import pytest
 
 from lib import fastcgi, rig
-
-from .conftest import is_alive
+from lib.proc import is_alive
 
 
 def run(*args, env=None, cwd=None, program=None, **options):
