@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "core/hold.h"
 #include "core/pending.h"
 
 unsigned
@@ -48,21 +49,17 @@ static enum err_code
 remove_part(struct data_store *store, struct locker *locker, const char *id,
     const struct file_info *whole, struct arena *a, struct err *e)
 {
-	struct upload *part;
-	struct lock *lock = NULL;
+	struct hold part;
 	enum err_code rc;
 
-	rc = store->core->get_upload(store, id, a, &part, e);
-	if (rc != ERR_OK && rc != ERR_CORRUPT)
-		return rc;
-	if (rc == ERR_OK && locker != NULL)
-		rc =
-		    locker->ops->acquire(locker, id, LOCK_QUIETLY, a, &lock, e);
+	rc = hold_open(&part, store, id, a, e);
 	if (rc == ERR_OK)
-		rc = remove_claimed(store, part, whole, e);
-	store->core->close(part);
-	if (lock != NULL)
-		locker->ops->release(lock, rc == ERR_OK || rc == ERR_NOT_FOUND);
+		rc = hold_lock(&part, locker, LOCK_QUIETLY, 0, a, e);
+	if (rc != ERR_OK)
+		return rc;
+	rc = remove_claimed(store, part.up, whole, e);
+	part.is_over = rc == ERR_OK || rc == ERR_NOT_FOUND;
+	hold_release(&part);
 	return rc;
 }
 

@@ -9,96 +9,31 @@
 
 #include "base/clock.h"
 #include "core/expire.h"
+#include "core/hold.h"
 #include "core/pending.h"
 #include "core/sweep_parts.h"
 #include "core/whole.h"
 
-/* An upload that is open and locked.  Where there is no room for a lock nobody
- * has it; who makes room must not need any, and has NULL. */
-struct held {
-	struct upload *up;
-	struct lock *lock;
-	/* Nobody will lock it again. */
-	bool is_over;
-};
-
-const char *
-sweep_says(enum sweep_deed deed)
-{
-	static const char *const words[SWEEP_MAX] = {
-		[SWEEP_EXPIRED] = "removed: expired",
-		[SWEEP_RENEWED] = "renewed: the clock was not set before",
-		[SWEEP_FINISHED] = "finished: it was complete",
-		[SWEEP_FORGOTTEN] = "forgotten: it was moved away",
-		[SWEEP_CONFIRMED] = "unlocked: it is finished",
-		[SWEEP_ORPHAN] = "unlocked: there is no such upload",
-		[SWEEP_LEFTOVER] = "removed",
-		[SWEEP_ENTERED] = "entered: its owner has a quota",
-		[SWEEP_IN_USE] = "in use",
-		[SWEEP_DAMAGED] = "damaged, see tusctl check",
-		[SWEEP_STRANGER] = "left alone",
-	};
-
-	return words[deed];
-}
-
-void
-sweep_met(
-    struct sweep *s, enum sweep_deed deed, const char *name, const char *what)
-{
-	s->count[deed]++;
-	s->ears->met(s, deed, name, what);
-}
-
-void
-sweep_failed(struct sweep *s, const char *name, const struct err *e)
-{
-	s->ears->failed(s, arena_printf(s->arena, "%s: %s", name, e->text));
-}
-
 /* --- Locks. --- */
 
-enum err_code
-sweep_lock_upload(struct sweep *s, const char *id, enum lock_how how,
-    struct lock **lock, struct err *e)
-{
-	return s->locker->ops->acquire(s->locker, id, how, s->arena, lock, e);
-}
-
-void
-sweep_unlock(struct lock *lock, bool is_over)
-{
-	lock->locker->ops->release(lock, is_over);
-}
-
+/* The upload, open and locked; or not locked, where it is to be removed and a
+ * full disk has no room for a lock, so that nobody holds one. */
 static enum err_code
-hold(struct sweep *s, const char *id, bool to_remove, struct held *h,
+hold(struct sweep *s, const char *id, bool to_remove, struct hold *h,
     struct err *e)
 {
 	enum lock_how how = LOCK_QUIETLY;
-	enum err_code rc;
+	enum err_code rc = hold_open(h, s->store, id, s->arena, e);
 
-	*h = (struct held){ 0 };
-	rc = s->store->core->get_upload(s->store, id, s->arena, &h->up, e);
-	if (rc != ERR_OK && rc != ERR_CORRUPT)
+	if (rc != ERR_OK)
 		return rc;
 	/* A lock of our own making would be no note of anything. */
 	if (h->up->info.is_marked_by_lock && !to_remove)
 		how = LOCK_EXISTING_QUIETLY;
-	rc = sweep_lock_upload(s, id, how, &h->lock, e);
+	rc = hold_lock(h, s->locker, how, 0, s->arena, e);
 	if (rc == ERR_NO_SPACE && to_remove)
-		return ERR_OK;
-	if (rc != ERR_OK)
-		s->store->core->close(h->up);
+		return hold_open(h, s->store, id, s->arena, e);
 	return rc;
-}
-
-static void
-let_go(struct sweep *s, struct held *h)
-{
-	s->store->core->close(h->up);
-	if (h->lock != NULL)
-		sweep_unlock(h->lock, h->is_over);
 }
 
 /* --- Hooks. --- */
@@ -278,7 +213,7 @@ check_digest(struct sweep *s, struct upload *up, struct err *e)
  * fails is asked again by the next sweep; one that refuses has decided.
  */
 static enum err_code
-finish(struct sweep *s, struct held *h, struct err *e)
+finish(struct sweep *s, struct hold *h, struct err *e)
 {
 	const struct store_finisher *finisher = s->store->finisher;
 	enum err_code rc;
@@ -343,7 +278,7 @@ follow_up(struct sweep *s, struct upload *up, unsigned pending, struct err *e)
 }
 
 static enum err_code
-carry_out(struct sweep *s, struct held *h, enum fate fate, struct err *e)
+carry_out(struct sweep *s, struct hold *h, enum fate fate, struct err *e)
 {
 	unsigned pending = 0;
 	enum err_code rc = ERR_OK;
@@ -383,7 +318,7 @@ carry_out(struct sweep *s, struct held *h, enum fate fate, struct err *e)
 
 /* The lock is held: is what was true without it still true? */
 static enum err_code
-sweep_held(struct sweep *s, struct held *h, enum fate *fate, struct err *e)
+sweep_held(struct sweep *s, struct hold *h, enum fate *fate, struct err *e)
 {
 	enum fate seen = *fate;
 	enum err_code rc = ERR_OK;
@@ -412,7 +347,7 @@ sweep_upload(struct sweep *s, const char *id, enum fate fate)
 		[ENTER] = SWEEP_ENTERED,
 		[FORGET] = SWEEP_FORGOTTEN,
 	};
-	struct held held;
+	struct hold held;
 	enum err_code rc = ERR_OK;
 	struct err e;
 
@@ -420,7 +355,7 @@ sweep_upload(struct sweep *s, const char *id, enum fate fate)
 		rc = hold(s, id, fate == EXPIRE, &held, &e);
 	if (!s->dry_run && rc == ERR_OK) {
 		rc = sweep_held(s, &held, &fate, &e);
-		let_go(s, &held);
+		hold_release(&held);
 	}
 	if (rc == ERR_OK && fate != KEEP)
 		sweep_met(s, deeds[fate], id, NULL);

@@ -12,18 +12,13 @@ enum {
 	SWEEP_QUIET = 3600
 };
 
-/* sweep.c: count a deed and tell it; tell what could not be done. */
+/* sweep_rest.c, which sweep.c calls: count a deed and tell it; tell what could
+ * not be done. */
 void sweep_met(
     struct sweep *, enum sweep_deed, const char *name, const char *what);
 void sweep_failed(struct sweep *, const char *name, const struct err *);
 
-/* A lock is tried once, and its holder is asked for nothing.  is_over: nobody
- * will lock this id again. */
-MUST_CHECK enum err_code sweep_lock_upload(struct sweep *, const char *id,
-    enum lock_how, struct lock **, struct err *);
-void sweep_unlock(struct lock *, bool is_over);
-
-/* sweep_rest.c: the steps after the uploads, in this order. */
+/* The steps after the uploads, in this order. */
 void sweep_leftovers(struct sweep *);
 void sweep_locks(struct sweep *);
 void sweep_ledger(struct sweep *);

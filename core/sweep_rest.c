@@ -1,13 +1,51 @@
 /*
  * sweep_rest.c - the part of a sweep that is about no upload: what lies around
- * in the store, locks that nobody needs any more, the ledger, and events.
+ * in the store, locks that nobody needs any more, the ledger, and events.  Both
+ * parts tell what they do with sweep_met() and sweep_failed().
  */
 #include "config.h"
 
 #include <inttypes.h>
 
 #include "base/id.h"
+#include "core/hold.h"
 #include "core/sweep_parts.h"
+
+/* --- What is told. --- */
+
+const char *
+sweep_says(enum sweep_deed deed)
+{
+	static const char *const words[SWEEP_MAX] = {
+		[SWEEP_EXPIRED] = "removed: expired",
+		[SWEEP_RENEWED] = "renewed: the clock was not set before",
+		[SWEEP_FINISHED] = "finished: it was complete",
+		[SWEEP_FORGOTTEN] = "forgotten: it was moved away",
+		[SWEEP_CONFIRMED] = "unlocked: it is finished",
+		[SWEEP_ORPHAN] = "unlocked: there is no such upload",
+		[SWEEP_LEFTOVER] = "removed",
+		[SWEEP_ENTERED] = "entered: its owner has a quota",
+		[SWEEP_IN_USE] = "in use",
+		[SWEEP_DAMAGED] = "damaged, see tusctl check",
+		[SWEEP_STRANGER] = "left alone",
+	};
+
+	return words[deed];
+}
+
+void
+sweep_met(
+    struct sweep *s, enum sweep_deed deed, const char *name, const char *what)
+{
+	s->count[deed]++;
+	s->ears->met(s, deed, name, what);
+}
+
+void
+sweep_failed(struct sweep *s, const char *name, const struct err *e)
+{
+	s->ears->failed(s, arena_printf(s->arena, "%s: %s", name, e->text));
+}
 
 /* --- What is no upload. --- */
 
@@ -27,13 +65,14 @@ remove_locked(struct sweep *s, const struct store_leftover *l, struct err *e)
 	enum err_code rc = ERR_OK;
 
 	if (l->id != NULL)
-		rc = sweep_lock_upload(s, l->id, LOCK_QUIETLY, &lock, e);
+		rc = hold_id(
+		    s->locker, l->id, LOCK_QUIETLY, 0, s->arena, &lock, e);
 	if (rc == ERR_OK && !l->removable)
 		rc = store->terminater->clear(store, l->id, false, e);
 	else if (rc == ERR_OK || rc == ERR_NO_SPACE)
 		rc = store->keeper->leftover_remove(store, l, e);
 	if (lock != NULL)
-		sweep_unlock(lock, rc == ERR_OK && !l->removable);
+		lock->locker->ops->release(lock, rc == ERR_OK && !l->removable);
 	return rc;
 }
 
@@ -124,7 +163,8 @@ sweep_lock(struct sweep *s, const char *id)
 	if (deed == SWEEP_MAX)
 		return;
 	if (!s->dry_run) {
-		rc = sweep_lock_upload(s, id, LOCK_EXISTING_QUIETLY, &lock, &e);
+		rc = hold_id(s->locker, id, LOCK_EXISTING_QUIETLY, 0, s->arena,
+		    &lock, &e);
 		if (rc == ERR_LOCKED)
 			sweep_met(s, SWEEP_IN_USE, id, NULL);
 		else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
@@ -132,7 +172,7 @@ sweep_lock(struct sweep *s, const char *id)
 		if (rc != ERR_OK)
 			return;
 		deed = judge_lock(s, id);
-		sweep_unlock(lock, deed != SWEEP_MAX);
+		lock->locker->ops->release(lock, deed != SWEEP_MAX);
 	}
 	if (deed != SWEEP_MAX)
 		sweep_met(s, deed, id, NULL);

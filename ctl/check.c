@@ -47,7 +47,7 @@ static enum err_code
 look_again(
     struct ctl *c, const char *id, const struct inspection *in, struct err *e)
 {
-	struct ctl_held held;
+	struct hold held;
 	enum err_code rc, found;
 	struct err refusal, ignored;
 
@@ -66,7 +66,7 @@ look_again(
 	    (rc = ctl_repair(c, &held, e)) == ERR_OK &&
 	    (rc = look(c, id, &ignored)) == ERR_OK)
 		rc = ERR_CONFLICT;
-	ctl_let_go(c, &held);
+	hold_release(&held);
 	return rc;
 }
 

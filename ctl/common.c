@@ -6,16 +6,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 
 enum {
-	/* As the FastCGI workers do. */
-	RETRY_MS = 10,
 	PROGRESS_MS = 300
 };
 
@@ -125,61 +121,25 @@ ctl_each(struct ctl *c, const char *what,
 	ctl_progress(what, 0);
 }
 
-static void
-nap(void)
-{
-	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
-
-	(void)nanosleep(&pause, NULL);
-}
-
 enum err_code
 ctl_lock(struct ctl *c, const char *id, int64_t wait_ms, struct lock **lock,
     struct err *e)
 {
-	const struct locker_ops *ops = c->locker->ops;
-	enum lock_how how = wait_ms > 0 ? LOCK_CREATE : LOCK_QUIETLY;
-	int64_t end = clock_ms() + wait_ms;
-	enum err_code rc;
-
-	for (;;) {
-		rc = ops->acquire(c->locker, id, how, c->arena, lock, e);
-		if (rc != ERR_LOCKED || clock_ms() >= end)
-			break;
-		nap();
-	}
-	if (rc == ERR_LOCKED)
-		ops->stop_asking(c->locker, id);
-	return rc;
-}
-
-void
-ctl_unlock(struct lock *lock, bool for_good)
-{
-	lock->locker->ops->release(lock, for_good);
+	return hold_id(c->locker, id, wait_ms > 0 ? LOCK_CREATE : LOCK_QUIETLY,
+	    wait_ms, c->arena, lock, e);
 }
 
 enum err_code
-ctl_hold(struct ctl *c, const char *id, int64_t wait_ms, struct ctl_held *h,
+ctl_hold(struct ctl *c, const char *id, int64_t wait_ms, struct hold *h,
     struct err *e)
 {
-	enum err_code rc;
+	enum err_code rc = hold_open(h, c->store, id, c->arena, e);
 
-	*h = (struct ctl_held){ 0 };
-	rc = c->store->core->get_upload(c->store, id, c->arena, &h->up, e);
-	if (rc != ERR_OK && rc != ERR_CORRUPT)
-		return rc;
-	rc = ctl_lock(c, id, wait_ms, &h->lock, e);
-	if (rc != ERR_OK)
-		c->store->core->close(h->up);
+	if (rc == ERR_OK)
+		rc = hold_lock(h, c->locker,
+		    wait_ms > 0 ? LOCK_CREATE : LOCK_QUIETLY, wait_ms, c->arena,
+		    e);
 	return rc;
-}
-
-void
-ctl_let_go(struct ctl *c, struct ctl_held *h)
-{
-	c->store->core->close(h->up);
-	ctl_unlock(h->lock, h->is_over);
 }
 
 /* Hooks have a say in whether an upload may finish, and what is finished may
@@ -194,7 +154,7 @@ has_sequel(struct ctl *c, const struct upload *up)
 }
 
 enum err_code
-ctl_repair(struct ctl *c, struct ctl_held *h, struct err *e)
+ctl_repair(struct ctl *c, struct hold *h, struct err *e)
 {
 	const struct store_finisher *finisher = c->store->finisher;
 	enum err_code rc;

@@ -15,6 +15,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "hook/hook.h"
+#include "core/hold.h"
 #include "lock/lock.h"
 #include "store/store.h"
 
@@ -79,28 +80,18 @@ void ctl_progress(const char *what, int64_t n);
  */
 MUST_CHECK enum err_code ctl_lock(struct ctl *, const char *id, int64_t wait_ms,
     struct lock **, struct err *);
-void ctl_unlock(struct lock *, bool for_good);
 
-/* An upload that is open and locked, not claimed. */
-struct ctl_held {
-	struct upload *up;
-	struct lock *lock;
-	/* Set it if nobody will lock the upload again. */
-	bool is_over;
-};
-
-/* ERR_NOT_FOUND if there is no such upload: nothing is locked then. */
-MUST_CHECK enum err_code ctl_hold(struct ctl *, const char *id, int64_t wait_ms,
-    struct ctl_held *, struct err *);
-void ctl_let_go(struct ctl *, struct ctl_held *);
+/* Open an upload and lock it in this way; it is not claimed.  ERR_NOT_FOUND if
+ * there is no such upload: nothing is locked then. */
+MUST_CHECK enum err_code ctl_hold(
+    struct ctl *, const char *id, int64_t wait_ms, struct hold *, struct err *);
 
 /*
  * Claim what is held, and finish it if only that is missing, there are no
  * hooks to be asked and told, and it is not to be moved; these are left to the
  * sweep, or to the next request.  Sets is_over if it does.
  */
-MUST_CHECK enum err_code ctl_repair(
-    struct ctl *, struct ctl_held *, struct err *);
+MUST_CHECK enum err_code ctl_repair(struct ctl *, struct hold *, struct err *);
 
 /* The capability that several commands need; says so if it is missing. */
 bool ctl_can_keep(struct ctl *);

@@ -12,7 +12,7 @@
 #include "ctl/ctl.h"
 
 static enum err_code
-remove_held(struct ctl *c, struct ctl_held *h, struct err *e)
+remove_held(struct ctl *c, struct hold *h, struct err *e)
 {
 	enum err_code rc = c->store->core->claim(h->up, e);
 
@@ -22,8 +22,8 @@ remove_held(struct ctl *c, struct ctl_held *h, struct err *e)
 	return rc;
 }
 
-/* Where there is no room for a lock nobody has it, and who makes room must not
- * need any. */
+/* On a full disk no lock can be made, so nobody holds one; a removal, which
+ * makes room, goes on without. */
 static enum err_code
 remove_unlocked(struct ctl *c, const char *id, struct err *e)
 {
@@ -51,7 +51,7 @@ remove_rest(struct ctl *c, const char *id, int64_t wait_ms, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	rc = c->store->terminater->clear(c->store, id, false, e);
-	ctl_unlock(lock, rc == ERR_OK);
+	lock->locker->ops->release(lock, rc == ERR_OK);
 	return rc;
 }
 
@@ -59,14 +59,14 @@ static void
 remove_one(struct ctl *c, const char *id)
 {
 	int64_t wait_ms = conf_ms(c->conf, "lock.timeout");
-	struct ctl_held held;
+	struct hold held;
 	enum err_code rc;
 	struct err e;
 
 	rc = ctl_hold(c, id, wait_ms, &held, &e);
 	if (rc == ERR_OK) {
 		rc = remove_held(c, &held, &e);
-		ctl_let_go(c, &held);
+		hold_release(&held);
 	} else if (rc == ERR_NO_SPACE) {
 		rc = remove_unlocked(c, id, &e);
 	} else if (rc == ERR_NOT_FOUND) {

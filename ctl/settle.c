@@ -15,7 +15,7 @@
 
 struct round {
 	/* What is done to one upload; its result and error are reported. */
-	enum err_code (*act)(struct ctl *, struct ctl_held *, struct err *);
+	enum err_code (*act)(struct ctl *, struct hold *, struct err *);
 	const char *done;
 	/* What is left as it was is a failure. */
 	bool is_strict;
@@ -32,7 +32,7 @@ struct told {
 };
 
 static enum err_code
-settle_held(struct ctl *c, struct ctl_held *h, struct err *e)
+settle_held(struct ctl *c, struct hold *h, struct err *e)
 {
 	enum err_code rc = ctl_repair(c, h, e);
 
@@ -42,7 +42,7 @@ settle_held(struct ctl *c, struct ctl_held *h, struct err *e)
 }
 
 static enum err_code
-adopt_held(struct ctl *c, struct ctl_held *h, struct err *e)
+adopt_held(struct ctl *c, struct hold *h, struct err *e)
 {
 	return c->store->keeper->adopt(h->up, e);
 }
@@ -85,7 +85,7 @@ look(struct ctl *c, const char *id)
  * finished upload for one: the lock stays behind where something is left to do.
  */
 static enum err_code
-follow_up(struct ctl *c, struct ctl_held *h, struct sweep *s, struct err *e)
+follow_up(struct ctl *c, struct hold *h, struct sweep *s, struct err *e)
 {
 	enum err_code rc = c->store->core->claim(h->up, e);
 
@@ -99,7 +99,7 @@ follow_up(struct ctl *c, struct ctl_held *h, struct sweep *s, struct err *e)
 static void
 end_one(struct ctl *c, const char *id, struct sweep *s)
 {
-	struct ctl_held held;
+	struct hold held;
 	enum err_code rc;
 	struct err e;
 
@@ -107,7 +107,7 @@ end_one(struct ctl *c, const char *id, struct sweep *s)
 	rc = ctl_hold(c, id, 1, &held, &e);
 	if (rc == ERR_OK) {
 		rc = follow_up(c, &held, s, &e);
-		ctl_let_go(c, &held);
+		hold_release(&held);
 	}
 	if (rc != ERR_OK && rc != ERR_NOT_FOUND)
 		ctl_warn(c, "%s: finished, but not done with: %s", id, e.text);
@@ -118,7 +118,7 @@ do_one(struct ctl *c, const char *id, void *arg)
 {
 	struct round *r = arg;
 	enum state state = look(c, id);
-	struct ctl_held held;
+	struct hold held;
 	enum err_code rc;
 	struct err e;
 
@@ -128,7 +128,7 @@ do_one(struct ctl *c, const char *id, void *arg)
 		return;
 	if ((rc = ctl_hold(c, id, 0, &held, &e)) == ERR_OK) {
 		rc = r->act(c, &held, &e);
-		ctl_let_go(c, &held);
+		hold_release(&held);
 	}
 	switch (rc) {
 	case ERR_OK:
