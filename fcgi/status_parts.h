@@ -57,6 +57,8 @@ struct text {
 	size_t len, size;
 };
 
+/* status_text.c */
+struct text text_new(struct arena *);
 void text_put(struct text *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* "12.3 MiB", "1 h 05 min": for people. */
