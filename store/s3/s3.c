@@ -221,5 +221,4 @@ const struct store_class store_s3 = {
 	.name = "s3",
 	.open = open_store,
 	.needs = needs,
-	.caution = "it is not complete; HACKING.md says what is not there",
 };

@@ -99,7 +99,71 @@ walk_next(struct data_store *ds, void **cursor, struct arena *a,
 	return ERR_OK;
 }
 
+/* --- The sweep. --- */
+
+static int64_t
+last_change(struct upload *up)
+{
+	struct s3_upload *u = s3_upload_of(up);
+
+	return u->changed > up->info.finished ? u->changed : up->info.finished;
+}
+
+/* Any number may sweep: what one removes, it has locked. */
+static enum err_code
+lock_note(struct data_store *ds, struct err *e)
+{
+	(void)ds;
+	(void)e;
+	return ERR_OK;
+}
+
+/* A name with a dot in front is no upload's. */
+static const char *
+note_key(struct s3_store *s, struct arena *a)
+{
+	return arena_printf(a, "%s.sweep", s->record_prefix);
+}
+
+static enum err_code
+read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
+{
+	struct s3_store *s = s3_store_of(ds);
+	struct arena *a = arena_new();
+	enum err_code rc;
+	struct s3_call c;
+	size_t n = 0;
+
+	s3_call_init(&c, "GET", note_key(s, a));
+	rc = s3_call(s, &c, a, e);
+	if (rc == ERR_OK && s->answer_len < size)
+		memcpy(buf, s->answer, n = s->answer_len);
+	buf[n] = '\0';
+	arena_free(a);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+static enum err_code
+write_note(struct data_store *ds, const char *text, struct err *e)
+{
+	struct s3_store *s = s3_store_of(ds);
+	struct arena *a = arena_new();
+	enum err_code rc;
+	struct s3_call c;
+
+	s3_call_init(&c, "PUT", note_key(s, a));
+	c.body = text;
+	c.len = strlen(text);
+	rc = s3_call(s, &c, a, e);
+	arena_free(a);
+	return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
+}
+
 const struct store_expirer s3_expirer = {
 	.set_expiry = s3_set_expiry,
 	.walk_next = walk_next,
+	.last_change = last_change,
+	.lock_note = lock_note,
+	.read_note = read_note,
+	.write_note = write_note,
 };
