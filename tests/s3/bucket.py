@@ -1,0 +1,91 @@
+"""tusfcgi with its uploads in a bucket, behind nginx."""
+
+import hashlib
+import os
+import subprocess
+
+import pytest
+
+from lib import clients, rig
+from s3 import client
+
+PART = 4096
+BASE = {"timeout": "5s", "retries": 3, "part_size": "4K"}
+
+
+def need_store():
+    """Skips where the program was configured without --enable-s3."""
+    names = subprocess.run([rig.program(), "-V"], capture_output=True,
+                           text=True, check=False).stdout
+    if " s3" not in names:
+        pytest.skip("built without --enable-s3")
+
+
+def start_engine(kind):
+    """The fake with a flaw ("" for none), or the one that TUSFCGI_S3 names."""
+    if kind != "real":
+        flaws = [x for f in kind.split() for x in ("--flaw", f)]
+        return client.start_fake("--min-part", str(PART), *flaws)
+    engine = client.real()
+    if engine is None:
+        pytest.skip("TUSFCGI_S3 names no engine")
+    return engine
+
+
+class Server(rig.Server):
+    """s3: more of that group of the configuration."""
+
+    def __init__(self, folder, engine, s3=None, config=None, **options):
+        self.engine = engine
+        self.bucket = "b" + os.urandom(6).hex()
+        assert engine.ask("PUT", "/" + self.bucket).status == 200
+        self.s3 = s3 or {}
+        super().__init__(folder, config=config, env={
+            "AWS_ACCESS_KEY_ID": engine.access,
+            "AWS_SECRET_ACCESS_KEY": engine.secret}, **options)
+
+    def configure(self, config):
+        locks = self.dir / "locks"
+        locks.mkdir(exist_ok=True)
+        spool = self.dir / "spool"
+        spool.mkdir(exist_ok=True)
+        whole = rig.merge({
+            "store": {"type": "s3"}, "lock": {"path": str(locks)},
+            "s3": {"endpoint": f"http://127.0.0.1:{self.engine.port}",
+                   "bucket": self.bucket, "spool": str(spool), **BASE,
+                   **self.s3},
+            "expiration": {"sweep": 0}, "log": {"level": "debug"},
+            "pool": {"listen": str(self.socket)}}, config)
+        self.config_path.write_text(rig.libconfig(whole))
+
+    def keys(self):
+        """All objects of the bucket."""
+        return self.engine.ask(
+            "GET", "/" + self.bucket, "list-type=2").all("Key")
+
+    def parts(self):
+        """The ids of all multipart uploads that are not finished."""
+        return self.engine.ask(
+            "GET", "/" + self.bucket, "uploads=").all("UploadId")
+
+
+def create(server, size, **headers):
+    length = {"Upload-Defer-Length": "1"} if size is None else \
+        {"Upload-Length": str(size)}
+    status, got, _ = clients.request(
+        "POST", server.url, {**length, **headers})
+    assert status == 201, (status, server.log()[-2000:])
+    return server.origin + got["Location"] \
+        if got["Location"].startswith("/") else got["Location"]
+
+
+def patch(url, offset, data, **headers):
+    """(status, headers, body) of a PATCH."""
+    return clients.request("PATCH", url, {
+        "Content-Type": "application/offset+octet-stream",
+        "Upload-Offset": str(offset), **headers}, data)
+
+
+def content(size, seed=b"s"):
+    """Bytes that repeat nowhere."""
+    return hashlib.shake_128(seed).digest(size)

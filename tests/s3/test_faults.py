@@ -1,0 +1,173 @@
+"""Every request of an upload's life is broken, in every way.
+
+What was acknowledged is there, the finished object has the bytes that were
+sent, and what was removed stays removed.  TUSFCGI_FAULTS=1 takes every point;
+else it is every third.
+"""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from lib import clients, rig
+from s3 import bucket
+from s3.bucket import PART, content, patch
+
+STEP = 1 if os.environ.get("TUSFCGI_FAULTS") else 3
+SIZE = 3 * PART + 100
+CHUNKS = (700, 800, 2 * PART, SIZE)
+RETRIES = 1
+UNBROKEN = "response-content-type=a"
+
+# What happens, how often in a row, and how long.
+FAULTS = {
+    "failed once": ("500", 1, 0), "failed for good": ("503", RETRIES + 1, 0),
+    "lost on the way": ("drop", 1, 0), "lost for good":
+    ("drop", RETRIES + 1, 0), "answer lost": ("lose", 1, 0),
+    "answer lost for good": ("lose", RETRIES + 1, 0),
+    "late": ("late", 1, 0.05), "very late": ("late", 1, 0.4),
+    "done twice": ("dup", 1, 0), "half an answer": ("cut", 1, 0)}
+
+
+class Life:
+    """An upload from its creation to its removal, by a stubborn client."""
+
+    def __init__(self, server):
+        self.server, self.data = server, content(SIZE)
+        self.acked, self.tries, self.url = 0, 0, None
+
+    def again(self):
+        """Slower and slower, and not for ever."""
+        self.tries += 1
+        assert self.tries < 90, self.server.log()[-3000:]
+        time.sleep(max(0, self.tries - 12) * 0.005)
+
+    def ask(self, *args):
+        """An answer, or 599 if there is none."""
+        try:
+            return clients.request(*args)
+        except OSError:
+            return 599, {}, b""
+
+    def create(self):
+        while self.url is None:
+            self.again()
+            status, headers, _ = self.ask("POST", self.server.url, {
+                "Upload-Length": str(SIZE)})
+            if status == 201:
+                self.url = self.server.origin + headers["Location"]
+            else:
+                assert status >= 500, status
+
+    def offset(self):
+        while True:
+            self.again()
+            status, headers, _ = self.ask("HEAD", self.url)
+            if status == 200:
+                at = int(headers["Upload-Offset"])
+                assert at >= self.acked, (at, self.acked)
+                self.acked = at
+                return at
+            # nginx says 502 while there is no worker.
+            assert status in (423, 502, 599), status
+
+    def send(self):
+        at = 0
+        for size in CHUNKS:
+            while at < SIZE:
+                status, headers, _ = self.try_patch(at, size)
+                if status == 204:
+                    at = self.acked = int(headers["Upload-Offset"])
+                    break
+                assert status in (409, 423, 500, 502, 503, 599), status
+                at = self.offset()
+
+    def try_patch(self, at, size):
+        self.again()
+        try:
+            return patch(self.url, at, self.data[at:at + size])
+        except OSError:
+            return 599, {}, b""
+
+    def check(self):
+        name = self.url.rpartition("/")[2]
+        got = self.server.engine.ask(
+            "GET", f"/{self.server.bucket}/{name}", UNBROKEN).body
+        assert got == self.data, (len(got), SIZE)
+        assert self.offset() == SIZE
+
+    def remove(self):
+        while True:
+            self.again()
+            status, _, _ = self.ask("DELETE", self.url)
+            if status in (204, 404):
+                return
+            assert status in (423, 500, 502, 503, 599), status
+
+    def live(self):
+        self.create()
+        self.send()
+        self.check()
+        self.remove()
+
+
+@pytest.fixture
+def server(tmp_path):
+    bucket.need_store()
+    engine = bucket.start_engine("")
+    one = bucket.Server(tmp_path, engine, s3={"retries": RETRIES},
+                        args=["-w", "2"])
+    one.start()
+    yield one
+    one.stop()
+    one.check_logs()
+    engine.stop()
+
+
+def ours(server):
+    """A part of the rule: the requests of the store, not of the test."""
+    return f" /{server.bucket}(?!.*{UNBROKEN})"
+
+
+def count(server):
+    """Two lives: the first learns what the engine can do."""
+    Life(server).live()
+    server.engine.rules()
+    Life(server).live()
+    return len(server.engine.log())
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_broken_request_loses_nothing(server, name):
+    do, times, arg = FAULTS[name]
+    points = range(1, count(server) + 1, STEP)
+    for k in points:
+        server.engine.rules({"m": ours(server), "nth": k, "times": times,
+                             "do": do, "arg": arg})
+        life = Life(server)
+        life.live()
+        if arg:
+            time.sleep(arg + 0.05)
+        # The fault may have been kept for this one.
+        heads = [life.ask("HEAD", life.url)[0] for _ in range(2)]
+        assert heads[0] in (404, 423) and heads[1] == 404, (name, k, heads)
+
+
+def test_a_worker_that_is_killed_while_it_asks_loses_nothing(server):
+    """The engine carries out the request after the worker is dead."""
+    points = range(1, count(server) + 1, STEP)
+    for k in points:
+        server.engine.rules({"m": ours(server), "nth": k, "do": "delay",
+                             "arg": 0.3})
+        life = Life(server)
+        thread = threading.Thread(target=life.live, daemon=True)
+        thread.start()
+        rig.wait_for(lambda: any(x[3] for x in server.engine.log()) or
+                     not thread.is_alive(), "the request")
+        server.stop_app(signal.SIGKILL)
+        server.start_app()
+        thread.join(60)
+        assert not thread.is_alive() and life.acked == SIZE, k
