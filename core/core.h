@@ -63,7 +63,8 @@ struct core {
 enum step {
 	/* The answer is ready. */
 	STEP_DONE,
-	/* The upload is locked: ask again in about 10 ms. */
+	/* Something is not to be had yet: wait as a struct wait says, then
+	 * call again. */
 	STEP_WAIT,
 	/* Hand over the body. */
 	STEP_RECEIVE

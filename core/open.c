@@ -8,6 +8,9 @@
 #include "core/clock_note.h"
 #include "core/parts.h"
 
+/* Milliseconds between two tries to get a lock. */
+#define RETRY_MS 10
+
 /* A client forgets what is said to be gone.  So nothing is, by a clock that is
  * not to be believed, or was not when the date was made. */
 bool
@@ -163,6 +166,7 @@ core_lock(struct task *t, enum lock_how how)
 		return STEP_RECEIVE;
 	case ERR_LOCKED:
 		t->waited = true;
+		t->wait = (struct wait){ .fd = -1, .ms = RETRY_MS };
 		e->code = ERR_OK;
 		look_again(t);
 		return STEP_WAIT;

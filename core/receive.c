@@ -225,6 +225,20 @@ check_slice(struct task *t, size_t len)
 	return rc == ERR_OK;
 }
 
+/* May more bytes come now? */
+static enum step
+pace(struct task *t)
+{
+	const struct store_pacer *pacer = t->core->store->pacer;
+
+	if (pacer == NULL || !t->is_writing)
+		return STEP_RECEIVE;
+	t->wait = (struct wait){ .fd = -1 };
+	if (pacer->pace(t->up, &t->wait, &t->err) != ERR_OK)
+		return stop_failed(t);
+	return t->wait.ms > 0 ? STEP_WAIT : STEP_RECEIVE;
+}
+
 enum step
 task_receive(struct task *t, const void *buf, size_t len)
 {
@@ -242,7 +256,7 @@ task_receive(struct task *t, const void *buf, size_t len)
 		digest_update(t->digests[i], buf, len);
 	now = hold_back(t, buf, len);
 	if (t->core->store->core->write(t->up, buf, now, &t->err) == ERR_OK)
-		return STEP_RECEIVE;
+		return pace(t);
 	return stop_failed(t);
 }
 
@@ -262,7 +276,7 @@ task_tick(struct task *t)
 		t->interrupted = true;
 		return stop(t, REFUSE_INTERRUPTED, t->in.sum_count == 0);
 	}
-	return core_report_progress(t) ? STEP_RECEIVE : STEP_DONE;
+	return core_report_progress(t) ? pace(t) : STEP_DONE;
 }
 
 enum step

@@ -146,6 +146,9 @@ struct task {
 	unsigned mismatched;
 	const char *whole_wrong;
 
+	/* After STEP_WAIT: what for. */
+	struct wait wait;
+
 	/* The upload, open until task_conclude(), NULL if there is none. */
 	struct upload *up;
 
@@ -195,10 +198,11 @@ struct task {
 void task_init(struct task *, const struct core *, struct arena *);
 
 /*
- * Carry it out.  begin is called again after STEP_WAIT; after STEP_RECEIVE the
+ * Carry it out.  begin is called again after STEP_WAIT.  After STEP_RECEIVE the
  * body is handed over with receive, tick is called at least every 250 ms, and
- * end says why there is no more.  Once one of them said STEP_DONE, the outcome
- * is there.
+ * end says why there is no more; where receive or tick says STEP_WAIT, nothing
+ * is handed over until tick says STEP_RECEIVE.  Once one of them said
+ * STEP_DONE, the outcome is there.
  */
 MUST_CHECK enum step task_begin(struct task *);
 MUST_CHECK enum step task_receive(struct task *, const void *, size_t);

@@ -8,6 +8,7 @@
  */
 #include "config.h"
 
+#include <poll.h>
 #include <sys/mman.h>
 
 #include <fcgios.h>
@@ -69,11 +70,38 @@ static char *gather;
 static size_t touched;
 
 static void
+end_with(struct body *b, enum body_end why)
+{
+	b->is_ended = true;
+	b->why = why;
+}
+
+/* What has come of a step.  Where the store is busy, nothing is read meanwhile,
+ * so that the client is slowed down and not we are filled up. */
+static void
+settle(struct body *b, enum step step)
+{
+	const struct wait *wait = web_wait(b->call);
+
+	while (step == STEP_WAIT && !b->is_ended) {
+		struct pollfd pfd = { .fd = wait->fd, .events = wait->events };
+
+		(void)poll(
+		    &pfd, 1, wait->ms < OS_READ_STEP ? wait->ms : OS_READ_STEP);
+		if (stop_is_wanted())
+			end_with(b, END_SHUTDOWN);
+		else
+			step = web_tick(b->call);
+	}
+	b->is_done = step == STEP_DONE;
+}
+
+static void
 take(struct body *b, const void *p, size_t len)
 {
 	enum work_phase before = work_enter(WORK_DISK);
 
-	b->is_done = web_receive(b->call, p, len) == STEP_DONE;
+	settle(b, web_receive(b->call, p, len));
 	(void)work_enter(before);
 }
 
@@ -84,13 +112,6 @@ hand_on(struct body *b)
 		return;
 	take(b, gather, b->held);
 	b->held = 0;
-}
-
-static void
-end_with(struct body *b, enum body_end why)
-{
-	b->is_ended = true;
-	b->why = why;
 }
 
 /* Averaged over the time that a silent client would be given. */
@@ -128,9 +149,11 @@ tick(struct body *b, int64_t now)
 		body_trim();
 	b->tick_received = b->received;
 	if (!b->is_done)
-		b->is_done = web_tick(b->call) == STEP_DONE;
+		settle(b, web_tick(b->call));
 	if (!b->is_done)
 		work_look(b->call, b->received);
+	if (b->is_ended)
+		return;
 	if (stop_is_wanted())
 		end_with(b, END_SHUTDOWN);
 	else if (is_too_slow(b, now))

@@ -30,8 +30,8 @@
 /* What goes into the buffers of a socket anyway. */
 #define SHORT_CONTENT (64 * 1024)
 
-/* How often a busy lock is tried. */
-#define LOCK_STEP 10
+/* How often a place is looked for. */
+static const struct wait place_step = { .fd = -1, .ms = 10 };
 
 /* A holder that is well gives an upload away within so many ms. */
 #define HAND_OVER 600
@@ -101,13 +101,14 @@ wait_on_params(void *arg, int64_t silence)
 	return false;
 }
 
-/* Is nobody there any more who could be answered? */
+/* Wait; true if the connection, of which nothing is read, was closed. */
 static bool
-is_hung_up(int fd, int ms)
+is_hung_up(int fd, const struct wait *wait)
 {
-	struct pollfd pfd = { .fd = fd, .events = 0 };
+	struct pollfd pfd[] = { { .fd = fd, .events = 0 },
+		{ .fd = wait->fd, .events = wait->events } };
 
-	return poll(&pfd, 1, ms) > 0;
+	return poll(pfd, NITEMS(pfd), wait->ms) > 0 && pfd[0].revents != 0;
 }
 
 /*
@@ -116,13 +117,13 @@ is_hung_up(int fd, int ms)
  * short.
  */
 static bool
-may_wait(const struct job *job, int64_t at_most)
+may_wait(const struct job *job, int64_t at_most, const struct wait *wait)
 {
 	int64_t waited = clock_ms() - job->began;
 
 	return waited < job->settings->lock_timeout &&
 	    (waited < at_most || board_may_wait(job->worker->board)) &&
-	    !stop_is_wanted() && !is_hung_up(job->fcgi.ipcFd, LOCK_STEP);
+	    !stop_is_wanted() && !is_hung_up(job->fcgi.ipcFd, wait);
 }
 
 /* Ask until the lock is ours, or until it has been long enough. */
@@ -134,7 +135,7 @@ begin(struct job *job, struct web_call *call)
 	(void)work_enter(WORK_DISK);
 	while ((step = web_begin(call)) == STEP_WAIT) {
 		(void)work_enter(WORK_LOCK);
-		if (may_wait(job, HAND_OVER))
+		if (may_wait(job, HAND_OVER, web_wait(call)))
 			continue;
 		web_give_up(call);
 		step = STEP_DONE;
@@ -164,7 +165,7 @@ wait_for_place(struct job *job)
 
 	while (!(is_ours = take_place(job)))
 		if (!board_may_free(job->worker->board) ||
-		    !may_wait(job, SOON_FREE))
+		    !may_wait(job, SOON_FREE, &place_step))
 			break;
 	(void)work_enter(before);
 	return is_ours;

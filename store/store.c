@@ -35,6 +35,7 @@ store_check(const struct data_store *ds, struct err *e)
 		{ "core", ds->core, sizeof(*ds->core) },
 		{ "terminater", ds->terminater, sizeof(*ds->terminater) },
 		{ "finisher", ds->finisher, sizeof(*ds->finisher) },
+		{ "pacer", ds->pacer, sizeof(*ds->pacer) },
 		{ "reader", ds->reader, sizeof(*ds->reader) },
 		{ "concater", ds->concater, sizeof(*ds->concater) },
 		{ "length_declarer", ds->length_declarer,

@@ -30,6 +30,7 @@
 #include "base/err.h"
 #include "base/need.h"
 #include "base/template.h"
+#include "base/wait.h"
 
 /* One "key value" of a list, in the order in which they came. */
 struct pair {
@@ -279,6 +280,18 @@ struct store_finisher {
 	 * An empty upload has no such byte; the caller terminates it.
 	 */
 	MUST_CHECK enum err_code (*refuse)(struct upload *, struct err *);
+};
+
+/* For a store that cannot always take more bytes at once. */
+struct store_pacer {
+	/*
+	 * Between write_begin() and write_end(), after each write():
+	 * leaves the wait at 0 ms where bytes are welcome, or says what to wait
+	 * for before this is asked again.  It never blocks, and in the end it
+	 * is ready or fails: an error is as one of write().
+	 */
+	MUST_CHECK enum err_code (*pace)(
+	    struct upload *, struct wait *, struct err *);
 };
 
 /* GetReaderDataStore: GET, not part of tus. */
@@ -550,6 +563,7 @@ struct data_store {
 	/* NULL if this store cannot. */
 	const struct store_terminater *terminater;
 	const struct store_finisher *finisher;
+	const struct store_pacer *pacer;
 	const struct store_reader *reader;
 	const struct store_concater *concater;
 	const struct store_length_declarer *length_declarer;

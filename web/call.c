@@ -472,6 +472,12 @@ web_end(struct web_call *c, enum body_end why)
 	(void)conclude(c, task_end(&c->task, why));
 }
 
+const struct wait *
+web_wait(const struct web_call *c)
+{
+	return &c->task.wait;
+}
+
 void
 web_give_up(struct web_call *c)
 {

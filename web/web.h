@@ -9,7 +9,7 @@
  *
  *	call = web_call_new(server, request, arena);
  *	while ((step = web_begin(call)) == STEP_WAIT)
- *		wait 10 ms, or web_give_up(call) after lock.timeout
+ *		wait as web_wait(call) says, or web_give_up(call)
  *	if (step == STEP_RECEIVE)
  *		web_receive() ... web_tick() ... web_end()
  *	send web_response(call), read and send its content
@@ -221,7 +221,11 @@ MUST_CHECK enum step web_begin(struct web_call *);
  */
 const struct pair *web_interim(struct web_call *);
 
-/* After STEP_WAIT: the lock did not come in time, the response is a 423. */
+/* After STEP_WAIT: what for. */
+const struct wait *web_wait(const struct web_call *);
+
+/* After web_begin() said STEP_WAIT: it has been long enough, the response is a
+ * 423. */
 void web_give_up(struct web_call *);
 
 /* Instead of web_begin(), after STEP_RECEIVE, or when the response has a
@@ -232,13 +236,17 @@ void web_turn_away(struct web_call *);
  * beyond that may be handed over and are ignored. */
 int64_t web_wanted(const struct web_call *);
 
-/* Take a slice of any size.  STEP_DONE if it is refused: what has not been
- * handed over yet is of no interest any more. */
+/*
+ * Take a slice of any size.  STEP_DONE if it is refused: what has not been
+ * handed over yet is of no interest any more.  STEP_WAIT: it was taken, and
+ * nothing may be handed over before web_tick() says STEP_RECEIVE.
+ */
 MUST_CHECK enum step web_receive(struct web_call *, const void *, size_t);
 
 /*
  * At least every 250 ms from STEP_RECEIVE on, after what is held back was
- * handed over: STEP_DONE if somebody else waits for the upload and gets it.
+ * handed over; and when a wait is over.  STEP_DONE if the body ends here, for
+ * one because another request waits for the upload and gets it.
  */
 MUST_CHECK enum step web_tick(struct web_call *);
 

@@ -718,6 +718,56 @@ what_a_store_lacks_is_not_offered(void **state)
 	*s = all;
 }
 
+/* Bytes that came since the store was ready, and how often it was not. */
+static int64_t paced_at;
+static int busy;
+
+static enum err_code
+pace(struct upload *up, struct wait *wait, struct err *e)
+{
+	if (busy < 0)
+		return err_set(e, ERR_UNAVAILABLE, "the bucket is gone");
+	if (up->info.offset != paced_at) {
+		/* Nothing was handed over before it was ready. */
+		assert_int_equal(busy, 0);
+		busy = 2;
+	}
+	paced_at = up->info.offset;
+	if (busy > 0) {
+		busy--;
+		wait->ms = 1;
+	}
+	return ERR_OK;
+}
+
+static void
+a_busy_store_is_waited_for(void **state)
+{
+	static const struct store_pacer pacer = { pace };
+	struct world *w = *state;
+	struct data_store *s = w->store;
+	const char *path;
+
+	busy = 0;
+	paced_at = 0;
+	s->pacer = &pacer;
+	assert_content(w, create_whole(w, "", "abcdefgh"), "abcdefgh");
+	/* After each slice. */
+	assert_int_equal(w->waits, (8 + (int)w->slice - 1) / (int)w->slice);
+	/* One that fails is as a write that fails: what came is kept. */
+	path = world_create(w, "Upload-Length: 8");
+	busy = -1;
+	assert_int_equal(world_ask(w,
+			     (struct ask){ .method = "PATCH",
+				 .path = path,
+				 .headers = BODY_TYPE "Upload-Offset: 0",
+				 .body = "abcdefgh" })
+			     .status,
+	    503);
+	assert_in_range(world_offset(w, path), 1, 8);
+	s->pacer = NULL;
+}
+
 static void
 downloads_are_harmless(void **state)
 {
@@ -1016,6 +1066,7 @@ main(void)
 		T(expiry_slides_with_each_accepted_patch),
 		T(terminated_uploads_are_gone),
 		T(what_a_store_lacks_is_not_offered),
+		T(a_busy_store_is_waited_for),
 		T(downloads_are_harmless),
 		T(part_of_a_download),
 		T(only_listed_origins_get_in),

@@ -13,6 +13,9 @@ struct world {
 	struct web_server srv;
 	struct arena *arena;
 
+	/* How often web_receive() said that the store is busy. */
+	int waits;
+
 	/* Bodies are handed over in slices of this many bytes. */
 	size_t slice;
 };
