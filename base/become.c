@@ -17,8 +17,8 @@ static const gid_t no_gid = (gid_t)-1;
 enum err_code
 become_find(const struct conf *conf, uid_t *uid, gid_t *gid, struct err *e)
 {
-	const char *user = conf_str(conf, "pool.user");
-	const char *group = conf_str(conf, "pool.group");
+	const char *user = conf->pool.user;
+	const char *group = conf->pool.group;
 	const struct passwd *pw;
 	const struct group *gr;
 

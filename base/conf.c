@@ -23,18 +23,54 @@ struct value {
 	const char *where;
 };
 
-/* values[n] belongs to conf_key(n). */
-struct conf {
+/* values[n] belongs to conf_key(n), and what callers read is made of it. */
+struct own {
+	struct conf base;
 	struct arena *arena;
 	struct value *values;
 };
 
 /* What it takes to name the place of a mistake while a file is read. */
 struct reader {
-	struct conf *conf;
+	struct own *conf;
 	const struct conf_source *source;
 	struct err *err;
 };
+
+static struct own *
+own_of(struct conf *c)
+{
+	return OUTER(c, struct own, base);
+}
+
+static const struct own *
+own_of_const(const struct conf *c)
+{
+	return OUTER(c, const struct own, base);
+}
+
+/* Let callers see a value. */
+static void
+show(struct own *c, size_t n)
+{
+	const struct conf_key *k = conf_key(n);
+	const struct value *v = &c->values[n];
+	void *member = (char *)&c->base + k->offset;
+
+	switch (k->kind) {
+	case CONF_BOOL:
+		*(bool *)member = v->number != 0;
+		break;
+	case CONF_STRING:
+		*(const char **)member = v->text;
+		break;
+	case CONF_LIST:
+		*(const char *const **)member = v->items;
+		break;
+	default:
+		*(int64_t *)member = v->number;
+	}
+}
 
 /* --- One value, from text. --- */
 
@@ -59,7 +95,7 @@ set_number(
 }
 
 static enum err_code
-set_string(struct conf *c, struct value *v, const struct conf_key *k,
+set_string(struct own *c, struct value *v, const struct conf_key *k,
     const char *text, struct err *e)
 {
 	const char *quoted;
@@ -73,7 +109,7 @@ set_string(struct conf *c, struct value *v, const struct conf_key *k,
 }
 
 static enum err_code
-add_item(struct conf *c, struct value *v, const struct conf_key *k,
+add_item(struct own *c, struct value *v, const struct conf_key *k,
     const char *text, struct err *e)
 {
 	enum err_code rc;
@@ -96,7 +132,7 @@ count_commas(const char *text)
 
 /* Elements between commas, without the blanks around them; "" is none. */
 static enum err_code
-set_list(struct conf *c, struct value *v, const struct conf_key *k,
+set_list(struct own *c, struct value *v, const struct conf_key *k,
     const char *text, struct err *e)
 {
 	static const char blanks[] = " \t";
@@ -105,7 +141,7 @@ set_list(struct conf *c, struct value *v, const struct conf_key *k,
 	char *item;
 
 	v->items =
-	    arena_alloc(c->arena, (count_commas(text) + 1) * sizeof(*v->items));
+	    arena_alloc(c->arena, (count_commas(text) + 2) * sizeof(*v->items));
 	v->n_items = 0;
 	text += strspn(text, blanks);
 	while (*text != '\0') {
@@ -123,7 +159,7 @@ set_list(struct conf *c, struct value *v, const struct conf_key *k,
 }
 
 static enum err_code
-set_text(struct conf *c, struct value *v, const struct conf_key *k,
+set_text(struct own *c, struct value *v, const struct conf_key *k,
     const char *text, struct err *e)
 {
 	switch (k->kind) {
@@ -219,9 +255,8 @@ read_value(const struct reader *r, size_t n, const config_setting_t *s)
 	v->is_set = true;
 	if ((types_of[k->kind] & TYPE(config_setting_type(s))) == 0)
 		return refuse_value(k, v->where, text, r->err);
-	if (k->kind == CONF_LIST)
-		return read_list(r, v, k, s);
-	return set_text(r->conf, v, k, text, r->err);
+	return k->kind == CONF_LIST ? read_list(r, v, k, s) :
+				      set_text(r->conf, v, k, text, r->err);
 }
 
 static enum err_code
@@ -299,91 +334,98 @@ read_source(const struct reader *r)
 
 /* --- What must hold between keys. --- */
 
-static struct value *
-find(const struct conf *c, const char *name)
+/* The index of the key whose value callers see there. */
+static size_t
+find_member(const struct conf *c, const void *member)
 {
-	size_t n = conf_key_find(name);
+	size_t n, offset = (size_t)((const char *)member - (const char *)c);
 
-	if (n == conf_key_count()) {
-		(void)fprintf(stderr, "no such key: %s\n", name);
-		abort();
-	}
-	return &c->values[n];
+	for (n = 0; n < conf_key_count(); n++)
+		if (conf_key(n)->offset == offset)
+			return n;
+	(void)fprintf(stderr, "no key has its value there\n");
+	abort();
+}
+
+static void
+show_all(struct own *c)
+{
+	size_t n;
+
+	for (n = 0; n < conf_key_count(); n++)
+		show(c, n);
 }
 
 /* A default makes way for what was set; what was set stays. */
 static void
-fit_default(struct conf *c, const char *name, int64_t most)
+fit_default(struct own *c, const void *member, int64_t most)
 {
-	struct value *v = find(c, name);
+	size_t n = find_member(&c->base, member);
+	struct value *v = &c->values[n];
 
 	if (v->is_set)
 		return;
-	(void)conf_key_number(conf_key((size_t)(v - c->values)),
-	    conf_key((size_t)(v - c->values))->fallback, &v->number);
+	(void)conf_key_number(conf_key(n), conf_key(n)->fallback, &v->number);
 	if (v->number > most)
 		v->number = most;
 }
 
 static void
-fit_defaults(struct conf *c)
+fit_defaults(struct own *c)
 {
-	int64_t workers = conf_int(c, "pool.max_workers");
+	const struct conf_pool *pool = &c->base.pool;
 
-	fit_default(c, "pool.min_spare", workers);
-	fit_default(c, "pool.reserve", workers / 4);
+	show_all(c);
+	fit_default(c, &pool->min_spare, pool->max_workers);
+	fit_default(c, &pool->reserve, pool->max_workers / 4);
+	show_all(c);
 }
 
 static bool
-has_item(const struct conf *c, const char *key, const char *text)
+has_item(const char *const *list, const char *text)
 {
-	const char *item;
-	size_t i;
-
-	for (i = 0; (item = conf_item(c, key, i)) != NULL; i++)
-		if (strcmp(item, text) == 0)
-			return true;
-	return false;
+	while (*list != NULL && strcmp(*list, text) != 0)
+		list++;
+	return *list != NULL;
 }
 
 /* The message begins with the place where the key was set. */
 static enum err_code
-refuse_pair(const struct conf *c, const char *key, const char *why,
+refuse_pair(const struct conf *c, const void *member, const char *why,
     const char *other, struct err *e)
 {
-	return err_set(
-	    e, ERR_INVALID, "%s%s %s %s", find(c, key)->where, key, why, other);
+	size_t n = find_member(c, member);
+
+	return err_set(e, ERR_INVALID, "%s%s %s %s",
+	    own_of_const(c)->values[n].where, conf_key(n)->name, why, other);
 }
 
 enum err_code
 conf_check(const struct conf *c, struct err *e)
 {
-	int64_t workers = conf_int(c, "pool.max_workers");
-	int64_t after = conf_ms(c, "expiration.after");
+	int64_t workers = c->pool.max_workers, after = c->expiration.after;
 
-	if (conf_int(c, "pool.min_spare") > workers)
-		return refuse_pair(c, "pool.min_spare", "cannot be more than",
+	if (c->pool.min_spare > workers)
+		return refuse_pair(c, &c->pool.min_spare, "cannot be more than",
 		    "pool.max_workers", e);
-	if (conf_int(c, "pool.reserve") >= workers)
-		return refuse_pair(c, "pool.reserve", "must be less than",
+	if (c->pool.reserve >= workers)
+		return refuse_pair(c, &c->pool.reserve, "must be less than",
 		    "pool.max_workers", e);
 	/* Expiry is written down in seconds; less than one would be never. */
 	if (after > 0 && after < 1000)
 		return refuse_pair(
-		    c, "expiration.after", "must be 0 or at least", "1s", e);
-	if (conf_bool(c, "cors.credentials") &&
-	    has_item(c, "cors.origins", "*"))
-		return refuse_pair(c, "cors.credentials",
+		    c, &c->expiration.after, "must be 0 or at least", "1s", e);
+	if (c->cors.credentials && has_item(c->cors.origins, "*"))
+		return refuse_pair(c, &c->cors.credentials,
 		    "= true needs exact origins, not \"*\", in", "cors.origins",
 		    e);
-	if (strcmp(conf_str(c, "download.sendfile"), "x-accel") == 0 &&
-	    conf_str(c, "download.sendfile_root")[0] == '\0')
-		return refuse_pair(c, "download.sendfile",
+	if (strcmp(c->download.sendfile, "x-accel") == 0 &&
+	    *c->download.sendfile_root == '\0')
+		return refuse_pair(c, &c->download.sendfile,
 		    "= \"x-accel\" needs the internal location in",
 		    "download.sendfile_root", e);
-	if (conf_str(c, "hooks.dir")[0] != '\0' &&
-	    conf_str(c, "hooks.url")[0] != '\0')
-		return refuse_pair(c, "hooks.url",
+	if (*c->hooks.dir != '\0' && *c->hooks.url != '\0')
+		return refuse_pair(c, &c->hooks.url,
 		    "cannot be set together with", "hooks.dir", e);
 	return ERR_OK;
 }
@@ -393,7 +435,7 @@ conf_check(const struct conf *c, struct err *e)
 struct conf *
 conf_new(void)
 {
-	struct conf *c = must_alloc(sizeof(*c));
+	struct own *c = must_alloc(sizeof(*c));
 	const struct conf_key *k;
 	struct err e;
 	size_t i;
@@ -409,7 +451,7 @@ conf_new(void)
 		}
 	}
 	fit_defaults(c);
-	return c;
+	return &c->base;
 }
 
 void
@@ -417,8 +459,8 @@ conf_free(struct conf *c)
 {
 	if (c == NULL)
 		return;
-	arena_free(c->arena);
-	free(c);
+	arena_free(own_of(c)->arena);
+	free(own_of(c));
 }
 
 enum err_code
@@ -431,7 +473,7 @@ conf_read(struct conf *c, const char *file, struct err *e)
 
 	rc = conf_source_read(a, file, &source, e);
 	if (rc == ERR_OK) {
-		r.conf = c;
+		r.conf = own_of(c);
 		r.source = source;
 		r.err = e;
 		rc = read_source(&r);
@@ -439,41 +481,104 @@ conf_read(struct conf *c, const char *file, struct err *e)
 	arena_free(a);
 	if (rc != ERR_OK)
 		return rc;
-	fit_defaults(c);
+	fit_defaults(own_of(c));
 	return conf_check(c, e);
 }
 
-enum err_code
-conf_set(struct conf *c, const char *key, const char *value, struct err *e)
+static enum err_code
+set_key(struct own *c, size_t n, const char *text, struct err *e)
 {
-	size_t n = conf_key_find(key);
-	struct value *v;
+	struct value *v = &c->values[n];
 	enum err_code rc;
 
-	if (n == conf_key_count())
-		return err_set(e, ERR_INVALID,
-		    "unknown key \"%.60s\"; did you mean \"%s\"?", key,
-		    conf_key_nearest(key)->name);
-	v = &c->values[n];
 	v->where = "";
-	if ((rc = set_text(c, v, conf_key(n), value, e)) != ERR_OK)
+	if ((rc = set_text(c, v, conf_key(n), text, e)) != ERR_OK)
 		return rc;
 	v->is_set = true;
 	fit_defaults(c);
 	return ERR_OK;
 }
 
+enum err_code
+conf_set(struct conf *c, const char *key, const char *value, struct err *e)
+{
+	size_t n = conf_key_find(key);
+
+	if (n == conf_key_count())
+		return err_set(e, ERR_INVALID,
+		    "unknown key \"%.60s\"; did you mean \"%s\"?", key,
+		    conf_key_nearest(key)->name);
+	return set_key(own_of(c), n, value, e);
+}
+
+enum err_code
+conf_put(struct conf *c, const void *member, const char *value, struct err *e)
+{
+	return set_key(own_of(c), find_member(c, member), value, e);
+}
+
+bool
+conf_is_set(const struct conf *c, const void *member)
+{
+	return own_of_const(c)->values[find_member(c, member)].is_set;
+}
+
+/* --- Keys that keep their value. --- */
+
+/* The index of the n-th of them; conf_key_count() after the last. */
+static size_t
+find_fixed(size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < conf_key_count(); i++)
+		if (conf_key(i)->is_fixed && n-- == 0)
+			break;
+	return i;
+}
+
+const char *
+conf_fixed_key(size_t n)
+{
+	size_t i = find_fixed(n);
+
+	return i < conf_key_count() ? conf_key(i)->name : NULL;
+}
+
+const char *
+conf_fixed_value(const struct conf *c, size_t n)
+{
+	return own_of_const(c)->values[find_fixed(n)].text;
+}
+
+bool
+conf_keep(struct conf *c, const struct conf *from, size_t n)
+{
+	const char *text = conf_fixed_value(from, n);
+	struct own *own = own_of(c);
+	struct value *v = &own->values[find_fixed(n)];
+
+	if (strcmp(v->text, text) == 0)
+		return false;
+	v->text = arena_strdup(own->arena, text);
+	v->is_set = true;
+	show_all(own);
+	return true;
+}
+
+/* --- By name. --- */
+
 /* That a key is asked for as what it is, is the caller's duty. */
 static const struct value *
 get(const struct conf *c, const char *name, unsigned kinds)
 {
-	const struct value *v = find(c, name);
+	size_t n = conf_key_find(name);
 
-	if ((kinds & TYPE(conf_key((size_t)(v - c->values))->kind)) == 0) {
-		(void)fprintf(stderr, "key of another type: %s\n", name);
+	if (n == conf_key_count() || (kinds & TYPE(conf_key(n)->kind)) == 0) {
+		(void)fprintf(stderr, "no such key of this type: %s\n", name);
 		abort();
 	}
-	return v;
+	return &own_of_const(c)->values[n];
 }
 
 bool
@@ -509,32 +614,8 @@ conf_item(const struct conf *c, const char *key, size_t n)
 	return n < v->n_items ? v->items[n] : NULL;
 }
 
-const char *
-conf_fixed_key(size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < conf_key_count(); i++)
-		if (conf_key(i)->is_fixed && n-- == 0)
-			return conf_key(i)->name;
-	return NULL;
-}
-
 bool
-conf_keep(struct conf *c, const struct conf *from, const char *key)
+conf_key_is_set(const struct conf *c, const char *key)
 {
-	struct value *v = &c->values[conf_key_find(key)];
-	const char *text = conf_str(from, key);
-
-	if (strcmp(v->text, text) == 0)
-		return false;
-	v->text = arena_strdup(c->arena, text);
-	v->is_set = true;
-	return true;
-}
-
-bool
-conf_is_set(const struct conf *c, const char *key)
-{
-	return find(c, key)->is_set;
+	return get(c, key, ~0U)->is_set;
 }

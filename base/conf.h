@@ -1,11 +1,16 @@
 /*
- * conf.h - the configuration: one table of keys, read with libconfig.
+ * conf.h - the configuration: one struct of values, read with libconfig.
  *
  * A struct conf always holds a value for every key of tusfcgi.conf(5): the
  * built-in default, what the file says, or what the command line put over it.
- * Keys are named by their full path, "store.path".  Asking for a key that is
- * not in the table, or as another type than the table says, is our own bug
- * and stops the program.
+ * The key "store.path" is the member store.path, so that a misspelt name does
+ * not compile.  Who reads a value does not write to it: conf_read(), conf_set()
+ * and conf_put() check what they are given.
+ *
+ * A string is never NULL, "" where nothing is set.  A list ends with NULL and
+ * is never NULL itself.  Sizes are bytes, durations milliseconds (timeouts may
+ * be fractions of a second), modes permission bits.  All of it belongs to the
+ * conf.
  */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
@@ -16,7 +21,151 @@
 
 #include "base/err.h"
 
-struct conf;
+struct conf_store {
+	const char *type, *path, *durability;
+	int64_t dir_mode, file_mode, min_free;
+};
+
+struct conf_lock {
+	const char *type, *path, *method;
+	int64_t timeout;
+};
+
+struct conf_extensions {
+	bool termination, concatenation, defer_length, checksum, download;
+	bool termination_of_finished;
+};
+
+struct conf_concatenation {
+	bool keep_parts;
+};
+
+struct conf_checksum {
+	const char *const *algorithms;
+};
+
+struct conf_expiration {
+	int64_t after;
+	const char *mode;
+	int64_t sweep;
+};
+
+struct conf_download {
+	const char *sendfile, *sendfile_root;
+};
+
+struct conf_cors {
+	const char *const *origins;
+	bool credentials;
+	/* Seconds. */
+	int64_t max_age;
+	const char *const *extra_headers;
+};
+
+struct conf_rufh {
+	bool enable;
+	const char *interim;
+	int64_t max_append_size;
+	bool plain;
+};
+
+struct conf_owner {
+	const char *param;
+	bool require;
+};
+
+struct conf_quota {
+	int64_t uploads, bytes;
+};
+
+struct conf_pool {
+	const char *listen;
+	int64_t mode;
+	const char *user, *group;
+	int64_t backlog;
+	int64_t min_spare, max_workers, reserve;
+	int64_t idle;
+	int64_t max_requests;
+	bool sandbox;
+};
+
+struct conf_timeouts {
+	int64_t read;
+	/* Bytes a second. */
+	int64_t min_rate;
+	int64_t shutdown, drain;
+};
+
+struct conf_log {
+	const char *level, *format, *target;
+	int64_t slow;
+};
+
+struct conf_metrics {
+	bool enabled;
+	const char *path, *prefix;
+};
+
+struct conf_status {
+	const char *path;
+};
+
+struct conf_hooks {
+	const char *const *events;
+	const char *dir, *url, *spool;
+	const char *const *forward_headers;
+	int64_t timeout;
+	int64_t retries;
+	int64_t backoff;
+	const char *secret;
+	int64_t progress;
+};
+
+struct conf_finish {
+	const char *move_to, *names;
+	int64_t keep_record;
+};
+
+#ifdef USE_S3
+struct conf_s3 {
+	const char *endpoint, *bucket, *region, *prefix, *record_prefix;
+	const char *addressing, *access_key, *secret_key, *profile;
+	int64_t part_size;
+	bool part_growth;
+	const char *spool;
+	bool sign_payload, metadata;
+	const char *ca_file;
+	bool verify;
+	int64_t timeout, retries;
+};
+#endif
+
+struct conf {
+	const char *base_path, *location;
+	bool trust_forwarded;
+	int64_t max_size, max_metadata;
+	struct conf_store store;
+	struct conf_lock lock;
+	struct conf_extensions extensions;
+	struct conf_concatenation concatenation;
+	struct conf_checksum checksum;
+	struct conf_expiration expiration;
+	struct conf_download download;
+	struct conf_cors cors;
+	struct conf_rufh rufh;
+	struct conf_owner owner;
+	struct conf_quota quota;
+	struct conf_pool pool;
+	struct conf_timeouts timeouts;
+	struct conf_log log;
+	struct conf_metrics metrics;
+	struct conf_status status;
+	struct conf_hooks hooks;
+	struct conf_finish finish;
+#ifdef USE_S3
+	struct conf_s3 s3;
+#endif
+};
 
 /* Nothing but the defaults.  conf_free(NULL) is allowed. */
 struct conf *conf_new(void);
@@ -39,6 +188,11 @@ MUST_CHECK enum err_code conf_read(
 MUST_CHECK enum err_code conf_set(
     struct conf *, const char *key, const char *value, struct err *);
 
+/* The same for the key of this member of the conf: conf_put(c, &c->store.path,
+ * ...). */
+MUST_CHECK enum err_code conf_put(
+    struct conf *, const void *member, const char *value, struct err *);
+
 /*
  * What must hold between keys: ERR_INVALID names both.  conf_read() has done
  * it; do it once more after the last conf_set().  Defaults never clash with
@@ -47,31 +201,19 @@ MUST_CHECK enum err_code conf_set(
  */
 MUST_CHECK enum err_code conf_check(const struct conf *, struct err *);
 
-bool conf_bool(const struct conf *, const char *key);
-
-/* Whole numbers, sizes in bytes, modes. */
-int64_t conf_int(const struct conf *, const char *key);
-
-/* Durations, in milliseconds: timeouts may be fractions of a second. */
-int64_t conf_ms(const struct conf *, const char *key);
-
-/* Never NULL; "" where nothing is set.  Belongs to the conf. */
-const char *conf_str(const struct conf *, const char *key);
-
-/* The n-th element of a list, NULL after the last. */
-const char *conf_item(const struct conf *, const char *key, size_t n);
-
 /*
  * The keys that keep their value as long as a program runs, NULL after the
- * last: where uploads are and who excludes whom.
+ * last: where uploads are and who excludes whom.  And the value of such a key.
  */
 const char *conf_fixed_key(size_t n);
+const char *conf_fixed_value(const struct conf *, size_t n);
 
 /* Give such a key the value that it has in another conf; false if it has it
  * already. */
-bool conf_keep(struct conf *, const struct conf *from, const char *key);
+bool conf_keep(struct conf *, const struct conf *from, size_t n);
 
-/* Was the key set by the file or conf_set(), rather than left alone? */
-bool conf_is_set(const struct conf *, const char *key);
+/* Was the key of this member set by the file, conf_set() or conf_put(), rather
+ * than left alone? */
+bool conf_is_set(const struct conf *, const void *member);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/compat.h"
+#include "base/conf.h"
 #include "base/conf_key.h"
 #include "base/template.h"
 
@@ -203,148 +204,160 @@ static const char *const events[] = { "pre-create", "post-create",
 
 /* --- The table. --- */
 
-#define BOOL(name, fallback)                                                   \
+/* The name of a key, and where its value is; it must be of this type. */
+#define KEY(member, type)                                                      \
+#member,                                                               \
+	    offsetof(struct conf, member) +                                    \
+	    0 * sizeof(char[_Generic(((struct conf *)0)->member, type : 1)])
+
+#define BOOL(member, fallback)                                                 \
 	{                                                                      \
-		name, CONF_BOOL, fallback, 0, 1, NULL, NULL, false             \
+		KEY(member, bool), CONF_BOOL, fallback, 0, 1, NULL, NULL,      \
+		    false                                                      \
 	}
-#define NUMBER(name, kind, fallback, min, max)                                 \
+#define NUMBER(member, kind, fallback, min, max)                               \
 	{                                                                      \
-		name, kind, fallback, min, max, NULL, NULL, false              \
+		KEY(member, int64_t), kind, fallback, min, max, NULL, NULL,    \
+		    false                                                      \
 	}
-#define STRING(name, fallback, syntax)                                         \
+#define STRING(member, fallback, syntax)                                       \
 	{                                                                      \
-		name, CONF_STRING, fallback, 0, 0, NULL, syntax, false         \
+		KEY(member, const char *), CONF_STRING, fallback, 0, 0, NULL,  \
+		    syntax, false                                              \
 	}
-#define FIXED(name, fallback, choices, syntax)                                 \
+#define FIXED(member, fallback, choices, syntax)                               \
 	{                                                                      \
-		name, CONF_STRING, fallback, 0, 0, choices, syntax, true       \
+		KEY(member, const char *), CONF_STRING, fallback, 0, 0,        \
+		    choices, syntax, true                                      \
 	}
-#define CHOICE(name, fallback, choices)                                        \
+#define CHOICE(member, fallback, choices)                                      \
 	{                                                                      \
-		name, CONF_STRING, fallback, 0, 0, choices, NULL, false        \
+		KEY(member, const char *), CONF_STRING, fallback, 0, 0,        \
+		    choices, NULL, false                                       \
 	}
-#define LIST(name, fallback, choices, syntax)                                  \
+#define LIST(member, fallback, choices, syntax)                                \
 	{                                                                      \
-		name, CONF_LIST, fallback, 0, 0, choices, syntax, false        \
+		KEY(member, const char *const *), CONF_LIST, fallback, 0, 0,   \
+		    choices, syntax, false                                     \
 	}
 
 static const struct conf_key keys[] = {
-	STRING("base_path", "", &url_path_or_empty),
-	STRING("location", "path", &location),
-	BOOL("trust_forwarded", "false"),
-	NUMBER("max_size", CONF_SIZE, "0", 0, SIZE_LIMIT),
-	NUMBER("max_metadata", CONF_SIZE, "4096", 0, 64 * KIB),
+	STRING(base_path, "", &url_path_or_empty),
+	STRING(location, "path", &location),
+	BOOL(trust_forwarded, "false"),
+	NUMBER(max_size, CONF_SIZE, "0", 0, SIZE_LIMIT),
+	NUMBER(max_metadata, CONF_SIZE, "4096", 0, 64 * KIB),
 
-	FIXED("store.type", "file", NULL, &not_empty),
-	FIXED("store.path", "/var/lib/tusfcgi", NULL, &not_empty),
-	CHOICE("store.durability", "data", durabilities),
-	NUMBER("store.dir_mode", CONF_MODE, "0770", 0700, 02775),
-	NUMBER("store.file_mode", CONF_MODE, "0660", 0600, 0664),
-	NUMBER("store.min_free", CONF_SIZE, "64M", 0, SIZE_LIMIT),
+	FIXED(store.type, "file", NULL, &not_empty),
+	FIXED(store.path, "/var/lib/tusfcgi", NULL, &not_empty),
+	CHOICE(store.durability, "data", durabilities),
+	NUMBER(store.dir_mode, CONF_MODE, "0770", 0700, 02775),
+	NUMBER(store.file_mode, CONF_MODE, "0660", 0600, 0664),
+	NUMBER(store.min_free, CONF_SIZE, "64M", 0, SIZE_LIMIT),
 
-	FIXED("lock.type", "flock", NULL, &not_empty),
-	FIXED("lock.path", "", NULL, &anything),
-	FIXED("lock.method", "flock", lock_methods, NULL),
-	NUMBER("lock.timeout", CONF_DURATION, "5s", 0, HOURS(1)),
+	FIXED(lock.type, "flock", NULL, &not_empty),
+	FIXED(lock.path, "", NULL, &anything),
+	FIXED(lock.method, "flock", lock_methods, NULL),
+	NUMBER(lock.timeout, CONF_DURATION, "5s", 0, HOURS(1)),
 
-	BOOL("extensions.termination", "true"),
-	BOOL("extensions.concatenation", "true"),
-	BOOL("extensions.defer_length", "true"),
-	BOOL("extensions.checksum", "true"),
-	BOOL("extensions.download", "true"),
-	BOOL("extensions.termination_of_finished", "true"),
+	BOOL(extensions.termination, "true"),
+	BOOL(extensions.concatenation, "true"),
+	BOOL(extensions.defer_length, "true"),
+	BOOL(extensions.checksum, "true"),
+	BOOL(extensions.download, "true"),
+	BOOL(extensions.termination_of_finished, "true"),
 
-	BOOL("concatenation.keep_parts", "true"),
-	LIST("checksum.algorithms", "sha1, sha256, sha512, md5, crc32, crc32c",
+	BOOL(concatenation.keep_parts, "true"),
+	LIST(checksum.algorithms, "sha1, sha256, sha512, md5, crc32, crc32c",
 	    algorithms, NULL),
 
-	NUMBER("expiration.after", CONF_DURATION, "0", 0, DAYS(3650)),
-	CHOICE("expiration.mode", "sliding", expiration_modes),
-	NUMBER("expiration.sweep", CONF_DURATION, "1h", 0, DAYS(365)),
+	NUMBER(expiration.after, CONF_DURATION, "0", 0, DAYS(3650)),
+	CHOICE(expiration.mode, "sliding", expiration_modes),
+	NUMBER(expiration.sweep, CONF_DURATION, "1h", 0, DAYS(365)),
 
-	CHOICE("download.sendfile", "none", sendfiles),
-	STRING("download.sendfile_root", "", &path_or_empty),
+	CHOICE(download.sendfile, "none", sendfiles),
+	STRING(download.sendfile_root, "", &path_or_empty),
 
-	LIST("cors.origins", "", NULL, &origin),
-	BOOL("cors.credentials", "false"),
-	NUMBER("cors.max_age", CONF_INT, "86400", 0, 31536000),
-	LIST("cors.extra_headers", "", NULL, &header_name),
+	LIST(cors.origins, "", NULL, &origin),
+	BOOL(cors.credentials, "false"),
+	NUMBER(cors.max_age, CONF_INT, "86400", 0, 31536000),
+	LIST(cors.extra_headers, "", NULL, &header_name),
 
-	BOOL("rufh.enable", "false"),
-	CHOICE("rufh.interim", "auto", interims),
-	NUMBER("rufh.max_append_size", CONF_SIZE, "0", 0, SIZE_LIMIT),
-	BOOL("rufh.plain", "false"),
+	BOOL(rufh.enable, "false"),
+	CHOICE(rufh.interim, "auto", interims),
+	NUMBER(rufh.max_append_size, CONF_SIZE, "0", 0, SIZE_LIMIT),
+	BOOL(rufh.plain, "false"),
 
-	STRING("owner.param", "", &param_or_empty),
-	BOOL("owner.require", "false"),
-	NUMBER("quota.uploads", CONF_INT, "0", 0, INT32_MAX),
-	NUMBER("quota.bytes", CONF_SIZE, "0", 0, SIZE_LIMIT),
+	STRING(owner.param, "", &param_or_empty),
+	BOOL(owner.require, "false"),
+	NUMBER(quota.uploads, CONF_INT, "0", 0, INT32_MAX),
+	NUMBER(quota.bytes, CONF_SIZE, "0", 0, SIZE_LIMIT),
 
-	STRING("pool.listen", "", &anything),
-	NUMBER("pool.mode", CONF_MODE, "0660", 0600, 0777),
-	STRING("pool.user", "", &anything),
-	STRING("pool.group", "", &anything),
-	NUMBER("pool.backlog", CONF_INT, "4096", 1, 65535),
-	NUMBER("pool.min_spare", CONF_INT, "4", 1, 4096),
-	NUMBER("pool.max_workers", CONF_INT, "256", 1, 4096),
-	NUMBER("pool.reserve", CONF_INT, "4", 0, 4095),
-	NUMBER("pool.idle", CONF_DURATION, "60s", SECONDS(1), DAYS(1)),
-	NUMBER("pool.max_requests", CONF_INT, "0", 0, INT32_MAX),
-	BOOL("pool.sandbox", "true"),
+	STRING(pool.listen, "", &anything),
+	NUMBER(pool.mode, CONF_MODE, "0660", 0600, 0777),
+	STRING(pool.user, "", &anything),
+	STRING(pool.group, "", &anything),
+	NUMBER(pool.backlog, CONF_INT, "4096", 1, 65535),
+	NUMBER(pool.min_spare, CONF_INT, "4", 1, 4096),
+	NUMBER(pool.max_workers, CONF_INT, "256", 1, 4096),
+	NUMBER(pool.reserve, CONF_INT, "4", 0, 4095),
+	NUMBER(pool.idle, CONF_DURATION, "60s", SECONDS(1), DAYS(1)),
+	NUMBER(pool.max_requests, CONF_INT, "0", 0, INT32_MAX),
+	BOOL(pool.sandbox, "true"),
 
-	NUMBER("timeouts.read", CONF_DURATION, "60s", 100, DAYS(1)),
-	NUMBER("timeouts.min_rate", CONF_SIZE, "0", 0, 1024 * MIB),
-	NUMBER("timeouts.shutdown", CONF_DURATION, "10s", 0, HOURS(1)),
-	NUMBER("timeouts.drain", CONF_DURATION, "10s", 0, HOURS(1)),
+	NUMBER(timeouts.read, CONF_DURATION, "60s", 100, DAYS(1)),
+	NUMBER(timeouts.min_rate, CONF_SIZE, "0", 0, 1024 * MIB),
+	NUMBER(timeouts.shutdown, CONF_DURATION, "10s", 0, HOURS(1)),
+	NUMBER(timeouts.drain, CONF_DURATION, "10s", 0, HOURS(1)),
 
-	CHOICE("log.level", "info", log_levels),
-	CHOICE("log.format", "text", log_formats),
-	STRING("log.target", "stderr", &log_target),
-	NUMBER("log.slow", CONF_DURATION, "0", 0, HOURS(24)),
+	CHOICE(log.level, "info", log_levels),
+	CHOICE(log.format, "text", log_formats),
+	STRING(log.target, "stderr", &log_target),
+	NUMBER(log.slow, CONF_DURATION, "0", 0, HOURS(24)),
 
-	BOOL("metrics.enabled", "false"),
-	STRING("metrics.path", "/metrics", &url_path),
-	STRING("metrics.prefix", "tusd", &metric_name),
+	BOOL(metrics.enabled, "false"),
+	STRING(metrics.path, "/metrics", &url_path),
+	STRING(metrics.prefix, "tusd", &metric_name),
 
-	STRING("status.path", "", &url_path_or_empty),
+	STRING(status.path, "", &url_path_or_empty),
 
-	LIST("hooks.events",
+	LIST(hooks.events,
 	    "pre-create, post-create, post-receive, pre-finish, post-finish, "
 	    "pre-terminate, post-terminate",
 	    events, NULL),
-	STRING("hooks.dir", "", &path_or_empty),
-	STRING("hooks.url", "", &url_or_empty),
-	STRING("hooks.spool", "", &path_or_empty),
-	LIST("hooks.forward_headers", "", NULL, &header_name),
-	NUMBER("hooks.timeout", CONF_DURATION, "15s", 1, HOURS(1)),
-	NUMBER("hooks.retries", CONF_INT, "3", 0, 100),
-	NUMBER("hooks.backoff", CONF_DURATION, "1s", 0, HOURS(1)),
-	STRING("hooks.secret", "", &anything),
-	NUMBER("hooks.progress", CONF_DURATION, "1s", 0, HOURS(1)),
+	STRING(hooks.dir, "", &path_or_empty),
+	STRING(hooks.url, "", &url_or_empty),
+	STRING(hooks.spool, "", &path_or_empty),
+	LIST(hooks.forward_headers, "", NULL, &header_name),
+	NUMBER(hooks.timeout, CONF_DURATION, "15s", 1, HOURS(1)),
+	NUMBER(hooks.retries, CONF_INT, "3", 0, 100),
+	NUMBER(hooks.backoff, CONF_DURATION, "1s", 0, HOURS(1)),
+	STRING(hooks.secret, "", &anything),
+	NUMBER(hooks.progress, CONF_DURATION, "1s", 0, HOURS(1)),
 
-	STRING("finish.move_to", "", &template_or_empty),
-	CHOICE("finish.names", "auto", file_names),
-	NUMBER("finish.keep_record", CONF_DURATION, "7d", 0, DAYS(3650)),
+	STRING(finish.move_to, "", &template_or_empty),
+	CHOICE(finish.names, "auto", file_names),
+	NUMBER(finish.keep_record, CONF_DURATION, "7d", 0, DAYS(3650)),
 
 #ifdef USE_S3
-	FIXED("s3.endpoint", "", NULL, &url_or_empty),
-	FIXED("s3.bucket", "", NULL, &anything),
-	FIXED("s3.region", "us-east-1", NULL, &not_empty),
-	FIXED("s3.prefix", "", NULL, &anything),
-	FIXED("s3.record_prefix", "", NULL, &anything),
-	CHOICE("s3.addressing", "auto", addressings),
-	STRING("s3.access_key", "", &anything),
-	STRING("s3.secret_key", "", &anything),
-	STRING("s3.profile", "", &anything),
-	NUMBER("s3.part_size", CONF_SIZE, "8M", 4 * KIB, 5 * 1024 * MIB),
-	BOOL("s3.part_growth", "true"),
-	STRING("s3.spool", "/var/tmp", &path_or_empty),
-	BOOL("s3.sign_payload", "false"),
-	BOOL("s3.metadata", "true"),
-	STRING("s3.ca_file", "", &path_or_empty),
-	BOOL("s3.verify", "true"),
-	NUMBER("s3.timeout", CONF_DURATION, "10s", 100, HOURS(1)),
-	NUMBER("s3.retries", CONF_INT, "3", 0, 100),
+	FIXED(s3.endpoint, "", NULL, &url_or_empty),
+	FIXED(s3.bucket, "", NULL, &anything),
+	FIXED(s3.region, "us-east-1", NULL, &not_empty),
+	FIXED(s3.prefix, "", NULL, &anything),
+	FIXED(s3.record_prefix, "", NULL, &anything),
+	CHOICE(s3.addressing, "auto", addressings),
+	STRING(s3.access_key, "", &anything),
+	STRING(s3.secret_key, "", &anything),
+	STRING(s3.profile, "", &anything),
+	NUMBER(s3.part_size, CONF_SIZE, "8M", 4 * KIB, 5 * 1024 * MIB),
+	BOOL(s3.part_growth, "true"),
+	STRING(s3.spool, "/var/tmp", &path_or_empty),
+	BOOL(s3.sign_payload, "false"),
+	BOOL(s3.metadata, "true"),
+	STRING(s3.ca_file, "", &path_or_empty),
+	BOOL(s3.verify, "true"),
+	NUMBER(s3.timeout, CONF_DURATION, "10s", 100, HOURS(1)),
+	NUMBER(s3.retries, CONF_INT, "3", 0, 100),
 #endif
 };
 

@@ -2,7 +2,8 @@
  * conf_key.h - the table of configuration keys and the values they accept.
  *
  * One parser per kind of value, used for defaults, for the file and for the
- * command line alike.  Private to base/conf.c.
+ * command line alike.  Private to base/conf.c, and to tests that walk over the
+ * table.
  */
 #ifndef BASE_CONF_KEY_H
 #define BASE_CONF_KEY_H
@@ -33,6 +34,8 @@ struct conf_syntax {
 
 struct conf_key {
 	const char *name;
+	/* Where its value is in struct conf. */
+	size_t offset;
 	enum conf_kind kind;
 	const char *fallback;
 	/* Of a mode: the bits that must be set, and those that may be. */
@@ -45,6 +48,8 @@ struct conf_key {
 	 * their locks keep out, would be others than those under way. */
 	bool is_fixed;
 };
+
+struct conf;
 
 /* The n-th key, NULL after the last. */
 const struct conf_key *conf_key(size_t n);
@@ -69,5 +74,20 @@ bool conf_key_takes(const struct conf_key *, const char *text);
 
 /* What the key takes, in words that end a sentence. */
 void conf_key_rule(const struct conf_key *, char *buf, size_t size);
+
+/*
+ * In conf.c: values by the name of their key.  A name that is not in the table,
+ * or of a key of another kind, ends the program.
+ */
+bool conf_bool(const struct conf *, const char *key);
+/* Whole numbers, sizes and modes. */
+int64_t conf_int(const struct conf *, const char *key);
+/* Durations, in milliseconds. */
+int64_t conf_ms(const struct conf *, const char *key);
+const char *conf_str(const struct conf *, const char *key);
+/* The n-th element of a list, NULL after the last. */
+const char *conf_item(const struct conf *, const char *key, size_t n);
+/* Was the key set, rather than left alone? */
+bool conf_key_is_set(const struct conf *, const char *key);
 
 #endif

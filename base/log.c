@@ -407,22 +407,21 @@ log_open(const struct conf *conf, struct err *e)
 	struct sink sink;
 	enum err_code rc;
 
-	rc = sink_open(&sink, conf_str(conf, "log.target"), e);
+	rc = sink_open(&sink, conf->log.target, e);
 	if (rc != ERR_OK)
 		return rc;
 	sink_close(&out.sink);
 	out.sink = sink;
-	out.level = find_level(conf_str(conf, "log.level"));
-	out.format = strcmp(conf_str(conf, "log.format"), "json") == 0 ?
-	    &json_format :
-	    &text_format;
+	out.level = find_level(conf->log.level);
+	out.format =
+	    strcmp(conf->log.format, "json") == 0 ? &json_format : &text_format;
 	return ERR_OK;
 }
 
 void
 log_follow(const struct conf *conf)
 {
-	const char *target = conf_str(conf, "log.target");
+	const char *target = conf->log.target;
 	struct sink sink;
 	struct err e;
 
@@ -436,7 +435,7 @@ log_follow(const struct conf *conf)
 enum err_code
 log_check(const struct conf *conf, struct err *e)
 {
-	return sink_check(conf_str(conf, "log.target"), e);
+	return sink_check(conf->log.target, e);
 }
 
 void

@@ -58,7 +58,7 @@ remove_rest(struct ctl *c, const char *id, int64_t wait_ms, struct err *e)
 static void
 remove_one(struct ctl *c, const char *id)
 {
-	int64_t wait_ms = conf_ms(c->conf, "lock.timeout");
+	int64_t wait_ms = c->conf->lock.timeout;
 	struct hold held;
 	enum err_code rc;
 	struct err e;

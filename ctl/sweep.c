@@ -89,9 +89,9 @@ parse_seconds(const char *text, int64_t *seconds)
 	struct err e;
 	bool ok;
 
-	ok = conf_set(conf, "expiration.after", text, &e) == ERR_OK;
+	ok = conf_put(conf, &conf->expiration.after, text, &e) == ERR_OK;
 	if (ok)
-		*seconds = conf_ms(conf, "expiration.after") / 1000;
+		*seconds = conf->expiration.after / 1000;
 	conf_free(conf);
 	return ok;
 }
@@ -130,8 +130,7 @@ ctl_sweep(struct ctl *c, int argc, char **argv)
 	s->store = c->store;
 	s->locker = c->locker;
 	s->hooks = c->hooks;
-	s->has_quota = conf_int(c->conf, "quota.uploads") > 0 ||
-	    conf_int(c->conf, "quota.bytes") > 0;
+	s->has_quota = c->conf->quota.uploads > 0 || c->conf->quota.bytes > 0;
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;

@@ -57,7 +57,7 @@ const char *
 listen_address(const char *address, const struct conf *conf)
 {
 	if (address == NULL)
-		address = conf_str(conf, "pool.listen");
+		address = conf->pool.listen;
 	if (*address != '\0')
 		return address;
 	if (has_systemd_socket())
@@ -144,7 +144,7 @@ bind_path(struct listener *l, const struct sockaddr_un *sun,
     const struct conf *conf, struct err *e)
 {
 	const char *path = sun->sun_path;
-	mode_t mode = (mode_t)conf_int(conf, "pool.mode");
+	mode_t mode = (mode_t)conf->pool.mode;
 	struct stat st;
 	mode_t mask;
 	uid_t uid;
@@ -216,8 +216,7 @@ listen_on_path(const char *path, const struct conf *conf, struct listener *l,
 	rc = remove_stale(&sun, e);
 	if (rc == ERR_OK)
 		rc = bind_path(l, &sun, conf, e);
-	if (rc == ERR_OK &&
-	    listen(l->fd, (int)conf_int(conf, "pool.backlog")) == -1)
+	if (rc == ERR_OK && listen(l->fd, (int)conf->pool.backlog) == -1)
 		rc = err_sys(e, "listen on %s", path);
 	if (dir != -1)
 		(void)close(dir);
@@ -280,8 +279,7 @@ listen_on_port(const char *address, const struct conf *conf, struct listener *l,
 	(void)setsockopt(l->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	rc = bind(l->fd, found->ai_addr, found->ai_addrlen);
 	freeaddrinfo(found);
-	if (rc == -1 ||
-	    listen(l->fd, (int)conf_int(conf, "pool.backlog")) == -1)
+	if (rc == -1 || listen(l->fd, (int)conf->pool.backlog) == -1)
 		return err_sys(e, "listen on %s", address);
 	return ERR_OK;
 }
@@ -310,7 +308,7 @@ listen_open(const char *address, const struct conf *conf, struct listener *l,
 	if (name != NULL)
 		l->name = must_strdup(name);
 	if (address == NULL)
-		address = conf_str(conf, "pool.listen");
+		address = conf->pool.listen;
 	if (*address != '\0')
 		rc = open_address(address, conf, l, e);
 	else if (has_systemd_socket())

@@ -40,7 +40,7 @@ look_at_address(const char *address, const struct conf *conf, struct err *e)
 	struct stat st;
 
 	if (address == NULL)
-		address = conf_str(conf, "pool.listen");
+		address = conf->pool.listen;
 	if (strchr(address, '/') == NULL)
 		return ERR_OK;
 	if (strlen(address) > most)
@@ -155,7 +155,7 @@ look_for_store(const struct conf *conf, struct err *e)
 		return ERR_OK;
 	if (errno != ENOENT)
 		return err_sys(e, "the store %s", path);
-	if (look_at_locker(conf_str(conf, "lock.type"), e) != ERR_OK)
+	if (look_at_locker(conf->lock.type, e) != ERR_OK)
 		return e->code;
 	store_needs(conf, look_at_root, &s);
 	if (s.rc != ERR_OK || fs_may_make(path, e) != ERR_OK)

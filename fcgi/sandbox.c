@@ -146,7 +146,7 @@ allow_all(int ruleset, const struct conf *conf, uint64_t known)
 	size_t i;
 
 	needs_each(conf, allow_need, &r);
-	allow_log(ruleset, conf_str(conf, "log.target"));
+	allow_log(ruleset, conf->log.target);
 	for (i = 0; i < NITEMS(always_read); i++)
 		allow(ruleset, always_read[i], TO_READ);
 }
@@ -193,7 +193,7 @@ sandbox_enter(const struct conf *conf, bool may_reload)
 {
 	static const struct rlimit none = { 0, 0 };
 
-	if (!conf_bool(conf, "pool.sandbox"))
+	if (!conf->pool.sandbox)
 		return;
 	(void)setrlimit(RLIMIT_CORE, &none);
 #ifdef PR_SET_NO_NEW_PRIVS

@@ -18,21 +18,11 @@
 #include "store/store.h"
 #include "tus/tus.h"
 
-/* The elements of a list, NULL-terminated; NULL if it is empty. */
+/* NULL if the list is empty. */
 static const char *const *
-list_of(const struct settings *s, const char *key)
+list_of(const char *const *list)
 {
-	const char **list;
-	size_t i, n = 0;
-
-	while (conf_item(s->conf, key, n) != NULL)
-		n++;
-	if (n == 0)
-		return NULL;
-	list = arena_alloc(s->arena, (n + 1) * sizeof(*list));
-	for (i = 0; i < n; i++)
-		list[i] = conf_item(s->conf, key, i);
-	return list;
+	return *list != NULL ? list : NULL;
 }
 
 static const char *
@@ -48,7 +38,7 @@ without_slash(struct arena *a, const char *s)
 static enum err_code
 set_location(struct settings *s, struct err *e)
 {
-	const char *where = conf_str(s->conf, "location");
+	const char *where = s->conf->location;
 
 	if (strcmp(where, "path") == 0) {
 		s->server.location = WEB_LOCATION_PATH;
@@ -70,8 +60,8 @@ set_location(struct settings *s, struct err *e)
 static enum err_code
 set_sendfile(struct settings *s, struct err *e)
 {
-	const char *how = conf_str(s->conf, "download.sendfile");
-	const char *root = conf_str(s->conf, "download.sendfile_root");
+	const char *how = s->conf->download.sendfile;
+	const char *root = s->conf->download.sendfile_root;
 
 	s->sendfile = SENDFILE_NONE;
 	if (strcmp(how, "x-accel") == 0)
@@ -91,7 +81,7 @@ set_sendfile(struct settings *s, struct err *e)
 static enum err_code
 set_checksums(struct settings *s, struct err *e)
 {
-	const char *const *list = list_of(s, "checksum.algorithms");
+	const char *const *list = list_of(s->conf->checksum.algorithms);
 	const char **good;
 	size_t i, k, n = 0;
 
@@ -125,29 +115,27 @@ set_server(struct settings *s)
 	struct web_server *srv = &s->server;
 
 	srv->protocols = protocols;
-	srv->core.max_size = conf_int(c, "max_size");
-	srv->max_metadata = conf_int(c, "max_metadata");
+	srv->core.max_size = c->max_size;
+	srv->max_metadata = c->max_metadata;
 	if (!store_is_private(c))
-		srv->core.expire_after = conf_ms(c, "expiration.after") / 1000;
-	srv->core.expire_sliding =
-	    strcmp(conf_str(c, "expiration.mode"), "sliding") == 0;
-	srv->core.allow_download = conf_bool(c, "extensions.download");
-	srv->core.allow_terminate = conf_bool(c, "extensions.termination");
-	srv->core.allow_concat = conf_bool(c, "extensions.concatenation");
-	srv->core.allow_defer = conf_bool(c, "extensions.defer_length");
-	srv->core.allow_checksum = conf_bool(c, "extensions.checksum");
+		srv->core.expire_after = c->expiration.after / 1000;
+	srv->core.expire_sliding = strcmp(c->expiration.mode, "sliding") == 0;
+	srv->core.allow_download = c->extensions.download;
+	srv->core.allow_terminate = c->extensions.termination;
+	srv->core.allow_concat = c->extensions.concatenation;
+	srv->core.allow_defer = c->extensions.defer_length;
+	srv->core.allow_checksum = c->extensions.checksum;
 	srv->core.allow_terminate_finished =
-	    conf_bool(c, "extensions.termination_of_finished");
-	srv->core.concat_removes_parts =
-	    !conf_bool(c, "concatenation.keep_parts");
-	srv->cors.origins = list_of(s, "cors.origins");
-	srv->cors.credentials = conf_bool(c, "cors.credentials");
-	srv->cors.max_age = conf_int(c, "cors.max_age");
-	srv->cors.extra_headers = list_of(s, "cors.extra_headers");
-	srv->core.has_owners = *conf_str(c, "owner.param") != '\0';
-	srv->core.owner_required = conf_bool(c, "owner.require");
-	srv->core.quota.uploads = conf_int(c, "quota.uploads");
-	srv->core.quota.bytes = conf_int(c, "quota.bytes");
+	    c->extensions.termination_of_finished;
+	srv->core.concat_removes_parts = !c->concatenation.keep_parts;
+	srv->cors.origins = list_of(s->conf->cors.origins);
+	srv->cors.credentials = c->cors.credentials;
+	srv->cors.max_age = c->cors.max_age;
+	srv->cors.extra_headers = list_of(s->conf->cors.extra_headers);
+	srv->core.has_owners = *c->owner.param != '\0';
+	srv->core.owner_required = c->owner.require;
+	srv->core.quota.uploads = c->quota.uploads;
+	srv->core.quota.bytes = c->quota.bytes;
 	srv->core.now = clock_now;
 	srv->core.now_ms = clock_ms;
 	srv->core.new_id = id_new;
@@ -161,9 +149,9 @@ static int
 reserve_of(const struct settings *s)
 {
 	int quarter = s->max_workers / 4;
-	int reserve = (int)conf_int(s->conf, "pool.reserve");
+	int reserve = (int)s->conf->pool.reserve;
 
-	if (conf_is_set(s->conf, "pool.reserve"))
+	if (conf_is_set(s->conf, &s->conf->pool.reserve))
 		return reserve < s->max_workers ? reserve : s->max_workers - 1;
 	if (s->max_workers > 1 && quarter == 0)
 		quarter = 1;
@@ -174,14 +162,12 @@ static enum err_code
 set_pool(struct settings *s, int workers, struct err *e)
 {
 	s->fixed = workers > 0;
-	s->max_workers =
-	    s->fixed ? workers : (int)conf_int(s->conf, "pool.max_workers");
-	s->min_spare =
-	    s->fixed ? workers : (int)conf_int(s->conf, "pool.min_spare");
-	s->idle = conf_ms(s->conf, "pool.idle");
-	s->max_requests = conf_int(s->conf, "pool.max_requests");
-	if (conf_is_set(s->conf, "pool.reserve") && !s->fixed &&
-	    conf_int(s->conf, "pool.reserve") >= s->max_workers)
+	s->max_workers = s->fixed ? workers : (int)s->conf->pool.max_workers;
+	s->min_spare = s->fixed ? workers : (int)s->conf->pool.min_spare;
+	s->idle = s->conf->pool.idle;
+	s->max_requests = s->conf->pool.max_requests;
+	if (conf_is_set(s->conf, &s->conf->pool.reserve) && !s->fixed &&
+	    s->conf->pool.reserve >= s->max_workers)
 		return err_set(e, ERR_INVALID,
 		    "pool.reserve must be less than pool.max_workers (%d), or "
 		    "nobody is left to receive uploads",
@@ -196,9 +182,9 @@ set_pool(struct settings *s, int workers, struct err *e)
 static enum err_code
 set_status(struct settings *s, struct err *e)
 {
-	const char *path = conf_str(s->conf, "status.path");
+	const char *path = s->conf->status.path;
 
-	s->slow = conf_ms(s->conf, "log.slow");
+	s->slow = s->conf->log.slow;
 	if (*path != '\0')
 		s->status_path = path;
 	if (s->metrics_path != NULL && strcmp(path, s->metrics_path) == 0)
@@ -218,14 +204,14 @@ set_other(struct settings *s)
 	const struct conf *c = s->conf;
 	size_t i;
 
-	if (!conf_bool(c, "rufh.enable"))
+	if (!c->rufh.enable)
 		return;
 	s->has_rufh = true;
 	s->server.protocols = both;
-	s->server.max_append = conf_int(c, "rufh.max_append_size");
-	s->server.takes_plain = conf_bool(c, "rufh.plain");
+	s->server.max_append = c->rufh.max_append_size;
+	s->server.takes_plain = c->rufh.plain;
 	for (i = 0; i < NITEMS(names); i++)
-		if (strcmp(names[i], conf_str(c, "rufh.interim")) == 0)
+		if (strcmp(names[i], c->rufh.interim) == 0)
 			s->interim = (enum interim_when)i;
 }
 
@@ -235,18 +221,18 @@ set_all(struct settings *s, int workers, struct err *e)
 	const struct conf *c = s->conf;
 	enum err_code rc;
 
-	s->base_path = without_slash(s->arena, conf_str(c, "base_path"));
-	s->owner_param = conf_str(c, "owner.param");
-	s->trust_forwarded = conf_bool(c, "trust_forwarded");
-	s->metrics_prefix = conf_str(c, "metrics.prefix");
-	if (conf_bool(c, "metrics.enabled"))
-		s->metrics_path = conf_str(c, "metrics.path");
-	s->lock_timeout = conf_ms(c, "lock.timeout");
-	s->read_timeout = conf_ms(c, "timeouts.read");
-	s->drain_timeout = conf_ms(c, "timeouts.drain");
-	s->shutdown_timeout = conf_ms(c, "timeouts.shutdown");
-	s->sweep_every = conf_ms(c, "expiration.sweep");
-	s->min_rate = conf_int(c, "timeouts.min_rate");
+	s->base_path = without_slash(s->arena, c->base_path);
+	s->owner_param = c->owner.param;
+	s->trust_forwarded = c->trust_forwarded;
+	s->metrics_prefix = c->metrics.prefix;
+	if (c->metrics.enabled)
+		s->metrics_path = c->metrics.path;
+	s->lock_timeout = c->lock.timeout;
+	s->read_timeout = c->timeouts.read;
+	s->drain_timeout = c->timeouts.drain;
+	s->shutdown_timeout = c->timeouts.shutdown;
+	s->sweep_every = c->expiration.sweep;
+	s->min_rate = c->timeouts.min_rate;
 	s->has_hosts = needs_any(c, NEED_HOSTS);
 	if (*s->base_path != '\0' && *s->base_path != '/')
 		return err_set(e, ERR_INVALID,
@@ -274,8 +260,9 @@ settings_load(
 	if (from->file != NULL)
 		rc = conf_read(s->conf, from->file, e);
 	if (rc == ERR_OK && from->default_store != NULL &&
-	    !conf_is_set(s->conf, "store.path"))
-		rc = conf_set(s->conf, "store.path", from->default_store, e);
+	    !conf_is_set(s->conf, &s->conf->store.path))
+		rc = conf_put(
+		    s->conf, &s->conf->store.path, from->default_store, e);
 	if (rc == ERR_OK && (rc = set_all(s, from->workers, e)) != ERR_OK &&
 	    from->file != NULL)
 		rc = err_within(e, "%s", from->file);
@@ -309,7 +296,7 @@ real_path(struct arena *a, const char *path)
 static void
 find_store_dir(struct settings *s)
 {
-	char *real = realpath(conf_str(s->conf, "store.path"), NULL);
+	char *real = realpath(s->conf->store.path, NULL);
 	const char *dir = real != NULL ? real : "";
 
 	if (s->store_dir == NULL || strcmp(dir, s->store_dir) != 0)
@@ -359,7 +346,7 @@ try_names(const struct settings *s, struct template_names *names, struct err *e)
 	struct data_store *store = s->server.core.store;
 
 	e->code = ERR_OK;
-	if (*conf_str(s->conf, "finish.move_to") == '\0' || store == NULL ||
+	if (*s->conf->finish.move_to == '\0' || store == NULL ||
 	    store->mover == NULL)
 		return false;
 	return store->mover->probe(store, names, e) == ERR_OK;
@@ -402,11 +389,12 @@ keep_fixed(struct settings *next, const struct settings *now)
 	size_t i;
 
 	for (i = 0; (key = conf_fixed_key(i)) != NULL; i++) {
-		wanted = arena_strdup(next->arena, conf_str(next->conf, key));
-		if (conf_keep(next->conf, now->conf, key))
+		wanted =
+		    arena_strdup(next->arena, conf_fixed_value(next->conf, i));
+		if (conf_keep(next->conf, now->conf, i))
 			log_warn("%s stays \"%s\" until a restart, it does "
 				 "not become \"%s\"",
-			    key, conf_str(now->conf, key), wanted);
+			    key, conf_fixed_value(now->conf, i), wanted);
 	}
 }
 
@@ -447,7 +435,7 @@ static void
 explain_warnings(const struct settings *s, const char *address, FILE *out)
 {
 	const struct conf *c = s->conf;
-	const char *durability = conf_str(c, "store.durability");
+	const char *durability = c->store.durability;
 
 	if (address != NULL && strchr(address, '/') == NULL &&
 	    strncmp(address, "127.", 4) != 0 &&
@@ -462,11 +450,9 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: store.durability = \"none\": a power failure "
 		    "can take acknowledged bytes back\n");
-	if (store_is_private(c))
-		fprintf(out,
-		    "warning: store.type = \"%s\" is for tests: each worker "
-		    "has its own uploads and forgets them, and none expires\n",
-		    conf_str(c, "store.type"));
+	if (store_caution(c) != NULL)
+		fprintf(out, "warning: store.type = \"%s\": %s\n",
+		    c->store.type, store_caution(c));
 	if (lacks_sha1(s))
 		fprintf(out,
 		    "warning: checksum.algorithms without \"sha1\": the "
@@ -545,9 +531,9 @@ explain_moving(const struct settings *s, FILE *out)
 	struct template_names names;
 	struct err e;
 
-	if (*conf_str(s->conf, "finish.move_to") == '\0')
+	if (*s->conf->finish.move_to == '\0')
 		return;
-	fprintf(out, "moves to      %s\n", conf_str(s->conf, "finish.move_to"));
+	fprintf(out, "moves to      %s\n", s->conf->finish.move_to);
 	if (try_names(s, &names, &e))
 		fprintf(out, "names there   %s, of at most %zu bytes\n",
 		    names.is_windows ? "as Windows takes them" : "any",
@@ -558,7 +544,7 @@ static void
 explain_keeping(const struct settings *s, FILE *out)
 {
 	const struct conf *c = s->conf;
-	int64_t after = conf_ms(c, "expiration.after");
+	int64_t after = c->expiration.after;
 	const char *hooks = hook_target(c);
 
 	fprintf(out, "expire        %s%s\n", duration(s, after),
@@ -585,8 +571,8 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 {
 	const struct web_protocol *const *p;
 	const struct conf *c = s->conf;
-	const char *lock_path = conf_str(c, "lock.path");
-	const char *store_path = conf_str(c, "store.path");
+	const char *lock_path = c->lock.path;
+	const char *store_path = c->store.path;
 	const char *extensions = s->server.core.store != NULL ?
 	    tus_extensions(&s->server.core, s->arena) :
 	    "known when there is a store";
@@ -596,14 +582,13 @@ settings_explain(const struct settings *s, const char *address, FILE *out)
 	fprintf(out, "base path     %s\n",
 	    *s->base_path != '\0' ? s->base_path :
 				    "what REQUEST_URI has before PATH_INFO");
-	fprintf(out, "store         %s %s\n", conf_str(c, "store.type"),
-	    store_path);
+	fprintf(out, "store         %s %s\n", c->store.type, store_path);
 	if (*lock_path == '\0')
 		lock_path = store_path;
-	fprintf(out, "locks         %s %s\n", conf_str(c, "lock.type"),
+	fprintf(out, "locks         %s %s\n", c->lock.type,
 	    locker_is_for_one_pool(c) ? "of this pool alone" : lock_path);
 	explain_fixed(out);
-	fprintf(out, "durability    %s\n", conf_str(c, "store.durability"));
+	fprintf(out, "durability    %s\n", c->store.durability);
 	explain_moving(s, out);
 	fprintf(out, "protocols    ");
 	for (p = s->server.protocols; *p != NULL; p++)

@@ -75,7 +75,7 @@ struct run {
 static const char *
 exec_target(const struct conf *conf)
 {
-	return conf_str(conf, "hooks.dir");
+	return conf->hooks.dir;
 }
 
 static void
@@ -88,7 +88,7 @@ exec_needs(const struct conf *conf, need_ear *ear, void *arg)
 static enum err_code
 open_dir(const struct conf *conf, int *dirfd, struct err *e)
 {
-	if (fs_open_dir(conf_str(conf, "hooks.dir"), dirfd, e) == ERR_OK)
+	if (fs_open_dir(conf->hooks.dir, dirfd, e) == ERR_OK)
 		return ERR_OK;
 	return err_within(e, "hooks.dir");
 }

@@ -193,13 +193,12 @@ static const struct hooks_ops ops = {
 static void
 enable(struct hook *h)
 {
-	const char *name;
+	const char *const *name;
 	enum hook_point hook;
-	size_t i;
 
-	for (i = 0; (name = conf_item(h->conf, "hooks.events", i)) != NULL; i++)
+	for (name = h->conf->hooks.events; *name != NULL; name++)
 		for (hook = 0; hook < HOOK_POINT_MAX; hook++)
-			if (strcmp(name, hook_point_name(hook)) == 0)
+			if (strcmp(*name, hook_point_name(hook)) == 0)
 				h->is_enabled[hook] = true;
 }
 
@@ -270,13 +269,13 @@ hook_open(const struct conf *conf, struct hooks **hooks, struct err *e)
 		return ERR_OK;
 	h = must_alloc(sizeof(*h));
 	h->hooks.ops = &ops;
-	h->hooks.progress = conf_ms(conf, "hooks.progress");
+	h->hooks.progress = conf->hooks.progress;
 	h->conf = conf;
-	h->timeout = conf_ms(conf, "hooks.timeout");
+	h->timeout = conf->hooks.timeout;
 	h->way = way;
 	enable(h);
 	set_signals();
-	h->is_durable = strcmp(conf_str(conf, "store.durability"), "full") == 0;
+	h->is_durable = strcmp(conf->store.durability, "full") == 0;
 	h->hooks.patience = PATIENCE * h->timeout;
 	rc = way->load(e);
 	if (rc == ERR_OK)

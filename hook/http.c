@@ -40,7 +40,7 @@ load_library(struct err *e)
 static const char *
 http_target(const struct conf *conf)
 {
-	return conf_str(conf, "hooks.url");
+	return conf->hooks.url;
 }
 
 /* As curl(1) and OpenSSL have it; libcurl alone does not look. */
@@ -150,22 +150,30 @@ add_values(struct curl_slist **list, struct arena *a, const char *name,
 	}
 }
 
+static bool
+has_name(const char *const *names, const char *name)
+{
+	while (*names != NULL && strcasecmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
+/* Those of hooks.forward_headers that the client sent. */
 static void
 add_forwarded(struct curl_slist **list, struct arena *a, struct hook *h,
     const struct hook_message *m)
 {
-	const char *name, *key;
+	const char *key;
 	json_t *headers = NULL, *values;
-	size_t i;
 
 	(void)json_unpack(m->json, "{s:{s:{s:o}}}", "Event", "HTTPRequest",
 	    "Header", &headers);
-	for (i = 0;
-	     (name = conf_item(h->conf, "hooks.forward_headers", i)) != NULL;
-	     i++)
-		json_object_foreach(
-		    headers, key, values) if (strcasecmp(key, name) == 0 &&
-		    !is_ours_alone(name)) add_values(list, a, name, values);
+	json_object_foreach(headers, key, values)
+	{
+		if (has_name(h->conf->hooks.forward_headers, key) &&
+		    !is_ours_alone(key))
+			add_values(list, a, key, values);
+	}
 }
 
 static struct curl_slist *
@@ -180,7 +188,7 @@ make_headers(struct hook *h, const struct hook_message *m)
 	if (m->request_id != NULL && is_printable(m->request_id))
 		add_header(
 		    &list, arena_printf(a, "X-Request-Id: %s", m->request_id));
-	add_signature(&list, a, conf_str(h->conf, "hooks.secret"), m);
+	add_signature(&list, a, h->conf->hooks.secret, m);
 	add_forwarded(&list, a, h, m);
 	arena_free(a);
 	return list;
@@ -285,8 +293,8 @@ static enum err_code
 http_send(struct hook *h, const struct hook_message *m, struct err *e)
 {
 	int64_t until = clock_ms() + h->timeout, left = h->timeout;
-	int64_t backoff = conf_ms(h->conf, "hooks.backoff");
-	int64_t tries = 1 + conf_int(h->conf, "hooks.retries");
+	int64_t backoff = h->conf->hooks.backoff;
+	int64_t tries = 1 + h->conf->hooks.retries;
 	enum err_code rc;
 	bool again;
 

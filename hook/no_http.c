@@ -8,7 +8,7 @@
 static const char *
 target(const struct conf *conf)
 {
-	return conf_str(conf, "hooks.url");
+	return conf->hooks.url;
 }
 
 static void

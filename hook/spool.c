@@ -31,12 +31,12 @@ hook_spool_is_needed(const struct conf *conf)
 {
 	static const enum hook_point hooks[] = { HOOK_POST_CREATE,
 		HOOK_POST_TERMINATE, HOOK_POST_EXPIRE };
-	const char *name;
-	size_t i, k;
+	const char *const *name;
+	size_t k;
 
-	for (i = 0; (name = conf_item(conf, "hooks.events", i)) != NULL; i++)
+	for (name = conf->hooks.events; *name != NULL; name++)
 		for (k = 0; k < NITEMS(hooks); k++)
-			if (strcmp(name, hook_point_name(hooks[k])) == 0)
+			if (strcmp(*name, hook_point_name(hooks[k])) == 0)
 				return true;
 	return false;
 }
@@ -47,15 +47,14 @@ size_t
 hook_spool_places(const struct conf *conf, struct arena *a,
     const char *places[HOOK_PLACES_MAX])
 {
-	const char *own = conf_str(conf, "hooks.spool");
-	const char *locks = conf_str(conf, "lock.path");
+	const char *own = conf->hooks.spool;
+	const char *locks = conf->lock.path;
 	size_t n = 0;
 
 	if (*own != '\0')
 		places[n++] = own;
-	places[n++] =
-	    arena_printf(a, "%s/" DIR_NAME, conf_str(conf, "store.path"));
-	if (*locks != '\0' && strcmp(locks, conf_str(conf, "store.path")) != 0)
+	places[n++] = arena_printf(a, "%s/" DIR_NAME, conf->store.path);
+	if (*locks != '\0' && strcmp(locks, conf->store.path) != 0)
 		places[n++] = arena_printf(a, "%s/" DIR_NAME, locks);
 	return n;
 }
@@ -63,11 +62,10 @@ hook_spool_places(const struct conf *conf, struct arena *a,
 void
 hook_spool_needs(const struct conf *conf, need_ear *ear, void *arg)
 {
-	const char *key = *conf_str(conf, "hooks.spool") != '\0' ?
-	    "hooks.spool" :
-	    "store.path";
-
-	ear(arg, NEED_KEEP, key, conf_str(conf, key));
+	if (*conf->hooks.spool != '\0')
+		ear(arg, NEED_KEEP, "hooks.spool", conf->hooks.spool);
+	else
+		ear(arg, NEED_KEEP, "store.path", conf->store.path);
 }
 
 const char *
@@ -83,21 +81,24 @@ hook_spool_path(const struct conf *conf, struct arena *a)
 static enum err_code
 check_own_place(const struct conf *conf, int dirfd, struct err *e)
 {
-	static const char *const others[] = { "store.path", "lock.path" };
-	const char *own = conf_str(conf, "hooks.spool");
+	const struct {
+		const char *key, *path;
+	} others[] = { { "store.path", conf->store.path },
+		{ "lock.path", conf->lock.path } };
+	const char *own = conf->hooks.spool;
 	struct stat st, other;
 	size_t i;
 
 	if (fstat(dirfd, &st) == -1)
 		return err_sys(e, "hooks.spool: stat %s", own);
 	for (i = 0; i < NITEMS(others); i++)
-		if (stat(conf_str(conf, others[i]), &other) == 0 &&
+		if (stat(others[i].path, &other) == 0 &&
 		    other.st_dev == st.st_dev && other.st_ino == st.st_ino)
 			return err_set(e, ERR_INVALID,
 			    "hooks.spool = \"%s\": it must be another "
 			    "directory "
 			    "than %s",
-			    own, others[i]);
+			    own, others[i].key);
 	if (faccessat(dirfd, ".", W_OK | X_OK, AT_EACCESS) == -1)
 		return err_sys(e, "hooks.spool: write to %s", own);
 	return ERR_OK;
@@ -108,7 +109,7 @@ open_own_place(const struct conf *conf, int *dirfd, struct err *e)
 {
 	enum err_code rc;
 
-	rc = fs_open_dir(conf_str(conf, "hooks.spool"), dirfd, e);
+	rc = fs_open_dir(conf->hooks.spool, dirfd, e);
 	if (rc != ERR_OK)
 		return err_within(e, "hooks.spool");
 	if ((rc = check_own_place(conf, *dirfd, e)) != ERR_OK)
@@ -124,7 +125,7 @@ hook_spool_check(const struct conf *conf, struct err *e)
 	enum err_code rc = ERR_OK;
 	int fd;
 
-	if (*conf_str(conf, "hooks.spool") != '\0') {
+	if (*conf->hooks.spool != '\0') {
 		if ((rc = open_own_place(conf, &fd, e)) == ERR_OK)
 			(void)close(fd);
 	} else if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) ==
@@ -139,13 +140,13 @@ hook_spool_check(const struct conf *conf, struct err *e)
 enum err_code
 hook_spool_open(const struct conf *conf, int *dirfd, struct err *e)
 {
-	const char *store = conf_str(conf, "store.path");
-	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
+	const char *store = conf->store.path;
+	mode_t mode = (mode_t)conf->store.dir_mode;
 	enum err_code rc;
 	bool is_made;
 	int fd;
 
-	if (*conf_str(conf, "hooks.spool") != '\0')
+	if (*conf->hooks.spool != '\0')
 		return open_own_place(conf, dirfd, e);
 	if ((rc = held_open_dir(store, &fd, e)) != ERR_OK)
 		return rc;

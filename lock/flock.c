@@ -499,7 +499,7 @@ static enum err_code
 flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 {
 	struct flock_locker *l = must_alloc(sizeof(*l));
-	const char *path = conf_str(conf, "lock.path");
+	const char *path = conf->lock.path;
 	enum err_code rc;
 	size_t i;
 
@@ -507,12 +507,12 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 	l->base.ops = &ops;
 	l->base.traces = &traces;
 	l->base.is_inherited = true;
-	l->mode = FS_LOCK_MODE(conf_int(conf, "store.file_mode"));
+	l->mode = FS_LOCK_MODE(conf->store.file_mode);
 	for (i = 0; i < NITEMS(l->asks); i++)
 		l->asks[i].fd = -1;
 	if (path[0] == '\0')
-		path = conf_str(conf, "store.path");
-	rc = set_method(l, conf_str(conf, "lock.method"), e);
+		path = conf->store.path;
+	rc = set_method(l, conf->lock.method, e);
 	if (rc == ERR_OK)
 		rc = held_open_dir(path, &l->dirfd, e);
 	if (rc != ERR_OK) {
@@ -526,10 +526,10 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 static void
 needs(const struct conf *conf, need_ear *ear, void *arg)
 {
-	const char *key =
-	    *conf_str(conf, "lock.path") != '\0' ? "lock.path" : "store.path";
-
-	ear(arg, NEED_KEEP, key, conf_str(conf, key));
+	if (*conf->lock.path != '\0')
+		ear(arg, NEED_KEEP, "lock.path", conf->lock.path);
+	else
+		ear(arg, NEED_KEEP, "store.path", conf->store.path);
 }
 
 const struct locker_class locker_flock = {

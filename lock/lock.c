@@ -44,7 +44,7 @@ find_class(const char *name)
 enum err_code
 locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 {
-	const char *type = conf_str(conf, "lock.type");
+	const char *type = conf->lock.type;
 	const struct locker_class *class = find_class(type);
 	enum err_code rc;
 
@@ -62,8 +62,7 @@ locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 void
 locker_needs(const struct conf *conf, need_ear *ear, void *arg)
 {
-	const struct locker_class *class =
-	    find_class(conf_str(conf, "lock.type"));
+	const struct locker_class *class = find_class(conf->lock.type);
 
 	if (class != NULL && class->needs != NULL)
 		class->needs(conf, ear, arg);
@@ -72,8 +71,7 @@ locker_needs(const struct conf *conf, need_ear *ear, void *arg)
 bool
 locker_is_for_one_pool(const struct conf *conf)
 {
-	const struct locker_class *class =
-	    find_class(conf_str(conf, "lock.type"));
+	const struct locker_class *class = find_class(conf->lock.type);
 
 	return class != NULL && class->is_for_one_pool;
 }

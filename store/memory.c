@@ -578,5 +578,7 @@ memory_open_store(
 const struct store_class store_memory = {
 	.name = "memory",
 	.is_private = true,
+	.caution = "it is for tests: each worker has its own uploads and "
+		   "forgets them, and none expires",
 	.open = memory_open_store,
 };

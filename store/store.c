@@ -74,7 +74,7 @@ static enum err_code
 find_built_in(
     const struct conf *conf, const struct store_class **class, struct err *e)
 {
-	const char *type = conf_str(conf, "store.type");
+	const char *type = conf->store.type;
 
 	if ((*class = find_class(type)) != NULL)
 		return ERR_OK;
@@ -98,8 +98,7 @@ store_hold(
 void
 store_let_go(const struct conf *conf)
 {
-	const struct store_class *class =
-	    find_class(conf_str(conf, "store.type"));
+	const struct store_class *class = find_class(conf->store.type);
 
 	if (class != NULL && class->let_go != NULL)
 		class->let_go();
@@ -116,7 +115,7 @@ store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 		return rc;
 	rc = store_check(*ds, e);
 	if (rc == ERR_OK && (*ds)->mover == NULL &&
-	    *conf_str(conf, "finish.move_to") != '\0')
+	    *conf->finish.move_to != '\0')
 		rc = err_set(e, ERR_INVALID,
 		    "finish.move_to: store %s cannot move uploads",
 		    class->name);
@@ -130,8 +129,7 @@ store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 void
 store_needs(const struct conf *conf, need_ear *ear, void *arg)
 {
-	const struct store_class *class =
-	    find_class(conf_str(conf, "store.type"));
+	const struct store_class *class = find_class(conf->store.type);
 
 	if (class != NULL && class->needs != NULL)
 		class->needs(conf, ear, arg);
@@ -140,10 +138,17 @@ store_needs(const struct conf *conf, need_ear *ear, void *arg)
 bool
 store_is_private(const struct conf *conf)
 {
-	const struct store_class *class =
-	    find_class(conf_str(conf, "store.type"));
+	const struct store_class *class = find_class(conf->store.type);
 
 	return class != NULL && class->is_private;
+}
+
+const char *
+store_caution(const struct conf *conf)
+{
+	const struct store_class *class = find_class(conf->store.type);
+
+	return class != NULL ? class->caution : NULL;
 }
 
 static void

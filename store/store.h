@@ -620,6 +620,9 @@ struct store_class {
 	 * for tests; nothing in it ever expires, for no sweep sees it. */
 	bool is_private;
 
+	/* A reason not to use it in earnest, which tusfcgi -t says; or NULL. */
+	const char *caution;
+
 	/* See store_hold(); NULL if there is nothing to agree upon. */
 	MUST_CHECK enum err_code (*hold)(
 	    const struct conf *, enum store_use, bool alone, struct err *);
@@ -651,9 +654,11 @@ void store_let_go(const struct conf *);
  */
 MUST_CHECK enum err_code store_check(const struct data_store *, struct err *);
 
-/* What the store that store.type names needs, and whether it is_private. */
+/* What the store that store.type names needs, whether it is_private, and its
+ * caution. */
 void store_needs(const struct conf *, need_ear *, void *arg);
 bool store_is_private(const struct conf *);
+const char *store_caution(const struct conf *);
 
 /* The directory of the uploads, or NULL if they are in none; it belongs to the
  * configuration. */

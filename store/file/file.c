@@ -99,21 +99,24 @@ static enum err_code
 check_ways(
     const char *root, const char *path, const struct conf *conf, struct err *e)
 {
-	static const char *const keys[] = { "store.path", "lock.path",
-		"hooks.dir" };
+	const struct {
+		const char *key, *path;
+	} ours[] = { { "store.path", conf->store.path },
+		{ "lock.path", conf->lock.path },
+		{ "hooks.dir", conf->hooks.dir } };
 	bool is_way;
 	char *dir;
 	size_t i;
 
-	for (i = 0; i < NITEMS(keys); i++) {
-		dir = realpath(conf_str(conf, keys[i]), NULL);
+	for (i = 0; i < NITEMS(ours); i++) {
+		dir = realpath(ours[i].path, NULL);
 		is_way = dir != NULL && leads_to(root, dir);
 		free(dir);
 		if (is_way)
 			return err_set(e, ERR_INVALID,
 			    "finish.move_to: names below %.60s could lead "
 			    "into %s; name another directory",
-			    path, keys[i]);
+			    path, ours[i].key);
 	}
 	return ERR_OK;
 }
@@ -122,7 +125,7 @@ check_ways(
 static enum err_code
 open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 {
-	const char *to = conf_str(conf, "finish.move_to");
+	const char *to = conf->finish.move_to;
 	struct arena *a = arena_new();
 	const char *path = template_root(a, to);
 	struct stat store, root;
@@ -151,8 +154,8 @@ open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 static enum err_code
 open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 {
-	const char *path = conf_str(conf, "store.path");
-	const char *locks = conf_str(conf, "lock.path");
+	const char *path = conf->store.path;
+	const char *locks = conf->lock.path;
 	enum err_code rc;
 
 	fs->given = must_strdup(path);
@@ -194,16 +197,16 @@ new_store(const struct conf *conf)
 		.dirfd = -1,
 		.note_fd = -1,
 		.move_fd = -1,
-		.dir_mode = (mode_t)conf_int(conf, "store.dir_mode"),
+		.dir_mode = (mode_t)conf->store.dir_mode,
 		.tries_names =
-		    strcmp(conf_str(conf, "finish.names"), "auto") == 0,
+		    strcmp(conf->finish.names, "auto") == 0,
 		.names.is_windows =
-		    strcmp(conf_str(conf, "finish.names"), "windows") == 0,
-		.keep_record = conf_ms(conf, "finish.keep_record") / 1000,
-		.mode = (mode_t)conf_int(conf, "store.file_mode"),
-		.durability = durability_of(conf_str(conf, "store.durability")),
-		.min_free = conf_int(conf, "store.min_free"),
-		.expire_after = conf_ms(conf, "expiration.after") / 1000,
+		    strcmp(conf->finish.names, "windows") == 0,
+		.keep_record = conf->finish.keep_record / 1000,
+		.mode = (mode_t)conf->store.file_mode,
+		.durability = durability_of(conf->store.durability),
+		.min_free = conf->store.min_free,
+		.expire_after = conf->expiration.after / 1000,
 		.checkpoint_every = CHECKPOINT_EVERY,
 		.flush_every = FLUSH_EVERY,
 		.waiting_room = WAITING_ROOM,
@@ -217,7 +220,7 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	struct file_store *fs = new_store(conf);
 	enum err_code rc = open_directory(fs, conf, e);
 
-	if (rc == ERR_OK && *conf_str(conf, "finish.move_to") != '\0')
+	if (rc == ERR_OK && *conf->finish.move_to != '\0')
 		rc = open_move_root(fs, conf, e);
 	info_set_up();
 	if (rc == ERR_OK && !file_set_up_memory())
@@ -233,10 +236,10 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 static void
 needs(const struct conf *conf, need_ear *ear, void *arg)
 {
-	const char *to = conf_str(conf, "finish.move_to");
+	const char *to = conf->finish.move_to;
 	struct arena *a;
 
-	ear(arg, NEED_KEEP, "store.path", conf_str(conf, "store.path"));
+	ear(arg, NEED_KEEP, "store.path", conf->store.path);
 	if (*to == '\0')
 		return;
 	a = arena_new();

@@ -81,16 +81,16 @@ static struct {
 static const char *
 lock_path(const struct conf *conf)
 {
-	const char *path = conf_str(conf, "lock.path");
+	const char *path = conf->lock.path;
 
-	return *path != '\0' ? path : conf_str(conf, "store.path");
+	return *path != '\0' ? path : conf->store.path;
 }
 
 enum err_code
 file_make_directory(const struct conf *conf, struct err *e)
 {
-	const char *path = conf_str(conf, "store.path");
-	mode_t mode = (mode_t)conf_int(conf, "store.dir_mode");
+	const char *path = conf->store.path;
+	mode_t mode = (mode_t)conf->store.dir_mode;
 	enum err_code rc;
 	int fd;
 
@@ -192,10 +192,8 @@ describe(const struct conf *conf, struct note *n, struct err *e)
 	if (!clock_boot_id(n->kernel))
 		return err_set(e, ERR_SYSTEM, "the kernel has no boot id");
 	(void)stpcpy(n->boot, n->kernel);
-	(void)snprintf(
-	    n->type, sizeof(n->type), "%s", conf_str(conf, "lock.type"));
-	(void)snprintf(
-	    n->method, sizeof(n->method), "%s", conf_str(conf, "lock.method"));
+	(void)snprintf(n->type, sizeof(n->type), "%s", conf->lock.type);
+	(void)snprintf(n->method, sizeof(n->method), "%s", conf->lock.method);
 	(void)snprintf(n->path, sizeof(n->path), "%s", real);
 	if (fstat(held_fd(path), &st) == -1)
 		return err_sys(e, "stat %s", path);
@@ -373,8 +371,8 @@ static enum err_code
 open_note(
     const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
-	int dirfd = held_fd(conf_str(conf, "store.path"));
-	mode_t mode = FS_LOCK_MODE(conf_int(conf, "store.file_mode"));
+	int dirfd = held_fd(conf->store.path);
+	mode_t mode = FS_LOCK_MODE(conf->store.file_mode);
 	enum err_code rc;
 
 	rc = fs_open_at(dirfd, FILE_NOTE, O_RDWR, &ours.fd, NULL, e);
@@ -430,7 +428,7 @@ file_hold(
 	if (use != STORE_CHECKED)
 		rc = file_make_directory(conf, e);
 	if (rc == ERR_OK)
-		rc = held_add(conf_str(conf, "store.path"), e);
+		rc = held_add(conf->store.path, e);
 	if (rc == ERR_OK)
 		rc = held_add(lock_path(conf), e);
 	if (rc == ERR_OK)
@@ -455,7 +453,7 @@ file_take_boot(struct file_store *fs)
 bool
 file_is_held(const struct conf *conf)
 {
-	return ours.is_held && held_fd(conf_str(conf, "store.path")) != -1;
+	return ours.is_held && held_fd(conf->store.path) != -1;
 }
 
 /* --- Afterwards. --- */

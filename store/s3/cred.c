@@ -113,10 +113,10 @@ enum err_code
 s3_find_keys(const struct conf *conf, struct arena *a, struct s3_keys *keys,
     struct err *e)
 {
-	const char *profile = conf_str(conf, "s3.profile");
+	const char *profile = conf->s3.profile;
 
-	keys->access = arena_strdup(a, conf_str(conf, "s3.access_key"));
-	keys->secret = arena_strdup(a, conf_str(conf, "s3.secret_key"));
+	keys->access = arena_strdup(a, conf->s3.access_key);
+	keys->secret = arena_strdup(a, conf->s3.secret_key);
 	keys->token = NULL;
 	if (is_there(keys->access) != is_there(keys->secret))
 		return err_set(e, ERR_INVALID,

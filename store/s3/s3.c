@@ -117,58 +117,55 @@ set_place(struct s3_store *s, const char *endpoint, const char *addressing)
 	s->origin = arena_printf(a, "%s://%s", scheme, s->host);
 }
 
-static const char *
-copy(struct s3_store *s, const struct conf *conf, const char *key)
-{
-	return arena_strdup(s->arena, conf_str(conf, key));
-}
-
 static void
 set_up(struct s3_store *s, const struct conf *conf)
 {
 	const char *region = getenv("AWS_REGION");
 
-	s->bucket = copy(s, conf, "s3.bucket");
-	s->region = copy(s, conf, "s3.region");
-	if (!conf_is_set(conf, "s3.region") && region != NULL)
+	s->bucket = arena_strdup(s->arena, conf->s3.bucket);
+	s->region = arena_strdup(s->arena, conf->s3.region);
+	if (!conf_is_set(conf, &conf->s3.region) && region != NULL)
 		s->region = arena_strdup(s->arena, region);
-	s->prefix = copy(s, conf, "s3.prefix");
-	s->record_prefix = conf_is_set(conf, "s3.record_prefix") ?
-	    copy(s, conf, "s3.record_prefix") :
+	s->prefix = arena_strdup(s->arena, conf->s3.prefix);
+	s->record_prefix = conf_is_set(conf, &conf->s3.record_prefix) ?
+	    arena_strdup(s->arena, conf->s3.record_prefix) :
 	    s->prefix;
-	s->part_size = conf_int(conf, "s3.part_size");
-	s->part_growth = conf_bool(conf, "s3.part_growth");
-	s->has_metadata = conf_bool(conf, "s3.metadata");
-	s->sign_payload = conf_bool(conf, "s3.sign_payload");
-	s->timeout = conf_ms(conf, "s3.timeout");
-	s->retries = conf_int(conf, "s3.retries");
-	s->ca_file = copy(s, conf, "s3.ca_file");
-	s->verify = conf_bool(conf, "s3.verify");
-	if (strcmp(conf_str(conf, "expiration.mode"), "sliding") == 0)
-		s->renewed_for = conf_ms(conf, "expiration.after") / 1000;
-	s->spool_dir = copy(s, conf, "s3.spool");
-	set_place(
-	    s, conf_str(conf, "s3.endpoint"), conf_str(conf, "s3.addressing"));
+	s->part_size = conf->s3.part_size;
+	s->part_growth = conf->s3.part_growth;
+	s->has_metadata = conf->s3.metadata;
+	s->sign_payload = conf->s3.sign_payload;
+	s->timeout = conf->s3.timeout;
+	s->retries = conf->s3.retries;
+	s->ca_file = arena_strdup(s->arena, conf->s3.ca_file);
+	s->verify = conf->s3.verify;
+	if (strcmp(conf->expiration.mode, "sliding") == 0)
+		s->renewed_for = conf->expiration.after / 1000;
+	s->spool_dir = arena_strdup(s->arena, conf->s3.spool);
+	set_place(s, conf->s3.endpoint, conf->s3.addressing);
 }
 
 /* What means nothing here is not to be believed to mean something. */
 static enum err_code
 check(const struct conf *conf, struct err *e)
 {
-	static const char *const others[] = { "store.path", "store.durability",
-		"store.dir_mode", "store.file_mode" };
+	const struct {
+		const char *key;
+		const void *member;
+	} others[] = { { "store.path", &conf->store.path },
+		{ "store.durability", &conf->store.durability },
+		{ "store.dir_mode", &conf->store.dir_mode },
+		{ "store.file_mode", &conf->store.file_mode } };
 	size_t i;
 
 	for (i = 0; i < NITEMS(others); i++)
-		if (conf_is_set(conf, others[i]))
+		if (conf_is_set(conf, others[i].member))
 			return err_set(e, ERR_INVALID,
 			    "%s: means nothing where store.type is \"s3\"",
-			    others[i]);
-	if (*conf_str(conf, "s3.bucket") == '\0')
+			    others[i].key);
+	if (*conf->s3.bucket == '\0')
 		return err_set(
 		    e, ERR_INVALID, "s3.bucket: has to be set for store s3");
-	if (strcmp(conf_str(conf, "lock.type"), "flock") == 0 &&
-	    *conf_str(conf, "lock.path") == '\0')
+	if (strcmp(conf->lock.type, "flock") == 0 && *conf->lock.path == '\0')
 		return err_set(e, ERR_INVALID,
 		    "lock.path: has to be set where store.type is \"s3\"");
 	return ERR_OK;
@@ -212,9 +209,9 @@ static void
 needs(const struct conf *conf, need_ear *ear, void *arg)
 {
 	ear(arg, NEED_HOSTS, NULL, NULL);
-	ear(arg, NEED_PUT, "s3.spool", conf_str(conf, "s3.spool"));
-	if (*conf_str(conf, "s3.ca_file") != '\0')
-		ear(arg, NEED_READ, "s3.ca_file", conf_str(conf, "s3.ca_file"));
+	ear(arg, NEED_PUT, "s3.spool", conf->s3.spool);
+	if (*conf->s3.ca_file != '\0')
+		ear(arg, NEED_READ, "s3.ca_file", conf->s3.ca_file);
 }
 
 const struct store_class store_s3 = {

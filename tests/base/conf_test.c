@@ -106,13 +106,13 @@ nothing_is_set_until_somebody_sets_it(void **state)
 
 	(void)state;
 	for (i = 0; (name = key_name(i)) != NULL; i++)
-		assert_false(conf_is_set(conf, name));
+		assert_false(conf_key_is_set(conf, name));
 	assert_true(i > 60);
 	must_read("log:{level=\"info\";};");
-	assert_true(conf_is_set(conf, "log.level"));
+	assert_true(conf_key_is_set(conf, "log.level"));
 	assert_int_equal(conf_set(conf, "lock.timeout", "5s", &err), ERR_OK);
-	assert_true(conf_is_set(conf, "lock.timeout"));
-	assert_false(conf_is_set(conf, "log.format"));
+	assert_true(conf_key_is_set(conf, "lock.timeout"));
+	assert_false(conf_key_is_set(conf, "log.format"));
 }
 
 static void
@@ -122,7 +122,7 @@ an_empty_file_changes_nothing(void **state)
 	must_read("");
 	must_read("# only a comment");
 	must_read("store: { };");
-	assert_false(conf_is_set(conf, "store.path"));
+	assert_false(conf_key_is_set(conf, "store.path"));
 }
 
 static void
@@ -201,7 +201,7 @@ the_sample_is_accepted_and_sets_nothing(void **state)
 	if (conf_read(conf, temp_source("etc/tusfcgi.conf"), &err) != ERR_OK)
 		fail_msg("%s", err.text);
 	for (i = 0; (name = key_name(i)) != NULL; i++)
-		if (conf_is_set(conf, name))
+		if (conf_key_is_set(conf, name))
 			fail_msg("the sample sets %s", name);
 }
 
@@ -217,7 +217,7 @@ the_sample_shows_every_key_at_its_default(void **state)
 	if (conf_read(sample, "live.conf", &err) != ERR_OK)
 		fail_msg("%s", err.text);
 	for (i = 0; (name = key_name(i)) != NULL; i++) {
-		if (!conf_is_set(sample, name))
+		if (!conf_key_is_set(sample, name))
 			fail_msg("the sample lacks %s", name);
 		check_same(defaults, sample, conf_key(i));
 	}
@@ -276,7 +276,7 @@ the_manual_has_a_working_example_of_every_key(void **state)
 		conf_free(conf);
 		conf = conf_new();
 		must_read(example);
-		if (!conf_is_set(conf, name))
+		if (!conf_key_is_set(conf, name))
 			fail_msg("%s does not set %s", example, name);
 		free(example);
 	}
@@ -783,7 +783,7 @@ wrong_text_is_refused_and_named(void **state)
 	    conf_set(conf, "hooks.events", "pre-create,,", &err), ERR_INVALID);
 	assert_int_equal(
 	    conf_set(conf, "metrics.enabled", "yes", &err), ERR_INVALID);
-	assert_false(conf_is_set(conf, "metrics.enabled"));
+	assert_false(conf_key_is_set(conf, "metrics.enabled"));
 }
 
 static void
@@ -868,6 +868,65 @@ asking_for_what_is_not_there_stops_the_program(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void
+check_list(const char *const *list, const char *name)
+{
+	size_t i;
+
+	for (i = 0; list[i] != NULL; i++)
+		assert_string_equal(list[i], conf_item(conf, name, i));
+	assert_null(conf_item(conf, name, i));
+}
+
+/* How many bytes of the struct it has. */
+static size_t
+check_member(const struct conf_key *k)
+{
+	const void *at = (const char *)conf + k->offset;
+
+	switch (k->kind) {
+	case CONF_BOOL:
+		assert_int_equal(*(const bool *)at, conf_bool(conf, k->name));
+		return sizeof(bool);
+	case CONF_STRING:
+		assert_ptr_equal(
+		    *(const char *const *)at, conf_str(conf, k->name));
+		return sizeof(char *);
+	case CONF_LIST:
+		check_list(*(const char *const *const *)at, k->name);
+		return sizeof(char *);
+	case CONF_DURATION:
+		assert_int_equal(*(const int64_t *)at, conf_ms(conf, k->name));
+		return sizeof(int64_t);
+	default:
+		assert_int_equal(*(const int64_t *)at, conf_int(conf, k->name));
+		return sizeof(int64_t);
+	}
+}
+
+static void
+each_member_has_a_key_and_its_value(void **state)
+{
+	unsigned char seen[sizeof(struct conf)] = { 0 };
+	const struct conf_key *k;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(conf_set(conf, "store.min_free", "5M", &err), ERR_OK);
+	assert_int_equal(conf_set(conf, "cors.origins", "null", &err), ERR_OK);
+	assert_int_equal(
+	    conf_put(conf, &conf->store.path, "/else", &err), ERR_OK);
+	assert_true(conf_is_set(conf, &conf->store.path));
+	assert_false(conf_is_set(conf, &conf->store.type));
+	assert_int_equal(conf->store.min_free, 5 << 20);
+	assert_string_equal(conf->store.path, "/else");
+	for (i = 0; (k = conf_key(i)) != NULL; i++)
+		memset(seen + k->offset, 1, check_member(k));
+	/* Eight bytes that no key has filled are a member without a key. */
+	for (i = 0; i + 8 <= sizeof(seen); i += 8)
+		assert_non_null(memchr(seen + i, 1, 8));
+}
+
 int
 main(void)
 {
@@ -898,6 +957,7 @@ main(void)
 		TEST(defaults_make_way_for_a_small_pool),
 		TEST(what_was_set_is_checked_not_changed),
 		TEST(asking_for_what_is_not_there_stops_the_program),
+		TEST(each_member_has_a_key_and_its_value),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);

@@ -277,7 +277,7 @@ no_name_leads_from_the_root_into_the_store(void **state)
 	    arena_printf(place.a, "%s-2", root), &place.e));
 	ok(store_open(place.conf, &ds, &place.e));
 	ds->core->shutdown(ds);
-	place_remove(conf_str(place.conf, "store.path"));
+	place_remove(place.conf->store.path);
 	ok(conf_set(place.conf, "store.path", in(root, hidden), &place.e));
 	ok(store_open(place.conf, &ds, &place.e));
 	ds->core->shutdown(ds);
