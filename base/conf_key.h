@@ -12,6 +12,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define KIB ((int64_t)1 << 10)
+#define MIB ((int64_t)1 << 20)
+
+/*
+ * Not quite 2^63-1: a sum of two of them does not overflow, and a number that
+ * was clamped on the way here is noticed.
+ */
+#define SIZE_LIMIT (((int64_t)1 << 62) - 1)
+
+#define SECONDS(n) ((int64_t)(n)*1000)
+#define HOURS(n)   SECONDS((n)*3600)
+#define DAYS(n)	   HOURS((n)*24)
+
 enum conf_kind {
 	CONF_BOOL,
 	CONF_INT,

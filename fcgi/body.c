@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include <fcgios.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"

@@ -16,6 +16,7 @@
 #include "base/sink.h"
 #include "core/digest.h"
 #include "fcgi/board.h"
+#include "fcgi/explain.h"
 #include "fcgi/hook_count.h"
 #include "fcgi/listen.h"
 #include "fcgi/look.h"
@@ -290,7 +291,7 @@ check(struct settings *s, const struct options *o)
 		return complain(&e);
 	printf("configuration %s\n",
 	    o->source.file != NULL ? o->source.file : "built-in defaults");
-	settings_explain(s, listen_address(o->address, s->conf), stdout);
+	explain(s, listen_address(o->address, s->conf), stdout);
 	if (s->server.core.store == NULL)
 		printf("warning: %s is not there; the start makes it\n",
 		    store_home(s->conf));
@@ -302,17 +303,13 @@ check(struct settings *s, const struct options *o)
 	return EXIT_STOPPED;
 }
 
-/* A new configuration for a process without a master; the old if it is bad. */
+/* For a process without a master. */
 static void
-reload(struct settings *s, const struct settings_source *source,
+reload_alone(struct settings *s, const struct settings_source *source,
     struct metrics *metrics)
 {
-	struct settings next;
-
 	notify_reloading();
-	if (settings_reload(&next, s, source)) {
-		settings_free(s);
-		*s = next;
+	if (settings_reload(s, source)) {
 		s->server.core.hooks =
 		    hook_count(metrics, s->server.core.hooks);
 		log_info("configuration read");
@@ -343,7 +340,7 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	log_info("listening on %s", l->name);
 	notify_send("READY=1");
 	while ((end = worker_run(&w)) == WORKER_RELOAD)
-		reload(s, source, &w.board->metrics);
+		reload_alone(s, source, &w.board->metrics);
 	notify_send("STOPPING=1");
 	sweeper_stop(&sweeper);
 	settings_close_store(s);

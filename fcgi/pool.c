@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -482,18 +483,14 @@ apply(const struct pool *p)
 	atomic_store(&p->board->places, s->max_workers - s->reserve);
 }
 
-/* A configuration that does not work is refused, and all stays as it is. */
+/* The master needs no store; its workers open it. */
 static void
-reload(struct pool *p)
+reload_pool(struct pool *p)
 {
-	struct settings next;
-
 	notify_reloading();
 	heap_empty();
-	if (settings_reload(&next, p->settings, p->source)) {
-		settings_close_store(&next);
-		settings_free(p->settings);
-		*p->settings = next;
+	if (settings_reload(p->settings, p->source)) {
+		settings_close_store(p->settings);
 		p->generation++;
 		atomic_fetch_add(&p->board->reloads, 1);
 		apply(p);
@@ -563,7 +560,7 @@ look(struct pool *p)
 	}
 	if (got_hup) {
 		got_hup = 0;
-		reload(p);
+		reload_pool(p);
 	}
 	is_changing = replace(p);
 	spare = count_spare(p);

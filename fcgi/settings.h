@@ -1,20 +1,20 @@
 /*
  * settings.h - the configuration, as the program uses it.
  *
- * A struct settings is made in one go and never changes; after SIGHUP there
- * is another one.  The store and the locker in it are opened in each process
- * on their own, after the fork.
+ * A struct settings is made in one go and does not change until SIGHUP replaces
+ * all of it.  Each process opens the store and the locker in it for itself,
+ * after the fork.
  */
 #ifndef FCGI_SETTINGS_H
 #define FCGI_SETTINGS_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/template.h"
 #include "web/web.h"
 
 enum sendfile_how {
@@ -115,14 +115,19 @@ MUST_CHECK enum err_code settings_try_store(struct settings *, struct err *);
 void settings_close_store(struct settings *);
 
 /*
- * Settings to take the place of those of now; their store is open.  Some keys
- * keep their value until the program is started anew, and the log says so.
- * False, and the log says why, if they do not work.
+ * Read the configuration anew.  If it works the new settings take the place of
+ * the old ones, and their store is open; some keys keep their value until the
+ * program is started anew, and the log says so.  False, and the log says why,
+ * if it does not work: then the old ones stay as they are.
  */
-bool settings_reload(struct settings *, const struct settings *now,
-    const struct settings_source *);
+bool settings_reload(struct settings *, const struct settings_source *);
 
-/* tusfcgi -t: what all this amounts to.  The store is open, if there is one. */
-void settings_explain(const struct settings *, const char *address, FILE *);
+/* May an owner have only so much? */
+bool settings_has_quota(const struct settings *);
+
+/* Try out which names the place of finished uploads takes.  False if uploads
+ * are not moved, or if that failed: then the struct has a code. */
+bool settings_try_names(
+    const struct settings *, struct template_names *, struct err *);
 
 #endif
