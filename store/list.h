@@ -1,6 +1,6 @@
 /*
- * list.h - the back ends that are built in, one line each; the first is the
- * default.  Included with STORE(name) defined as what to make of a line.
+ * list.h - the stores built in, one line each; included where STORE(name) means
+ * something.  base/conf_key.c names the default.
  */
 STORE(file)
 STORE(memory)

@@ -412,7 +412,7 @@ open_data(struct file_upload *u, struct err *e)
 
 /* The record as it is now that nobody else changes it. */
 static enum err_code
-reload(struct file_upload *u, struct err *e)
+read_again(struct file_upload *u, struct err *e)
 {
 	bool replaced = u->damaged || u->denied != 0;
 	enum err_code rc;
@@ -427,7 +427,7 @@ reload(struct file_upload *u, struct err *e)
 enum err_code
 file_reopen(struct file_upload *u, struct err *e)
 {
-	enum err_code rc = reload(u, e);
+	enum err_code rc = read_again(u, e);
 
 	return rc == ERR_OK ? open_data(u, e) : rc;
 }

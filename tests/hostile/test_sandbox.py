@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import rig
+from lib import plain, rig
 from lib.app import children
 from .conftest import preload
 
@@ -133,3 +133,56 @@ def test_a_kernel_without_landlock_is_no_reason_to_refuse(app, tmp_path):
     assert server.app.wait(20) == 0
     server.app = None
     assert "files are not confined: Function not implemented" in server.log()
+
+
+# The memory store, but it keeps a file for each upload, too.
+TOY = {
+    "store_memory": "store_toy", '"memory"': '"toy"',
+    "	.is_private = true,\n": "	.needs = needs,\n",
+    "const struct store_class ": """static void
+needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	ear(arg, NEED_KEEP, "store.path", conf->store.path);
+}
+
+const struct store_class """,
+    "	(void)conf;\n	(void)e;\n": "	(void)e;\n	directory = conf->store.path;\n",
+    "	it = must_alloc(sizeof(*it));\n": """	it = must_alloc(sizeof(*it));
+	int fd = creat(arena_printf(a, "%s/%s", directory, info->id), 0600);
+	if (fd == -1)
+		return err_sys(e, "make %s", info->id);
+	(void)close(fd);
+""",
+    '#include "store/store.h"\n': """#include "store/store.h"
+#include <fcntl.h>
+#include <unistd.h>
+static const char *directory;
+""",
+}
+
+
+def test_a_store_added_by_the_recipe_of_hacking_works_in_it(
+        app, tmp_path, monkeypatch):
+    """What its class declares is all that the sandbox knows of it."""
+    if not landlock():
+        pytest.skip("no Landlock in this kernel")
+    tree = tmp_path / "tree"
+    for folder in plain.FOLDERS:
+        shutil.copytree(rig.TREE / folder, tree / folder, dirs_exist_ok=True)
+    toy = (tree / "store/memory.c").read_text()
+    for old, new in TOY.items():
+        assert old in toy, old
+        toy = toy.replace(old, new)
+    (tree / "store/toy.c").write_text(toy)
+    with open(tree / "store/list.h", "a") as f:
+        f.write("STORE(toy)\n")
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    monkeypatch.setenv("TUSFCGI", str(plain.build(tmp_path, tree=tree)))
+    server = app(config={
+        "store": {"type": "toy", "path": str(folder)},
+        "lock": {"path": str(tmp_path)}, "log": {"level": "debug"}})
+    for _ in range(3):
+        server.client.create(5)
+    assert len([p for p in folder.iterdir() if "." not in p.name]) == 3
+    assert "files are confined" in server.log()

@@ -15,9 +15,9 @@ FOLDERS = ("base", "lock", "store", "store/file", "core", "web", "tus", "rufh",
 LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 
 
-def build(folder, options=()):
+def build(folder, options=(), tree=rig.TREE):
     """The program as it is shipped, but for the hardening; options are for
-    the compiler."""
+    the compiler, tree is another source tree."""
     config = Path(rig.program()).parent
     libs = shlex.split(subprocess.run(
         ["pkg-config", "--cflags", "--libs", *LIBRARIES], check=True,
@@ -28,10 +28,10 @@ def build(folder, options=()):
     # These are for tus.fcgi.
     without += ("one_file.c", "no_http.c")
     sources = [path for name in FOLDERS
-               for path in sorted((rig.TREE / name).glob("*.c"))
+               for path in sorted((tree / name).glob("*.c"))
                if path.name not in without]
     subprocess.run(
-        ["cc", "-std=c11", "-O2", "-g", "-I", config, "-I", rig.TREE,
+        ["cc", "-std=c11", "-O2", "-g", "-I", config, "-I", tree,
          '-DSYSCONFDIR="/nowhere"', '-DLOCALSTATEDIR="/nowhere"', *options, *sources,
          "-o", folder / "tusfcgi", *libs, "-lfcgi"], check=True)
     return folder / "tusfcgi"
