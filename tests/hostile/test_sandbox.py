@@ -176,12 +176,13 @@ def test_a_store_added_by_the_recipe_of_hacking_works_in_it(
     (tree / "store/toy.c").write_text(toy)
     with open(tree / "store/list.h", "a") as f:
         f.write("STORE(toy)\n")
-    folder = tmp_path / "inside"
+    folder, locks = tmp_path / "inside", tmp_path / "locks"
     folder.mkdir()
+    locks.mkdir()
     monkeypatch.setenv("TUSFCGI", str(plain.build(tmp_path, tree=tree)))
     server = app(config={
         "store": {"type": "toy", "path": str(folder)},
-        "lock": {"path": str(tmp_path)}, "log": {"level": "debug"}})
+        "lock": {"path": str(locks)}, "log": {"level": "debug"}})
     for _ in range(3):
         server.client.create(5)
     assert len([p for p in folder.iterdir() if "." not in p.name]) == 3
