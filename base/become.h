@@ -9,7 +9,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 
-/* Who pool.user and pool.group are; -1 where nothing is set.  ERR_INVALID if
+/* The ids of pool.user and pool.group; -1 where nothing is set.  ERR_INVALID if
  * there is no such user or group. */
 MUST_CHECK enum err_code become_find(
     const struct conf *, uid_t *, gid_t *, struct err *);

@@ -4,8 +4,8 @@
  * A struct conf always holds a value for every key of tusfcgi.conf(5): the
  * built-in default, what the file says, or what the command line put over it.
  * The key "store.path" is the member store.path, so that a misspelt name does
- * not compile.  Who reads a value does not write to it: conf_read(), conf_set()
- * and conf_put() check what they are given.
+ * not compile.  Values are for reading: conf_read(), conf_set() and conf_put()
+ * check what they are given and write it.
  *
  * A string is never NULL, "" where nothing is set.  A list ends with NULL and
  * is never NULL itself.  Sizes are bytes, durations milliseconds (timeouts may

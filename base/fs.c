@@ -41,7 +41,7 @@ is_our_group(gid_t group)
 	return is_ours;
 }
 
-/* Who owns a directory may put anything in it, and take it away. */
+/* The owner of a directory may put anything in it, and take it away. */
 static enum err_code
 check_owner(const char *path, const struct stat *st, struct err *e)
 {
@@ -466,8 +466,8 @@ fs_is_beyond_link(int sys)
 	    sys == EINVAL;
 }
 
-/* Whoever makes files here takes names that nobody has; this one is ours as
- * long as it is empty. */
+/* Every program that makes files here takes names that are free, so this one is
+ * ours as long as it is empty. */
 static bool
 is_still_empty(int dirfd, const char *name, const struct stat *made)
 {
@@ -509,7 +509,7 @@ fs_unlink_at(int dirfd, const char *name, struct err *e)
 	return ERR_OK;
 }
 
-/* With a position of its own, whoever else reads this directory. */
+/* With a position of its own, which no other reader of the directory moves. */
 static enum err_code
 begin_walk(int dirfd, DIR **dir, struct err *e)
 {

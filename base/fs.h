@@ -6,7 +6,7 @@
  * but a regular file: a directory that others can write to may hold anything.
  * A file with several names is accepted if it belongs to our user or to the
  * group of the directory; another one may be a file from elsewhere that only we
- * can read, linked here by somebody who wants to see it or have it changed.
+ * can read, linked here by a user who wants to see it or have it changed.
  */
 #ifndef BASE_FS_H
 #define BASE_FS_H
@@ -61,8 +61,9 @@ mode_t fs_umask(void);
 MUST_CHECK enum err_code fs_add_mode(
     int fd, mode_t mode, const char *path, struct err *);
 
-/* Whoever can open a file can lock it, and keep us out: what is made to be
- * locked is for its owner and group alone, however many may read the rest. */
+/* A user who can open a file can lock it, and keep us out.  So a file that is
+ * made to be locked is for its owner and group alone, even if all may read the
+ * rest. */
 #define FS_LOCK_MODE(mode) ((mode_t)(mode) & (S_IRWXU | S_IRWXG))
 
 /*
@@ -177,8 +178,8 @@ MUST_CHECK enum err_code fs_walk_next(
 bool fs_keeps_inodes(int fd);
 
 /*
- * flock(), exclusively, and wait for so many ms at most: whoever holds it may
- * have been stopped.  False: it is held, or errno is another than EWOULDBLOCK.
+ * flock(), exclusively, and wait for so many ms at most: its holder may have
+ * been stopped.  False: it is held, or errno is another than EWOULDBLOCK.
  */
 bool fs_lock_in_time(int fd, int64_t ms);
 

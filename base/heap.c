@@ -8,7 +8,7 @@
 
 #include "base/heap.h"
 
-/* More than any block that somebody freed. */
+/* More than any block that was freed. */
 #define LARGE ((size_t)64 * 1024)
 
 /* The steps between the sizes that the allocator keeps apart. */

@@ -39,9 +39,9 @@ struct sink {
 
 /*
  * Open standard error anew for ourselves, if it is a pipe or a terminal: only
- * whoever has opened it may.  At the start, before the user is changed; without
- * it, processes that write at the same time might wait for a reader that
- * stalls.
+ * a process that has opened it may write without waiting.  At the start, before
+ * the user is changed; without it, processes that write at the same time might
+ * wait for a reader that stalls.
  */
 void sink_prepare(void);
 

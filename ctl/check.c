@@ -1,8 +1,8 @@
 /*
  * check.c - tusctl check: read every record and compare it with the bytes.
  *
- * A busy upload may look damaged to somebody without its lock.  So whatever
- * looks wrong is looked at again under the lock before it is reported.
+ * Without its lock, a busy upload may look damaged.  So an upload that looks
+ * wrong is looked at again under the lock before it is reported.
  */
 #include "config.h"
 

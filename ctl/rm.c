@@ -1,8 +1,8 @@
 /*
  * rm.c - tusctl rm: terminate uploads, whatever state they are in.
  *
- * Like DELETE: whoever writes to the upload is asked to let go, and a damaged
- * record is no obstacle.
+ * Like DELETE: the process that writes to the upload is asked to let go, and a
+ * damaged record is no obstacle.
  */
 #include "config.h"
 
@@ -38,7 +38,8 @@ remove_unlocked(struct ctl *c, const char *id, struct err *e)
 	return rc;
 }
 
-/* There is no such upload, but perhaps half of one, of somebody who died. */
+/* There is no such upload, but perhaps half of one, which a dead process left.
+ */
 static enum err_code
 remove_rest(struct ctl *c, const char *id, int64_t wait_ms, struct err *e)
 {

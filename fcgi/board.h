@@ -55,7 +55,7 @@ struct board {
 	/* A hint: the master sets it right whenever it counts. */
 	_Alignas(64) _Atomic int idle;
 
-	/* Somebody wrote into the pipe and the master has not looked. */
+	/* A worker wrote into the pipe and the master has not looked. */
 	_Atomic bool is_woken;
 	int wake_fd;
 
@@ -70,7 +70,7 @@ struct board {
 
 	struct board_slot slots[BOARD_SLOTS];
 
-	/* Only where somebody wants to see it. */
+	/* Written only for the status page and the slow log. */
 	struct work_past past;
 	struct work_slot work[BOARD_SLOTS];
 };

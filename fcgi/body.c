@@ -53,7 +53,7 @@ struct body {
 
 	/* The core needs no more of it. */
 	bool is_done;
-	/* Somebody else ended it, and why. */
+	/* It was ended before all of it came, and why. */
 	bool is_ended;
 	enum body_end why;
 
@@ -145,7 +145,7 @@ tick(struct body *b, int64_t now)
 {
 	b->last_tick = now;
 	hand_on(b);
-	/* Who was fast and is slow now may be so for hours. */
+	/* A client that was fast and is slow now may stay slow for hours. */
 	if (b->received - b->tick_received < GATHER_KEPT)
 		body_trim();
 	b->tick_received = b->received;

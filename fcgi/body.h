@@ -17,7 +17,7 @@
 void body_receive(FCGX_Request *, const struct settings *, struct web_call *);
 
 /*
- * Likewise for somebody who has no time to wait: the body is taken if it is
+ * Likewise for a worker that has no time to wait: the body is taken if it is
  * small and here already, else the client is turned away.
  */
 void body_receive_at_once(

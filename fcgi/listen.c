@@ -175,7 +175,8 @@ bind_path(struct listener *l, const struct sockaddr_un *sun,
 
 /*
  * Two that start at the same time take turns from looking to listening.  But
- * whoever may read the directory can lock it as well, for as long as it likes.
+ * a program that may read the directory can lock it as well, for as long as it
+ * likes.
  */
 static int
 lock_directory(const char *path)

@@ -23,7 +23,7 @@ struct listener {
 	dev_t dev;
 	ino_t ino;
 
-	/* Descriptor 0: somebody like spawn-fcgi or mod_fcgid started us. */
+	/* Descriptor 0: spawn-fcgi, mod_fcgid or the like started us. */
 	bool inherited;
 };
 

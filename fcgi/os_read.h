@@ -28,7 +28,7 @@ struct os_read_watch {
 
 #define OS_READ_STEP 250
 
-/* Who is asked from now on; NULL: wait for ever. */
+/* Ask this from now on, while we wait; NULL: wait for ever. */
 void os_read_watch(const struct os_read_watch *);
 
 /*

@@ -154,7 +154,7 @@ take_signals(struct pool *p)
 		(void)sigaction(SIGUSR1, &sa, NULL);
 }
 
-/* Whoever loses the master must not go on accepting for it. */
+/* A worker without a master must not go on accepting. */
 static void
 die_with_master(const struct pool *p)
 {
@@ -367,7 +367,7 @@ grow(struct pool *p, int spare, int64_t now)
 	p->next_growth = now + TICK_GROWING;
 }
 
-/* Whoever was not needed for as long as pool.idle may go. */
+/* Workers that were not needed for as long as pool.idle may go. */
 static void
 shrink(struct pool *p, int spare, int64_t now)
 {

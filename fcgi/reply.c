@@ -191,7 +191,7 @@ reply_interim(FCGX_Request *fcgi, const struct pair *headers)
 	for (; headers != NULL; headers = headers->next)
 		put_header(fcgi->out, headers->key, headers->value);
 	put(fcgi->out, "\r\n");
-	/* Who has gone is missed when the body is read. */
+	/* That the client has gone is noticed when the body is read. */
 	(void)FCGX_FFlush(fcgi->out);
 }
 

@@ -1,7 +1,7 @@
 /*
  * sandbox.h - a process that serves requests gives away what it will not need.
  *
- * Whoever finds a way to make a worker do his will shall find little to do:
+ * An attacker who makes a worker do his will shall find little to do:
  * no new privileges, no core files, and, where the kernel has Landlock, no
  * file but those below the directories that the configuration names.
  */

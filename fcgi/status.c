@@ -1,7 +1,7 @@
 /*
  * status.c - what the server is at: looked up, and told as text and as JSON.
  *
- * Whoever asks gets what the board says.  Only the events that wait for a sweep
+ * The answer is what the board says.  Only the events that wait for a sweep
  * are counted in their directory.
  */
 #include "config.h"

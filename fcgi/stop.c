@@ -125,8 +125,7 @@ pending(void)
 	return set;
 }
 
-/* Where there is always somebody who wants to connect, sleeping alone would
- * never do it. */
+/* On a busy socket we never sleep, so signals are let in here. */
 static void
 let_in(void)
 {

@@ -22,9 +22,9 @@ void stop_install(bool alone);
 void stop_uninstall(void);
 
 /*
- * Sleep until somebody wants to connect to a listening socket, and of all who
- * sleep there wake one rather than all.  False: a signal came instead, or
- * nobody within so many ms; -1 is for ever.
+ * Sleep until a connection waits at a listening socket; of all processes that
+ * sleep there, one wakes rather than all.  False: a signal came instead, or no
+ * connection within so many ms; -1 is for ever.
  */
 bool stop_or_wait_for(int listen_fd, int ms);
 

@@ -2,8 +2,8 @@
  * sweeper.h - the server sweeps its own store now and then.
  *
  * For hosts that have neither timer nor cron.  A sweep is a process of its
- * own, so no request ever waits for it; whether it is due, it finds out from
- * the note of the last one, whoever ran that.
+ * own, so no request ever waits for it; the note of the last sweep, by
+ * whatever program, says whether the next is due.
  */
 #ifndef FCGI_SWEEPER_H
 #define FCGI_SWEEPER_H

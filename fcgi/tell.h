@@ -10,8 +10,8 @@
 
 /*
  * Where one process is all there is, only so many children tell at a time.
- * Waits a moment for one of them to be done; false if none is.  Whoever may
- * have something to tell is turned away then, as in a pool without a place.
+ * Waits a moment for one of them to be done; false if none is.  A request that
+ * may have something to tell is turned away then, as in a pool without a place.
  */
 bool tell_has_room(void);
 

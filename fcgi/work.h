@@ -2,8 +2,8 @@
  * work.h - what each worker is at, and where the time of its requests goes.
  *
  * For the status page and the slow log.  Each worker writes one record on the
- * board and nobody else does; whoever reads it gets a copy that belongs
- * together, or none.  Where neither the page nor the log is wanted, nothing is
+ * board, and no other process does; a reader gets a copy that belongs together,
+ * or none.  Where neither the page nor the log is wanted, nothing is
  * written, and each call costs a comparison.
  *
  * Text in these records is what clients and front ends sent, cut to fit: the
@@ -104,8 +104,8 @@ extern struct work_slot *work_mine;
  */
 void work_join(struct work_slot *, struct work_past *);
 
-/* Remember what is logged as an error or a warning from now on, whoever logs
- * it: this process, or one that is forked later. */
+/* Remember what is logged as an error or a warning from now on, by this
+ * process or one that is forked later. */
 void work_listen(struct work_past *);
 
 /* The request of this worker begins; it began by clock_ms() then. */

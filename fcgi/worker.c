@@ -145,7 +145,7 @@ begin(struct job *job, struct web_call *call)
 	return step;
 }
 
-/* Whoever may be busy for long needs a place, so that some never are. */
+/* A worker that may be busy for long needs a place, so that some never are. */
 static bool
 take_place(struct job *job)
 {
@@ -558,7 +558,7 @@ serve_one(struct job *job)
 	struct web_call *call;
 	int rc;
 
-	/* Who holds a connection open for one client is no spare worker. */
+	/* A worker that holds a connection open for one client is not spare. */
 	if (!job->is_kept && !wait_idle(job))
 		return true;
 	os_read_expect();
@@ -566,7 +566,7 @@ serve_one(struct job *job)
 	rc = FCGX_Accept_r(&job->fcgi);
 	os_read_watch(NULL);
 	job->is_kept = false;
-	/* Somebody else was faster. */
+	/* Another worker was faster. */
 	if (rc == -EAGAIN || rc == -EINTR)
 		return true;
 	if (rc < 0) {

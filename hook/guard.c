@@ -6,8 +6,8 @@
  * session, and their parent.  Where the kernel can make a process the parent of
  * all orphans below it (Linux), they become children of the guard, whom it
  * finds and kills one generation after another.  What runs as another user, or
- * was started by somebody else at the program's request (at, systemd-run), is
- * out of its reach.
+ * was started by another program at its request (at, systemd-run), is out of
+ * reach.
  *
  * The guard reports how the program ended and leaves; what still runs then is
  * left alone.  SIGTERM, which also comes when our process dies, makes it kill.

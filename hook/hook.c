@@ -202,8 +202,8 @@ enable(struct hook *h)
 				h->is_enabled[hook] = true;
 }
 
-/* A hook may close its end before it has read everything; and who ignores the
- * end of children is not told how it was. */
+/* A hook may close its end before it has read everything.  With SIGCHLD
+ * ignored, waitpid() gives no status. */
 static void
 set_signals(void)
 {

@@ -72,7 +72,7 @@ ends_with(const char *name, const char *end)
 	return n > k && strcmp(name + n - k, end) == 0;
 }
 
-/* Ours alone from here on?  Else somebody is busy with it, or just was. */
+/* Lock an event.  ERR_NOT_FOUND: another process delivers it, or just did. */
 static enum err_code
 take(struct round *r, const char *name, int *fd, struct stat *st, struct err *e)
 {
@@ -214,7 +214,7 @@ tell_one(struct round *r, const char *name)
 
 /* --- Which are there, and in which order. --- */
 
-/* Whoever began it is dead if nobody holds it. */
+/* If it is not locked, the process that began it is dead. */
 static void
 drop_unready(struct round *r, const char *name)
 {

@@ -1,5 +1,5 @@
 /*
- * spool.c - events that wait until somebody takes them.
+ * spool.c - events that wait until they are delivered.
  *
  * One file per event, SPOOL/EVENTID.json, with the object as it is sent.  Who
  * delivers it holds flock() on the file, which dies with its holder, and then
@@ -228,7 +228,7 @@ hook_spool_leave(struct hook_spooled *s)
 	*s = (struct hook_spooled){ .dirfd = -1, .fd = -1 };
 }
 
-/* Removed before the lock is gone, or somebody would take it for left over. */
+/* The file goes before the lock, or a sweep would take it for left over. */
 void
 hook_spool_drop(struct hook_spooled *s, const char *event_id)
 {

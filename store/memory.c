@@ -16,9 +16,10 @@
 #include "store/store.h"
 
 /*
- * An upload as the store knows it.  It stays in the list while somebody uses
- * it, even after it was terminated, so that a cursor or a reader can stand on
- * it; gone says that nobody finds it any more, hidden that nobody finds it yet.
+ * An upload as the store knows it.  It stays in the list while it is open
+ * somewhere, even after it was terminated, so that a cursor or a reader can
+ * stand on it; gone says that nobody finds it any more, hidden that nobody
+ * finds it yet.
  */
 struct item {
 	struct item *next;

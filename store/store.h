@@ -7,8 +7,8 @@
  * extension nor routes its method.  A table that is set is set completely;
  * store_open() refuses half-filled ones.
  *
- * Locking is not a store's concern: whoever wants to change an upload takes
- * its lock first and says so with claim().  Without the lock an upload is
+ * Locking is not a store's concern: a caller that means to change an upload
+ * takes its lock first and says so with claim().  Without the lock an upload is
  * opened to be looked at, no more, and is trusted only if it is finished,
  * because finished uploads never change.  An upload that was just made needs
  * no claim(); but new_upload() makes one that others see at once, so that the
@@ -100,7 +100,7 @@ struct file_info {
 	unsigned pending;
 	bool is_marked_by_lock;
 
-	/* Who created it, where ownership is enforced; NULL if nobody. */
+	/* The owner, where uploads have one; NULL if this has none. */
 	const char *owner;
 
 	/* The words in which it was created, the name of another protocol than
@@ -141,7 +141,7 @@ void file_info_copy(
 struct data_store;
 
 /*
- * An upload somebody has open.  Back ends embed this and add their own.  The
+ * An upload that is open.  Back ends embed this and add their own.  The
  * functions below keep info current.
  */
 struct upload {
@@ -275,7 +275,7 @@ struct store_finisher {
 	    struct upload *, unsigned what, struct err *);
 
 	/*
-	 * Somebody (a pre-finish hook) refused: give the last byte back, so
+	 * A pre-finish hook refused the upload: give the last byte back, so
 	 * that nobody sees a whole upload and the client's retry tries again.
 	 * An empty upload has no such byte; the caller terminates it.
 	 */
@@ -377,13 +377,13 @@ struct store_entry;
  * length with what was reserved for it so far.
  *
  * The entry comes before the upload and goes after it, so a process that is
- * killed in between leaves one too many.  Whoever would be refused because of
- * such an entry is not: it is struck out first.  Nothing is flushed.  What is
- * missing, because of a power loss or because nobody counted at the time, is
+ * killed in between leaves one too many.  Before an owner is refused for want
+ * of room, entries without an upload are struck out.  Nothing is flushed.  What
+ * is missing, because of a power loss or because nobody counted at the time, is
  * for the sweep to enter.
  *
- * All but release and is_right may say ERR_UNAVAILABLE: whoever works on the
- * ledger of that owner takes too long for it, and may have been stopped.
+ * All but release and is_right may say ERR_UNAVAILABLE: the process that works
+ * on the ledger of that owner takes too long, and may have been stopped.
  */
 struct store_ledger {
 	/*
@@ -432,10 +432,10 @@ struct store_ledger {
 };
 
 /*
- * Finished uploads that go where people want them (finish.move_to).  What has
- * gone is somebody else's: the record stays for a while, so that HEAD still
- * answers, the file can be read as long as it is where it went, and to
- * terminate() the upload leaves it alone.
+ * Finished uploads that go where people want them (finish.move_to).  A file
+ * that has gone is no longer the store's: the record stays for a while, so that
+ * HEAD still answers, the file can be read as long as it is where it went, and
+ * to terminate() the upload leaves it alone.
  */
 struct store_mover {
 	/* Will an upload like this have to be moved when it is finished?
@@ -458,8 +458,8 @@ struct store_mover {
 	 */
 	MUST_CHECK enum err_code (*move)(struct upload *, struct err *);
 
-	/* Did somebody die while he moved this finished upload?  Needs the
-	 * lock, or else somebody may be busy with it. */
+	/* Was a move of this finished upload interrupted?  The caller holds the
+	 * lock, or else the move may simply be under way. */
 	bool (*is_pending)(struct upload *);
 
 	/* Try out which names the place takes that uploads are moved to. */
@@ -501,9 +501,9 @@ struct store_keeper {
 	 * Walk what lies around, as with walk_next(); after the last, name is
 	 * NULL and the cursor gone.  A name NULL before that means that it may
 	 * take long to find one: ask again.  What is being created just now
-	 * looks like a leftover, too: only its age tells.  Whoever means to
-	 * remove something has looked at all uploads before: the record of one
-	 * may be what bytes without a record belong to.
+	 * looks like a leftover, too: only its age tells.  A caller that
+	 * removes something has looked at all uploads before, because the
+	 * record of another upload may name bytes that have none of their own.
 	 */
 	MUST_CHECK enum err_code (*leftover_next)(struct data_store *,
 	    void **cursor, struct arena *, struct store_leftover *,
@@ -640,9 +640,9 @@ MUST_CHECK enum err_code store_open(
  * Before the store is opened, once in a program: agree with all others who use
  * it on the locks that guard it, and on the boot that it lives in, until this
  * process and all that it forks are gone.  ERR_CONFLICT: the others have other
- * ones; the text names both.  With alone nobody else may use the store, for
- * nobody else can reach our locks: ERR_CONFLICT if another does.  Whoever opens
- * the store without this is taken for the only one.
+ * ones; the text names both.  With alone no other process may use the store,
+ * because none could reach our locks: ERR_CONFLICT if one does.  A process that
+ * opens the store without this is taken for the only one.
  */
 MUST_CHECK enum err_code store_hold(
     const struct conf *, enum store_use, bool alone, struct err *);

@@ -9,7 +9,7 @@
  * process or in the next one that claims it.
  *
  * Where the mark cannot be written either, it is remembered in memory that all
- * workers of a pool share, until somebody can.
+ * workers of a pool share, until one of them can write it.
  */
 #include "config.h"
 
@@ -166,7 +166,7 @@ file_doubt(struct file_upload *u, const struct info_head *safe)
 	file_put_back(u, &head);
 }
 
-/* Whoever could not write it down may have been another process. */
+/* Perhaps another process could not write the mark. */
 enum err_code
 file_recall_doubt(struct file_upload *u, struct err *e)
 {

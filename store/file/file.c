@@ -121,7 +121,8 @@ check_ways(
 	return ERR_OK;
 }
 
-/* Where finished uploads go.  It is somebody else's and is not made. */
+/* Where finished uploads go.  The directory belongs to others, so we do not
+ * make it. */
 static enum err_code
 open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 {

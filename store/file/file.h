@@ -231,8 +231,8 @@ MUST_CHECK enum err_code file_exists(struct file_store *, const char *id,
 MUST_CHECK enum err_code file_open_either(struct file_upload *, int dirfd,
     const char *name, int *fd, struct stat *, struct err *);
 
-/* Make a file that has yet to get its name.  What somebody left of it who died
- * is in the way of nobody. */
+/* Make a file that has yet to get its name.  One of that name that a process
+ * left when it died is replaced. */
 MUST_CHECK enum err_code file_create(
     struct file_store *, int dirfd, const char *name, int *fd, struct err *);
 

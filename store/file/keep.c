@@ -14,7 +14,7 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* After so many names that are no leftovers somebody may want to know. */
+/* After so many names that are no leftovers, return to report progress. */
 #define AT_ONCE 1000
 
 /* What lies beside the uploads, by the end of its name. */

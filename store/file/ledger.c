@@ -142,8 +142,8 @@ close_page(struct page *p)
 	p->dir = -1;
 }
 
-/* ERR_NOT_FOUND if the page is being thrown away, ERR_UNAVAILABLE if whoever
- * has locked it does not let go. */
+/* ERR_NOT_FOUND if the page is being thrown away, ERR_UNAVAILABLE if the
+ * process that has locked it does not let go. */
 static enum err_code
 lock_page(struct page *p, mode_t mode, struct err *e)
 {
@@ -348,7 +348,7 @@ find_room(struct file_store *fs, int dir, const struct demand *n,
 
 /* --- Uploads that come. --------------------------------------------------- */
 
-/* Somebody may have died with this very id, if a hook chose it. */
+/* If a hook chose the id, a process may have died after it entered the same. */
 static enum err_code
 clear_id(struct file_store *fs, int dir, const char *id, int64_t bytes,
     struct err *e)

@@ -225,8 +225,8 @@ rename_it(struct move *m, const char *name, struct err *e)
 	return rc;
 }
 
-/* What a new file would get there, before anybody can see it.  Whoever may not
- * change that of the upload makes a new one. */
+/* Give the file what a new file would get there, before it can be seen.  Where
+ * that is not permitted, a copy is made. */
 static enum err_code
 take_rules(struct move *m, struct err *e)
 {
@@ -258,7 +258,7 @@ name_copy(struct move *m, const char *name, struct err *e)
 	return fs_name_reserved(m->dirfd, m->copy, name, e);
 }
 
-/* ERR_EXISTS: somebody has this name by now. */
+/* ERR_EXISTS: the name is taken by now. */
 static enum err_code
 go_by(struct move *m, const char *name, struct err *e)
 {
@@ -322,7 +322,7 @@ arrive(struct move *m, struct err *e)
 	return rc;
 }
 
-/* --- What somebody left who died. --- */
+/* --- A move that was interrupted. --- */
 
 static bool
 is_same(int a, int b, int64_t size, struct arena *arena)
@@ -464,7 +464,7 @@ begin(struct move *m, const char *path, struct err *e)
 	return rc == ERR_OK ? go(m, e) : rc;
 }
 
-/* Whoever moved it may not have lived to flush it. */
+/* The process that moved it may have died before it flushed. */
 static enum err_code
 make_sure(struct file_upload *u, struct err *e)
 {
@@ -498,7 +498,7 @@ move(struct upload *up, struct err *e)
 	assert(upload_is_finished(up));
 	if (u->is_moved)
 		return make_sure(u, e);
-	/* Nor does it have to go any more if somebody died on the way. */
+	/* A move that was interrupted is not taken up either. */
 	if ((path = plan(u)) == NULL)
 		return file_forget_moved(u, e);
 	m.copy = file_copy_name(up->info.id, u->arena);
@@ -515,7 +515,7 @@ move(struct upload *up, struct err *e)
 	u->moved = m.moved;
 	u->is_moved = true;
 	file_see(u);
-	/* If that fails somebody strikes it out who needs the room. */
+	/* If that fails the entry is struck out when its room is needed. */
 	(void)!file_release(up, &ignored);
 	return rc;
 }

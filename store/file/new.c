@@ -228,7 +228,7 @@ copy_part(struct file_upload *dst, struct file_upload *part, struct err *e)
 	return ERR_OK;
 }
 
-/* Its open descriptor keeps the bytes alive, whoever deletes the part. */
+/* The open descriptor keeps the bytes, even if the part is deleted. */
 static enum err_code
 append_part(struct file_upload *dst, struct upload *up, struct err *e)
 {

@@ -1,11 +1,12 @@
 /*
  * note.c - the store's note: which locks guard it, and in which boot.
  *
- * Whoever takes other locks than the rest locks nobody out, and whoever sees
- * another boot id than the rest takes their bytes for bytes of a boot that is
- * over, and cuts them.  So everybody who works in the store holds a shared lock
- * on the file .store in it, for life, and agrees with what it says.  A pool
- * that starts and can have an exclusive lock is alone, and writes it anew.
+ * A process that takes other locks than the rest locks none of them out.  A
+ * process that sees another boot id than the rest takes their bytes for bytes
+ * of a boot that is over, and cuts them.  So every process that works in the
+ * store holds a shared lock on the file .store in it, for life, and agrees with
+ * it.  A pool that starts and can have an exclusive lock is alone, and writes
+ * it anew.
  *
  * The lock is flock's, on a descriptor that children inherit: it stays until
  * the last of them is gone.
@@ -52,7 +53,7 @@ struct note {
 	char id[CLOCK_BOOT_ID_LEN + 1];
 
 	/* The kernel's id of the boot, the one that records get, and the
-	 * seconds that this boot had run when somebody last looked. */
+	 * seconds that this boot had run at the last look. */
 	char kernel[CLOCK_BOOT_ID_LEN + 1];
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 	int64_t running;
@@ -231,7 +232,7 @@ try_lock(int fd, int how)
 	return rc == 0;
 }
 
-/* Whoever writes it is done in a moment. */
+/* The process that writes the note is done in a moment. */
 static bool
 lock_soon(int fd, int how)
 {
@@ -335,7 +336,7 @@ agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 	return ERR_OK;
 }
 
-/* On a full disk uploads have to be removed, and somebody has to do it. */
+/* On a full disk uploads have to be removed, so we go on without the note. */
 static enum err_code
 do_without(const struct err *e)
 {

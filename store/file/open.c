@@ -238,8 +238,8 @@ load_whole(struct file_upload *u, struct err *e)
 
 /*
  * Record and data, in this order.  A foreign record says that an upload is
- * finished only by its size: between our two looks somebody may have adopted
- * it and written.
+ * finished only by its size: between our two looks another process may have
+ * adopted it and written.
  */
 static enum err_code
 look(struct file_upload *u, struct err *e)
@@ -342,7 +342,7 @@ enter_this_boot(struct file_upload *u, struct err *e)
 	return file_set(u, &head, e);
 }
 
-/* Whoever held these bytes died before they were verified. */
+/* The process that held these bytes died before it verified them. */
 static enum err_code
 lift_hold(struct file_upload *u, struct err *e)
 {

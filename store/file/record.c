@@ -11,7 +11,7 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* The most that the kernel writes in one piece whoever is killed meanwhile. */
+/* The kernel writes so much in one piece, even if the writer is killed. */
 #define ONE_PAGE 4096
 
 void

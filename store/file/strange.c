@@ -2,8 +2,8 @@
  * strange.c - what is in the directory and cannot be served.
  *
  * Another server may have made uploads that we cannot serve: their ids have a
- * slash or a dot, or their bytes lie outside.  Nothing of that is ever removed,
- * and whoever takes the directory over is told of each file.
+ * slash or a dot, or their bytes lie outside.  Nothing of that is ever removed;
+ * tusctl adopt names each file.
  */
 #include "config.h"
 

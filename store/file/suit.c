@@ -126,7 +126,7 @@ try_length(int dir, struct template_names *names, struct err *e)
 	return rc;
 }
 
-/* Made, or left by somebody who died; ours alone while it is locked. */
+/* Make it, or take one that a dead process left; it is ours while locked. */
 static enum err_code
 open_probe(int root, int *dir, struct err *e)
 {

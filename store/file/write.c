@@ -188,8 +188,8 @@ append_waiting(struct file_upload *u, struct err *e)
 	return rc;
 }
 
-/* From here on the bytes go to the file; whoever finds the hold there after
- * our death knows which of them were never verified. */
+/* From here on the bytes go to the file.  If we die, the hold tells the next
+ * process which of them were never verified. */
 static enum err_code
 hold(struct file_upload *u, struct err *e)
 {
