@@ -136,7 +136,7 @@ merge_reply(struct task *t, const struct hook_reply *later)
 }
 
 /*
- * Nobody may see a whole upload that was refused.  A creation is undone, and
+ * No client may see a whole upload that was refused.  A creation is undone, and
  * an upload without a byte to give back cannot be anything but whole.
  */
 static bool
@@ -199,7 +199,7 @@ core_report(struct task *t)
 	    !core_wants(t, HOOK_POST_RECEIVE))
 		return true;
 	t->reported = offset;
-	/* Its failures are told to nobody but the log. */
+	/* A failure of this hook is told to the log alone. */
 	(void)ask(t, HOOK_POST_RECEIVE, &t->up->info, &v);
 	t->reported_at = t->core->now_ms();
 	if (!v.stop_upload)

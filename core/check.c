@@ -134,7 +134,7 @@ core_check_lengths(struct task *t)
 {
 	int why = why_not_these_lengths(t);
 
-	/* Nobody knows any more what the client wants to make. */
+	/* It is not known any more what the client wants to make. */
 	if (why == REFUSE_BEYOND_LENGTH && !upload_is_finished(t->up))
 		core_invalidate(t);
 	if (why != REFUSE_NOTHING)

@@ -40,7 +40,7 @@ int64_t clock_note_jump(
 bool clock_is_wrong(struct data_store *);
 
 /* False for a time before this program was written: small machines begin at
- * 1970 until somebody tells them. */
+ * 1970 until their clock is set. */
 bool clock_was_set(int64_t when);
 
 /* Milliseconds between two notes. */

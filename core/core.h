@@ -17,10 +17,10 @@
 struct core {
 	struct data_store *store;
 
-	/* NULL if nobody else works on this store. */
+	/* NULL where no other process works on this store. */
 	struct locker *locker;
 
-	/* NULL if nobody is told of anything. */
+	/* NULL where there are no hooks. */
 	struct hooks *hooks;
 
 	/* Bytes that an upload may have; 0 is no limit. */
@@ -44,9 +44,9 @@ struct core {
 
 	/*
 	 * An upload with an owner exists for that owner only, whatever is said
-	 * here.  One without is for everybody, unless an owner is required:
-	 * then requests without one are refused, and such uploads are for
-	 * nobody.  has_owners: some requests may have one, some not.
+	 * here.  An upload without an owner is for everybody, unless
+	 * owner_required: then no request sees it, and a request without an
+	 * owner is refused.  has_owners: some requests may have one, some not.
 	 */
 	bool has_owners, owner_required;
 
@@ -82,7 +82,7 @@ enum body_end {
 	END_SHUTDOWN
 };
 
-/* What is allowed, and the store is able to do. */
+/* Does the administrator allow it, and is the store able to do it? */
 bool core_can_concat(const struct core *);
 bool core_can_defer(const struct core *);
 bool core_can_expire(const struct core *);

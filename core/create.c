@@ -107,7 +107,7 @@ make(struct task *t, bool is_chosen)
 		return rc;
 	core_entered(t, false);
 	t->up = NULL;
-	/* Nobody who is alive has half of it: its lock is ours. */
+	/* Its lock is ours, so no living process has half of it. */
 	if (rc == ERR_EXISTS && t->lock != NULL &&
 	    core_clear(t, t->in.create.id))
 		return make(t, is_chosen);

@@ -1,5 +1,6 @@
 /*
- * hold.c - an upload that is open and locked, for everybody but a request.
+ * hold.c - an upload that is open and locked, where it is no request that wants
+ * it.
  */
 #include "config.h"
 

@@ -1,9 +1,11 @@
 /*
- * hold.h - an upload that is open and locked, for everybody but a request.
+ * hold.h - an upload that is open and locked, where it is no request that wants
+ * it.
  *
- * The sweep, tusctl, and whatever removes the parts of a final upload: open,
- * lock, then claim() of the store, which reads again what may have changed.  A
- * request does the same step by step, since it never blocks: see task.h.
+ * The sweep, tusctl and the removal of the parts of a final upload open it,
+ * lock it, then call claim() of the store, which reads again what may have
+ * changed. A request does the same step by step, since it never blocks: see
+ * task.h.
  */
 #ifndef CORE_HOLD_H
 #define CORE_HOLD_H
@@ -16,7 +18,7 @@ struct hold {
 	struct upload *up;
 	/* NULL: not locked. */
 	struct lock *lock;
-	/* Set it if nobody will lock the upload again. */
+	/* The caller sets it if the upload will never be locked again. */
 	bool is_over;
 };
 

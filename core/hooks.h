@@ -1,13 +1,14 @@
 /*
- * hooks.h - whom the core tells what happens, and whom it asks first.
+ * hooks.h - the hooks: programs or endpoints that are asked before something
+ * happens, or told afterwards.
  *
- * The events and their names are tusd's.  How somebody is told, with a program
- * or over HTTP, is not the core's concern: it only calls these functions.
+ * The events and their names are tusd's.  Whether a hook is a program or is
+ * reached over HTTP is not the core's concern: it only calls these functions.
  *
- * A pre-hook is asked before something happens and may refuse it, and so is
- * post-receive, which may stop an upload.  The other post-hooks are told after
- * the response was sent: what is to be told is noted before, so that a crash
- * in between, or somebody who does not answer, loses nothing.
+ * A pre-hook is asked before something happens and may refuse it; post-receive
+ * is asked as well, and may stop an upload.  The other post-hooks are told
+ * after the response was sent.  An event is noted before the response, so that
+ * neither a crash in between nor a hook that does not answer loses it.
  */
 #ifndef CORE_HOOKS_H
 #define CORE_HOOKS_H
@@ -108,11 +109,11 @@ enum hook_delivery {
 	HOOK_DELIVER_ALL
 };
 
-/* Something to be told; belongs to who made it, until it is told. */
+/* An event that was noted; belongs to its maker until it is told. */
 struct hook_notice;
 
 struct hooks_ops {
-	/* Does anybody listen?  Cheap (about 1 us). */
+	/* Is there a hook for it?  Cheap (about 1 us). */
 	bool (*wants)(struct hooks *, enum hook_point);
 
 	/*
@@ -125,8 +126,8 @@ struct hooks_ops {
 	    struct err *);
 
 	/*
-	 * Before the response: write down what is to be told.  Where that is
-	 * not possible it is logged, and the notice lives in memory only.
+	 * Before the response: write the event down.  Where that is not
+	 * possible it is logged, and the notice lives in memory only.
 	 * post-finish needs no writing: the record of the upload says that it
 	 * is still to be told (STORE_TO_TELL).
 	 */
@@ -149,10 +150,11 @@ struct hooks_ops {
 	void (*withdraw)(struct hooks *, struct hook_notice *);
 
 	/*
-	 * For a sweep: tell what is written down and nobody else is busy
-	 * with.  What was not tried yet comes first, then what was tried
-	 * longest ago, so that each event gets its turn.  What is no event is
-	 * moved aside.  With HOOK_DELIVER_NONE only count, in left.
+	 * For a sweep: tell the events that are written down and that no other
+	 * process is busy with.  Those that were not tried yet come first, then
+	 * those that were tried longest ago, so that each gets its turn.  A
+	 * file that holds no event is moved aside.  With HOOK_DELIVER_NONE only
+	 * count, in left.
 	 */
 	MUST_CHECK enum err_code (*deliver)(struct hooks *, enum hook_delivery,
 	    struct hook_tally *, struct err *);
@@ -160,7 +162,7 @@ struct hooks_ops {
 	void (*shutdown)(struct hooks *);
 };
 
-/* Those who listen.  An implementation embeds this and adds its own. */
+/* All hooks of a server.  An implementation embeds this and adds its own. */
 struct hooks {
 	const struct hooks_ops *ops;
 

@@ -11,8 +11,8 @@
 /* Milliseconds between two tries to get a lock. */
 #define RETRY_MS 10
 
-/* A client forgets what is said to be gone.  So nothing is, by a clock that is
- * not to be believed, or was not when the date was made. */
+/* A client forgets an upload that is said to be gone.  So none is, where the
+ * clock is not to be believed, or was not when the date was made. */
 bool
 core_is_expired(const struct task *t)
 {
@@ -103,7 +103,7 @@ core_look(struct task *t, const char *id)
 	rc = store->core->get_upload(store, id, t->arena, &t->up, &t->err);
 	if (rc == ERR_CORRUPT && t->in.deed != DEED_REMOVE)
 		rc = look_with_lock(t, id);
-	/* What is damaged can still be removed, where it cannot be another
+	/* A damaged upload can still be removed, where it cannot be another
 	 * owner's. */
 	if (rc == ERR_CORRUPT && t->in.deed == DEED_REMOVE &&
 	    !may_have_owner(t)) {
@@ -140,9 +140,9 @@ task_find_maker(struct task *t, const char **protocol)
 }
 
 /*
- * The holder may be done with the upload and move it or tell of it now, which
- * can take longer than we wait.  A finished upload needs no lock, so look next
- * time.
+ * The holder may have finished the upload and be moving it or telling hooks of
+ * it, which can take longer than we wait.  A finished upload needs no lock: so
+ * it is opened anew next time.
  */
 static void
 look_again(struct task *t)
@@ -200,7 +200,7 @@ core_lock_new(struct task *t, const char *id)
 	    locker, id, LOCK_CREATE, t->arena, &t->lock, &t->err);
 	if (rc == ERR_LOCKED)
 		locker->ops->stop_asking(locker, id);
-	/* Others ask for it as well: that is the same to us. */
+	/* That too many ask for it is the same to us: it is locked. */
 	return rc == ERR_CROWDED ? ERR_LOCKED : rc;
 }
 

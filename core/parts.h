@@ -39,7 +39,7 @@ void core_shrink(struct task *);
 /* --- open.c: an upload and its lock, from looking to letting go. --- */
 
 bool core_is_expired(const struct task *);
-/* For good: nobody who is at work may be about to renew it. */
+/* For good: no request that is at work may be about to renew it. */
 bool core_is_over(const struct task *);
 /* Open the upload of this id without a lock, if the owner may see it. */
 bool core_look(struct task *, const char *id);

@@ -78,7 +78,8 @@ stop(struct task *t, int why, bool keep)
 		(void)renew_expiry(t);
 	if (!end_write(t, keep))
 		return STEP_DONE;
-	/* Whoever waits for the upload, or for us to go, waits for no hook. */
+	/* A request that waits for the upload, or a master that waits for us to
+	 * go, does not wait for a hook. */
 	if (keep && why != REFUSE_INTERRUPTED && why != REFUSE_SHUTTING_DOWN &&
 	    !core_report(t))
 		return STEP_DONE;
@@ -160,7 +161,7 @@ end_upload(struct task *t)
 static enum step
 complete(struct task *t)
 {
-	/* To append nothing to what is finished. */
+	/* An empty body for an upload that is finished. */
 	if (t->up != NULL && !t->is_writing && upload_is_finished(t->up)) {
 		(void)core_check_digest_of_nothing(t);
 		return STEP_DONE;
@@ -260,7 +261,8 @@ task_receive(struct task *t, const void *buf, size_t len)
 	return stop_failed(t);
 }
 
-/* A creation that nobody knows of cannot go on elsewhere: it lets nobody in. */
+/* A creation whose id no client knows cannot go on in another request: it does
+ * not give way. */
 static bool
 is_asked_for(const struct task *t)
 {

@@ -44,7 +44,8 @@ wants(struct sweep *s, enum hook_point hook)
 	return s->hooks != NULL && s->hooks->ops->wants(s->hooks, hook);
 }
 
-/* What was lost on those who did not answer; whoever refuses has. */
+/* Add up the time that was lost on hooks that failed; one that refuses has not
+ * failed. */
 static void
 note_answer(struct sweep *s, bool went_well, int64_t began)
 {
@@ -102,7 +103,7 @@ enum fate {
 	FORGET
 };
 
-/* Where nobody can know, all the rest is done nevertheless. */
+/* Where the ledger cannot be read, all else is done nevertheless. */
 static bool
 is_entered(struct sweep *s, struct upload *up)
 {
@@ -487,7 +488,7 @@ sweep_begin(struct sweep *s, struct err *e)
 	if (store->expirer == NULL || store->terminater == NULL)
 		return err_set(e, ERR_UNAVAILABLE,
 		    "the store \"%s\" cannot do that", store->name);
-	/* Whoever holds it may have brought the note up to date. */
+	/* The sweep that held it before may have renewed the note. */
 	if (!s->dry_run)
 		rc = store->expirer->lock_note(s->store, e);
 	if (rc != ERR_OK && rc != ERR_NO_SPACE && s->every > 0)

@@ -1,14 +1,14 @@
 /*
  * sweep.h - carry out what time has decided, in a whole store.
  *
- * Uploads that expired go; uploads that only lack their finish get it; what is
- * finished is moved, if that was interrupted, and forgotten in time; events
- * that nobody took are told again; and what crashes left behind goes once it
- * is too old to be work in progress.  No request does any of this, and it may
- * be killed at any instruction: the next one goes on.
+ * A sweep removes uploads that expired; finishes uploads that only lack their
+ * finish; moves finished ones, if that was interrupted, and forgets them in
+ * time; tells events again that no hook took; and removes what crashes left
+ * behind, once it is too old to be work in progress.  No request does any of
+ * this.  A sweep may be killed at any instruction: the next one goes on.
  *
- * Every lock is tried once and nobody is asked to hurry, so a sweep never
- * disturbs a request.  What it does not know it reports and leaves alone.
+ * It tries every lock once and asks no holder to hurry, so it never disturbs a
+ * request.  Files that it does not know it reports and leaves alone.
  */
 #ifndef SWEEP_H
 #define SWEEP_H
@@ -47,10 +47,10 @@ const char *sweep_says(enum sweep_deed);
 
 struct sweep;
 
-/* Who listens while it goes on. */
+/* Called while the sweep goes on. */
 struct sweep_ears {
-	/* What was, or with dry_run would be, done with an id or a file, or
-	 * that it is left alone; what is said of leftovers and strangers. */
+	/* An upload or a file, by its name, and what was done with it, or with
+	 * dry_run would be; what: more words, for leftovers and strangers. */
 	void (*met)(struct sweep *, enum sweep_deed, const char *name,
 	    const char *what);
 
@@ -75,8 +75,8 @@ struct sweep {
 	bool dry_run;
 	/* Believe the clock. */
 	bool force;
-	/* Unfinished uploads nobody wrote to for so many seconds go, too; -1:
-	 * only those that expired. */
+	/* Unfinished uploads that did not change for so many seconds are
+	 * removed, too; -1: only those that expired. */
 	int64_t older_than;
 	/* Not sooner after the last one, in milliseconds, and not while
 	 * another one is at work; 0: now. */
@@ -99,7 +99,7 @@ struct sweep {
 /*
  * Shall it run?  ERR_EXISTS: not yet.  ERR_LOCKED: another one is at work.
  * ERR_CONFLICT: the clock jumped since the last one, which is not to be
- * believed until it is put right again, or somebody says so with force.
+ * believed until it is put right again, or force is set.
  * ERR_UNAVAILABLE: not in this store.
  */
 MUST_CHECK enum err_code sweep_begin(struct sweep *, struct err *);

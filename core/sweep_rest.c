@@ -1,6 +1,6 @@
 /*
  * sweep_rest.c - the part of a sweep that is about no upload: what lies around
- * in the store, locks that nobody needs any more, the ledger, and events.  Both
+ * in the store, locks that are needed no more, the ledger, and events.  Both
  * parts tell what they do with sweep_met() and sweep_failed().
  */
 #include "config.h"
@@ -124,7 +124,7 @@ sweep_leftovers(struct sweep *s)
 	s->ears->progress(s, "files", 0);
 }
 
-/* --- Locks that nobody needs any more. --- */
+/* --- Locks that are needed no more. --- */
 
 /*
  * What is to be said if the lock of this id goes; SWEEP_MAX: it stays.

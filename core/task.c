@@ -96,7 +96,7 @@ clear_rest(struct task *t)
 }
 
 /* Works on every upload, damaged ones above all.  A request that is writing is
- * asked to let go, as for anybody else who wants the lock. */
+ * asked to let go, as it is for every request that wants the lock. */
 static enum step
 begin_remove(struct task *t)
 {

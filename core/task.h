@@ -75,7 +75,7 @@ struct intent {
 	/* The upload that is meant; "" where one is made. */
 	char id[ID_MAX + 1];
 
-	/* Who asks; NULL if nobody is known. */
+	/* The owner on whose behalf the client asks; NULL if none is known. */
 	const char *owner;
 
 	/* Bytes that the upload may have; 0 is no limit. */
@@ -128,7 +128,7 @@ struct task {
 	struct intent in;
 
 	/*
-	 * The outcome, which anybody may read once STEP_DONE was said: why it
+	 * The outcome, to be read once STEP_DONE was said: why it
 	 * was refused, REFUSE_NOTHING if it was not; what to log, if err.code
 	 * is not ERR_OK; what a hook wants the client to be told; and what
 	 * happened.
@@ -152,8 +152,8 @@ struct task {
 	/* The upload, open until task_conclude(), NULL if there is none. */
 	struct upload *up;
 
-	/* asked: the locker still asks for us.  is_over: nobody will lock it
-	 * again. */
+	/* asked: the locker still asks for us.  is_over: the upload will never
+	 * be locked again. */
 	struct lock *lock;
 	bool asked, is_over;
 	int64_t locked_at;
@@ -162,8 +162,8 @@ struct task {
 	const char *derived;
 
 	/*
-	 * The body.  limit is the offset that it must not pass.  Where nobody
-	 * knows how long it is, the byte that would make the upload whole is
+	 * The body.  limit is the offset that it must not pass.  Where
+	 * its length is not known, the byte that would make the upload whole is
 	 * kept in last until the end has been seen: a kill before that must
 	 * not leave a whole upload of which the rest was yet to be refused.
 	 */
@@ -222,7 +222,7 @@ bool task_tell(struct task *);
  */
 bool task_find_maker(struct task *, const char **protocol);
 
-/* How many bytes of the body are still to come; -1 if nobody knows. */
+/* How many bytes of the body are still to come; -1 if that is not known. */
 int64_t task_wanted(const struct task *);
 
 /* Refuse, whatever was to be said; STEP_DONE.  What a hook said is forgotten,

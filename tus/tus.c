@@ -212,7 +212,7 @@ read_parts(struct web_call *c, const struct tus_concat *concat)
 	return true;
 }
 
-/* What is wrong first is told: the order is fixed, and tests know it. */
+/* The first fault is told: the order is fixed, and tests know it. */
 static bool
 read_post(struct web_call *c)
 {
@@ -374,7 +374,7 @@ refuse(struct web_call *c)
 	return said;
 }
 
-/* --- What is offered. --- */
+/* --- What OPTIONS offers, and all tables. --- */
 
 static bool
 always(const struct core *core)

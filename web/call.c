@@ -124,7 +124,7 @@ web_read_body_length(struct web_call *c)
 	    web_refuse(c, WEB_REFUSE_BODY_LENGTH);
 }
 
-/* --- Who answers? --- */
+/* --- Which protocol and which route? --- */
 
 const char *
 web_protocol_name(const struct web_protocol *p)
@@ -487,7 +487,7 @@ web_give_up(struct web_call *c)
 void
 web_turn_away(struct web_call *c)
 {
-	/* There may have been another answer, but nobody has seen it. */
+	/* There may have been another answer, which was not sent. */
 	web_close_content(c);
 	c->res.headers = NULL;
 	c->header_end = (struct pair **)&c->res.headers;

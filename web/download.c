@@ -225,7 +225,7 @@ is_precondition_met(const struct web_call *c)
 	    web_parse_has_token(list, etag(c));
 }
 
-/* Weak ones, too: whoever compressed it on the way made it that. */
+/* A weak tag, too: a proxy that compresses makes a strong one weak. */
 static bool
 matches(struct arena *a, const char *list, const char *tag)
 {

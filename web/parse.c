@@ -16,7 +16,7 @@
 #define BASE64                                                                 \
 	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-/* A piece of somebody else's string. */
+/* A piece of a string that belongs to the caller. */
 struct piece {
 	const char *s;
 	size_t len;

@@ -3,7 +3,7 @@
  *
  * One request is one struct web_call.  The transport begins it, hands it the
  * body slice by slice if it wants one, tells it why the body ended, sends the
- * response and closes the call.  The core calls nobody back, keeps nothing
+ * response and closes the call.  It calls nothing back, keeps nothing
  * between two calls and has no globals, so a test or a fuzzer drives it just
  * as the FastCGI worker does:
  *
@@ -48,7 +48,8 @@ struct web_request {
 
 	const char *origin;
 
-	/* Who asks, where ownership is enforced; NULL if nobody is known. */
+	/* The owner on whose behalf the client asks, where ownership is
+	 * enforced; NULL if none is known. */
 	const char *owner;
 
 	/* As the front end said it; NULL or "" if it did not. */
@@ -183,8 +184,8 @@ struct web_server {
 	 * them, and does ranges itself. */
 	bool offload_download;
 
-	/* Of what was moved out of the store only what is below this
-	 * directory; NULL is nothing. */
+	/* Of the uploads that were moved out of the store, the web server sends
+	 * those below this directory; NULL: none of them. */
 	const char *offload_moved;
 
 	enum web_location location;
@@ -229,10 +230,10 @@ const struct wait *web_wait(const struct web_call *);
 void web_give_up(struct web_call *);
 
 /* Instead of web_begin(), after STEP_RECEIVE, or when the response has a
- * content: nobody is free for what takes long, the response is a 503. */
+ * content: no worker is free for a long request, the response is a 503. */
 void web_turn_away(struct web_call *);
 
-/* How many bytes of the body are still to come; -1 if nobody knows.  Bytes
+/* How many bytes of the body are still to come; -1 if that is not known.  Bytes
  * beyond that may be handed over and are ignored. */
 int64_t web_wanted(const struct web_call *);
 
