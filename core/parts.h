@@ -76,7 +76,8 @@ bool core_check_late(struct task *);
 /* No body has a digest, too. */
 bool core_check_digest_of_nothing(struct task *);
 
-/* --- ask.c: pre-hooks and post-receive, which are asked and waited for. --- */
+/* --- claim.c: pre-hooks and post-receive, which are asked and waited for. ---
+ */
 
 bool core_ask_to_create(struct task *);
 bool core_ask_to_finish(struct task *);
@@ -85,7 +86,7 @@ bool core_report(struct task *);
 /* If it is time. */
 bool core_report_progress(struct task *);
 
-/* --- claim.c: have an upload to oneself, and finish it. --- */
+/* --- claim.c, too: have an upload to oneself, and finish it. --- */
 
 bool core_finish(struct task *);
 /* Refuse as a creation failed, be it with the record, which may come after the

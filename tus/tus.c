@@ -99,7 +99,8 @@ admit(struct web_call *c)
 	    web_refuse(c, TUS_UNSUPPORTED_VERSION);
 }
 
-/* Refused by the core, after all that it has to refuse before the body. */
+/* What is wrong with it is refused by the core, after all else that can be
+ * refused before the body. */
 static void
 read_sum(struct web_call *c)
 {
@@ -108,19 +109,17 @@ read_sum(struct web_call *c)
 
 	if (core_digest(&c->srv->core, 0) == NULL)
 		return;
-	switch (tus_parse_sum(c->arena, req->upload_checksum, &in->sums[0])) {
-	case WEB_ABSENT:
-		if (web_parse_has_token(req->trailer, "Upload-Checksum"))
+	if (req->upload_checksum == NULL) {
+		if (req->trailer != NULL &&
+		    web_parse_has_token(req->trailer, "Upload-Checksum"))
 			in->late = TUS_CHECKSUM_TRAILER;
-		break;
-	case WEB_MALFORMED:
-	case WEB_TOO_MANY:
-		in->late = TUS_BAD_CHECKSUM;
-		break;
-	case WEB_VALID:
-		in->sum_count = 1;
-		break;
+		return;
 	}
+	if (tus_parse_sum(c->arena, req->upload_checksum, &in->sums[0]) ==
+	    WEB_VALID)
+		in->sum_count = 1;
+	else
+		in->late = TUS_BAD_CHECKSUM;
 }
 
 static bool

@@ -551,7 +551,8 @@ web_has_to_move(const struct web_call *c)
 void
 web_close(struct web_call *c)
 {
-	web_close_content(c);
+	if (c->res.content != NULL)
+		web_close_content(c);
 	task_close(&c->task);
 }
 
