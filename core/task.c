@@ -17,7 +17,6 @@
 void
 task_init(struct task *t, const struct core *core, struct arena *a)
 {
-	memset(t, 0, sizeof(*t));
 	t->core = core;
 	t->arena = a;
 	t->in.max_size = core->max_size;

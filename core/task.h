@@ -194,7 +194,7 @@ struct task {
 	unsigned pending;
 };
 
-/* Nothing is wanted yet; core and arena must outlive the task. */
+/* The task is all zero; core and arena must outlive it. */
 void task_init(struct task *, const struct core *, struct arena *);
 
 /*

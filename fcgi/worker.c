@@ -231,7 +231,7 @@ log_request(const struct job *job, const struct web_request *req,
     const struct web_response *res, const struct err *sending)
 {
 	const struct web_outcome *o = &res->outcome;
-	const struct err *err = sending->code != ERR_OK ? sending : &res->err;
+	const struct err *err = sending->code != ERR_OK ? sending : res->err;
 	bool is_bad =
 	    sending->code != ERR_OK || res->status >= 500 || o->is_soft;
 	/* These two are found on the way and are no reason for a 5xx. */

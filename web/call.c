@@ -288,6 +288,7 @@ web_call_new(const struct web_server *srv, const struct web_request *req,
 	in->shown = &req->shown;
 	c->method = method_of(c);
 	c->is_ours = parse_path(c);
+	c->res.err = &c->task.err;
 	c->res.outcome.offset = -1;
 	c->res.outcome.version = -1;
 	c->protocol = find_protocol(c);
@@ -410,7 +411,6 @@ note_outcome(struct web_call *c)
 	struct web_outcome *o = &c->res.outcome;
 	const struct task *t = &c->task;
 
-	c->res.err = t->err;
 	o->id = t->in.id[0] != '\0' ? t->in.id : NULL;
 	o->offset = -1;
 	if (t->up != NULL && t->up->info.id != NULL) {

@@ -134,8 +134,8 @@ struct web_response {
 	 * and Content-Length only if there is a content. */
 	bool bodiless;
 
-	/* What to log, if err.code is not ERR_OK. */
-	struct err err;
+	/* What to log, if its code is not ERR_OK. */
+	const struct err *err;
 
 	struct web_outcome outcome;
 };

@@ -74,7 +74,7 @@ ask(const struct web_request *req, int status)
 	r = web_response(call);
 	if (r->status != status)
 		errx(1, "%s %s: %d %s", req->method, req->path, r->status,
-		    r->err.text);
+		    r->err->text);
 	web_close(call);
 	arena_reset(arena);
 }

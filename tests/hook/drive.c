@@ -74,7 +74,7 @@ request(const char *what, struct web_request req, const char *body)
 	res = web_response(c);
 	if (res->status >= 300) {
 		(void)fprintf(stderr, "drive: %s: %d %s\n", what, res->status,
-		    res->err.text);
+		    res->err->text);
 		exit(1);
 	}
 	id = res->outcome.id;

@@ -252,7 +252,7 @@ world_create(struct world *w, const char *headers)
 
 	if (r.status != 201)
 		fail_msg("creation answered %d %s%s", r.status, r.body,
-		    r.res->err.text);
+		    r.res->err->text);
 	return reply_header(&r, "Location");
 }
 

@@ -474,7 +474,7 @@ pre_create_that_fails_lets_nothing_be_made(void **state)
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(r.status, 500);
 	assert_string_equal(r.code, "ERR_INTERNAL_SERVER_ERROR");
-	assert_string_equal(r.res->err.text, "the hook failed");
+	assert_string_equal(r.res->err->text, "the hook failed");
 	assert_string_equal(happened(w), "pre-create 0");
 }
 
@@ -612,7 +612,7 @@ finish_that_fails_gives_the_last_byte_back(void **state)
 	play.fails[HOOK_PRE_FINISH] = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 500);
-	assert_string_equal(r.res->err.text, "the hook failed");
+	assert_string_equal(r.res->err->text, "the hook failed");
 	assert_string_equal(happened(w), "lock, pre-finish 5, release");
 	assert_int_equal(world_offset(w, path), 4);
 	play.fails[HOOK_PRE_FINISH] = false;

@@ -112,7 +112,7 @@ assert_over_quota(struct reply r)
 	assert_int_equal(r.status, 413);
 	assert_string_equal(r.code, "ERR_QUOTA_EXCEEDED");
 	assert_non_null(strstr(r.body, "remove some of your"));
-	assert_int_equal(r.res->err.code, ERR_OK);
+	assert_int_equal(r.res->err->code, ERR_OK);
 }
 
 /* So many bytes of joe's are free, and not one more. */
