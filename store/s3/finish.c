@@ -109,18 +109,6 @@ make_at_once(struct s3_upload *u, struct err *e)
 	return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
 }
 
-/* One of deferred length that has no bytes has no part to complete. */
-static void
-drop_mpu(struct s3_upload *u)
-{
-	struct err ignored;
-	struct s3_call c;
-
-	s3_call_init(&c, "DELETE", u->key);
-	s3_call_query(&c, "uploadId", u->mpu);
-	(void)!s3_call(u->s, &c, u->a, &ignored);
-}
-
 /* Claimed after a crash: nothing is in the spool. */
 static enum err_code
 begin_anew(struct s3_upload *u, struct err *e)
@@ -149,8 +137,9 @@ finish(struct upload *up, unsigned pending, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	u->start = -1;
+	/* One of deferred length that has no bytes has no part. */
 	if (u->mpu != NULL && up->info.size == 0)
-		drop_mpu(u);
+		s3_drop_mpu(u);
 	up->info.finished = clock_now();
 	up->info.pending = pending;
 	up->info.expires = 0;

@@ -107,9 +107,20 @@ create_mpu(struct s3_upload *u, struct err *e)
 	return rc;
 }
 
-enum err_code
-s3_new_hidden(struct data_store *ds, const struct file_info *info,
-    struct arena *a, struct upload **up, struct err *e)
+void
+s3_drop_mpu(struct s3_upload *u)
+{
+	struct err ignored;
+	struct s3_call c;
+
+	s3_call_init(&c, "DELETE", u->key);
+	s3_call_query(&c, "uploadId", u->mpu);
+	(void)!s3_call(u->s, &c, u->a, &ignored);
+}
+
+static enum err_code
+make(struct data_store *ds, const struct file_info *info, struct arena *a,
+    struct upload **up, struct err *e)
 {
 	struct s3_store *s = s3_store_of(ds);
 	struct s3_upload *u = s3_upload_new(s, info->id, a);
@@ -129,14 +140,29 @@ s3_new_hidden(struct data_store *ds, const struct file_info *info,
 	return ERR_OK;
 }
 
+/* Its object comes before its record: no other upload may have that id. */
+enum err_code
+s3_new_hidden(struct data_store *ds, const struct file_info *info,
+    struct arena *a, struct upload **up, struct err *e)
+{
+	enum err_code rc;
+	struct s3_call c;
+
+	s3_call_init(&c, "HEAD", s3_record_key(s3_store_of(ds), a, info->id));
+	rc = s3_call(s3_store_of(ds), &c, a, e);
+	if (rc == ERR_OK)
+		return err_set(e, ERR_EXISTS, "%s: exists", info->id);
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	return make(ds, info, a, up, e);
+}
+
 enum err_code
 s3_new_upload(struct data_store *ds, const struct file_info *info,
     struct arena *a, struct upload **up, struct err *e)
 {
-	enum err_code rc = s3_new_hidden(ds, info, a, up, e);
+	enum err_code rc = make(ds, info, a, up, e);
 	struct s3_upload *u;
-	struct err ignored;
-	struct s3_call c;
 
 	if (rc != ERR_OK)
 		return rc;
@@ -146,11 +172,8 @@ s3_new_upload(struct data_store *ds, const struct file_info *info,
 		return ERR_OK;
 	}
 	*up = NULL;
-	if (u->mpu != NULL) {
-		s3_call_init(&c, "DELETE", u->key);
-		s3_call_query(&c, "uploadId", u->mpu);
-		(void)!s3_call(u->s, &c, u->a, &ignored);
-	}
+	if (u->mpu != NULL)
+		s3_drop_mpu(u);
 	return rc;
 }
 

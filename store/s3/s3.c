@@ -187,6 +187,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.terminater = &s3_terminater,
 			.finisher = &s3_finisher,
 			.reader = &s3_reader,
+			.concater = &s3_concater,
 			.length_declarer = &s3_length_declarer,
 			.expirer = &s3_expirer,
 		},

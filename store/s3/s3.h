@@ -262,11 +262,13 @@ MUST_CHECK enum err_code s3_get_upload(struct data_store *, const char *id,
     struct arena *, struct upload **, struct err *);
 MUST_CHECK enum err_code s3_claim(struct upload *, struct err *);
 
+/* Abort the multipart upload of one that does not come about; what cannot be
+ * aborted now is a leftover. */
+void s3_drop_mpu(struct s3_upload *);
+
 /* The object as the finish makes it: *is_there. */
 MUST_CHECK enum err_code s3_find_object(
     struct s3_upload *, bool *is_there, struct err *);
-
-/* --- object.c --- */
 
 /* The headers of the finished object. */
 void s3_add_object_headers(struct s3_upload *, struct s3_call *);
@@ -294,6 +296,9 @@ void s3_end_spool(struct s3_upload *);
 MUST_CHECK enum err_code s3_load_tail(
     struct s3_upload *, int64_t from, struct err *);
 
+/* The next part is there. */
+void s3_add_part(struct s3_upload *, const char *etag, int64_t size);
+
 /* Send the next part, or the last one, from the spool. */
 MUST_CHECK enum err_code s3_send_part(struct s3_upload *, struct err *);
 
@@ -304,11 +309,12 @@ MUST_CHECK enum err_code s3_put_segment(
 /* Remove those that lie wholly below; what cannot be removed stays. */
 void s3_drop_segments(struct s3_upload *, int64_t below);
 
-/* --- finish.c, end.c, read.c, walk.c --- */
+/* --- finish.c, end.c, read.c, concat.c, walk.c --- */
 
 extern const struct store_finisher s3_finisher;
 extern const struct store_terminater s3_terminater;
 extern const struct store_reader s3_reader;
+extern const struct store_concater s3_concater;
 extern const struct store_expirer s3_expirer;
 
 #endif

@@ -152,8 +152,8 @@ s3_load_tail(struct s3_upload *u, int64_t from, struct err *e)
 
 /* --- Parts. --- */
 
-static void
-add_part(struct s3_upload *u, const char *etag, int64_t size)
+void
+s3_add_part(struct s3_upload *u, const char *etag, int64_t size)
 {
 	struct s3_part *more;
 
@@ -195,7 +195,7 @@ s3_send_part(struct s3_upload *u, struct err *e)
 	if (rc == ERR_OK && c.etag[0] == '\0')
 		return err_set(e, ERR_UNAVAILABLE, "S3: a part without ETag");
 	if (rc == ERR_OK)
-		add_part(u, c.etag, end - u->prefix);
+		s3_add_part(u, c.etag, end - u->prefix);
 	return rc;
 }
 

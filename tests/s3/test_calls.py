@@ -69,4 +69,4 @@ def test_a_creation_with_its_whole_body(server):
     asked, _ = calls(server, clients.request, "POST", server.url, {
         "Upload-Length": "5",
         "Content-Type": "application/offset+octet-stream"}, b"hello")
-    assert asked == ["PUT object", "PUT record"]
+    assert asked == ["HEAD record", "PUT object", "PUT record"]

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from lib import clients
+from lib import clients, rig
 from s3 import bucket
 from s3.bucket import PART, content, create, patch
 
@@ -172,3 +172,52 @@ def test_a_crash_loses_nothing_that_was_acknowledged(engine, start):
         assert clients.offset(url) == at
     assert patch(url, at, data[at:])[0] == 204
     assert clients.request("GET", url)[2] == data
+
+
+def test_a_concatenation(engine, start):
+    server = start(engine)
+    pieces = [content(n, bytes([n % 251])) for n in
+              (3 * PART + 9, 5, 2 * PART, PART, 1)]
+    urls = []
+    for data in pieces:
+        urls.append(create(server, len(data), **{"Upload-Concat": "partial"}))
+        send(urls[-1], data, ())
+    for parts in (slice(1, 2), slice(0, 5)):
+        paths = " ".join(u[len(server.origin):] for u in urls[parts])
+        status, headers, body = clients.request(
+            "POST", server.url, {"Upload-Concat": "final;" + paths})
+        assert status == 201, body
+        url = server.origin + headers["Location"]
+        assert clients.request("GET", url)[2] == b"".join(pieces[parts])
+    assert not server.parts()
+
+
+def test_a_part_in_the_bucket_is_copied_there(strict, start):
+    server = start(strict)
+    data = content(4 * PART)
+    url = create(server, len(data), **{"Upload-Concat": "partial"})
+    send(url, data, ())
+    strict.rules()
+    status, _, _ = clients.request("POST", server.url, {
+        "Upload-Concat": "final;" + url[len(server.origin):]})
+    assert status == 201
+    # No byte of it comes here.
+    assert not [x for x in strict.log() if x[0] == "GET" and
+                "list-type" not in x[1] and ".info" not in x[1]]
+    assert max(x[2] for x in strict.log()) < PART
+
+
+def test_what_expires_is_swept(strict, start):
+    server = start(strict, config={
+        "expiration": {"after": "1s", "sweep": "1s"}})
+    url = create(server, 3 * PART)
+    assert patch(url, 0, content(PART + 9))[0] == 204
+    assert len(server.keys()) == 2 and server.parts()
+    done = create(server, 3)
+    send(done, b"abc", ())
+    name = done.rpartition("/")[2]
+    rig.wait_for(lambda: set(server.keys()) <= {
+        name, name + ".info", ".sweep"}, "the sweep")
+    assert not server.parts()
+    assert clients.request("HEAD", url)[0] in (404, 410)
+    assert clients.request("GET", done)[2] == b"abc"
