@@ -20,14 +20,15 @@ STEP = 1 if os.environ.get("TUSFCGI_FAULTS") else 3
 SIZE = 3 * PART + 100
 CHUNKS = (700, 800, 2 * PART, SIZE)
 RETRIES = 1
+# A part that cannot be sent is tried again, and kept as a segment then.
+GOOD = 3 * (RETRIES + 1)
 UNBROKEN = "response-content-type=a"
 
 # What happens, how often in a row, and how long.
 FAULTS = {
-    "failed once": ("500", 1, 0), "failed for good": ("503", RETRIES + 1, 0),
-    "lost on the way": ("drop", 1, 0), "lost for good":
-    ("drop", RETRIES + 1, 0), "answer lost": ("lose", 1, 0),
-    "answer lost for good": ("lose", RETRIES + 1, 0),
+    "failed once": ("500", 1, 0), "failed for good": ("503", GOOD, 0),
+    "lost on the way": ("drop", 1, 0), "lost for good": ("drop", GOOD, 0),
+    "answer lost": ("lose", 1, 0), "answer lost for good": ("lose", GOOD, 0),
     "late": ("late", 1, 0.05), "very late": ("late", 1, 0.4),
     "done twice": ("dup", 1, 0), "half an answer": ("cut", 1, 0)}
 

@@ -146,6 +146,20 @@ def test_many_small_chunks_leave_few_segments(strict, start):
     assert clients.request("GET", url)[2] == data
 
 
+def test_a_merge_of_segments_that_fails_loses_none(strict, start):
+    server = start(strict, s3={"retries": 0})
+    data = content(PART)
+    url = create(server, PART)
+    for at in range(0, 16):
+        assert patch(url, at, data[at:at + 1])[0] == 204
+    strict.rules({"m": "^PUT .*[.]part[.]", "do": "503", "times": 9})
+    assert patch(url, 16, data[16:17])[0] == 503
+    strict.rules()
+    assert clients.offset(url) == 16
+    assert patch(url, 16, data[16:])[0] == 204
+    assert clients.request("GET", url)[2] == data
+
+
 def test_creation_with_the_whole_body(engine, start):
     server = start(engine)
     for size in (5, 3 * PART):
