@@ -83,8 +83,8 @@ add(struct s3_store *s, struct curl_slist *list, const char *line)
 	return longer;
 }
 
-struct curl_slist *
-s3_call_prepare(struct s3_store *s, const struct s3_call *c, struct arena *a,
+static struct curl_slist *
+prepare(struct s3_store *s, const struct s3_call *c, struct arena *a,
     const char **url)
 {
 	struct s3_signer signer = { .keys = &s->keys, .region = s->region };
@@ -268,9 +268,9 @@ handle_of(struct s3_store *s)
 	return s->curl;
 }
 
-void
-s3_call_set_up(struct s3_store *s, CURL *curl, const char *url,
-    const char *method, int64_t timeout)
+static void
+set_up(struct s3_store *s, CURL *curl, const char *url, const char *method,
+    int64_t timeout)
 {
 	const struct http_lib *http = s->http;
 
@@ -326,7 +326,7 @@ timeout_of(const struct s3_store *s, const struct s3_call *c)
 }
 
 static CURLcode
-once(struct s3_store *s, struct s3_call *c, struct arena *a)
+once(struct s3_store *s, struct s3_call *c)
 {
 	struct exchange x = { .s = s, .c = c, .curl = handle_of(s) };
 	const struct http_lib *http = s->http;
@@ -339,8 +339,10 @@ once(struct s3_store *s, struct s3_call *c, struct arena *a)
 	c->status = 0;
 	c->code[0] = c->etag[0] = c->tus_id[0] = '\0';
 	c->sent = 0;
-	headers = s3_call_prepare(s, c, a, &url);
-	s3_call_set_up(s, x.curl, url, c->method, timeout_of(s, c));
+	/* A long upload makes thousands of requests in one arena. */
+	arena_reset(s->scratch);
+	headers = prepare(s, c, s->scratch, &url);
+	set_up(s, x.curl, url, c->method, timeout_of(s, c));
 	(void)http->easy_setopt(x.curl, CURLOPT_HTTPHEADER, headers);
 	(void)http->easy_setopt(x.curl, CURLOPT_WRITEFUNCTION, take);
 	(void)http->easy_setopt(x.curl, CURLOPT_WRITEDATA, &x);
@@ -457,13 +459,13 @@ wait_before(int64_t try)
 }
 
 enum err_code
-s3_call(struct s3_store *s, struct s3_call *c, struct arena *a, struct err *e)
+s3_call(struct s3_store *s, struct s3_call *c, struct err *e)
 {
 	int64_t try;
 	CURLcode code;
 
 	for (try = 0;; try++) {
-		code = once(s, c, a);
+		code = once(s, c);
 		find_code(s, c);
 		if (!may_pass(c) || c->once || try == s->retries)
 			break;

@@ -107,7 +107,7 @@ copy_part(
 	s3_call_header(
 	    &c, "x-amz-copy-source-range", range(u, src, u->prefix, end));
 	c.patience = COPY_PATIENCE;
-	if ((rc = s3_call(u->s, &c, u->a, e)) != ERR_OK)
+	if ((rc = s3_call(u->s, &c, e)) != ERR_OK)
 		return rc;
 	if ((rc = s3_answer_text(u->s, "ETag", u->a, &etag, e)) != ERR_OK)
 		return rc;
@@ -131,7 +131,7 @@ fetch(struct s3_upload *u, const struct source *src, int64_t from, int64_t to,
 	c.answer_fd = u->spool;
 	c.answer_at = from - u->spool_base;
 	c.patience = ((to - from) >> 20) * 1000;
-	rc = s3_call(u->s, &c, u->a, e);
+	rc = s3_call(u->s, &c, e);
 	if (rc == ERR_OK && c.length != to - from)
 		rc = err_set(
 		    e, ERR_UNAVAILABLE, "S3: %.80s: cut short", src->key);

@@ -23,7 +23,7 @@ abort_mpu(struct s3_upload *u, struct err *e)
 	for (i = 0; i < ABORTS_MAX && rc == ERR_OK; i++) {
 		s3_call_init(&c, "DELETE", u->key);
 		s3_call_query(&c, "uploadId", u->mpu);
-		rc = s3_call(u->s, &c, u->a, e);
+		rc = s3_call(u->s, &c, e);
 		if (rc != ERR_OK)
 			break;
 		rc = s3_list_parts(u, e);
@@ -35,7 +35,7 @@ static enum err_code delete (
     struct s3_upload *u, const char *key, struct err *e) {
 	enum err_code rc; struct s3_call c;
 
-	    s3_call_init(&c, "DELETE", key); rc = s3_call(u->s, &c, u->a, e);
+	    s3_call_init(&c, "DELETE", key); rc = s3_call(u->s, &c, e);
 	    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 

@@ -52,7 +52,7 @@ complete_mpu(struct s3_upload *u, bool *again, struct err *e)
 	c.body = manifest(u);
 	c.len = strlen(c.body);
 	c.patience = COMPLETE_PATIENCE;
-	rc = s3_call(u->s, &c, u->a, e);
+	rc = s3_call(u->s, &c, e);
 	*again = strcmp(c.code, "InvalidPart") == 0;
 	if (rc != ERR_NOT_FOUND)
 		return rc;
@@ -105,7 +105,7 @@ make_at_once(struct s3_upload *u, struct err *e)
 	s3_add_object_headers(u, &c);
 	c.fd = u->spool;
 	c.len = (size_t)u->base.info.size;
-	rc = s3_call(u->s, &c, u->a, e);
+	rc = s3_call(u->s, &c, e);
 	return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
 }
 

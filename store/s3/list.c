@@ -115,7 +115,7 @@ s3_list_page(struct s3_store *s, const char *prefix, const char **token,
 	s3_call_query(&c, "prefix", prefix);
 	if (*token != NULL)
 		s3_call_query(&c, "continuation-token", *token);
-	if ((rc = s3_call(s, &c, a, e)) != ERR_OK)
+	if ((rc = s3_call(s, &c, e)) != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
 	rc = s3_xml_read(
 	    s->answer, s->answer_len, see_object, end_object, &l, e);
@@ -266,7 +266,7 @@ list_page(struct s3_upload *u, struct part_list *l, struct err *e)
 		s3_call_query(&c, "part-number-marker", l->marker);
 	l->is_truncated = false;
 	l->marker = NULL;
-	if ((rc = s3_call(u->s, &c, u->a, e)) != ERR_OK)
+	if ((rc = s3_call(u->s, &c, e)) != ERR_OK)
 		return rc;
 	rc = s3_xml_read(
 	    u->s->answer, u->s->answer_len, see_part, end_part, l, e);

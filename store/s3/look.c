@@ -99,7 +99,7 @@ create_mpu(struct s3_upload *u, struct err *e)
 	s3_call_init(&c, "POST", u->key);
 	s3_call_query(&c, "uploads", "");
 	s3_add_object_headers(u, &c);
-	if ((rc = s3_call(u->s, &c, u->a, e)) != ERR_OK)
+	if ((rc = s3_call(u->s, &c, e)) != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
 	rc = s3_answer_text(u->s, "UploadId", u->a, &u->mpu, e);
 	if (rc == ERR_OK && *u->mpu == '\0')
@@ -115,7 +115,7 @@ s3_drop_mpu(struct s3_upload *u)
 
 	s3_call_init(&c, "DELETE", u->key);
 	s3_call_query(&c, "uploadId", u->mpu);
-	(void)!s3_call(u->s, &c, u->a, &ignored);
+	(void)!s3_call(u->s, &c, &ignored);
 }
 
 static enum err_code
@@ -149,7 +149,7 @@ s3_new_hidden(struct data_store *ds, const struct file_info *info,
 	struct s3_call c;
 
 	s3_call_init(&c, "HEAD", s3_record_key(s3_store_of(ds), a, info->id));
-	rc = s3_call(s3_store_of(ds), &c, a, e);
+	rc = s3_call(s3_store_of(ds), &c, e);
 	if (rc == ERR_OK)
 		return err_set(e, ERR_EXISTS, "%s: exists", info->id);
 	if (rc != ERR_NOT_FOUND)
@@ -187,7 +187,7 @@ s3_find_object(struct s3_upload *u, bool *is_there, struct err *e)
 	struct s3_call c;
 
 	s3_call_init(&c, "HEAD", u->key);
-	rc = s3_call(u->s, &c, u->a, e);
+	rc = s3_call(u->s, &c, e);
 	*is_there = rc == ERR_OK && strcmp(c.tus_id, info->id) == 0 &&
 	    !info->size_deferred && c.length == info->size;
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;

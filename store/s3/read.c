@@ -39,7 +39,7 @@ get_piece(struct s3_stream *r, struct err *e)
 	s3_call_init(&c, "GET", r->key);
 	s3_call_header(&c, "range",
 	    arena_printf(r->a, "bytes=%" PRId64 "-%" PRId64, r->at, end - 1));
-	if ((rc = s3_call(r->s, &c, r->a, e)) != ERR_OK)
+	if ((rc = s3_call(r->s, &c, e)) != ERR_OK)
 		return rc;
 	if (r->s->answer_len != (size_t)(end - r->at))
 		return err_set(

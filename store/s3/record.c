@@ -94,7 +94,7 @@ s3_get_record(struct s3_upload *u, struct err *e)
 	int64_t offset = u->base.info.offset;
 
 	s3_call_init(&c, "GET", s3_record_key(s, u->a, id));
-	if ((rc = s3_call(s, &c, u->a, e)) != ERR_OK)
+	if ((rc = s3_call(s, &c, e)) != ERR_OK)
 		return rc;
 	u->etag = arena_strdup(u->a, c.etag);
 	if (s->answer_len > INFO_MAX)
@@ -129,7 +129,7 @@ put_probe(struct s3_upload *u, const char *key, const char *name,
 	c.len = 1;
 	if (name != NULL)
 		s3_call_header(&c, name, value);
-	(void)!s3_call(u->s, &c, u->a, &ignored);
+	(void)!s3_call(u->s, &c, &ignored);
 	if (c.status == 200)
 		memcpy(etag, c.etag, sizeof(c.etag));
 	return c.status;
@@ -173,7 +173,7 @@ learn_conditions(struct s3_upload *u)
 	key = arena_printf(u->a, "%s.probe-%.16s", u->s->record_prefix, hex);
 	u->s->condition = try_conditions(u, key);
 	s3_call_init(&c, "DELETE", key);
-	(void)!s3_call(u->s, &c, u->a, &ignored);
+	(void)!s3_call(u->s, &c, &ignored);
 }
 
 /* --- Writing. --- */
@@ -241,7 +241,7 @@ check_free(struct s3_upload *u, struct s3_call *c, struct err *e)
 		return ERR_OK;
 	}
 	s3_call_init(&look, "HEAD", c->key);
-	rc = s3_call(u->s, &look, u->a, e);
+	rc = s3_call(u->s, &look, e);
 	if (rc == ERR_OK)
 		return err_set(e, ERR_EXISTS, "%s: exists", u->base.info.id);
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
@@ -271,7 +271,7 @@ s3_put_record(struct s3_upload *u, struct err *e)
 	} else if (u->s->condition == S3_CONDITION_BARE) {
 		s3_call_header(&c, "if-match", u->etag);
 	}
-	rc = s3_call(u->s, &c, u->a, e);
+	rc = s3_call(u->s, &c, e);
 	if (rc == ERR_CONFLICT && u->etag == NULL)
 		return err_set(e, ERR_EXISTS, "%s: exists", id);
 	if (rc == ERR_CONFLICT || rc == ERR_NOT_FOUND)

@@ -55,6 +55,7 @@ shut_down(struct data_store *ds)
 	if (s->spare != -1)
 		(void)close(s->spare);
 	free(s->answer);
+	arena_free(s->scratch);
 	arena_free(s->arena);
 	free(s);
 }
@@ -192,6 +193,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.expirer = &s3_expirer,
 		},
 		.arena = arena_new(),
+		.scratch = arena_new(),
 		.spare = -1,
 	};
 	set_up(s, conf);

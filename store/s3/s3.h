@@ -51,7 +51,8 @@ enum s3_condition {
 
 struct s3_store {
 	struct data_store base;
-	struct arena *arena;
+	/* As long as the store; and as long as a request. */
+	struct arena *arena, *scratch;
 	const struct http_lib *http;
 
 	struct s3_keys keys;
@@ -137,14 +138,7 @@ void s3_call_header(struct s3_call *, const char *name, const char *value);
  * it was done is not known.  ERR_NO_SPACE, ERR_SYSTEM.
  */
 MUST_CHECK enum err_code s3_call(
-    struct s3_store *, struct s3_call *, struct arena *, struct err *);
-
-/* For who performs it himself: the URL and the signed headers, which are to be
- * freed. */
-struct curl_slist *s3_call_prepare(struct s3_store *, const struct s3_call *,
-    struct arena *, const char **url);
-void s3_call_set_up(struct s3_store *, CURL *, const char *url,
-    const char *method, int64_t timeout);
+    struct s3_store *, struct s3_call *, struct err *);
 
 struct s3_part {
 	const char *etag;

@@ -135,7 +135,7 @@ read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
 	size_t n = 0;
 
 	s3_call_init(&c, "GET", note_key(s, a));
-	rc = s3_call(s, &c, a, e);
+	rc = s3_call(s, &c, e);
 	if (rc == ERR_OK && s->answer_len < size)
 		memcpy(buf, s->answer, n = s->answer_len);
 	buf[n] = '\0';
@@ -154,7 +154,7 @@ write_note(struct data_store *ds, const char *text, struct err *e)
 	s3_call_init(&c, "PUT", note_key(s, a));
 	c.body = text;
 	c.len = strlen(text);
-	rc = s3_call(s, &c, a, e);
+	rc = s3_call(s, &c, e);
 	arena_free(a);
 	return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
 }

@@ -103,7 +103,7 @@ fetch(struct s3_upload *u, const struct s3_segment *g, int64_t from, int64_t to,
 	c.answer_fd = u->spool;
 	c.answer_at = from - u->spool_base;
 	c.patience = ((to - from) >> 20) * 1000;
-	rc = s3_call(u->s, &c, u->a, e);
+	rc = s3_call(u->s, &c, e);
 	if (rc == ERR_OK && c.length != to - from)
 		rc =
 		    err_set(e, ERR_UNAVAILABLE, "S3: %.80s: cut short", g->key);
@@ -188,7 +188,7 @@ s3_send_part(struct s3_upload *u, struct err *e)
 	c.fd = u->spool;
 	c.at = u->prefix - u->spool_base;
 	c.len = (size_t)(end - u->prefix);
-	rc = s3_call(u->s, &c, u->a, e);
+	rc = s3_call(u->s, &c, e);
 	if (rc == ERR_NOT_FOUND)
 		return err_set(e, ERR_UNAVAILABLE,
 		    "%s: its multipart upload is gone", u->base.info.id);
@@ -222,7 +222,7 @@ s3_drop_segments(struct s3_upload *u, int64_t below)
 			continue;
 		}
 		s3_call_init(&c, "DELETE", u->segments[i].key);
-		(void)!s3_call(u->s, &c, u->a, &ignored);
+		(void)!s3_call(u->s, &c, &ignored);
 	}
 	u->n_segments = kept;
 }
@@ -270,7 +270,7 @@ drop_inner(struct s3_upload *u, int64_t start)
 			continue;
 		}
 		s3_call_init(&c, "DELETE", u->segments[i].key);
-		(void)!s3_call(u->s, &c, u->a, &ignored);
+		(void)!s3_call(u->s, &c, &ignored);
 	}
 	u->n_segments = kept;
 }
@@ -295,7 +295,7 @@ s3_put_segment(struct s3_upload *u, int64_t end, struct err *e)
 	c.fd = u->spool;
 	c.at = g.start - u->spool_base;
 	c.len = (size_t)(end - g.start);
-	if ((rc = s3_call(u->s, &c, u->a, e)) != ERR_OK)
+	if ((rc = s3_call(u->s, &c, e)) != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
 	drop_inner(u, g.start);
 	add_segment(u, &g);
