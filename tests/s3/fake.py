@@ -91,7 +91,7 @@ class State:
         self.flaws = set(args.flaw)
         self.buckets = {}
         self.uploads = {}
-        self.rules, self.log, self.n = [], [], 0
+        self.rules, self.log, self.n, self.completed = [], [], 0, 0
         self.lock = threading.RLock()
 
     def upload(self, bucket, key, number):
@@ -282,8 +282,8 @@ def complete_upload(s, bucket, key, query, headers, body):
             len({len(p.data) for p in parts[:-1]}) > 1:
         raise S3Error("InvalidPart", "All non-trailing parts must have the "
                       "same length.")
-    s.n += 1
-    if "error-in-200" in s.flaws and s.n % 2:
+    s.completed += 1
+    if "error-in-200" in s.flaws and s.completed % 2:
         return 200, {}, b"  \n" + error(S3Error("InternalError"))
     sums = b"".join(bytes.fromhex(p.etag) for p in parts)
     etag = f"{hashlib.md5(sums).hexdigest()}-{len(parts)}"

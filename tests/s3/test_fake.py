@@ -165,6 +165,22 @@ def test_parts_are_copied(engine, bucket):
     assert engine.ask("GET", bucket + "/to").body == b"2345"
 
 
+def test_an_error_in_a_200():
+    engine = client.start_fake("--flaw", "error-in-200")
+    try:
+        engine.ask("PUT", "/b")
+        upload = begin(engine, "/b/k")
+        one = put_part(engine, "/b/k", 1, upload, b"x")
+        r = finish(engine, "/b/k", upload, [(1, one)])
+        assert (r.status, r.code()) == (200, "InternalError")
+        assert engine.ask("HEAD", "/b/k").status == 404
+        r = finish(engine, "/b/k", upload, [(1, one)])
+        assert (r.status, r.code()) == (200, "")
+        assert engine.ask("HEAD", "/b/k").status == 200
+    finally:
+        engine.stop()
+
+
 def test_a_request_can_be_broken():
     engine = client.start_fake()
     try:
