@@ -182,20 +182,10 @@ place_of(struct raw *raw, const struct param *p)
 }
 
 static const struct param *
-find_param(const struct name *name, bool has_others, uint64_t *bit)
+find_other(const struct name *name)
 {
-	const struct param *p;
-
-	p = bsearch(name, known, NITEMS(known), sizeof(known[0]), compare_name);
-	if (p != NULL)
-		*bit = UINT64_C(1) << (p - known);
-	if (p != NULL || !has_others)
-		return p;
-	p = bsearch(
+	return bsearch(
 	    name, others, NITEMS(others), sizeof(others[0]), compare_name);
-	if (p != NULL)
-		*bit = UINT64_C(1) << (NITEMS(known) + (size_t)(p - others));
-	return p;
 }
 
 static void
@@ -219,9 +209,14 @@ sort_param(struct raw *raw, char *const *params, size_t i, struct arena *a,
 		raw->owner_is_ambiguous |= is_another(raw->owner, value);
 		raw->owner = value;
 	}
-	p = find_param(&name, s->has_rufh, &bit);
-	if (p == NULL)
+	p = bsearch(
+	    &name, known, NITEMS(known), sizeof(known[0]), compare_name);
+	if (p != NULL)
+		bit = UINT64_C(1) << (p - known);
+	else if (!s->has_rufh || (p = find_other(&name)) == NULL)
 		return;
+	else
+		bit = UINT64_C(1) << (NITEMS(known) + (size_t)(p - others));
 	where = place_of(raw, p);
 	if (*where == NULL) {
 		*where = value;

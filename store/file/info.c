@@ -272,13 +272,12 @@ get_string(struct arena *a, const json_t *text, const json_t *bytes,
 }
 
 static bool
-get_cstring(
-    struct arena *a, const json_t *root, const char *key, const char **s)
+get_cstring(struct arena *a, const json_t *text, const json_t *bytes,
+    const char *key, const char **s)
 {
 	size_t len;
 
-	return get_string(
-		   a, root, json_object_get(root, "Bytes"), key, s, &len) &&
+	return get_string(a, text, bytes, key, s, &len) &&
 	    (*s == NULL || strlen(*s) == len);
 }
 
@@ -306,13 +305,15 @@ static bool
 get_metadata(struct arena *a, const json_t *root, const struct pair **pairs)
 {
 	json_t *text = json_object_get(root, "MetaData");
-	const json_t *bytes = json_object_get(root, "MetaDataBytes");
 	struct pair *first = NULL, **end = &first;
+	const json_t *bytes = NULL;
 	const char *key;
 	json_t *value;
 
 	if (text != NULL && !json_is_object(text) && !json_is_null(text))
 		return false;
+	if (json_object_size(text) > 0)
+		bytes = json_object_get(root, "MetaDataBytes");
 	json_object_foreach(text, key, value)
 	{
 		*end = arena_alloc(a, sizeof(**end));
@@ -355,6 +356,7 @@ static void
 read_storage(struct arena *a, const json_t *root, struct info_record *r)
 {
 	json_t *storage = json_object_get(root, "Storage"), *value;
+	const json_t *bytes = json_object_get(storage, "Bytes");
 	const struct pair **end = &r->storage;
 	struct pair *p;
 	const char *key;
@@ -370,9 +372,9 @@ read_storage(struct arena *a, const json_t *root, struct info_record *r)
 		*end = p;
 		end = (const struct pair **)&p->next;
 	}
-	if (!get_cstring(a, storage, "Path", &r->path))
+	if (!get_cstring(a, storage, bytes, "Path", &r->path))
 		r->path = NULL;
-	if (!get_cstring(a, storage, "InfoPath", &r->info_path))
+	if (!get_cstring(a, storage, bytes, "InfoPath", &r->info_path))
 		r->info_path = NULL;
 }
 
@@ -382,21 +384,24 @@ read_keys(
     struct arena *a, const json_t *root, const char *id, struct file_info *info)
 {
 	const json_t *own = json_object_get(root, "ID");
+	const json_t *bytes = json_object_get(root, "Bytes");
 
 	if (!json_is_string(own) || json_string_length(own) != strlen(id) ||
 	    strcmp(json_string_value(own), id) != 0)
 		return false;
 	info->id = arena_strdup(a, id);
 	if (!get_metadata(a, root, &info->metadata) ||
-	    !get_cstring(a, root, "MetadataRaw", &info->metadata_raw) ||
+	    !get_cstring(a, root, bytes, "MetadataRaw", &info->metadata_raw) ||
 	    !get_flag(root, "IsPartial", &info->is_partial) ||
 	    !get_flag(root, "IsFinal", &info->is_final) ||
 	    !get_parts(a, root, &info->parts) ||
-	    !get_cstring(a, root, "ConcatRaw", &info->concat_raw) ||
-	    !get_cstring(a, root, "Owner", &info->owner) ||
-	    !get_cstring(a, root, "Protocol", &info->protocol) ||
-	    !get_cstring(a, root, "ReprDigest", &info->digest) ||
-	    !get_cstring(a, root, "MoveTo", &info->move_to) ||
+	    !get_cstring(a, root, bytes, "ConcatRaw", &info->concat_raw) ||
+	    !get_cstring(a, root, bytes, "Owner", &info->owner) ||
+	    !get_cstring(a, root, bytes, "Protocol", &info->protocol) ||
+	    /* tus has no such thing. */
+	    (info->protocol != NULL &&
+		!get_cstring(a, root, bytes, "ReprDigest", &info->digest)) ||
+	    !get_cstring(a, root, bytes, "MoveTo", &info->move_to) ||
 	    !get_number(root, "MaxSize", &info->max_size) ||
 	    !get_number(root, "Created", &info->created))
 		return false;
