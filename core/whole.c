@@ -85,7 +85,7 @@ whole_check(
 	size_t len;
 
 	*wrong = NULL;
-	while (member != NULL && up->store->reader != NULL) {
+	while (member != NULL && up->store->reads_unfinished) {
 		algorithm = algorithm_of(member);
 		if (algorithm != NULL) {
 			rc = whole_digest(up, algorithm, a, bytes, &len, e);

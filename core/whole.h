@@ -24,7 +24,8 @@ MUST_CHECK enum err_code whole_digest(struct upload *, const char *algorithm,
 
 /*
  * Is the upload what its info.digest says?  wrong is NULL, or the algorithm
- * that says something else.  An error is one of the store.
+ * that says something else.  A store that cannot read what is not finished
+ * cannot say, and that is no error; an error is one of the store.
  */
 MUST_CHECK enum err_code whole_check(
     struct upload *, struct arena *, const char **wrong, struct err *);

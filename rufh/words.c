@@ -125,7 +125,7 @@ rufh_read_whole_digest(struct web_call *c)
 	struct digest_field f;
 	size_t i;
 
-	if (c->srv->core.store->reader == NULL ||
+	if (!c->srv->core.store->reads_unfinished ||
 	    !parse_digest(c, c->req->repr_digest, "Repr-Digest", &f))
 		return;
 	for (i = 0; i < f.count; i++)

@@ -567,6 +567,7 @@ memory_open_store(
 			.terminater = &terminater,
 			.finisher = &finisher,
 			.reader = &reader,
+			.reads_unfinished = true,
 			.concater = &concater,
 			.length_declarer = &length_declarer,
 			.expirer = &expirer,

@@ -571,6 +571,9 @@ struct data_store {
 	const struct store_ledger *ledger;
 	const struct store_keeper *keeper;
 	const struct store_mover *mover;
+
+	/* The reader takes uploads that are not finished, too. */
+	bool reads_unfinished;
 };
 
 /* Has every announced byte arrived? */

@@ -188,6 +188,7 @@ new_store(const struct conf *conf)
 			.terminater = &terminater,
 			.finisher = &finisher,
 			.reader = &file_reader,
+			.reads_unfinished = true,
 			.concater = &concater,
 			.length_declarer = &length_declarer,
 			.expirer = &file_expirer,
