@@ -67,6 +67,8 @@ enum {
 	HIDDEN_HALF,
 	HIDDEN_CHECKED,
 	HIDDEN_EMPTY,
+	ENDED,
+	ENDED_CHECKED,
 	UPLOADS
 };
 
@@ -93,6 +95,8 @@ static const int64_t total[UPLOADS] = {
 	[HIDDEN_HALF] = 6000,
 	[HIDDEN_CHECKED] = 9000,
 	[HIDDEN_EMPTY] = 0,
+	[ENDED] = 8000,
+	[ENDED_CHECKED] = 9000,
 	[MOVED] = 5000,
 	[MOVED_TOO] = 3000,
 	[MOVED_EMPTY] = 0,
@@ -112,8 +116,9 @@ struct chunk {
 	enum fate fate;
 	bool on_probation;
 
-	/* Declare the length before the chunk, or in it. */
-	bool declare_before, declare_within;
+	/* Declare the length before the chunk, in it, or when it is written:
+	 * its end is the end of the upload. */
+	bool declare_before, declare_within, declare_after;
 };
 
 /* Whose uploads are made; and what they may be together. */
@@ -265,7 +270,8 @@ send_chunk(struct upload *up, int number, const struct chunk *c)
 
 	if (c->fate == KEPT)
 		say("TRY patch %s %lld %d", id, (long long)(start + c->len),
-		    (int)(c->declare_before || c->declare_within));
+		    (int)(c->declare_before || c->declare_within ||
+			c->declare_after));
 	else if (c->on_probation)
 		say("TRY refuse %s %lld", id, (long long)start);
 	else
@@ -277,14 +283,16 @@ send_chunk(struct upload *up, int number, const struct chunk *c)
 		ds->core->write_begin(up, c->on_probation, &err), "begin", id))
 		return;
 	ok = (!c->declare_within || declare(up, number)) &&
-	    write_slices(up, number, c->len, c->fate == KEPT);
+	    write_slices(up, number, c->len, c->fate == KEPT) &&
+	    (!c->declare_after || declare(up, number));
 	if (c->fate == ABANDONED)
 		return;
 	if (ok && c->fate == KEPT) {
 		keep(up, id);
 		return;
 	}
-	ok = c->fate == KEPT && !c->on_probation && !c->declare_within;
+	ok = c->fate == KEPT && !c->on_probation && !c->declare_within &&
+	    !c->declare_after;
 	if (good(ds->core->write_end(up, ok, &err), "end", id))
 		say("ACK refuse %s %lld %d", id, (long long)up->info.offset,
 		    (int)up->info.size_deferred);
@@ -567,6 +575,14 @@ run_plain(void)
 	    HIDDEN_CHECKED, false, CHUNK(.len = 9000, .on_probation = true));
 	create_hidden(HIDDEN_EMPTY, false, CHUNK(.len = 0));
 	patch(HIDDEN_HALF, CHUNK(.len = 4000, .declare_before = true));
+
+	create_only(ENDED, true, 0);
+	patch(ENDED, CHUNK(.len = 3000));
+	patch(ENDED, CHUNK(.len = 5000, .declare_after = true));
+	create_only(ENDED_CHECKED, true, 0);
+	patch(ENDED_CHECKED, CHUNK(.len = 3000));
+	patch(ENDED_CHECKED,
+	    CHUNK(.len = 6000, .on_probation = true, .declare_after = true));
 }
 
 /* What is refused, taken back, somebody else's, or removed. */
