@@ -39,7 +39,9 @@ def test_head_says_the_same_to_all(rufh, n):
 
 
 @ids("RUFH-41")
-def test_a_moved_file_is_complete(serve, tmp_path):
+def test_a_moved_file_is_complete(serve, tmp_path, transport):
+    if transport == "apache-fcgid":
+        pytest.skip("Apache's user may not see our folder")
     target = tmp_path / "moved"
     target.mkdir()
     rufh = serve({"finish": {"move_to": f"{target}/{{id}}"}}, own=True)
@@ -310,11 +312,14 @@ def test_an_empty_append_completes(rufh):
 
 
 @ids("RUFH-60")
-def test_a_body_that_ends_short_is_kept(rufh, chunked):
+def test_a_body_that_ends_short_is_kept(rufh, chunked, transport):
     url = rufh.create(6, b"abc")
     reply = rufh.patch(url, 3, b"d", True, length=client.CHUNKED)
     assert (reply.status, problem(reply)["type"]) == (400, LENGTHS)
-    assert rufh.head(url)["Upload-Offset"] == "4"
+    # A web server that waits for a short body tells its length: then none of
+    # it is taken.
+    assert rufh.head(url)["Upload-Offset"] in (
+        ["4"] if transport == "fastcgi" else ["3", "4"])
     url = rufh.create(None, b"abc")
     reply = rufh.patch(url, 3, b"def", True, length=client.CHUNKED)
     assert (reply.status, reply["Upload-Complete"]) == (201, "?1")
