@@ -548,7 +548,12 @@ conf_fixed_key(size_t n)
 const char *
 conf_fixed_value(const struct conf *c, size_t n)
 {
-	return own_of_const(c)->values[find_fixed(n)].text;
+	size_t i = find_fixed(n);
+	const struct value *v = &own_of_const(c)->values[i];
+
+	if (conf_key(i)->kind != CONF_BOOL)
+		return v->text;
+	return v->number != 0 ? "true" : "false";
 }
 
 bool
@@ -558,8 +563,9 @@ conf_keep(struct conf *c, const struct conf *from, size_t n)
 	struct own *own = own_of(c);
 	struct value *v = &own->values[find_fixed(n)];
 
-	if (strcmp(v->text, text) == 0)
+	if (strcmp(conf_fixed_value(c, n), text) == 0)
 		return false;
+	v->number = own_of_const(from)->values[find_fixed(n)].number;
 	v->text = arena_strdup(own->arena, text);
 	v->is_set = true;
 	show_all(own);

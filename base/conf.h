@@ -23,6 +23,7 @@
 
 struct conf_store {
 	const char *type, *path, *durability;
+	bool shared;
 	int64_t dir_mode, file_mode, min_free;
 };
 

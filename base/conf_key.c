@@ -216,6 +216,10 @@ static const char *const events[] = { "pre-create", "post-create",
 		KEY(member, const char *), CONF_STRING, fallback, 0, 0,        \
 		    choices, syntax, true                                      \
 	}
+#define FIXED_BOOL(member, fallback)                                           \
+	{                                                                      \
+		KEY(member, bool), CONF_BOOL, fallback, 0, 1, NULL, NULL, true \
+	}
 #define CHOICE(member, fallback, choices)                                      \
 	{                                                                      \
 		KEY(member, const char *), CONF_STRING, fallback, 0, 0,        \
@@ -237,6 +241,7 @@ static const struct conf_key keys[] = {
 	FIXED(store.type, "file", NULL, &not_empty),
 	FIXED(store.path, "/var/lib/tusfcgi", NULL, &not_empty),
 	CHOICE(store.durability, "data", durabilities),
+	FIXED_BOOL(store.shared, "false"),
 	NUMBER(store.dir_mode, CONF_MODE, "0770", 0700, 02775),
 	NUMBER(store.file_mode, CONF_MODE, "0660", 0600, 0664),
 	NUMBER(store.min_free, CONF_SIZE, "64M", 0, SIZE_LIMIT),

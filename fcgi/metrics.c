@@ -39,6 +39,8 @@ static const struct {
 	    "Requests that waited for a lock." },
 	[METRIC_LOCK_TAKEOVERS] = { "lock_takeovers_total",
 	    "Uploads that gave way to another request." },
+	[METRIC_FENCED] = { "store_fenced_total",
+	    "Requests whose upload another host may have had by then." },
 };
 
 static const struct {
@@ -116,6 +118,8 @@ metrics_count(struct metrics *m, const struct web_response *res)
 	add(&m->counters[METRIC_TERMINATED], o->terminated);
 	add(&m->counters[METRIC_LOCK_WAITS], o->waited);
 	add(&m->counters[METRIC_LOCK_TAKEOVERS], o->interrupted);
+	add(&m->counters[METRIC_FENCED],
+	    res->err != NULL && res->err->code == ERR_FENCED);
 	add(&m->sync_ns, (uint64_t)fs_take_sync_ns());
 	if (o->code != NULL)
 		count_error(m, res->status, o->code);

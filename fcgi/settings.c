@@ -240,7 +240,8 @@ set_all(struct settings *s, int workers, struct err *e)
 		    s->base_path);
 	set_server(s);
 	set_other(s);
-	if ((rc = set_status(s, e)) != ERR_OK ||
+	if ((rc = store_check_keys(c, e)) != ERR_OK ||
+	    (rc = set_status(s, e)) != ERR_OK ||
 	    (rc = set_location(s, e)) != ERR_OK ||
 	    (rc = set_sendfile(s, e)) != ERR_OK ||
 	    (rc = set_checksums(s, e)) != ERR_OK)

@@ -105,12 +105,24 @@ store_let_go(const struct conf *conf)
 }
 
 enum err_code
+store_check_keys(const struct conf *conf, struct err *e)
+{
+	const struct store_class *class;
+	enum err_code rc = find_built_in(conf, &class, e);
+
+	if (rc != ERR_OK || class->check_keys == NULL)
+		return rc;
+	return class->check_keys(conf, e);
+}
+
+enum err_code
 store_open(const struct conf *conf, struct data_store **ds, struct err *e)
 {
 	const struct store_class *class;
 	enum err_code rc;
 
 	if ((rc = find_built_in(conf, &class, e)) != ERR_OK ||
+	    (rc = store_check_keys(conf, e)) != ERR_OK ||
 	    (rc = class->open(conf, ds, e)) != ERR_OK)
 		return rc;
 	rc = store_check(*ds, e);

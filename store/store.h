@@ -574,6 +574,14 @@ struct data_store {
 
 	/* The reader takes uploads that are not finished, too. */
 	bool reads_unfinished;
+
+	/*
+	 * Several hosts may use it at the same time (store.shared).  What a
+	 * writer that died had not made safe is gone then; and any change may
+	 * be ERR_FENCED: another host may have the upload by now, so that the
+	 * caller acknowledges nothing, takes nothing back and closes it.
+	 */
+	bool is_shared;
 };
 
 /* Has every announced byte arrived? */
@@ -609,6 +617,11 @@ struct store_class {
 	/* As in  store: { type = "file"; }  in the configuration. */
 	const char *name;
 
+	/* ERR_INVALID: keys that do not go together, whatever the disk looks
+	 * like; NULL if all of them do. */
+	MUST_CHECK enum err_code (*check_keys)(
+	    const struct conf *, struct err *);
+
 	MUST_CHECK enum err_code (*open)(
 	    const struct conf *, struct data_store **, struct err *);
 
@@ -631,6 +644,10 @@ struct store_class {
 	    const struct conf *, enum store_use, bool alone, struct err *);
 	void (*let_go)(void);
 };
+
+/* Do the keys go together, as far as one can say without the store?  Opening it
+ * looks at that as well. */
+MUST_CHECK enum err_code store_check_keys(const struct conf *, struct err *);
 
 /*
  * Open the store that store.type names.  ERR_INVALID for a back end that is

@@ -198,8 +198,8 @@ file_set_durably(
 
 	if ((rc = file_set(u, head, e)) != ERR_OK)
 		return rc;
-	if ((rc = file_flush_info(u, e)) == ERR_OK)
-		return ERR_OK;
+	if ((rc = file_flush_info(u, e)) == ERR_OK || u->store->base.is_shared)
+		return rc;
 	before.hold = -1;
 	if (before.boot[0] != INFO_NO_BOOT[0] ||
 	    file_set(u, &before, &ignored) != ERR_OK)
@@ -248,6 +248,9 @@ file_give_up(struct file_upload *u)
 	struct info_head head = u->head;
 	struct err e;
 
+	/* The next one who claims it cuts what is above the watermark. */
+	if (u->store->base.is_shared)
+		return;
 	/* Nobody ever flushed anything of a foreign one. */
 	if (u->foreign)
 		head.offset = 0;

@@ -176,6 +176,38 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 	return ERR_OK;
 }
 
+/* What does not go together with the locks and the other keys. */
+static enum err_code
+check_sharing(const struct conf *conf, struct err *e)
+{
+	bool is_local = strcmp(conf->lock.type, "flock") == 0;
+
+	if (!conf->store.shared)
+		return ERR_OK;
+	if (strcmp(conf->store.durability, "full") != 0)
+		return err_set(e, ERR_INVALID,
+		    "store.shared needs store.durability = \"full\": a host "
+		    "must not acknowledge what another one cannot see");
+	if (strcmp(conf->lock.type, "memory") == 0)
+		return err_set(e, ERR_INVALID,
+		    "store.shared: lock.type = \"memory\" is for one pool on "
+		    "one host; take \"flock\" with lock.method = \"ofd\"");
+	if (is_local && strcmp(conf->lock.method, "ofd") != 0)
+		return err_set(e, ERR_INVALID,
+		    "store.shared needs lock.method = \"ofd\": not every "
+		    "shared file system has flock()");
+	if (is_local && *conf->lock.path != '\0')
+		return err_set(e, ERR_INVALID,
+		    "store.shared: remove lock.path, for the locks have to be "
+		    "where all hosts see them");
+	if (*conf->hooks.spool == '\0' &&
+	    (*conf->hooks.dir != '\0' || *conf->hooks.url != '\0'))
+		return err_set(e, ERR_INVALID,
+		    "store.shared: set hooks.spool to a directory of this host "
+		    "alone, for the events that wait");
+	return ERR_OK;
+}
+
 static struct file_store *
 new_store(const struct conf *conf)
 {
@@ -195,6 +227,7 @@ new_store(const struct conf *conf)
 			.ledger = &file_ledger,
 			.keeper = &file_keeper,
 			.mover = &file_mover,
+			.is_shared = conf->store.shared,
 		},
 		.dirfd = -1,
 		.note_fd = -1,
@@ -222,6 +255,8 @@ file_open(const struct conf *conf, struct data_store **ds, struct err *e)
 	struct file_store *fs = new_store(conf);
 	enum err_code rc = open_directory(fs, conf, e);
 
+	if (fs->base.is_shared)
+		(void)stpcpy(fs->boot, INFO_SHARED);
 	if (rc == ERR_OK && *conf->finish.move_to != '\0')
 		rc = open_move_root(fs, conf, e);
 	info_set_up();
@@ -252,6 +287,7 @@ needs(const struct conf *conf, need_ear *ear, void *arg)
 const struct store_class store_file = {
 	.name = "file",
 	.needs = needs,
+	.check_keys = check_sharing,
 	.open = file_open,
 	.hold = file_hold,
 	.let_go = file_let_go,

@@ -12,6 +12,7 @@
  *	dir.c		directories below the store and below finish.move_to
  *	place.c		where the bytes are
  *	record.c	the record: read, change, replace
+ *	shared.c	what several hosts need
  *	doubt.c		flush, and what a flush that failed leaves behind
  *	safe.c		raise the watermark
  *	moved.c		what is known of an upload that is gone
@@ -22,9 +23,11 @@
  *	write.c		append, roll back, finish
  *	new.c		create and concatenate
  *	suit.c		which names finish.move_to takes, and whose a file is
- *there move.c		carry a finished upload off strange.c	what cannot be
- *served keep.c		what no request does: settle, adopt, tidy file.c
- *the store: open, close, tables
+ *			there
+ *	move.c		carry a finished upload off
+ *	strange.c	what cannot be served
+ *	keep.c		what no request does: settle, adopt, tidy
+ *	file.c		the store: open, close, tables
  */
 #ifndef STORE_FILE_FILE_H
 #define STORE_FILE_FILE_H
@@ -144,6 +147,13 @@ struct file_upload {
 
 	/* Why record or data are open for reading only; 0 if they are not. */
 	int denied;
+
+	/* Nobody else has written to it since it was made or claimed: all its
+	 * bytes count, for us. */
+	bool is_claimed;
+
+	/* Another host may have it by now, see shared.c. */
+	bool is_fenced;
 
 	/* It was changed since it was last flushed, by us. */
 	bool unflushed;
@@ -312,6 +322,31 @@ MUST_CHECK enum err_code file_publish(
 MUST_CHECK enum err_code file_publish_new(
     struct file_upload *, bool durably, struct err *);
 
+/* --- shared.c ----------------------------------------------------------- */
+
+/* All of these do nothing, and say ERR_OK, where only one host uses a store. */
+
+/*
+ * Lock an open descriptor before anything is read that a change depends on.
+ * ERR_LOCKED: another process, or host, changes that file.
+ */
+MUST_CHECK enum err_code file_fence(struct file_upload *, int fd, struct err *);
+
+/* What became of a change: a failure that may be the loss of the lock is
+ * ERR_FENCED, and so is each change from then on. */
+MUST_CHECK enum err_code file_judge(
+    struct file_upload *, enum err_code, struct err *);
+MUST_CHECK enum err_code file_check_fence(
+    const struct file_upload *, struct err *);
+
+/* Does its record say that it is being removed? */
+bool file_is_gone(const struct file_upload *);
+
+/* ERR_INVALID: mounted as it is, the file system below an absolute path does
+ * not do what a shared store needs. */
+MUST_CHECK enum err_code file_check_mount(
+    const char *path, int dirfd, struct err *);
+
 /* --- place.c ------------------------------------------------------------ */
 
 /* What Storage.Path and InfoPath of the record mean; either may be NULL. */
@@ -429,6 +464,11 @@ MUST_CHECK enum err_code file_adopt(
 /* If the durability mode needs what the record does not have. */
 MUST_CHECK enum err_code file_adopt_if_needed(
     struct file_upload *, struct err *);
+
+/* In a shared store: before a name is changed, see on disk that the record can
+ * still be written to; and before the upload is removed, have it say so. */
+MUST_CHECK enum err_code file_prove(struct file_upload *, struct err *);
+MUST_CHECK enum err_code file_mark_gone(struct file_upload *, struct err *);
 
 /* --- new.c -------------------------------------------------------------- */
 

@@ -159,7 +159,9 @@ info_read_head(const char *buf, size_t len, struct info_head *h)
 	h->expires = number_at(buf, AT_EXPIRES);
 	memcpy(h->boot, buf + AT_BOOT, CLOCK_BOOT_ID_LEN);
 	h->boot[CLOCK_BOOT_ID_LEN] = '\0';
-	if (strspn(h->boot, "0123456789abcdef-") != CLOCK_BOOT_ID_LEN)
+	if (strspn(h->boot, "0123456789abcdef-") != CLOCK_BOOT_ID_LEN &&
+	    strcmp(h->boot, INFO_SHARED) != 0 &&
+	    strcmp(h->boot, INFO_GONE) != 0)
 		return false;
 	read_pending(buf, len, h);
 	len = info_write_head(again, h);

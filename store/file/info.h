@@ -35,6 +35,12 @@
  * bytes above the watermark count in no boot. */
 #define INFO_DOUBT "00000000-0000-0000-0000-000000000000"
 
+/* Boot of all uploads of a store that several hosts share. */
+#define INFO_SHARED "ssssssssssssssssssssssssssssssssssss"
+
+/* Boot, there, of an upload that is being removed. */
+#define INFO_GONE "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
 struct info_head {
 	/* The watermark: bytes below it survived a flush. */
 	int64_t offset;

@@ -127,9 +127,15 @@ judge_record(struct file_store *fs, const char *id, struct arena *a,
 		j->what = has ? "empty record" : "record without bytes";
 		return ERR_OK;
 	}
-	if (has)
+	if (has && !fs->base.is_shared)
 		return ERR_OK;
 	u = file_new_handle(fs, id, a);
+	if (has) {
+		if (file_load(u, &ignored) == ERR_OK && file_is_gone(u))
+			j->what = "record of an upload that was to go";
+		file_close(&u->base);
+		return ERR_OK;
+	}
 	j->is_strange =
 	    file_load(u, &ignored) != ERR_OK || file_may_be_strange(u);
 	if (u->place != NULL)
@@ -336,7 +342,8 @@ adopt(struct upload *up, struct err *e)
 	struct file_upload *u = file_upload_of(up);
 	enum err_code rc;
 
-	if ((rc = file_reopen(u, e)) != ERR_OK)
+	rc = u->store->base.is_shared ? file_claim(up, e) : file_reopen(u, e);
+	if (rc != ERR_OK)
 		return rc;
 	file_see(u);
 	if (upload_is_finished(up))

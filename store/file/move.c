@@ -264,7 +264,8 @@ go_by(struct move *m, const char *name, struct err *e)
 {
 	enum err_code rc;
 
-	if ((rc = write_down(m, name, e)) != ERR_OK)
+	if ((rc = file_prove(m->u, e)) != ERR_OK ||
+	    (rc = write_down(m, name, e)) != ERR_OK)
 		return rc;
 	if (!m->is_copied && !m->must_copy) {
 		rc = rename_it(m, name, e);
@@ -315,6 +316,8 @@ arrive(struct move *m, struct err *e)
 
 	if (durably || m->is_copied)
 		rc = fs_sync(m->dirfd, m->moved.root, e);
+	if (rc == ERR_OK)
+		rc = file_prove(u, e);
 	if (rc == ERR_OK && m->is_copied)
 		rc = file_remove_bytes(u, e);
 	if (rc == ERR_OK && durably)
@@ -429,6 +432,8 @@ take_back(struct move *m)
 	if (m->dirfd != -1)
 		(void)close(m->dirfd);
 	m->dirfd = -1;
+	if (u->is_fenced)
+		return;
 	if (file_is_in_place(u, &is_here, &ignored) != ERR_OK || !is_here)
 		return;
 	if (take_up(m, &arrived, &ignored) == ERR_OK && !arrived &&

@@ -45,8 +45,10 @@ file_terminate(struct upload *up, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
 	struct err ignored;
-	enum err_code rc = remove_files(u, e);
+	enum err_code rc = file_mark_gone(u, e);
 
+	if (rc == ERR_OK)
+		rc = remove_files(u, e);
 	if (rc == ERR_OK && u->store->durability == DURABILITY_FULL)
 		rc = file_flush_dir(u->store, e);
 	/* An entry that stays counts too much, and not for long. */
@@ -114,6 +116,8 @@ is_left_over(struct file_upload *u, bool has_data, struct err *e)
 			rc = err_set(e, ERR_NOT_FOUND, "%s: not there", id);
 		return rc;
 	}
+	if (file_is_gone(u))
+		return ERR_OK;
 	rc = file_exists(u->store, id, FILE_MOVED, &is_moved, e);
 	if (rc == ERR_OK && (has_data || is_moved))
 		rc = err_set(e, ERR_EXISTS, "%s: is an upload", id);
@@ -168,6 +172,7 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 	};
 	memcpy(u->head.boot, file_boot(fs), sizeof(u->head.boot));
 	u->is_hidden = true;
+	u->is_claimed = true;
 	if ((rc = file_name(info->id, FILE_DATA, &name, e)) != ERR_OK ||
 	    (rc = fs_create_at(
 		 fs->dirfd, name.text, fs->mode, &u->data_fd, e)) != ERR_OK)

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -61,6 +62,9 @@ struct note {
 	/* The locks. */
 	char type[32], method[16], path[2048];
 	uint64_t device, inode;
+
+	/* Do several hosts share it?  Then no boot means anything. */
+	bool is_shared;
 };
 
 /* What all processes of a pool have looked at, the last time that one did. */
@@ -75,6 +79,7 @@ static struct {
 	/* The note; -1 if there is none. */
 	int fd;
 	bool is_writable, is_held, is_stranger;
+	const char *path;
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 	struct watch *watch;
 } ours = { .fd = -1 };
@@ -113,10 +118,10 @@ file_make_directory(const struct conf *conf, struct err *e)
 static enum err_code
 write_note(int fd, const struct note *n, struct err *e)
 {
-	json_t *rest = json_pack("{ss ss ss s{ss ss ss? sI sI}}", "Kernel",
-	    n->kernel, "Boot", n->boot, "ID", n->id, "Lock", "Type", n->type,
-	    "Method", n->method, "Path", n->path, "Device",
-	    (json_int_t)n->device, "Inode", (json_int_t)n->inode);
+	json_t *rest = json_pack("{ss ss ss sb s{ss ss ss? sI sI}}", "Kernel",
+	    n->kernel, "Boot", n->boot, "ID", n->id, "Shared", n->is_shared,
+	    "Lock", "Type", n->type, "Method", n->method, "Path", n->path,
+	    "Device", (json_int_t)n->device, "Inode", (json_int_t)n->inode);
 	char text[NOTE_MAX];
 	char *json = rest != NULL ? json_dumps(rest, JSON_COMPACT) : NULL;
 	enum err_code rc;
@@ -154,6 +159,7 @@ parse_note(json_t *root, struct note *n)
 	n->device =
 	    (uint64_t)json_integer_value(json_object_get(lock, "Device"));
 	n->inode = (uint64_t)json_integer_value(json_object_get(lock, "Inode"));
+	n->is_shared = json_is_true(json_object_get(root, "Shared"));
 	return copy_text(root, "Kernel", n->kernel, sizeof(n->kernel)) &&
 	    copy_text(root, "Boot", n->boot, sizeof(n->boot)) &&
 	    strlen(n->boot) == CLOCK_BOOT_ID_LEN &&
@@ -192,6 +198,8 @@ describe(const struct conf *conf, struct note *n, struct err *e)
 	*n = (struct note){ .running = clock_boottime() };
 	if (!clock_boot_id(n->kernel))
 		return err_set(e, ERR_SYSTEM, "the kernel has no boot id");
+	if ((n->is_shared = conf->store.shared))
+		(void)stpcpy(n->kernel, INFO_SHARED);
 	(void)stpcpy(n->boot, n->kernel);
 	(void)snprintf(n->type, sizeof(n->type), "%s", conf->lock.type);
 	(void)snprintf(n->method, sizeof(n->method), "%s", conf->lock.method);
@@ -207,16 +215,17 @@ static bool
 is_same_boot(const struct note *then, const struct note *now)
 {
 	return strcmp(then->kernel, now->kernel) == 0 &&
-	    then->running <= now->running + SLACK;
+	    (now->is_shared || then->running <= now->running + SLACK);
 }
 
 /* Devices are numbered anew at a reboot. */
 static bool
 are_same_locks(const struct note *a, const struct note *b)
 {
-	return strcmp(a->type, b->type) == 0 &&
+	return a->is_shared == b->is_shared && strcmp(a->type, b->type) == 0 &&
 	    strcmp(a->method, b->method) == 0 && a->inode == b->inode &&
-	    (a->device == b->device || strcmp(a->kernel, b->kernel) != 0);
+	    (a->device == b->device || a->is_shared ||
+		strcmp(a->kernel, b->kernel) != 0);
 }
 
 /* --- Agreement. --- */
@@ -247,6 +256,62 @@ lock_soon(int fd, int how)
 	return false;
 }
 
+/* Would a host that knows nothing of this boot cut bytes off? */
+static enum err_code
+check_record(int dirfd, const char *name, struct err *e)
+{
+	char buf[INFO_WHOLE_HEAD], id[ID_MAX + 1];
+	struct info_head head;
+	struct stat st;
+	size_t got, len = strlen(name) - strlen(FILE_INFO);
+	enum err_code rc;
+	int fd;
+
+	memcpy(id, name, len);
+	id[len] = '\0';
+	rc = fs_open_at(dirfd, name, O_RDONLY, &fd, NULL, e);
+	if (rc != ERR_OK)
+		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	rc = fs_pread(fd, buf, sizeof(buf), 0, &got, e);
+	(void)close(fd);
+	if (rc != ERR_OK || !info_read_head(buf, got, &head) ||
+	    head.boot[0] == INFO_NO_BOOT[0] || head.finished != 0 ||
+	    fstatat(dirfd, id, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
+	    (int64_t)st.st_size <= head.offset)
+		return rc;
+	return err_set(e, ERR_CONFLICT,
+	    "store.shared: upload %s has bytes that only this host has "
+	    "flushed: "
+	    "take store.shared out, run \"tusctl settle\", and begin again",
+	    id);
+}
+
+/* All uploads are, before the first start with store.shared. */
+static enum err_code
+check_settled(struct err *e)
+{
+	int dirfd = held_fd(ours.path);
+	enum err_code rc = ERR_OK;
+	struct dirent *entry;
+	size_t len;
+	DIR *dir;
+	int fd;
+
+	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 || (dir = fdopendir(fd)) == NULL)
+		return err_sys(e, "list %s", ours.path);
+	while (rc == ERR_OK && (entry = readdir(dir)) != NULL) {
+		len = strlen(entry->d_name);
+		if (len > strlen(FILE_INFO) &&
+		    len <= ID_MAX + strlen(FILE_INFO) &&
+		    strcmp(entry->d_name + len - strlen(FILE_INFO),
+			FILE_INFO) == 0)
+			rc = check_record(dirfd, entry->d_name, e);
+	}
+	(void)closedir(dir);
+	return rc;
+}
+
 /*
  * Nobody else is here.  A boot that runs shorter than it did is another one,
  * whatever the kernel calls it: some boards always say the same.
@@ -256,11 +321,15 @@ renew(int fd, struct note *mine, struct err *e)
 {
 	bool is_old, good = true;
 	struct note old;
+	enum err_code rc;
 
 	if ((is_old = read_note(fd, &old)))
 		(void)stpcpy(mine->id, old.id);
 	else
 		good = clock_new_boot_id(mine->id);
+	if (mine->is_shared && (!is_old || !old.is_shared) &&
+	    (rc = check_settled(e)) != ERR_OK)
+		return rc;
 	if (is_old && is_same_boot(&old, mine))
 		(void)stpcpy(mine->boot, old.boot);
 	else if (is_old && strcmp(old.kernel, mine->kernel) == 0)
@@ -282,6 +351,11 @@ end_of(const char *path)
 static enum err_code
 refuse_locks(const struct note *theirs, const struct note *mine, struct err *e)
 {
+	if (theirs->is_shared != mine->is_shared)
+		return err_set(e, ERR_CONFLICT,
+		    "the store is in use with store.shared = %s, on this host "
+		    "or on another one: take that, or stop all who use it",
+		    theirs->is_shared ? "true" : "false");
 	return err_set(e, ERR_CONFLICT,
 	    "the store is in use with locks in %s (%.8s), not in %s (%.8s): "
 	    "take the configuration of its users, or stop them",
@@ -432,6 +506,10 @@ file_hold(
 		rc = held_add(conf->store.path, e);
 	if (rc == ERR_OK)
 		rc = held_add(lock_path(conf), e);
+	ours.path = conf->store.path;
+	if (rc == ERR_OK && conf->store.shared)
+		rc = file_check_mount(
+		    held_real_path(ours.path), held_fd(ours.path), e);
 	if (rc == ERR_OK)
 		rc = open_note(conf, use, alone, e);
 	if (rc == ERR_OK)

@@ -85,7 +85,9 @@ trusted(const struct file_upload *u)
 	const struct info_head *h = &u->head;
 	int64_t n = u->data_size;
 
-	if (file_has_watermark(u) && !is_of_this_boot(u))
+	if (file_has_watermark(u) &&
+	    ((u->store->base.is_shared && !u->is_claimed) ||
+		!is_of_this_boot(u)))
 		n = smaller(n, h->offset);
 	if (h->hold >= 0)
 		n = smaller(n, h->hold);
@@ -249,8 +251,10 @@ look(struct file_upload *u, struct err *e)
 	int i;
 
 	for (i = 0; i < LOOKS && replaced; i++) {
-		if ((rc = load_whole(u, e)) != ERR_OK ||
-		    (rc = stat_data(u, e)) != ERR_OK)
+		if ((rc = load_whole(u, e)) == ERR_OK && file_is_gone(u))
+			rc = err_set(e, ERR_NOT_FOUND, "%s: is being removed",
+			    u->base.info.id);
+		if (rc != ERR_OK || (rc = stat_data(u, e)) != ERR_OK)
 			return rc;
 		if (!u->foreign)
 			return ERR_OK;
@@ -276,6 +280,9 @@ file_get_upload(struct data_store *ds, const char *id, struct arena *a,
 	rc = look(u, e);
 	if (rc == ERR_OK)
 		file_see(u);
+	/* What this host knows of a file may be some seconds old. */
+	if (u->store->base.is_shared && u->base.info.finished == 0)
+		u->base.settled = false;
 	if (rc == ERR_CORRUPT)
 		u->base.info = (struct file_info){ .id = u->base.info.id };
 	if (rc == ERR_OK || rc == ERR_CORRUPT)
@@ -328,7 +335,9 @@ enter_this_boot(struct file_upload *u, struct err *e)
 	struct info_head head = u->head;
 	enum err_code rc;
 
-	if (is_of_this_boot(u))
+	/* Between hosts, what is above the watermark may still be in the memory
+	 * of one that died. */
+	if (is_of_this_boot(u) && !u->store->base.is_shared)
 		return ERR_OK;
 	if (file_is_doubtful(u))
 		return file_end_doubt(u, e);
@@ -432,6 +441,35 @@ file_reopen(struct file_upload *u, struct err *e)
 	return rc == ERR_OK ? open_data(u, e) : rc;
 }
 
+/*
+ * The same, with the file system's own locks on both; only what was read after
+ * that is true on all hosts.
+ */
+static enum err_code
+reopen_shared(struct file_upload *u, struct err *e)
+{
+	bool replaced = true;
+	enum err_code rc = ERR_OK;
+	int i;
+
+	for (i = 0; i < LOOKS && replaced; i++)
+		if ((rc = file_load(u, e)) != ERR_OK ||
+		    (rc = file_fence(u, u->info_fd, e)) != ERR_OK ||
+		    (rc = is_replaced(u, &replaced, e)) != ERR_OK)
+			return rc;
+	if (replaced)
+		return err_set(e, ERR_UNAVAILABLE, "%s: changes all the time",
+		    u->base.info.id);
+	if ((!u->foreign && (rc = file_load_head(u, e)) != ERR_OK) ||
+	    (rc = open_data(u, e)) != ERR_OK ||
+	    (rc = file_fence(u, u->data_fd, e)) != ERR_OK)
+		return rc;
+	if (file_is_gone(u))
+		return err_set(
+		    e, ERR_NOT_FOUND, "%s: is being removed", u->base.info.id);
+	return u->data_fd == -1 ? ERR_OK : stat_data(u, e);
+}
+
 enum err_code
 file_check_writable(struct file_upload *u, struct err *e)
 {
@@ -448,8 +486,9 @@ file_claim(struct upload *up, struct err *e)
 	enum err_code rc;
 
 	assert(u->start == -1);
-	if ((rc = file_reopen(u, e)) != ERR_OK ||
-	    (rc = file_recall_doubt(u, e)) != ERR_OK)
+	u->is_claimed = false;
+	rc = u->store->base.is_shared ? reopen_shared(u, e) : file_reopen(u, e);
+	if (rc != ERR_OK || (rc = file_recall_doubt(u, e)) != ERR_OK)
 		return rc;
 	if (!is_finished(u) &&
 	    ((rc = file_check_writable(u, e)) != ERR_OK ||
@@ -459,6 +498,7 @@ file_claim(struct upload *up, struct err *e)
 	 * and full durability vouches for it. */
 	if (u->store->durability == DURABILITY_FULL)
 		u->unflushed = true;
+	u->is_claimed = true;
 	file_see(u);
 	return ERR_OK;
 }

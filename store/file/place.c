@@ -188,8 +188,10 @@ file_cut(struct file_upload *u, int64_t to, struct err *e)
 
 	if (u->data_size <= to)
 		return ERR_OK;
+	if ((rc = file_check_fence(u, e)) != ERR_OK)
+		return rc;
 	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
 	if (rc == ERR_OK)
 		u->data_size = to;
-	return rc;
+	return file_judge(u, rc, e);
 }

@@ -142,10 +142,12 @@ file_set(struct file_upload *u, const struct info_head *head, struct err *e)
 		u->head = *head;
 		return ERR_OK;
 	}
+	if ((rc = file_check_fence(u, e)) != ERR_OK)
+		return rc;
 	len = info_write_head(buf, head);
 	rc = fs_pwrite(u->info_fd, buf, len, 0, NULL, e);
 	if (rc != ERR_OK)
-		return rc;
+		return file_judge(u, rc, e);
 	memcpy(u->head_bytes, buf, len);
 	u->head = *head;
 	u->unflushed = true;
@@ -172,18 +174,22 @@ file_same_head(const struct info_head *a, const struct info_head *b)
 enum err_code
 file_flush_data(struct file_upload *u, struct err *e)
 {
-	return fs_sync_data(u->data_fd, u->base.info.id, e);
+	enum err_code rc = file_check_fence(u, e);
+
+	if (rc == ERR_OK)
+		rc = fs_sync_data(u->data_fd, u->base.info.id, e);
+	return file_judge(u, rc, e);
 }
 
 enum err_code
 file_flush_info(struct file_upload *u, struct err *e)
 {
-	enum err_code rc = ERR_OK;
+	enum err_code rc = file_check_fence(u, e);
 
-	if (!u->is_hidden)
+	if (rc == ERR_OK && !u->is_hidden)
 		rc = fs_sync_data(u->info_fd, "the record", e);
 	if (rc != ERR_OK)
-		return rc;
+		return file_judge(u, rc, e);
 	u->unflushed = false;
 	return ERR_OK;
 }
@@ -234,6 +240,7 @@ write_file(struct file_store *fs, const char *name, const char *text,
 	return rc;
 }
 
+/* Nobody else can have a record locked that has no name yet. */
 static enum err_code
 write_and_rename(struct file_upload *u, const char *text, size_t len,
     bool durably, int *fd, struct err *e)
@@ -248,7 +255,8 @@ write_and_rename(struct file_upload *u, const char *text, size_t len,
 	    (rc = write_file(fs, from.text, text, len, durably, fd, e)) !=
 		ERR_OK)
 		return rc;
-	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+	if ((rc = file_fence(u, *fd, e)) == ERR_OK)
+		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
 	if (rc == ERR_OK)
 		return rc;
 	(void)close(*fd);

@@ -1,5 +1,6 @@
 /*
- * safe.c - raise the watermark: flush the bytes, then say so in the record.
+ * safe.c - raise the watermark: flush the bytes, then say so in the record; and
+ * see, in a shared store, that the record can still be written to.
  */
 #include "config.h"
 
@@ -56,4 +57,30 @@ file_adopt_if_needed(struct file_upload *u, struct err *e)
 	if (!u->foreign && (file_has_watermark(u) || !durably))
 		return ERR_OK;
 	return file_adopt(u, durably, e);
+}
+
+enum err_code
+file_prove(struct file_upload *u, struct err *e)
+{
+	enum err_code rc;
+
+	if (!u->store->base.is_shared || u->damaged || u->foreign ||
+	    u->is_hidden)
+		return ERR_OK;
+	rc = file_set(u, &u->head, e);
+	return rc == ERR_OK ? file_flush_info(u, e) : rc;
+}
+
+enum err_code
+file_mark_gone(struct file_upload *u, struct err *e)
+{
+	struct info_head head = u->head;
+	enum err_code rc;
+
+	if (!u->store->base.is_shared || u->damaged || u->foreign ||
+	    u->is_hidden)
+		return ERR_OK;
+	memcpy(head.boot, INFO_GONE, sizeof(head.boot));
+	rc = file_set(u, &head, e);
+	return rc == ERR_OK ? file_flush_info(u, e) : rc;
 }

@@ -126,10 +126,13 @@ static enum err_code
 append(struct file_upload *u, const void *buf, size_t len, struct err *e)
 {
 	size_t done = 0;
-	enum err_code rc = check_room(u, len, e);
+	enum err_code rc = file_check_fence(u, e);
 
 	if (rc == ERR_OK)
-		rc = fs_pwrite(u->data_fd, buf, len, u->data_size, &done, e);
+		rc = check_room(u, len, e);
+	if (rc == ERR_OK)
+		rc = file_judge(u,
+		    fs_pwrite(u->data_fd, buf, len, u->data_size, &done, e), e);
 	u->data_size += (int64_t)done;
 	u->base.info.offset = u->data_size;
 	return rc;
@@ -217,7 +220,9 @@ start_flush(struct file_upload *u, struct err *e)
 
 	if (len < u->store->flush_every)
 		return ERR_OK;
-	rc = fs_start_flush(u->data_fd, u->flushing, len, u->base.info.id, e);
+	rc = file_judge(u,
+	    fs_start_flush(u->data_fd, u->flushing, len, u->base.info.id, e),
+	    e);
 	u->flushing = u->data_size;
 	if (rc != ERR_OK)
 		file_give_up(u);
@@ -455,6 +460,9 @@ file_refuse(struct upload *up, struct err *e)
 	head = decided(u);
 	if (rc == ERR_OK && !file_same_head(&head, &u->head))
 		rc = file_set(u, &head, e);
+	/* What is not safe no other host goes on with. */
+	if (rc == ERR_OK && u->store->base.is_shared)
+		rc = file_checkpoint(u, e);
 	file_see(u);
 	return rc;
 }

@@ -47,7 +47,8 @@ PUT_BACK = """	before.hold = -1;
 		file_doubt(u, &before);
 	return rc;
 """
-GO_BY = """	if ((rc = write_down(m, name, e)) != ERR_OK)
+GO_BY = """	if ((rc = file_prove(m->u, e)) != ERR_OK ||
+	    (rc = write_down(m, name, e)) != ERR_OK)
 		return rc;
 	if (!m->is_copied && !m->must_copy) {
 		rc = rename_it(m, name, e);
@@ -88,8 +89,9 @@ BUGS = [
 		rc = fs_pwrite(u->info_fd, buf + 60, len - 60, 60, NULL, e);
 """)),
     Bug("record-replaced-before-it-is-written", ("K",), (RECORD, """
-	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
 """, """
+		rc = ERR_OK;
 	if ((rc = fs_truncate(*fd, 0, from.text, e)) != ERR_OK ||
 	    (rc = fs_rename_at(fs->dirfd, from.text, to.text, e)) != ERR_OK)
 		return rc;
@@ -202,7 +204,9 @@ BUGS = [
 """, """
 	(void)rc;
 """), (OPEN, """
-	if (file_has_watermark(u) && !is_of_this_boot(u))
+	if (file_has_watermark(u) &&
+	    ((u->store->base.is_shared && !u->is_claimed) ||
+		!is_of_this_boot(u)))
 		n = smaller(n, h->offset);
 """, "")),
     Bug("watermark-lowered-without-flush", ("A", "P"), (WRITE, ROLL_BACK, """
@@ -361,7 +365,10 @@ BUGS = [
 		    entry->dir, entry->name, O_WRONLY | O_CREAT, 0600));
 """)),
     Bug("struck-out-before-it-is-removed", ("K-quota",), (NEW, """
-	enum err_code rc = remove_files(u, e);
+	enum err_code rc = file_mark_gone(u, e);
+
+	if (rc == ERR_OK)
+		rc = remove_files(u, e);
 """, """
 	enum err_code rc = file_release(up, e);
 
@@ -389,7 +396,7 @@ BUGS = [
 	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
 	if (rc == ERR_OK)
 		u->data_size = to;
-	return rc;
+	return file_judge(u, rc, e);
 """, """
 	(void)rc;
 	(void)!fs_truncate(u->data_fd, to, u->base.info.id, e);
@@ -407,15 +414,16 @@ BUGS = [
 	return ERR_OK;
 """)),
     Bug("failed-flush-ignored", ("E",), (RECORD, """
-	return fs_sync_data(u->data_fd, u->base.info.id, e);
+		rc = fs_sync_data(u->data_fd, u->base.info.id, e);
+	return file_judge(u, rc, e);
 """, """
-	(void)!fs_sync_data(u->data_fd, u->base.info.id, e);
+		(void)!fs_sync_data(u->data_fd, u->base.info.id, e);
 	return ERR_OK;
 """), modes=["data"]),
     Bug("failed-rename-ignored", ("E",), (RECORD, """
-	rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
+		rc = fs_rename_at(fs->dirfd, from.text, to.text, e);
 """, """
-	(void)!fs_rename_at(fs->dirfd, from.text, to.text, e);
+		(void)!fs_rename_at(fs->dirfd, from.text, to.text, e);
 """)),
     Bug("failed-creation-left-behind", ("E",), (RECORD, """
 	(void)!fs_unlink_at(fs->dirfd, name, &ignored);

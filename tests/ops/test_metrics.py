@@ -20,7 +20,7 @@ NAMES = {
     "connections_open": "gauge", "hook_invocations_total": "counter",
     "hook_errors_total": "counter", "workers": "gauge",
     "lock_waits_total": "counter", "lock_takeovers_total": "counter",
-    "fsync_seconds_total": "counter"}
+    "store_fenced_total": "counter", "fsync_seconds_total": "counter"}
 
 
 def scrape(one):

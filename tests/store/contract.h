@@ -44,6 +44,8 @@ struct variant {
 
 	/* The tables that are taken away from it. */
 	unsigned without;
+	/* Several hosts may use it. */
+	bool is_shared;
 };
 
 void place_open(struct place *, const struct variant *);

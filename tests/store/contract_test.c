@@ -39,7 +39,7 @@ run_without(const char *type)
 static int
 run_in_bucket(void)
 {
-	static const struct variant v = { "s3", "s3", NULL, 0 };
+	static const struct variant v = { .name = "s3", .type = "s3" };
 
 	return run(&v) != 0;
 }
@@ -48,10 +48,14 @@ int
 main(void)
 {
 	static const struct variant variants[] = {
-		{ "memory", "memory", NULL, 0 },
-		{ "file, none", "file", "none", 0 },
-		{ "file, data", "file", "data", 0 },
-		{ "file, full", "file", "full", 0 },
+		{ .name = "memory", .type = "memory" },
+		{ .name = "file, none", .type = "file", .durability = "none" },
+		{ .name = "file, data", .type = "file", .durability = "data" },
+		{ .name = "file, full", .type = "file", .durability = "full" },
+		{ .name = "file, shared",
+		    .type = "file",
+		    .durability = "full",
+		    .is_shared = true },
 	};
 	int failures;
 	size_t i;

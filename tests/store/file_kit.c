@@ -17,9 +17,19 @@
 
 #include "tests/store/file_kit.h"
 
-const struct variant none = { "none", "file", "none", false };
-const struct variant data = { "data", "file", "data", false };
-const struct variant full = { "full", "file", "full", false };
+const struct variant none = {
+	.name = "none", .type = "file", .durability = "none"
+};
+const struct variant data = {
+	.name = "data", .type = "file", .durability = "data"
+};
+const struct variant full = {
+	.name = "full", .type = "file", .durability = "full"
+};
+const struct variant shared = { .name = "shared",
+	.type = "file",
+	.durability = "full",
+	.is_shared = true };
 
 struct place place;
 

@@ -13,7 +13,7 @@
 #define OTHER_BOOT "00000000-0000-4000-8000-000000000002"
 
 /* It has a durability of this name. */
-extern const struct variant none, data, full;
+extern const struct variant none, data, full, shared;
 
 /* The store under test. */
 extern struct place place;

@@ -29,7 +29,9 @@ static struct place place;
 static int
 set_up(void **state)
 {
-	static const struct variant data = { "data", "file", "data", false };
+	static const struct variant data = {
+		.name = "data", .type = "file", .durability = "data"
+	};
 
 	(void)state;
 	memset(&place, 0, sizeof(place));

@@ -30,7 +30,9 @@
 /* Somewhere else than $TMPDIR, as a rule. */
 #define ELSEWHERE "/dev/shm"
 
-static const struct variant variant = { "data", "file", "data", false };
+static const struct variant variant = {
+	.name = "data", .type = "file", .durability = "data"
+};
 
 static struct place place;
 

@@ -103,6 +103,12 @@ place_open(struct place *p, const struct variant *v)
 		set_bucket(p);
 	else
 		set_directory(p);
+	if (v->is_shared) {
+		assert_int_equal(
+		    conf_set(p->conf, "store.shared", "true", &p->e), ERR_OK);
+		assert_int_equal(
+		    conf_set(p->conf, "lock.method", "ofd", &p->e), ERR_OK);
+	}
 	open_store(p, v);
 }
 

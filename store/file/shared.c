@@ -1,0 +1,178 @@
+/*
+ * shared.c - a store that several hosts share (store.shared).
+ *
+ * A host that was cut off, or slept, can lose its lock without learning of it.
+ * The file system is what stops its late writes: of each file that an upload
+ * is written through, the bytes and the record, the writer holds a lock of the
+ * open file itself, and when the file system gives that lock away it lets
+ * nothing more through that descriptor.  So whatever fails on it is taken for
+ * the loss of the lock: nothing is acknowledged then, and nothing is taken
+ * back.
+ *
+ * Names are not guarded by locks.  Before a name goes, the record says so, on
+ * disk and through the descriptor that is.
+ */
+#include "config.h"
+
+#include <sys/vfs.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "store/file/file.h"
+
+/* Far behind the end of any file, and no byte of a lock file. */
+#define BYTE_FENCE (((off_t)1 << 40) + 8)
+
+/* f_type of statfs(2). */
+#define TYPE_NFS 0x6969
+
+enum err_code
+file_fence(struct file_upload *u, int fd, struct err *e)
+{
+	struct flock range = { .l_type = F_WRLCK,
+		.l_whence = SEEK_SET,
+		.l_start = BYTE_FENCE,
+		.l_len = 1 };
+	int rc;
+
+	if (!u->store->base.is_shared || fd == -1 || u->denied != 0)
+		return ERR_OK;
+	do
+		rc = fcntl(fd, F_OFD_SETLK, &range);
+	while (rc == -1 && errno == EINTR);
+	if (rc == 0)
+		return ERR_OK;
+	if (errno == EAGAIN || errno == EACCES)
+		return err_set(e, ERR_LOCKED,
+		    "%s: another host has not let go of it yet",
+		    u->base.info.id);
+	return file_judge(
+	    u, err_sys(e, "lock the bytes of %s", u->base.info.id), e);
+}
+
+static bool
+is_cut_off(int sys)
+{
+	return sys == EIO || sys == EBADF || sys == ESTALE ||
+	    sys == ESHUTDOWN || sys == ENOTCONN || sys == EREMOTEIO;
+}
+
+enum err_code
+file_judge(struct file_upload *u, enum err_code rc, struct err *e)
+{
+	if (rc == ERR_OK || !u->store->base.is_shared || !is_cut_off(e->sys))
+		return rc;
+	u->is_fenced = true;
+	log_debug(
+	    "%s: taken for the loss of its lock: %s", u->base.info.id, e->text);
+	return file_check_fence(u, e);
+}
+
+enum err_code
+file_check_fence(const struct file_upload *u, struct err *e)
+{
+	if (!u->is_fenced)
+		return ERR_OK;
+	return err_set(e, ERR_FENCED,
+	    "%s: another host may have it by now, for the file system lets "
+	    "nothing more of this one through",
+	    u->base.info.id);
+}
+
+bool
+file_is_gone(const struct file_upload *u)
+{
+	return !u->foreign && strcmp(u->head.boot, INFO_GONE) == 0;
+}
+
+/* --- Is it safe at all? --- */
+
+struct mount {
+	char type[64], options[2048];
+};
+
+/* What the list of mounts says of the file system below a path: the last mount
+ * that it lies under counts. */
+static bool
+find_mount(const char *path, struct mount *m)
+{
+	FILE *list = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, point[4096];
+	struct mount now;
+	size_t room = 0, len, best = 0;
+	const char *tail;
+
+	if (list == NULL)
+		return false;
+	while (getline(&line, &room, list) != -1) {
+		if (sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1 ||
+		    (tail = strstr(line, " - ")) == NULL ||
+		    sscanf(tail, " - %63s %*s %2047s", now.type, now.options) !=
+			2)
+			continue;
+		len = strcmp(point, "/") == 0 ? 0 : strlen(point);
+		if (strncmp(path, point, len) != 0 ||
+		    (path[len] != '/' && path[len] != '\0') || len + 1 < best)
+			continue;
+		best = len + 1;
+		*m = now;
+	}
+	free(line);
+	(void)fclose(list);
+	return best > 0;
+}
+
+/* Mounted so, the file system does not do what a shared store needs. */
+static enum err_code
+check_options(const char *options, struct err *e)
+{
+	static const struct {
+		const char *bad, *instead;
+	} refused[] = {
+		{ "vers=2", "vers=4.1" },
+		{ "vers=3", "vers=4.1" },
+		{ "vers=4.0", "vers=4.1" },
+		{ "nolock", "lock" },
+		{ "local_lock=all", "local_lock=none" },
+		{ "local_lock=flock", "local_lock=none" },
+		{ "local_lock=posix", "local_lock=none" },
+		{ "soft", "hard" },
+		{ "softerr", "hard" },
+	};
+	size_t i, len;
+
+	for (; *options != '\0'; options += len + (options[len] == ',')) {
+		len = strcspn(options, ",");
+		for (i = 0; i < NITEMS(refused); i++)
+			if (strlen(refused[i].bad) == len &&
+			    memcmp(options, refused[i].bad, len) == 0)
+				return err_set(e, ERR_INVALID,
+				    "store.shared: store.path is mounted with "
+				    "%s, which is not safe; mount it with %s",
+				    refused[i].bad, refused[i].instead);
+	}
+	return ERR_OK;
+}
+
+enum err_code
+file_check_mount(const char *path, int dirfd, struct err *e)
+{
+	struct mount m;
+	struct statfs fs;
+
+	if (fstatfs(dirfd, &fs) == -1)
+		return err_sys(e, "look at the file system of %s", path);
+	if (!find_mount(path, &m))
+		return ERR_OK;
+	if (strcmp(m.type, "fuse.glusterfs") == 0)
+		log_warn("store.shared: GlusterFS does not promise to stop a "
+			 "host whose locks it gave away: a host that was cut "
+			 "off may damage uploads");
+	return fs.f_type == TYPE_NFS ? check_options(m.options, e) : ERR_OK;
+}

@@ -1,0 +1,250 @@
+"""Several hosts, one directory (store.shared).
+
+Another host is a pool that sees another boot id.  What a file system does to a
+host whose locks it gave away, strace does to a worker: a call that fails.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import struct
+import subprocess
+
+import pytest
+
+from lib import mounts, rig
+from lib.app import App, is_alive
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+SHARED = {"store": {"shared": True, "durability": "full"},
+          "lock": {"method": "ofd"}, "metrics": {"enabled": True}}
+FENCE = (1 << 40) + 8
+
+
+@pytest.fixture
+def app(tmp_path):
+    """Any number of pools over one store; elsewhere: on another host."""
+    started = []
+
+    def start(config=SHARED, elsewhere=False, **options):
+        folder = tmp_path / f"app{len(started)}"
+        folder.mkdir()
+        store = {"store": {"path": str(tmp_path / "store")}}
+        if elsewhere:
+            options["under"] = other_host(tmp_path, len(started))
+        one = App(folder, config=rig.merge(store, config), **options)
+        one.store = one.uploads = tmp_path / "store"
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        one.stop()
+        one.check_logs()
+
+
+def other_host(folder, n):
+    mounts.may_mount()
+    file = folder / f"boot{n}"
+    file.write_text(f"3f0c6a52-8a1e-4d0b-9c57-2f6b1c0d7e{n:02}\n")
+    return ["unshare", "-m", "sh", "-c",
+            f'mount --bind {file} {BOOT_ID} && exec "$@"', "sh"]
+
+
+def up(one):
+    one.start_app()
+    assert one.client.request("OPTIONS", "/files").status == 200
+    return one
+
+
+def refused(one):
+    with pytest.raises((RuntimeError, OSError, AssertionError)):
+        up(one)
+    assert one.app.wait(20) == 1
+    return one.log()
+
+
+def file_of(one, path, suffix=""):
+    return one.store / (path.rsplit("/", 1)[1] + suffix)
+
+
+def kill(one):
+    workers = one.workers()
+    one.app.send_signal(signal.SIGKILL)
+    one.app.wait()
+    for pid in workers:
+        rig.wait_for(lambda pid=pid: not is_alive(pid), "the workers' end")
+
+
+def test_what_one_host_acknowledges_the_other_one_has(app):
+    a, b = up(app()), up(app(elsewhere=True))
+    path = a.client.create(100000)
+    assert a.client.patch(path, 0, b"a" * 60000).status == 204
+    assert b.client.offset(path) == 60000
+    assert b.client.patch(path, 60000, b"b" * 20000).status == 204
+    assert a.client.offset(path) == 80000
+    assert a.client.patch(path, 80000, b"c" * 20000).status == 204
+    for one in (a, b):
+        answer = one.client.request("GET", path, resumable=None)
+        assert answer.body == b"a" * 60000 + b"b" * 20000 + b"c" * 20000
+    note = json.loads((a.store / ".store").read_text())
+    assert note["Shared"] is True and note["Boot"] == "s" * 36
+    assert '"Boot":"' + "s" * 36 in file_of(a, path, ".info").read_text()
+
+
+def test_an_upload_changes_hosts_while_it_is_sent(app):
+    """And whatever a killed pool had not acknowledged is sent again."""
+    a, b = up(app()), up(app(elsewhere=True))
+    path = a.client.create(1000)
+    with a.client.open_patch(path, 0, 1000) as stream:
+        stream.send(b"x" * 400)
+        a.wait_for_bytes(path, 400)
+        assert b.client.offset(path) == 400
+        assert stream.read().status == 423
+    with b.client.open_patch(path, 400, 600) as stream:
+        stream.send(b"y" * 100)
+        b.wait_for_bytes(path, 500)
+        kill(b)
+    assert a.client.offset(path) == 400
+    assert file_of(a, path).stat().st_size == 400
+
+
+def test_the_files_themselves_are_locked(app):
+    """The lock file alone would not stop a host that lost it."""
+    one = up(app())
+    path = one.client.create(10)
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, FENCE, 1, 0)
+    for suffix in ("", ".info"):
+        with open(file_of(one, path, suffix), "r+b") as file:
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
+            answer = one.client.patch(path, 0, b"hello")
+            assert answer.status == 423, suffix
+            assert one.client.head(path).status == 423
+    assert one.client.patch(path, 0, b"hello").status == 204
+
+
+def inject(one, call, error="EIO"):
+    """From now on this system call fails in all workers."""
+    pids = one.workers()
+    run = subprocess.Popen(
+        [rig.have("strace"), "-f", "-qq", "-o", "/dev/null", "-e",
+         f"trace={call}", "-e", f"inject={call}:error={error}",
+         *(arg for pid in pids for arg in ("-p", str(pid)))])
+    for pid in pids:
+        rig.wait_for(lambda pid=pid: "TracerPid:\t0" not in open(
+            f"/proc/{pid}/status", encoding="ascii").read(), "strace")
+    return run
+
+
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64"])
+def test_a_host_that_is_stopped_by_the_file_system_takes_nothing_back(
+        app, call):
+    a, b = up(app()), up(app(elsewhere=True))
+    path = a.client.create(100)
+    assert a.client.patch(path, 0, b"abc").status == 204
+    tracer = inject(a, call)
+    try:
+        answer = a.client.patch(path, 3, b"defgh")
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(20)
+    assert answer.status == 423, answer
+    assert "upload-offset" not in answer.headers
+    line = [x for x in a.log().splitlines() if "method=PATCH" in x][-1]
+    assert "fenced=1" in line and "code=ERR_UPLOAD_LOCKED" in line, line
+    assert not [x for x in a.log().splitlines() if " error " in x]
+    metrics = a.client.request("GET", "/metrics", resumable=None).body
+    assert b"tusd_store_fenced_total 1" in metrics
+    record = file_of(a, path, ".info").read_text()
+    assert '"Offset":                   3,' in record
+    assert b.client.offset(path) == 3
+    assert b.client.patch(path, 3, b"D" * 97).status == 204
+    answer = a.client.request("GET", path, resumable=None)
+    assert answer.body == b"abc" + b"D" * 97
+
+
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+def test_a_removal_is_written_down_first(app):
+    """Whoever is stopped before the name goes has said so, and on all hosts
+    the upload is gone."""
+    a, b = up(app()), up(app(elsewhere=True))
+    path = a.client.create(10)
+    tracer = inject(a, "unlinkat", "EPERM")
+    try:
+        assert a.client.request("DELETE", path).status == 500
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(20)
+    assert file_of(a, path).exists()
+    for one in (a, b):
+        assert one.client.head(path).status == 404
+        assert one.client.patch(path, 0, b"x").status == 404
+    assert b.client.request("DELETE", path).status == 204
+    assert not file_of(a, path).exists()
+    assert not file_of(a, path, ".info").exists()
+
+
+def ctl(one, *arguments, status=0):
+    run = subprocess.run(
+        [rig.program("tusctl"), "-c", str(one.config_path), *arguments],
+        timeout=60, capture_output=True, text=True, check=False)
+    assert run.returncode == status, (run.stdout, run.stderr)
+    return run.stdout + run.stderr
+
+
+def test_a_removal_that_died_is_carried_out_by_the_sweep(app):
+    one = up(app())
+    path = one.client.create(10)
+    record = file_of(one, path, ".info")
+    record.write_text(record.read_text().replace("s" * 36, "x" * 36))
+    old = record.stat().st_mtime - 7 * 86400
+    for suffix in ("", ".info"):
+        os.utime(file_of(one, path, suffix), (old, old))
+    assert one.client.head(path).status == 404
+    # The record of it first, then bytes that have none.
+    said = ctl(one, "sweep", "--force") + ctl(one, "sweep", "--force")
+    assert not record.exists() and not file_of(one, path).exists(), said
+
+
+PLAIN = {"lock": {"method": "ofd"}, "store": {"durability": "data"}}
+
+
+def test_all_hosts_say_the_same(app):
+    a = up(app())
+    assert "store.shared = true" in refused(app(PLAIN))
+    a.stop_app()
+    b = up(app(PLAIN))
+    assert "store.shared = false" in refused(app())
+    assert "store.shared = false" in ctl(a, "sweep", status=1)
+    b.stop_app()
+
+
+def test_a_store_is_settled_before_it_is_shared(app):
+    plain = up(app(PLAIN))
+    path = plain.client.create(10)
+    assert plain.client.patch(path, 0, b"hello").status == 204
+    plain.stop_app()
+    shared = app()
+    assert "tusctl settle" in refused(shared)
+    ctl(plain, "settle")
+    up(shared)
+    assert shared.client.offset(path) == 5
+    shared.stop_app()
+    up(plain)
+    assert plain.client.offset(path) == 5
+
+
+@pytest.mark.parametrize("change,said", [
+    ({"store": {"durability": "data"}}, 'store.durability = "full"'),
+    ({"lock": {"method": "flock"}}, 'lock.method = "ofd"'),
+    ({"lock": {"path": "/tmp"}}, "remove lock.path"),
+    ({"hooks": {"dir": "/usr/bin"}}, "set hooks.spool"),
+], ids=["durability", "method", "lock-path", "spool"])
+def test_what_is_not_safe_is_refused(app, change, said):
+    one = app(rig.merge(SHARED, change))
+    run = subprocess.run(
+        [rig.program(), "-t", "-c", str(one.config_path)],
+        timeout=60, capture_output=True, text=True, check=False)
+    assert run.returncode != 0 and said in run.stderr, run
