@@ -51,7 +51,8 @@ struct member {
 	_Atomic pid_t pid;
 };
 
-/* Members are counted from 1; 0 is nobody. */
+/* Members are counted from 1; 0 is nobody.  A holder and a waiter take their
+ * own number out without the table, so each is read once. */
 struct entry {
 	_Atomic int holder;
 	_Atomic int waiters[LOCK_WAITERS];
@@ -177,12 +178,16 @@ clear_entries(int who)
 	}
 }
 
-/* With the table.  What a dead member had is free afterwards. */
+/* With the table.  What a dead member had is free afterwards; nobody is dead,
+ * too. */
 static bool
 is_alive(int who)
 {
-	struct member *m = &table->members[who - 1];
+	struct member *m;
 
+	if (who == 0)
+		return false;
+	m = &table->members[who - 1];
 	if (m->pid == 0)
 		return false;
 	if (pthread_mutex_trylock(&m->alive) != EOWNERDEAD)
@@ -294,7 +299,7 @@ new_entry(const char *id)
 static bool
 is_held(struct entry *entry)
 {
-	return entry->holder != 0 && is_alive(entry->holder);
+	return is_alive(entry->holder);
 }
 
 static void
@@ -315,7 +320,7 @@ begin_to_ask(struct entry *entry, int me, struct err *e)
 	for (k = 0; k < LOCK_WAITERS; k++) {
 		if (entry->waiters[k] == me)
 			break;
-		if (entry->waiters[k] == 0 || !is_alive(entry->waiters[k]))
+		if (!is_alive(entry->waiters[k]))
 			room = k;
 	}
 	if (k == LOCK_WAITERS && room == -1)
@@ -429,15 +434,17 @@ memory_holder(struct locker *locker, const char *id, struct lock_holder *holder)
 {
 	struct entry *entry;
 	bool it_is = false;
+	int who;
 
 	(void)locker;
 	*holder = (struct lock_holder){ .pid = -1 };
 	if (!lock_table())
 		return true;
 	entry = find_entry(id);
-	if (entry != NULL && is_held(entry)) {
+	who = entry != NULL ? entry->holder : 0;
+	if (is_alive(who)) {
 		it_is = true;
-		holder->pid = table->members[entry->holder - 1].pid;
+		holder->pid = table->members[who - 1].pid;
 	}
 	unlock_table();
 	return it_is;

@@ -38,10 +38,10 @@ BUGS = [
     # Between the look at a dead holder and the taking of its lock the table is
     # free: two may find the same one dead.
     Bug("memory-stale-takeover", ("lock/memory.c", """
-	return entry->holder != 0 && is_alive(entry->holder);
+	return is_alive(entry->holder);
 """, """
-	if (entry->holder == 0 || is_alive(entry->holder))
-		return entry->holder != 0;
+	if (is_alive(entry->holder))
+		return true;
 	unlock_table();
 	(void)sched_yield();
 	(void)lock_table();
