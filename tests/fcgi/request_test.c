@@ -308,83 +308,59 @@ a_prefix_that_a_trusted_proxy_strips(void **state)
 	arena_free(a);
 }
 
+struct owned {
+	/* What the configuration says, and what comes beside the URI. */
+	const char *owner_param;
+	const char *params[PARAMS_MAX - 1];
+	const char *owner;
+};
+
+static const struct owned owned[] = {
+	{ "", { "REMOTE_USER=ann" }, NULL },
+	{ "REMOTE_USER", { "REMOTE_USER=ann" }, "ann" },
+	{ "REMOTE_USER", { "REMOTE_USER=" }, NULL },
+	{ "REMOTE_USER", { "REMOTE_USERS=ann" }, NULL },
+	{ "REMOTE_USER", { "REMOTE_USER=ann", "TUS_OWNER=bob" }, "bob" },
+	{ "REMOTE_USER", { "REMOTE_USER=ann", "TUS_OWNER=" }, "ann" },
+	{ "", { "HTTP_TUS_OWNER=eve" }, NULL },
+	/* Two names: nobody knows which was checked. */
+	{ "REMOTE_USER", { "REMOTE_USER=ann", "REMOTE_USER=" }, NULL },
+	{ "REMOTE_USER", { "REMOTE_USER=", "REMOTE_USER=ann" }, NULL },
+	{ "REMOTE_USER", { "REMOTE_USER=ann", "REMOTE_USER=ann" }, "ann" },
+	{ "REMOTE_USER",
+	    { "REMOTE_USER=ann", "TUS_OWNER=bob", "TUS_OWNER=eve" }, NULL },
+	{ "", { "TUS_OWNER=bob", "TUS_OWNER=" }, NULL },
+	{ "HTTP_X_USER", { "HTTP_X_USER=ann", "HTTP_X_USER=bob" }, NULL },
+	/* What we do not read does not matter. */
+	{ "MY_USER", { "REMOTE_USER=x", "REMOTE_USER=y", "MY_USER=ann" },
+	    "ann" },
+	/* As Apache renames them in an .htaccess. */
+	{ "", { "REDIRECT_TUS_OWNER=bob" }, "bob" },
+	{ "", { "REDIRECT_REDIRECT_TUS_OWNER=bob", "TUS_OWNER=bob" }, "bob" },
+	{ "", { "REDIRECT_TUS_OWNER=bob", "TUS_OWNER=eve" }, NULL },
+	{ "REMOTE_USER", { "REDIRECT_REMOTE_USER=ann" }, "ann" },
+	{ "REMOTE_USER", { "REDIRECT_REMOTE_USER=ann", "REMOTE_USER=bob" },
+	    NULL },
+	{ "", { "HTTP_REDIRECT_TUS_OWNER=eve", "REDIRECT_HTTP_TUS_OWNER=eve" },
+	    NULL },
+};
+
 static void
 the_owner(void **state)
 {
-	static const struct {
-		const char *owner_param;
-		const char *params[PARAMS_MAX];
-		const char *owner;
-	} rows[] = {
-		{ "", { "REQUEST_URI=/", "REMOTE_USER=ann" }, NULL },
-		{ "REMOTE_USER", { "REQUEST_URI=/", "REMOTE_USER=ann" },
-		    "ann" },
-		{ "REMOTE_USER", { "REQUEST_URI=/", "REMOTE_USER=" }, NULL },
-		{ "REMOTE_USER", { "REQUEST_URI=/", "REMOTE_USERS=ann" },
-		    NULL },
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REMOTE_USER=ann", "TUS_OWNER=bob" },
-		    "bob" },
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REMOTE_USER=ann", "TUS_OWNER=" },
-		    "ann" },
-		{ "", { "REQUEST_URI=/", "HTTP_TUS_OWNER=eve" }, NULL },
-		/* Two names: nobody knows which was checked. */
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REMOTE_USER=ann", "REMOTE_USER=" },
-		    NULL },
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REMOTE_USER=", "REMOTE_USER=ann" },
-		    NULL },
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REMOTE_USER=ann", "REMOTE_USER=ann" },
-		    "ann" },
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REMOTE_USER=ann", "TUS_OWNER=bob",
-			"TUS_OWNER=eve" },
-		    NULL },
-		{ "", { "REQUEST_URI=/", "TUS_OWNER=bob", "TUS_OWNER=" },
-		    NULL },
-		{ "HTTP_X_USER",
-		    { "REQUEST_URI=/", "HTTP_X_USER=ann", "HTTP_X_USER=bob" },
-		    NULL },
-		/* What we do not read does not matter. */
-		{ "MY_USER",
-		    { "REQUEST_URI=/", "REMOTE_USER=x", "REMOTE_USER=y",
-			"MY_USER=ann" },
-		    "ann" },
-		/* As Apache renames them in an .htaccess. */
-		{ "", { "REQUEST_URI=/", "REDIRECT_TUS_OWNER=bob" }, "bob" },
-		{ "",
-		    { "REQUEST_URI=/", "REDIRECT_REDIRECT_TUS_OWNER=bob",
-			"TUS_OWNER=bob" },
-		    "bob" },
-		{ "",
-		    { "REQUEST_URI=/", "REDIRECT_TUS_OWNER=bob",
-			"TUS_OWNER=eve" },
-		    NULL },
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REDIRECT_REMOTE_USER=ann" }, "ann" },
-		{ "REMOTE_USER",
-		    { "REQUEST_URI=/", "REDIRECT_REMOTE_USER=ann",
-			"REMOTE_USER=bob" },
-		    NULL },
-		{ "",
-		    { "REQUEST_URI=/", "HTTP_REDIRECT_TUS_OWNER=eve",
-			"REDIRECT_HTTP_TUS_OWNER=eve" },
-		    NULL },
-	};
+	struct settings s = { .base_path = "" };
 	struct arena *a = arena_new();
 	struct web_request req;
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < NITEMS(rows); i++) {
-		struct settings s = { .base_path = "",
-			.owner_param = rows[i].owner_param };
+	for (i = 0; i < NITEMS(owned); i++) {
+		const char *params[PARAMS_MAX] = { "REQUEST_URI=/" };
 
-		assert_true(read_params(rows[i].params, &s, a, &req));
-		assert_text(req.owner, rows[i].owner);
+		memcpy(&params[1], owned[i].params, sizeof(owned[i].params));
+		s.owner_param = owned[i].owner_param;
+		assert_true(read_params(params, &s, a, &req));
+		assert_text(req.owner, owned[i].owner);
 	}
 	arena_free(a);
 }
