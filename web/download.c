@@ -316,10 +316,13 @@ web_answer_download(struct web_call *c)
 	if (!choose_range(c, &first, &last))
 		return;
 	rc = reader->open(t->up, first, c->arena, &c->res.content, &t->err);
-	if (rc != ERR_OK) {
+	if (rc == ERR_NOT_FOUND) {
 		/* It was moved, and moved on: a 404 is nothing to log. */
-		if (rc == ERR_NOT_FOUND)
-			t->err.code = ERR_OK;
+		t->err.code = ERR_OK;
+		(void)web_refuse(c, REFUSE_NOT_FOUND);
+		return;
+	}
+	if (rc != ERR_OK) {
 		(void)task_fail(t);
 		return;
 	}
