@@ -138,7 +138,8 @@ def test_sweep_does_not_ask_for_ever_where_hooks_fail(tool, store, tmp_path):
     """Each takes as long as hooks.timeout, ten of them are enough."""
     hook = tmp_path / "hooks" / "post-finish"
     hook.parent.mkdir()
-    tool.configure('hooks: { dir = "%s"; timeout = "300ms"; };' % hook.parent)
+    conf = f'hooks: {{ dir = "{hook.parent}"; timeout = "%s"; }};'
+    tool.configure(conf % "300ms")
     hook.write_text("#!/bin/sh\necho >> %s/asked\nexec sleep 60\n" % tmp_path)
     hook.chmod(0o755)
     for _ in range(15):
@@ -146,10 +147,12 @@ def test_sweep_does_not_ask_for_ever_where_hooks_fail(tool, store, tmp_path):
     old = store.make(b"hello", size=11, expires=past(60))
     tool.run("sweep", status=1)
     asked = (tmp_path / "asked").read_text().count("\n")
-    assert 1 <= asked <= 10
-    assert f"{15 - asked} finished uploads not tried" in tool.stderr
+    left = int(re.search(r"(\d+) finished uploads not tried", tool.stderr)[1])
+    # A slow machine may kill one before it has said a word.
+    assert 1 <= asked <= 15 - left <= 10
     assert old + ".info" not in store.names(), "time decides alone"
     hook.write_text("#!/bin/sh\necho >> %s/told\n" % tmp_path)
+    tool.configure(conf % "30s")
     tool.run("sweep")
     assert (tmp_path / "told").read_text().count("\n") == 15
 

@@ -101,7 +101,7 @@ def test_reloads_go_on_while_the_busy_ones_stay(app):
         reload(one, {"max_size": f"{n}M", "pool": pool})
         rig.wait_for(lambda: len(before & set(one.workers())) == 6,
                      "the idle ones to be replaced")
-        assert max_size(one) == str(n << 20)
+        rig.wait_for(lambda n=n: max_size(one) == str(n << 20), "the new size")
         assert len(one.workers()) <= 8 + 8
     close_all(streams)
     rig.wait_for(lambda: len(one.workers()) <= 8, "the busy ones to leave")
