@@ -30,6 +30,10 @@ struct conf_store {
 struct conf_lock {
 	const char *type, *path, *method;
 	int64_t timeout;
+	const char *const *hosts;
+	const char *prefix;
+	int64_t session, reply;
+	const char *user, *password_file;
 };
 
 struct conf_extensions {

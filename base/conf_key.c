@@ -250,6 +250,12 @@ static const struct conf_key keys[] = {
 	FIXED(lock.path, "", NULL, &anything),
 	FIXED(lock.method, "flock", lock_methods, NULL),
 	NUMBER(lock.timeout, CONF_DURATION, "5s", 0, HOURS(1)),
+	LIST(lock.hosts, "", NULL, &not_empty),
+	FIXED(lock.prefix, "/tus", NULL, &not_empty),
+	NUMBER(lock.session, CONF_DURATION, "10s", SECONDS(4), SECONDS(60)),
+	NUMBER(lock.reply, CONF_DURATION, "2s", SECONDS(1), SECONDS(10)),
+	STRING(lock.user, "", &anything),
+	STRING(lock.password_file, "", &path_or_empty),
 
 	BOOL(extensions.termination, "true"),
 	BOOL(extensions.concatenation, "true"),

@@ -261,6 +261,10 @@ core_finish(struct task *t)
 		return false;
 	if (!core_ask_to_finish(t))
 		return false;
+	if (core_has_lost(t)) {
+		(void)core_abandon(t);
+		return false;
+	}
 	if (finisher != NULL &&
 	    finisher->finish(t->up, pending, &t->err) != ERR_OK) {
 		if (core_is_undone(t)) {

@@ -204,6 +204,30 @@ core_lock_new(struct task *t, const char *id)
 	return rc == ERR_CROWDED ? ERR_LOCKED : rc;
 }
 
+bool
+core_has_lost(const struct task *t)
+{
+	return t->lock != NULL && t->lock->locker->can_lose &&
+	    t->lock->locker->ops->state(t->lock) == LOCK_LOST;
+}
+
+/* What was written stays, as if we had been killed. */
+enum step
+core_abandon(struct task *t)
+{
+	t->is_writing = false;
+	t->is_over = false;
+	t->interrupted = true;
+	return task_refuse(t, REFUSE_INTERRUPTED);
+}
+
+void
+task_check_lock(struct task *t)
+{
+	if (t->why == REFUSE_NOTHING && core_has_lost(t))
+		(void)core_abandon(t);
+}
+
 void
 core_unlock(struct task *t)
 {
@@ -218,7 +242,7 @@ core_remove(struct task *t)
 	const struct data_store *store = t->core->store;
 	struct err e;
 
-	if (t->up == NULL)
+	if (t->up == NULL || core_has_lost(t))
 		return;
 	if (t->is_writing)
 		(void)!store->core->write_end(t->up, false, &e);

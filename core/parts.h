@@ -53,6 +53,10 @@ enum step core_lock(struct task *, enum lock_how);
 MUST_CHECK enum err_code core_lock_new(struct task *, const char *id);
 /* For good, if t->is_over. */
 void core_unlock(struct task *);
+/* Has another the lock by now, or may it?  Then nothing may be written,
+ * acknowledged or taken back any more.  abandon() says so to the client. */
+bool core_has_lost(const struct task *);
+enum step core_abandon(struct task *);
 /* Remove the upload that is open, be it written to. */
 void core_remove(struct task *);
 void core_close_upload(struct task *);

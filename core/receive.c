@@ -22,6 +22,10 @@ end_write(struct task *t, bool keep)
 
 	if (!t->is_writing)
 		return true;
+	if (core_has_lost(t)) {
+		(void)core_abandon(t);
+		return false;
+	}
 	t->is_writing = false;
 	if (t->core->store->core->write_end(t->up, keep, &e) == ERR_OK)
 		return true;
@@ -66,6 +70,8 @@ ends_upload(const struct task *t, int why)
 static enum step
 stop(struct task *t, int why, bool keep)
 {
+	if (core_has_lost(t))
+		return core_abandon(t);
 	if (core_is_undone(t)) {
 		core_remove(t);
 		return task_refuse(t, why);
@@ -161,6 +167,8 @@ end_upload(struct task *t)
 static enum step
 complete(struct task *t)
 {
+	if (core_has_lost(t))
+		return core_abandon(t);
 	/* An empty body for an upload that is finished. */
 	if (t->up != NULL && !t->is_writing && upload_is_finished(t->up)) {
 		(void)core_check_digest_of_nothing(t);
@@ -250,6 +258,8 @@ task_receive(struct task *t, const void *buf, size_t len)
 		len = (size_t)wanted;
 	if (len == 0)
 		return STEP_RECEIVE;
+	if (core_has_lost(t))
+		return core_abandon(t);
 	if (!check_slice(t, len))
 		return STEP_DONE;
 	t->received += (int64_t)len;
@@ -274,6 +284,8 @@ is_asked_for(const struct task *t)
 enum step
 task_tick(struct task *t)
 {
+	if (core_has_lost(t))
+		return core_abandon(t);
 	if (is_asked_for(t)) {
 		t->interrupted = true;
 		return stop(t, REFUSE_INTERRUPTED, t->in.sum_count == 0);

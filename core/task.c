@@ -93,7 +93,7 @@ clear_rest(struct task *t)
 	struct err e;
 
 	if (t->core->has_owners || t->core->owner_required ||
-	    t->in.owner != NULL || locker == NULL ||
+	    t->in.owner != NULL || locker == NULL || locker->traces == NULL ||
 	    locker->ops->acquire(locker, t->in.id, LOCK_EXISTING_QUIETLY,
 		t->arena, &t->lock, &e) != ERR_OK)
 		return false;
@@ -121,6 +121,8 @@ begin_remove(struct task *t)
 		return task_refuse(t, REFUSE_KEEP_FINISHED);
 	if (!core_ask_to_remove(t))
 		return STEP_DONE;
+	if (core_has_lost(t))
+		return core_abandon(t);
 	t->was_removed = t->up->info;
 	if (t->core->store->terminater->terminate(t->up, &t->err) != ERR_OK)
 		return task_fail(t);
@@ -284,6 +286,11 @@ follow_up(struct task *t)
 
 	if (t->pending == 0)
 		return;
+	/* Whoever has the lock by now finds it in the record. */
+	if (core_has_lost(t)) {
+		t->pending = 0;
+		return;
+	}
 	if (move(t)) {
 		done |= STORE_TO_MOVE;
 		if (tell(t, HOOK_POST_FINISH))

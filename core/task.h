@@ -231,6 +231,10 @@ enum step task_refuse(struct task *, int why);
 /* As task->err says. */
 enum step task_fail(struct task *);
 
+/* Before anything is answered: what was done under a lock that is lost is not
+ * ours to acknowledge any more, and is refused. */
+void task_check_lock(struct task *);
+
 /* After the answer was made: note what hooks are to be told, close the upload
  * and give the lock back, unless something is still to be done for it. */
 void task_conclude(struct task *);

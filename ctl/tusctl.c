@@ -96,6 +96,8 @@ open_store(struct ctl *c, const struct command *command, struct err *e)
 	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);
 	if (rc == ERR_OK)
+		rc = locker_start(c->conf, e);
+	if (rc == ERR_OK)
 		rc = locker_open(c->conf, &c->locker, e);
 	if (rc == ERR_OK && command->wants_hooks)
 		rc = hook_open(c->conf, &c->hooks, e);
@@ -111,6 +113,7 @@ close_store(struct ctl *c)
 		c->hooks->ops->shutdown(c->hooks);
 	if (c->locker != NULL)
 		c->locker->ops->shutdown(c->locker);
+	locker_stop();
 	if (c->store != NULL)
 		c->store->core->shutdown(c->store);
 	store_let_go(c->conf);

@@ -44,6 +44,12 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: store.durability = \"none\": a power failure "
 		    "can take acknowledged bytes back\n");
+	if (locker_is_far(c) && store_home(c) != NULL)
+		fprintf(out,
+		    "warning: lock.type = \"%s\" over a directory: a process "
+		    "that slept for longer than lock.session may write late, "
+		    "and nothing refuses it; see tusfcgi(8)\n",
+		    c->lock.type);
 	if (store_caution(c) != NULL)
 		fprintf(out, "warning: store.type = \"%s\": %s\n",
 		    c->store.type, store_caution(c));
@@ -179,8 +185,11 @@ explain(const struct settings *s, const char *address, FILE *out)
 	fprintf(out, "store         %s %s\n", c->store.type, store_path);
 	if (*lock_path == '\0')
 		lock_path = store_path;
-	fprintf(out, "locks         %s %s\n", c->lock.type,
-	    locker_is_for_one_pool(c) ? "of this pool alone" : lock_path);
+	if (locker_is_for_one_pool(c))
+		lock_path = "of this pool alone";
+	else if (locker_is_far(c) && c->lock.hosts[0] != NULL)
+		lock_path = c->lock.hosts[0];
+	fprintf(out, "locks         %s %s\n", c->lock.type, lock_path);
 	explain_fixed(out);
 	fprintf(out, "durability    %s\n", c->store.durability);
 	explain_moving(s, out);

@@ -11,9 +11,11 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "fcgi/look.h"
 #include "lock/lock.h"
@@ -207,4 +209,33 @@ look_at_uploads(const struct conf *conf, FILE *out)
 		return;
 	look_at_names(dir, path, out);
 	(void)closedir(dir);
+}
+
+/* --- Locks. --- */
+
+void
+look_at_locks(const struct conf *conf, struct locker *locker, FILE *out)
+{
+	static const char id[] = "tusfcgi-t";
+	const struct timespec nap = { .tv_nsec = 20000000 };
+	int64_t end = clock_ms() + conf->lock.reply;
+	struct arena *a;
+	struct lock *lock;
+	enum err_code rc;
+	struct err e;
+
+	if (!locker_is_far(conf))
+		return;
+	a = arena_new();
+	/* The agent may not have its session yet. */
+	while ((rc = locker->ops->acquire(locker, id, LOCK_QUIETLY, a, &lock,
+		    &e)) == ERR_UNAVAILABLE &&
+	    clock_ms() < end)
+		(void)nanosleep(&nap, NULL);
+	if (rc == ERR_OK)
+		locker->ops->release(lock, true);
+	else if (rc != ERR_LOCKED)
+		fprintf(out, "warning: lock.hosts: no lock can be had: %s\n",
+		    e.text);
+	arena_free(a);
 }

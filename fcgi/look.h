@@ -11,6 +11,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "lock/lock.h"
 
 /* Behind the name of a key. */
 #define LOOK_READ_ONLY                                                         \
@@ -41,5 +42,9 @@ MUST_CHECK enum err_code look_for_store(const struct conf *, struct err *);
  * thousand names?  Then say so, and what to do about it.
  */
 void look_at_uploads(const struct conf *, FILE *out);
+
+/* Can a lock be had from the service that keeps them?  If not, a warning: it
+ * may come later. */
+void look_at_locks(const struct conf *, struct locker *, FILE *);
 
 #endif

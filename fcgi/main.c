@@ -266,6 +266,8 @@ look(struct settings *s, const struct options *o, const char **read_only,
 	if (rc == ERR_OK && !is_new)
 		rc = look_at_note(s->conf, e);
 	if (rc == ERR_OK)
+		rc = locker_start(s->conf, e);
+	if (rc == ERR_OK)
 		rc = no_mistake(
 		    is_new ? hook_check(s->conf, e) : settings_try_store(s, e),
 		    e);
@@ -298,7 +300,10 @@ check(struct settings *s, const struct options *o)
 	if (read_only != NULL)
 		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
 	look_at_uploads(s->conf, stdout);
+	if (s->server.core.locker != NULL)
+		look_at_locks(s->conf, s->server.core.locker, stdout);
 	settings_close_store(s);
+	locker_stop();
 	store_let_go(s->conf);
 	return EXIT_STOPPED;
 }
@@ -375,7 +380,8 @@ run(struct settings *s, const struct options *o)
 		return complain(&e);
 	if (become_pool_user(s->conf, &e) != ERR_OK ||
 	    log_open(s->conf, &e) != ERR_OK || hold_store(s, &e) != ERR_OK ||
-	    try_store(s, &e) != ERR_OK) {
+	    locker_start(s->conf, &e) != ERR_OK || try_store(s, &e) != ERR_OK) {
+		locker_stop();
 		listen_close(&l);
 		return complain(&e);
 	}
@@ -383,6 +389,7 @@ run(struct settings *s, const struct options *o)
 	status = s->fixed && s->max_workers == 1 ?
 	    serve_alone(s, &o->source, &l) :
 	    pool_run(s, &o->source, &l);
+	locker_stop();
 	listen_close(&l);
 	store_let_go(s->conf);
 	return status;

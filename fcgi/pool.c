@@ -291,7 +291,8 @@ bury(struct pool *p)
 			if (p->children[i].pid == pid)
 				break;
 		if (i == p->used) {
-			(void)sweeper_bury(&p->sweeper, pid, status);
+			if (!locker_bury(pid))
+				(void)sweeper_bury(&p->sweeper, pid, status);
 			continue;
 		}
 		note_death(p, i, status);

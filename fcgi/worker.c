@@ -504,6 +504,8 @@ nap(const struct job *job)
 	    -1 :
 	    sweeper_look(w->sweeper, w->settings, w->board, w->listen_fd);
 
+	if (w->is_alone)
+		locker_look();
 	if (job->is_warm && (ms < 0 || ms > KEPT_WARM))
 		ms = KEPT_WARM;
 	return (int)ms;

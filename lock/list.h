@@ -4,3 +4,6 @@
  */
 LOCKER(flock)
 LOCKER(memory)
+#ifdef HAVE_HIREDIS
+LOCKER(redis)
+#endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/table.h"
+#include "lock/agent.h"
 #include "lock/lock.h"
 
 #define LOCKER(name) extern const struct locker_class locker_##name;
@@ -41,6 +42,59 @@ find_class(const char *name)
 	return NULL;
 }
 
+/* What can be built in, and the package of Debian that it wants. */
+static const struct {
+	const char *name, *package;
+} optional[] = {
+	{ "redis", "libhiredis-dev" },
+};
+
+static enum err_code
+refuse_type(const char *type, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(optional); i++)
+		if (strcmp(optional[i].name, type) == 0)
+			return err_set(e, ERR_INVALID,
+			    "lock.type: \"%s\" was not built in: install %s "
+			    "and build anew",
+			    type, optional[i].package);
+	return err_set(e, ERR_INVALID,
+	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
+}
+
+enum err_code
+locker_start(const struct conf *conf, struct err *e)
+{
+	const char *type = conf->lock.type;
+	const struct locker_class *class = find_class(type);
+
+	if (class == NULL)
+		return refuse_type(type, e);
+	if (class->engine == NULL)
+		return ERR_OK;
+	return agent_begin(class->engine, conf, e);
+}
+
+bool
+locker_bury(pid_t pid)
+{
+	return agent_bury(pid);
+}
+
+void
+locker_look(void)
+{
+	agent_look();
+}
+
+void
+locker_stop(void)
+{
+	agent_end();
+}
+
 enum err_code
 locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 {
@@ -49,11 +103,11 @@ locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 	enum err_code rc;
 
 	if (class == NULL)
-		return err_set(e, ERR_INVALID,
-		    "lock.type: \"%s\" is not built in; tusfcgi -V says what "
-		    "is",
-		    type);
-	rc = class->open(conf, locker, e);
+		return refuse_type(type, e);
+	if (class->engine != NULL)
+		rc = agent_open(class->name, conf, locker, e);
+	else
+		rc = class->open(conf, locker, e);
 	if (rc == ERR_OK && (rc = locker_check(*locker, e)) != ERR_OK)
 		*locker = NULL;
 	return rc;
@@ -74,6 +128,14 @@ locker_is_for_one_pool(const struct conf *conf)
 	const struct locker_class *class = find_class(conf->lock.type);
 
 	return class != NULL && class->is_for_one_pool;
+}
+
+bool
+locker_is_far(const struct conf *conf)
+{
+	const struct locker_class *class = find_class(conf->lock.type);
+
+	return class != NULL && class->engine != NULL;
 }
 
 bool

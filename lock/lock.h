@@ -30,6 +30,7 @@
 #include "base/need.h"
 
 struct locker;
+struct engine_ops;
 
 /* A held lock.  Back ends embed this and add their own. */
 struct lock {
@@ -129,6 +130,8 @@ struct locker {
 	/* After a fork() the child has the locks of the parent as well, and
 	 * each is free when both have released it. */
 	bool is_inherited;
+	/* A lock may become LOCK_LOST. */
+	bool can_lose;
 };
 
 /* What a back end exports: const struct locker_class locker_NAME. */
@@ -139,6 +142,10 @@ struct locker_class {
 	/* Only the process that opened it first, and those that it forked, can
 	 * reach its locks: no other may use the store. */
 	bool is_for_one_pool;
+
+	/* The lock service that an agent asks for all; open is NULL then, and
+	 * see locker_start().  NULL: there is no agent. */
+	const struct engine_ops *engine;
 
 	/* What it needs of the system, as the configuration is; NULL if it
 	 * needs nothing. */
@@ -159,8 +166,24 @@ MUST_CHECK enum err_code locker_open(
 /* What the locker that lock.type names needs. */
 void locker_needs(const struct conf *, need_ear *, void *arg);
 
+/*
+ * Some lockers need a process beside those that lock: the agent.  The master
+ * of a pool, or whoever is alone, starts it before the locker is opened and
+ * before it forks, and hands on which of its children has died: true if it was
+ * the agent, and another has been started.  Without an agent these do nothing.
+ */
+MUST_CHECK enum err_code locker_start(const struct conf *, struct err *);
+bool locker_bury(pid_t);
+/* The same for a process that does not hear of its children. */
+void locker_look(void);
+/* When nobody holds a lock any more. */
+void locker_stop(void);
+
 /* Does lock.type name a locker that is?  For store_hold(). */
 bool locker_is_for_one_pool(const struct conf *);
+
+/* Does it name one whose locks can be lost, for a service keeps them? */
+bool locker_is_far(const struct conf *);
 
 /* Is there a trace of its lock, held or not?  Takes it for a moment, and asks
  * nobody to let go.  False if the locker leaves no traces. */

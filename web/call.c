@@ -432,6 +432,7 @@ conclude(struct web_call *c, enum step step)
 {
 	if (step != STEP_DONE)
 		return step;
+	task_check_lock(&c->task);
 	respond(c);
 	note_outcome(c);
 	task_conclude(&c->task);

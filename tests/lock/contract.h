@@ -4,6 +4,8 @@
 #ifndef TESTS_LOCK_CONTRACT_H
 #define TESTS_LOCK_CONTRACT_H
 
+#include <stdint.h>
+
 #include "lock/lock.h"
 
 /*
@@ -17,6 +19,8 @@ struct lock_maker {
 	long rounds;
 	/* How many of the racers that die with a lock in their hands. */
 	int deaths;
+	/* Ms until the death of a process is known; 0: it is known at once. */
+	int64_t soon;
 };
 
 /* Runs the tests of the contract and returns how many failed. */

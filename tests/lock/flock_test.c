@@ -263,7 +263,7 @@ no_descriptor_is_left_open(void **state)
 static void
 two_users_of_one_group_lock_the_same_files(void **state)
 {
-	const struct lock_maker here = { "flock", place_open, 0, 0 };
+	const struct lock_maker here = { "flock", place_open, 0, 0, 0 };
 	struct agent a, b;
 
 	(void)state;
@@ -374,8 +374,8 @@ int
 main(void)
 {
 	static const struct lock_maker makers[] = {
-		{ "flock", place_open, 20000, 200 },
-		{ "ofd", place_open, 4000, 100 },
+		{ "flock", place_open, 20000, 200, 0 },
+		{ "ofd", place_open, 4000, 100, 0 },
 	};
 	int failed = 0;
 	size_t i;

@@ -11,7 +11,7 @@ int
 main(void)
 {
 	static const struct lock_maker maker = { "memory", place_open, 20000,
-		400 };
+		400, 0 };
 	struct locker *first;
 	int failed;
 

@@ -36,7 +36,7 @@ int
 main(int argc, char **argv)
 {
 	const struct lock_maker maker = { "planted bug", place_open, 100000,
-		2000 };
+		2000, 0 };
 	struct locker *first;
 	struct race_result r;
 

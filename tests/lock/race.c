@@ -150,7 +150,7 @@ start(const struct lock_maker *maker, struct ring *shared, int number,
 	return pid != -1;
 }
 
-/* The status of the next that ends; -1: there is none left. */
+/* The status of the next that ends. */
 static int
 wait_for_one(void)
 {
@@ -169,17 +169,20 @@ was_killed(int status)
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
+/* Its caller may have other children, so they are counted. */
 static struct race_result
 run(const struct lock_maker *maker, struct ring *shared, int processes,
     long rounds, int deaths)
 {
 	struct race_result result = { .errors = -1 };
-	int number, status;
+	int number, status, running = 0;
 	long failed = 0;
 
 	for (number = 1; number <= processes; number++)
-		failed += !start(maker, shared, number, rounds);
-	while ((status = wait_for_one()) != -1) {
+		running += start(maker, shared, number, rounds);
+	failed += processes - running;
+	for (; running > 0; running--) {
+		status = wait_for_one();
 		if (!shared->may_die || !was_killed(status)) {
 			failed += status != 0;
 			continue;
@@ -187,7 +190,7 @@ run(const struct lock_maker *maker, struct ring *shared, int processes,
 		if (--deaths <= 0)
 			atomic_store(&shared->stop, true);
 		if (!atomic_load(&shared->stop))
-			failed += !start(maker, shared, number++, rounds);
+			running += start(maker, shared, number++, rounds);
 	}
 	result.doubles = atomic_load(&shared->doubles);
 	result.errors = atomic_load(&shared->errors) + failed;

@@ -135,6 +135,8 @@ concat_16_a_sum_beyond_63_bits_is_413(void **state)
 
 static struct {
 	bool busy;
+	/* How often state() is asked until the lock is lost; 0: never. */
+	int lost_after;
 	/* What else acquire() says. */
 	enum err_code refusal;
 	int held, retired, asking;
@@ -178,6 +180,10 @@ static enum lock_state
 state_of(struct lock *lock)
 {
 	(void)lock;
+	if (play.lost_after > 0 && --play.lost_after == 0) {
+		play.lost_after = 1;
+		return LOCK_LOST;
+	}
 	return LOCK_HELD;
 }
 
@@ -224,6 +230,49 @@ a_lock_that_cannot_be_had_is_told_as_what_it_is(void **state)
 		    reply_header(&r, "Retry-After"), rows[i].after);
 	}
 	play.refusal = ERR_OK;
+}
+
+/* At whichever of the looks it is lost: nothing is acknowledged, and nothing
+ * is taken back that was written, for another may have acknowledged it. */
+static void
+who_lost_the_lock_acknowledges_nothing_and_cuts_nothing(void **state)
+{
+	static const char *const headers[] = { BODY_TYPE "Upload-Offset: 3",
+		BODY_TYPE
+		"Upload-Offset: 3\n"
+		"Upload-Checksum: sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=" };
+	struct world *w = *state;
+	struct ask ask = { .method = "PATCH", .body = "def" };
+	struct reply r;
+	int n, lost = 0;
+	size_t i;
+
+	w->srv.core.locker = &locker;
+	locker.can_lose = true;
+	for (i = 0; i < 2 * 12; i++) {
+		n = (int)i / 2 + 1;
+		ask.path = world_create(w, "Upload-Length: 9");
+		ask.headers = BODY_TYPE "Upload-Offset: 0";
+		ask.body = "abc";
+		play.lost_after = 0;
+		assert_int_equal(world_ask(w, ask).status, 204);
+		ask.headers = headers[i % 2];
+		ask.body = "def";
+		play.lost_after = n;
+		r = world_ask(w, ask);
+		play.lost_after = 0;
+		if (r.status == 423) {
+			lost++;
+			assert_string_equal(r.code, "ERR_UPLOAD_INTERRUPTED");
+			assert_null(reply_header(&r, "Upload-Offset"));
+		}
+		assert_int_equal(play.held, 0);
+		r = world_ask(
+		    w, (struct ask){ .method = "HEAD", .path = ask.path });
+		assert_true(atoi(reply_header(&r, "Upload-Offset")) >= 3);
+	}
+	assert_true(lost >= 6);
+	locker.can_lose = false;
 }
 
 static void
@@ -376,6 +425,7 @@ main(void)
 		T(create_11_without_a_free_id_it_is_500),
 		T(concat_16_a_sum_beyond_63_bits_is_413),
 		T(a_lock_that_cannot_be_had_is_told_as_what_it_is),
+		T(who_lost_the_lock_acknowledges_nothing_and_cuts_nothing),
 		T(term_07_who_waited_for_what_was_terminated_hears_404),
 		T(expire_07_time_may_be_up_while_one_waits),
 		T(who_finds_no_place_hears_503_and_nothing_else),

@@ -1,0 +1,510 @@
+/*
+ * agent.c - the locker of a process that has its locks from an agent.
+ *
+ * The agent is a child of the master, or of whichever process needs locks and
+ * has none, and is told of in lock.agent where no master can have one.  What
+ * changes while a lock is held is on the board, in shared memory; all else is
+ * one message there and one back.
+ */
+#include "config.h"
+
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#ifdef HAVE_SYS_PRCTL_H
+#include <sys/prctl.h>
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "lock/agent.h"
+
+enum {
+	BACKLOG = 1024,
+	PASSWORD_MAX = 256,
+	/* After an agent that lived shorter the next one waits so long, in ms.
+	 */
+	AGAIN_MS = 500
+};
+
+struct agent_locker {
+	struct locker base;
+	/* -1: not connected. */
+	int fd;
+	/* Grows with each connection: a lock of another one is lost. */
+	unsigned connection;
+	int64_t reply_ms;
+	const struct agent_board *board;
+};
+
+struct agent_lock {
+	struct lock base;
+	unsigned connection;
+	int slot;
+};
+
+/* Of the agent that this process, or one before it, has started. */
+static struct {
+	struct sockaddr_un address;
+	socklen_t address_len;
+	int listen_fd, board_fd;
+	pid_t pid;
+	int64_t started;
+	const struct engine_ops *engine;
+	/* As it was at the start: a reload changes no locks. */
+	struct conf *conf;
+} ours = { .listen_fd = -1, .board_fd = -1 };
+
+/* --- The connection. --- */
+
+static void
+hang_up(struct agent_locker *l)
+{
+	if (l->fd != -1)
+		(void)close(l->fd);
+	l->fd = -1;
+	if (l->board != NULL)
+		(void)munmap((void *)(uintptr_t)l->board, sizeof(*l->board));
+	l->board = NULL;
+}
+
+static bool
+read_board(struct agent_locker *l)
+{
+	int board = agent_receive_board(l->fd);
+	void *p;
+
+	if (board == -1)
+		return false;
+	p = mmap(NULL, sizeof(*l->board), PROT_READ, MAP_SHARED, board, 0);
+	(void)close(board);
+	if (p == MAP_FAILED)
+		return false;
+	l->board = p;
+	return true;
+}
+
+static enum err_code
+hear_nothing(struct agent_locker *l, struct err *e)
+{
+	hang_up(l);
+	return err_set(e, ERR_UNAVAILABLE, "the lock agent does not answer");
+}
+
+static enum err_code
+call_up(struct agent_locker *l, struct err *e)
+{
+	/* An engine has lock.reply for a try, and one more. */
+	int64_t ms = 2 * l->reply_ms + 1000;
+	struct timeval limit = { .tv_sec = (time_t)(ms / 1000),
+		.tv_usec = (suseconds_t)(ms % 1000) * 1000 };
+
+	if (l->fd != -1)
+		return ERR_OK;
+	l->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (l->fd == -1 ||
+	    setsockopt(l->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ==
+		-1 ||
+	    connect(l->fd, (const struct sockaddr *)&ours.address,
+		ours.address_len) == -1 ||
+	    !read_board(l))
+		return hear_nothing(l, e);
+	l->connection++;
+	return ERR_OK;
+}
+
+static enum err_code
+ask(struct agent_locker *l, struct agent_request *q, const char *id,
+    struct agent_answer *a, struct err *e)
+{
+	enum err_code rc = call_up(l, e);
+
+	if (rc != ERR_OK)
+		return rc;
+	if (id != NULL)
+		(void)snprintf(q->id, sizeof(q->id), "%s", id);
+	if (send(l->fd, q, sizeof(*q), MSG_NOSIGNAL) != (ssize_t)sizeof(*q) ||
+	    recv(l->fd, a, sizeof(*a), 0) != (ssize_t)sizeof(*a))
+		return hear_nothing(l, e);
+	return a->rc == ERR_OK ? ERR_OK :
+				 err_set(e, a->rc, "%s: %s", q->id, a->text);
+}
+
+/* --- The locker. --- */
+
+static struct agent_locker *
+locker_of(struct locker *base)
+{
+	return OUTER(base, struct agent_locker, base);
+}
+
+static enum err_code
+agent_acquire(struct locker *base, const char *id, enum lock_how how,
+    struct arena *arena, struct lock **out, struct err *e)
+{
+	struct agent_locker *l = locker_of(base);
+	struct agent_request q = { .op = AGENT_TAKE,
+		.may_ask = how == LOCK_CREATE || how == LOCK_EXISTING };
+	struct agent_answer a;
+	struct agent_lock *lock;
+	enum err_code rc;
+
+	if (!id_is_valid(id))
+		return err_set(e, ERR_INVALID, "lock: not an upload id");
+	rc = ask(l, &q, id, &a, e);
+	if (rc != ERR_OK)
+		return rc;
+	lock = arena_alloc(arena, sizeof(*lock));
+	*lock = (struct agent_lock){ .base = { base, a.token },
+		.connection = l->connection,
+		.slot = a.slot };
+	*out = &lock->base;
+	return ERR_OK;
+}
+
+static void
+agent_stop_asking(struct locker *base, const char *id)
+{
+	struct agent_locker *l = locker_of(base);
+	struct agent_request q = { .op = AGENT_UNASK };
+	struct agent_answer a;
+	struct err e;
+
+	if (l->fd != -1)
+		(void)!ask(l, &q, id, &a, &e);
+}
+
+/* Is this the connection on which it was taken, and is the agent there? */
+static bool
+is_connected(struct agent_lock *lock)
+{
+	struct agent_locker *l = locker_of(lock->base.locker);
+	char byte;
+
+	if (l->fd == -1 || l->connection != lock->connection)
+		return false;
+	return recv(l->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == -1 &&
+	    errno == EAGAIN;
+}
+
+static enum lock_state
+agent_state(struct lock *base)
+{
+	struct agent_lock *lock = OUTER(base, struct agent_lock, base);
+	const struct agent_board *board = locker_of(base->locker)->board;
+
+	if (!is_connected(lock) || board->slots[lock->slot].is_lost ||
+	    agent_clock() >= board->valid_until)
+		return LOCK_LOST;
+	return board->slots[lock->slot].is_wanted ? LOCK_WANTED : LOCK_HELD;
+}
+
+static void
+agent_release(struct lock *base, bool for_good)
+{
+	struct agent_lock *lock = OUTER(base, struct agent_lock, base);
+	struct agent_request q = { .op = AGENT_RELEASE, .slot = lock->slot };
+	struct agent_answer a;
+	struct err e;
+
+	(void)for_good;
+	if (is_connected(lock))
+		(void)!ask(locker_of(base->locker), &q, NULL, &a, &e);
+}
+
+/* Whether another host has it is known by trying. */
+static bool
+agent_holder(struct locker *base, const char *id, struct lock_holder *holder)
+{
+	struct agent_locker *l = locker_of(base);
+	struct agent_request q = { .op = AGENT_TAKE };
+	struct agent_answer a;
+	struct err e;
+	enum err_code rc = ERR_INVALID;
+
+	*holder = (struct lock_holder){ .pid = -1 };
+	if (id_is_valid(id))
+		rc = ask(l, &q, id, &a, &e);
+	if (rc == ERR_OK) {
+		q = (struct agent_request){ .op = AGENT_RELEASE,
+			.slot = a.slot };
+		(void)!ask(l, &q, NULL, &a, &e);
+	}
+	if (rc != ERR_LOCKED)
+		return false;
+	q.op = AGENT_HOLDER;
+	if (ask(l, &q, id, &a, &e) == ERR_OK)
+		*holder = a.holder;
+	return true;
+}
+
+static void
+agent_shutdown(struct locker *base)
+{
+	struct agent_locker *l = locker_of(base);
+
+	hang_up(l);
+	free(l);
+}
+
+static const struct locker_ops ops = {
+	.acquire = agent_acquire,
+	.stop_asking = agent_stop_asking,
+	.release = agent_release,
+	.state = agent_state,
+	.holder = agent_holder,
+	.shutdown = agent_shutdown,
+};
+
+enum err_code
+agent_open(const char *name, const struct conf *conf, struct locker **locker,
+    struct err *e)
+{
+	struct agent_locker *l;
+
+	if (ours.address_len == 0)
+		return err_set(e, ERR_INVALID, "no lock agent was started");
+	l = must_alloc(sizeof(*l));
+	*l = (struct agent_locker){
+		.base = { .name = name, .ops = &ops, .can_lose = true },
+		.fd = -1,
+		.reply_ms = conf->lock.reply
+	};
+	*locker = &l->base;
+	return ERR_OK;
+}
+
+/* --- The agent's start and end. --- */
+
+enum err_code
+agent_read_hosts(const struct conf *conf, struct arena *arena,
+    const char *const **hosts, size_t *n, struct err *e)
+{
+	const char *host, **list;
+
+	for (*n = 0; (host = conf->lock.hosts[*n]) != NULL; ++*n)
+		if (*host != '/' && strrchr(host, ':') == NULL)
+			return err_set(e, ERR_INVALID,
+			    "lock.hosts: \"%s\": write HOST:PORT, or the path "
+			    "of a socket",
+			    host);
+	if (*n == 0)
+		return err_set(e, ERR_INVALID,
+		    "lock.type = \"%s\" needs lock.hosts = ( \"HOST:PORT\" )",
+		    conf->lock.type);
+	list = arena_alloc(arena, *n * sizeof(*list));
+	*hosts = list;
+	for (*n = 0; (host = conf->lock.hosts[*n]) != NULL; ++*n)
+		list[*n] = arena_strdup(arena, host);
+	return ERR_OK;
+}
+
+enum err_code
+agent_read_password(const struct conf *conf, struct arena *arena,
+    const char **password, struct err *e)
+{
+	const char *file = conf->lock.password_file;
+	char text[PASSWORD_MAX] = "";
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	*password = "";
+	if (*file == '\0')
+		return ERR_OK;
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd == -1 || fstat(fd, &st) == -1) {
+		err_sys(e, "lock.password_file: %s", file);
+		if (fd != -1)
+			(void)close(fd);
+		return e->code;
+	}
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	if ((st.st_mode & 077) != 0)
+		return err_set(e, ERR_INVALID,
+		    "lock.password_file: others may read %s: chmod 600", file);
+	text[n > 0 ? strcspn(text, "\r\n") : 0] = '\0';
+	*password = arena_strdup(arena, text);
+	return ERR_OK;
+}
+
+/* Any free name that is no file: a fork knows it, and tusctl has its own. */
+static enum err_code
+make_socket(struct err *e)
+{
+	struct sockaddr_un any = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(ours.address);
+	int fd =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd == -1 ||
+	    bind(fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) ==
+		-1 ||
+	    listen(fd, BACKLOG) == -1 ||
+	    getsockname(fd, (struct sockaddr *)&ours.address, &len) == -1) {
+		(void)err_sys(e, "socket of the lock agent");
+		if (fd != -1)
+			(void)close(fd);
+		return e->code;
+	}
+	ours.address_len = len;
+	ours.listen_fd = fd;
+	return ERR_OK;
+}
+
+static enum err_code
+make_board(struct err *e)
+{
+	ours.board_fd = memfd_create("tusfcgi-locks", MFD_CLOEXEC);
+	if (ours.board_fd == -1 ||
+	    ftruncate(ours.board_fd, sizeof(struct agent_board)) == -1)
+		return err_sys(e, "memory for locks");
+	return ERR_OK;
+}
+
+static void
+be_the_agent(pid_t parent, bool is_soon)
+{
+	const struct timespec nap = { .tv_nsec = AGAIN_MS * 1000000L };
+	static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1,
+		SIGPIPE };
+	sigset_t none;
+	size_t i;
+
+#ifdef HAVE_SYS_PRCTL_H
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+	if (getppid() != parent)
+		_exit(1);
+	/* It leaves when all who may have locks are gone. */
+	for (i = 0; i < NITEMS(ignored); i++)
+		(void)signal(ignored[i], SIG_IGN);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (is_soon)
+		(void)nanosleep(&nap, NULL);
+	agent_serve(ours.engine, ours.conf, ours.listen_fd, ours.board_fd);
+}
+
+static enum err_code
+fork_agent(struct err *e)
+{
+	bool is_soon = clock_ms() - ours.started < AGAIN_MS;
+	pid_t parent = getpid();
+
+	ours.started = clock_ms();
+	ours.pid = fork();
+	if (ours.pid == 0)
+		be_the_agent(parent, is_soon);
+	return ours.pid == -1 ? err_sys(e, "fork the lock agent") : ERR_OK;
+}
+
+/* The elements of lock.hosts, as conf_set() takes them. */
+static const char *
+join_hosts(const struct conf *conf, struct arena *a)
+{
+	const char *hosts = "", *host;
+	size_t i;
+
+	for (i = 0; (host = conf->lock.hosts[i]) != NULL; i++)
+		hosts =
+		    arena_printf(a, "%s%s%s", hosts, i > 0 ? ", " : "", host);
+	return hosts;
+}
+
+static enum err_code
+copy_conf(const struct conf *conf, struct err *e)
+{
+	struct arena *a = arena_new();
+	const struct {
+		const char *key, *value;
+	} rows[] = {
+		{ "lock.type", conf->lock.type },
+		{ "lock.hosts", join_hosts(conf, a) },
+		{ "lock.prefix", conf->lock.prefix },
+		{ "lock.session",
+		    arena_printf(a, "%" PRId64 "ms", conf->lock.session) },
+		{ "lock.reply",
+		    arena_printf(a, "%" PRId64 "ms", conf->lock.reply) },
+		{ "lock.user", conf->lock.user },
+		{ "lock.password_file", conf->lock.password_file },
+	};
+	enum err_code rc = ERR_OK;
+	size_t i;
+
+	ours.conf = conf_new();
+	for (i = 0; i < NITEMS(rows) && rc == ERR_OK; i++)
+		if (*rows[i].value != '\0')
+			rc = conf_set(ours.conf, rows[i].key, rows[i].value, e);
+	arena_free(a);
+	return rc;
+}
+
+enum err_code
+agent_begin(
+    const struct engine_ops *engine, const struct conf *conf, struct err *e)
+{
+	struct engine *probe;
+	enum err_code rc;
+
+	if (ours.listen_fd != -1)
+		return ERR_OK;
+	ours.engine = engine;
+	if ((rc = copy_conf(conf, e)) != ERR_OK)
+		return rc;
+	/* What is wrong in the configuration is said here. */
+	rc = engine->open(conf, "none", &probe, e);
+	if (rc == ERR_OK) {
+		engine->close(probe);
+		rc = make_socket(e);
+	}
+	if (rc == ERR_OK)
+		rc = make_board(e);
+	return rc == ERR_OK ? fork_agent(e) : rc;
+}
+
+bool
+agent_bury(pid_t pid)
+{
+	struct err e;
+
+	if (pid != ours.pid || pid <= 0)
+		return false;
+	log_error("the lock agent died: what was locked is lost");
+	if (fork_agent(&e) != ERR_OK)
+		log_error("%s", e.text);
+	return true;
+}
+
+void
+agent_look(void)
+{
+	if (ours.pid > 0 && waitpid(ours.pid, NULL, WNOHANG) == ours.pid)
+		(void)agent_bury(ours.pid);
+}
+
+void
+agent_end(void)
+{
+	if (ours.pid > 0) {
+		(void)kill(ours.pid, SIGKILL);
+		(void)waitpid(ours.pid, NULL, 0);
+	}
+	ours.pid = 0;
+}

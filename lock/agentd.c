@@ -1,0 +1,693 @@
+/*
+ * agentd.c - the lock agent, the process itself.
+ *
+ * What this host holds is answered from a table, without the network.  What
+ * another host holds is asked of the engine once for all who wait here, and for
+ * FAR_MS after an answer nobody asks again unless the engine says "free".
+ *
+ * The deadline counts from when the last beat that was answered had been sent.
+ * When it has passed, all that is held is lost for ever, though the engine may
+ * be back a moment later.
+ */
+#include "config.h"
+
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "lock/agent.h"
+
+enum {
+	CLIENTS = 16384,
+	ASKS = 4096,
+	FARS = 1024,
+	/* An answer "held elsewhere" is good for so many ms. */
+	FAR_MS = 100,
+	/* A question is put again after so many ms. */
+	ASK_AGAIN = 1000,
+	BEAT_MS = 500,
+	/* After a beat, or a drop, without an answer. */
+	RETRY_MS = 250,
+	/* The locks of a dead agent are kept for so many ms: its workers may
+	 * not know yet. */
+	HEIR_MS = 1000,
+	EVENTS = 64
+};
+
+enum slot_state {
+	FREE,
+	TAKING,
+	HELD,
+	/* Given up, or in doubt, until the engine says that it is gone. */
+	DROPPING
+};
+
+struct slot {
+	enum slot_state state;
+	/* Of the process that has it, or takes it; -1: it is gone. */
+	int fd;
+	uint64_t token;
+	bool may_ask;
+	/* Another host asks for it. */
+	bool is_wanted_far;
+	/* Whether an answer is on its way, and when to drop it again. */
+	bool is_out;
+	int64_t again;
+	struct engine_call call;
+};
+
+/* Of a process: it waits for that id. */
+struct ask {
+	int fd;
+	char id[ID_MAX + 1];
+};
+
+/* An upload that another host holds. */
+struct far {
+	char id[ID_MAX + 1];
+	char holder[ENGINE_OWNER_SIZE];
+	int64_t until, asked;
+};
+
+static struct {
+	const struct engine_ops *ops;
+	struct engine *engine;
+	struct agent_board *board;
+	int board_fd, listen_fd, epoll_fd;
+	char session[64];
+	int64_t session_ms;
+	uint64_t number;
+
+	/* By descriptor. */
+	pid_t pids[CLIENTS];
+	struct slot slots[AGENT_SLOTS];
+	int slots_top;
+	struct ask asks[ASKS];
+	int asks_top;
+	struct far fars[FARS];
+
+	struct engine_call beat;
+	bool is_beating, is_up;
+	int64_t beat_sent, next_beat;
+} mine;
+
+static struct engine_held *
+held_of(const struct slot *s)
+{
+	return &mine.board->slots[s - mine.slots].held;
+}
+
+static struct agent_slot *
+shown(const struct slot *s)
+{
+	return &mine.board->slots[s - mine.slots];
+}
+
+static void
+answer(int fd, const struct agent_answer *a)
+{
+	if (fd != -1)
+		(void)send(fd, a, sizeof(*a), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void
+refuse(int fd, enum err_code rc, const char *text)
+{
+	struct agent_answer a = { .rc = rc, .slot = -1 };
+
+	(void)snprintf(a.text, sizeof(a.text), "%s", text);
+	answer(fd, &a);
+}
+
+/* --- Who waits. --- */
+
+static int
+count_asks(const char *id)
+{
+	int i, n = 0;
+
+	for (i = 0; i < mine.asks_top; i++)
+		n += mine.asks[i].fd != -1 && strcmp(mine.asks[i].id, id) == 0;
+	return n;
+}
+
+static struct slot *
+find_slot(const char *id)
+{
+	int i;
+
+	for (i = 0; i < mine.slots_top; i++)
+		if (mine.slots[i].state != FREE &&
+		    strcmp(held_of(&mine.slots[i])->id, id) == 0)
+			return &mine.slots[i];
+	return NULL;
+}
+
+static struct far *
+find_far(const char *id)
+{
+	int i;
+
+	for (i = 0; i < FARS; i++)
+		if (strcmp(mine.fars[i].id, id) == 0)
+			return &mine.fars[i];
+	return NULL;
+}
+
+static void
+show_wanted(const struct slot *s)
+{
+	shown(s)->is_wanted = s->state == HELD &&
+	    (s->is_wanted_far || count_asks(held_of(s)->id) > 0);
+}
+
+static void
+stop_asking(int fd, const char *id)
+{
+	struct slot *s;
+	struct far *far;
+	int i;
+
+	for (i = 0; i < mine.asks_top; i++)
+		if (mine.asks[i].fd == fd && strcmp(mine.asks[i].id, id) == 0)
+			mine.asks[i].fd = -1;
+	if ((s = find_slot(id)) != NULL)
+		show_wanted(s);
+	if ((far = find_far(id)) == NULL || count_asks(id) > 0)
+		return;
+	if (far->asked != 0)
+		mine.ops->ask(mine.engine, id, far->holder, false);
+	far->asked = 0;
+}
+
+/* False: too many do. */
+static bool
+begin_to_ask(int fd, const char *id)
+{
+	int i, room = -1, n = 0;
+
+	for (i = 0; i < mine.asks_top; i++) {
+		if (mine.asks[i].fd == -1) {
+			room = i;
+			continue;
+		}
+		if (strcmp(mine.asks[i].id, id) != 0)
+			continue;
+		if (mine.asks[i].fd == fd)
+			return true;
+		n++;
+	}
+	if (room == -1 && mine.asks_top < ASKS)
+		room = mine.asks_top++;
+	if (n >= LOCK_WAITERS || room == -1)
+		return false;
+	mine.asks[room].fd = fd;
+	(void)stpcpy(mine.asks[room].id, id);
+	return true;
+}
+
+static void
+say_locked(int fd, const char *id, bool may_ask)
+{
+	const struct slot *s;
+	bool is_crowded = may_ask && !begin_to_ask(fd, id);
+
+	if ((s = find_slot(id)) != NULL)
+		show_wanted(s);
+	if (is_crowded)
+		refuse(fd, ERR_CROWDED, "as many as may wait for it do so");
+	else
+		refuse(fd, ERR_LOCKED, "it is held");
+}
+
+/* --- What another host has. --- */
+
+static void
+ask_far(struct far *far)
+{
+	int64_t now = clock_ms();
+
+	if (count_asks(far->id) == 0 ||
+	    (far->asked != 0 && now - far->asked < ASK_AGAIN))
+		return;
+	far->asked = now;
+	mine.ops->ask(mine.engine, far->id, far->holder, true);
+}
+
+/* In the place of the oldest. */
+static struct far *
+note_far(const char *id, const char *holder)
+{
+	struct far *far = find_far(id);
+	int i;
+
+	if (far == NULL) {
+		far = &mine.fars[0];
+		for (i = 1; i < FARS; i++)
+			if (mine.fars[i].until < far->until)
+				far = &mine.fars[i];
+		far->asked = 0;
+		(void)stpcpy(far->id, id);
+	}
+	(void)snprintf(far->holder, sizeof(far->holder), "%s",
+	    holder != NULL ? holder : "");
+	far->until = clock_ms() + FAR_MS;
+	return far;
+}
+
+/* --- Slots. --- */
+
+static void
+drop(struct slot *s)
+{
+	s->state = DROPPING;
+	s->is_out = true;
+	show_wanted(s);
+	mine.ops->drop(mine.engine, &s->call, held_of(s));
+}
+
+static void
+set_free(struct slot *s)
+{
+	struct agent_answer a = { .rc = ERR_OK };
+
+	/* Of a release: whoever locks it next finds it free. */
+	answer(s->fd, &a);
+	s->state = FREE;
+	shown(s)->is_used = false;
+}
+
+static void
+taken(struct slot *s, uint64_t token)
+{
+	struct agent_answer a = {
+		.rc = ERR_OK, .slot = (int)(s - mine.slots), .token = token
+	};
+
+	s->state = HELD;
+	s->token = token;
+	if (s->fd == -1 || agent_clock() > mine.board->valid_until) {
+		refuse(s->fd, ERR_UNAVAILABLE, "the session was lost");
+		s->fd = -1;
+		drop(s);
+		return;
+	}
+	stop_asking(s->fd, held_of(s)->id);
+	answer(s->fd, &a);
+}
+
+/* Another host has it. */
+static void
+found_taken(struct slot *s, const char *holder)
+{
+	struct far *far = note_far(held_of(s)->id, holder);
+	int fd = s->fd;
+
+	s->state = FREE;
+	shown(s)->is_used = false;
+	if (fd == -1)
+		return;
+	say_locked(fd, far->id, s->may_ask);
+	ask_far(far);
+}
+
+static void
+done(struct engine_call *call, enum err_code rc, uint64_t token,
+    const char *holder)
+{
+	struct slot *s = OUTER(call, struct slot, call);
+
+	s->is_out = false;
+	if (s->state == DROPPING && rc == ERR_OK) {
+		set_free(s);
+	} else if (s->state == DROPPING) {
+		refuse(s->fd, ERR_OK, "");
+		s->fd = -1;
+		s->again = clock_ms() + RETRY_MS;
+	} else if (rc == ERR_OK) {
+		taken(s, token);
+	} else if (rc == ERR_LOCKED) {
+		found_taken(s, holder);
+	} else {
+		/* It may have happened: dropped until that is certain. */
+		stop_asking(s->fd, held_of(s)->id);
+		refuse(
+		    s->fd, ERR_UNAVAILABLE, "the lock service does not answer");
+		s->fd = -1;
+		s->state = DROPPING;
+		s->again = clock_ms() + RETRY_MS;
+	}
+}
+
+static struct slot *
+new_slot(void)
+{
+	int i = 0;
+
+	while (i < mine.slots_top && mine.slots[i].state != FREE)
+		i++;
+	if (i == AGENT_SLOTS)
+		return NULL;
+	if (i == mine.slots_top)
+		mine.slots_top++;
+	return &mine.slots[i];
+}
+
+static void
+take(int fd, const struct agent_request *q)
+{
+	struct slot *s = find_slot(q->id);
+	struct far *far = find_far(q->id);
+
+	if (agent_clock() > mine.board->valid_until) {
+		stop_asking(fd, q->id);
+		refuse(fd, ERR_UNAVAILABLE, "the lock service does not answer");
+		return;
+	}
+	if (s != NULL) {
+		say_locked(fd, q->id, q->may_ask);
+		return;
+	}
+	if (far != NULL && clock_ms() < far->until) {
+		say_locked(fd, q->id, q->may_ask);
+		ask_far(far);
+		return;
+	}
+	if ((s = new_slot()) == NULL) {
+		stop_asking(fd, q->id);
+		refuse(fd, ERR_UNAVAILABLE, "too many uploads are locked");
+		return;
+	}
+	*s = (struct slot){ .state = TAKING,
+		.fd = fd,
+		.may_ask = q->may_ask,
+		.is_out = true,
+		.call = { done } };
+	(void)stpcpy(held_of(s)->id, q->id);
+	(void)snprintf(held_of(s)->owner, sizeof(held_of(s)->owner),
+	    "%s:%" PRIu64, mine.session, ++mine.number);
+	shown(s)->is_lost = shown(s)->is_wanted = false;
+	shown(s)->is_used = true;
+	mine.ops->take(mine.engine, &s->call, held_of(s));
+}
+
+/* --- Requests. --- */
+
+static void
+release(int fd, int n)
+{
+	struct slot *s = &mine.slots[n];
+
+	if (n < 0 || n >= mine.slots_top || s->state != HELD || s->fd != fd)
+		refuse(fd, ERR_OK, "");
+	else
+		drop(s);
+}
+
+static void
+tell_holder(int fd, const char *id)
+{
+	struct agent_answer a = { .rc = ERR_NOT_FOUND, .holder.pid = -1 };
+	const struct slot *s = find_slot(id);
+	const struct far *far = find_far(id);
+
+	if (s != NULL && s->state == HELD && s->fd != -1) {
+		a.rc = ERR_OK;
+		a.holder.pid = mine.pids[s->fd];
+	} else if (far != NULL && clock_ms() < far->until) {
+		a.rc = ERR_OK;
+		(void)snprintf(a.holder.host, sizeof(a.holder.host), "%.*s",
+		    (int)strcspn(far->holder, "/"), far->holder);
+	}
+	answer(fd, &a);
+}
+
+static void
+forget(int fd)
+{
+	int i;
+
+	for (i = 0; i < mine.slots_top; i++) {
+		if (mine.slots[i].fd != fd || mine.slots[i].state == FREE)
+			continue;
+		mine.slots[i].fd = -1;
+		if (mine.slots[i].state == HELD)
+			drop(&mine.slots[i]);
+	}
+	for (i = 0; i < mine.asks_top; i++)
+		if (mine.asks[i].fd == fd)
+			stop_asking(fd, mine.asks[i].id);
+	(void)close(fd);
+}
+
+static void
+serve(int fd)
+{
+	struct agent_request q;
+	ssize_t n = recv(fd, &q, sizeof(q), MSG_DONTWAIT);
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != (ssize_t)sizeof(q)) {
+		forget(fd);
+		return;
+	}
+	q.id[ID_MAX] = '\0';
+	switch (q.op) {
+	case AGENT_TAKE:
+		take(fd, &q);
+		break;
+	case AGENT_UNASK:
+		stop_asking(fd, q.id);
+		refuse(fd, ERR_OK, "");
+		break;
+	case AGENT_RELEASE:
+		release(fd, q.slot);
+		break;
+	case AGENT_HOLDER:
+		tell_holder(fd, q.id);
+		break;
+	}
+}
+
+static void
+welcome(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	int fd = accept4(mine.listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd == -1)
+		return;
+	ev.data.fd = fd;
+	if (fd >= CLIENTS ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == -1 ||
+	    (who.uid != geteuid() && who.uid != 0) ||
+	    !agent_send_board(fd, mine.board_fd) ||
+	    epoll_ctl(mine.epoll_fd, EPOLL_CTL_ADD, fd, &ev) == -1) {
+		(void)close(fd);
+		return;
+	}
+	mine.pids[fd] = who.pid;
+}
+
+/* --- The engine. --- */
+
+static void
+lose(struct slot *s)
+{
+	shown(s)->is_lost = true;
+	s->is_wanted_far = false;
+}
+
+static void
+told(const char *id, enum engine_hint hint)
+{
+	struct slot *s = find_slot(id);
+	struct far *far = find_far(id);
+
+	if (hint == ENGINE_FREE && far != NULL)
+		far->until = 0;
+	if (s == NULL || s->state != HELD)
+		return;
+	if (hint == ENGINE_WANTED || hint == ENGINE_UNWANTED)
+		s->is_wanted_far = hint == ENGINE_WANTED;
+	if (hint == ENGINE_LOST) {
+		log_warn("locks: %s was lost", id);
+		lose(s);
+	}
+	show_wanted(s);
+}
+
+static void
+lose_all(void)
+{
+	int i, n = 0;
+
+	for (i = 0; i < mine.slots_top; i++)
+		if (mine.slots[i].state == HELD) {
+			lose(&mine.slots[i]);
+			n++;
+		}
+	log_warn("locks: no answer for longer than lock.session: %d locks are "
+		 "lost",
+	    n);
+}
+
+static void
+beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
+    const char *holder)
+{
+	int64_t valid = mine.board->valid_until, now = agent_clock();
+
+	(void)call;
+	(void)token;
+	(void)holder;
+	mine.is_beating = false;
+	mine.next_beat = now + (rc == ERR_OK ? BEAT_MS : RETRY_MS);
+	if (rc == ERR_OK && mine.is_up && now > valid)
+		lose_all();
+	if (rc == ERR_OK) {
+		mine.board->valid_until =
+		    mine.beat_sent + mine.session_ms - AGENT_MARGIN;
+		if (!mine.is_up)
+			log_info("locks: %s, session of %" PRId64 " ms",
+			    mine.session, mine.session_ms);
+		mine.is_up = true;
+	}
+}
+
+static void
+beat(void)
+{
+	static const struct engine_held *list[AGENT_SLOTS];
+	int i, n = 0;
+
+	if (mine.is_beating || agent_clock() < mine.next_beat)
+		return;
+	for (i = 0; i < mine.slots_top; i++)
+		if (mine.slots[i].state == HELD &&
+		    !shown(&mine.slots[i])->is_lost)
+			list[n++] = held_of(&mine.slots[i]);
+	mine.is_beating = true;
+	mine.beat_sent = agent_clock();
+	mine.ops->beat(mine.engine, &mine.beat, list, (size_t)n);
+}
+
+/* Questions that are still open, and drops without an answer. */
+static void
+try_again(void)
+{
+	int64_t now = clock_ms();
+	int i;
+
+	for (i = 0; i < mine.slots_top; i++)
+		if (mine.slots[i].state == DROPPING && !mine.slots[i].is_out &&
+		    now >= mine.slots[i].again)
+			drop(&mine.slots[i]);
+}
+
+/* What an agent before us held, and did not give up. */
+static void
+inherit(void)
+{
+	int i;
+
+	for (i = 0; i < AGENT_SLOTS; i++) {
+		if (!mine.board->slots[i].is_used)
+			continue;
+		mine.board->slots[i].is_lost = true;
+		mine.slots[i] = (struct slot){ .state = DROPPING,
+			.fd = -1,
+			.again = clock_ms() + HEIR_MS,
+			.call = { done } };
+		mine.slots_top = i + 1;
+	}
+	mine.board->valid_until = 0;
+}
+
+/* --- The loop. --- */
+
+static void
+turn(void)
+{
+	struct pollfd fds[ENGINE_FDS + 1];
+	struct epoll_event events[EVENTS];
+	int i, n, timeout = 50;
+
+	beat();
+	try_again();
+	n = mine.ops->prepare(mine.engine, fds, &timeout);
+	fds[n] = (struct pollfd){ .fd = mine.epoll_fd, .events = POLLIN };
+	(void)poll(fds, (nfds_t)n + 1, timeout);
+	mine.ops->work(mine.engine, fds, n);
+	n = epoll_wait(mine.epoll_fd, events, EVENTS, 0);
+	for (i = 0; i < n; i++) {
+		if (events[i].data.fd == mine.listen_fd)
+			welcome();
+		else
+			serve(events[i].data.fd);
+	}
+}
+
+/* HOST/RANDOM: the host is for people. */
+static bool
+name_session(void)
+{
+	char host[40] = "";
+	unsigned char random[8];
+	size_t i, at;
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random) ||
+	    gethostname(host, sizeof(host) - 1) == -1)
+		return false;
+	host[strcspn(host, ":/ ")] = '\0';
+	at = (size_t)snprintf(mine.session, sizeof(mine.session), "%s/", host);
+	for (i = 0; i < sizeof(random); i++, at += 2)
+		(void)snprintf(mine.session + at, sizeof(mine.session) - at,
+		    "%02x", random[i]);
+	return true;
+}
+
+void
+agent_serve(const struct engine_ops *ops, const struct conf *conf,
+    int listen_fd, int board_fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = listen_fd };
+	struct err e = { 0 };
+
+	mine.ops = ops;
+	mine.listen_fd = listen_fd;
+	mine.board_fd = board_fd;
+	mine.session_ms = conf->lock.session;
+	mine.beat.done = beat_done;
+	mine.board = mmap(NULL, sizeof(*mine.board), PROT_READ | PROT_WRITE,
+	    MAP_SHARED, board_fd, 0);
+	mine.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (mine.board == MAP_FAILED || mine.epoll_fd == -1 ||
+	    epoll_ctl(mine.epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) == -1 ||
+	    !name_session())
+		(void)err_sys(&e, "lock agent");
+	else
+		(void)!ops->open(conf, mine.session, &mine.engine, &e);
+	if (mine.engine == NULL) {
+		log_error("locks: %s", e.text);
+		_exit(1);
+	}
+	mine.engine->told = told;
+	inherit();
+	for (;;)
+		turn();
+}
