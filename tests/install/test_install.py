@@ -159,3 +159,27 @@ def test_a_mistake_does_not_end_the_service_for_good():
     assert "RestartPreventExitStatus" not in text
     reload = re.findall(r"^ExecReload=(.*)", text, re.M)
     assert reload[0].endswith("/tusfcgi -t") and "HUP" in reload[1]
+
+
+def configure(folder, **environment):
+    """./configure in a folder: what it says, without the lines of its checks."""
+    if not (rig.TREE / "configure").exists():
+        pytest.skip("no configure in the tree")
+    run = subprocess.run([rig.TREE / "configure"], cwd=folder, text=True,
+                         capture_output=True, timeout=300, check=False,
+                         env={**os.environ, **environment})
+    if "already configured" in run.stderr:
+        pytest.skip("the tree itself is configured")
+    return run
+
+
+def test_configure_names_all_that_is_missing(tmp_path):
+    """... at once; and its checks leave the folder core/ alone."""
+    (tmp_path / "core").mkdir()
+    run = configure(tmp_path, PKG_CONFIG="/bin/false")
+    assert run.returncode == 1
+    assert "cannot remove" not in run.stderr
+    said = run.stderr.rpartition("configure: error: ")[2]
+    for package in ("libconfig-dev", "uuid-dev", "libjansson-dev", "libssl-dev",
+                    "libcurl4-openssl-dev", "zlib1g-dev"):
+        assert package in said.partition("apt-get install")[2]
