@@ -67,7 +67,8 @@ apt_install() (
 	for service in $new; do
 		[ -e "/etc/init.d/$service" ] || continue
 		update-rc.d "$service" disable >/dev/null 2>&1
-		echo "$service is installed, but not started and not enabled." >&2
+		echo "$service is installed, but not started and not enabled:" \
+			"systemctl enable --now $service does that." >&2
 	done
 )
 
