@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +56,12 @@ clock_boottime(void)
 #endif
 }
 
+int64_t
+clock_boot_moment(void)
+{
+	return (int64_t)read_clock(CLOCK_REALTIME).tv_sec - clock_boottime();
+}
+
 void
 clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX])
 {
@@ -77,12 +84,11 @@ clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX])
 	    (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }
 
-/* The kernel writes both alike. */
 static bool
-read_uuid(const char *path, char id[CLOCK_BOOT_ID_LEN + 1])
+read_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 {
 	ssize_t n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 
 	if (fd == -1)
 		return false;
@@ -100,8 +106,7 @@ clock_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 	/* A process that confines itself cannot read it any more. */
 	static char known[CLOCK_BOOT_ID_LEN + 1];
 
-	if (*known == '\0' &&
-	    !read_uuid("/proc/sys/kernel/random/boot_id", known))
+	if (*known == '\0' && !read_boot_id(known))
 		*known = '\0';
 	memcpy(id, known, sizeof(known));
 	return *known != '\0';
@@ -110,5 +115,16 @@ clock_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 bool
 clock_new_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 {
-	return read_uuid("/proc/sys/kernel/random/uuid", id);
+	unsigned char r[16];
+
+	if (getrandom(r, sizeof(r), 0) != (ssize_t)sizeof(r))
+		return false;
+	/* As RFC 9562 has it: version 4. */
+	(void)snprintf(id, CLOCK_BOOT_ID_LEN + 1,
+	    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
+	    "%02x%02x%02x%02x%02x%02x",
+	    r[0], r[1], r[2], r[3], r[4], r[5], (r[6] & 0x0fu) | 0x40u, r[7],
+	    (r[8] & 0x3fu) | 0x80u, r[9], r[10], r[11], r[12], r[13], r[14],
+	    r[15]);
+	return true;
 }

@@ -20,6 +20,12 @@ int64_t clock_ns(void);
 /* Seconds since boot, counting suspended time. */
 int64_t clock_boottime(void);
 
+/*
+ * When this boot began, in seconds since 1970, by the clock as it is set now:
+ * the same in each process, until somebody sets it.
+ */
+int64_t clock_boot_moment(void);
+
 #define CLOCK_HTTP_DATE_MAX 32
 
 /*
@@ -32,12 +38,13 @@ void clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX]);
 
 /*
  * The kernel's id of this boot, 36 characters and a NUL; false if there is
- * none to be had.  A file system that lost its cache was, as a rule, mounted
- * under another boot id than the one in which its files were written.
+ * none to be had, as in a service of systemd that has ProcSubset=pid.  A file
+ * system that lost its cache was, as a rule, mounted under another boot id than
+ * the one in which its files were written.
  */
 bool clock_boot_id(char id[CLOCK_BOOT_ID_LEN + 1]);
 
-/* One that no boot ever had; false likewise. */
+/* One that no boot ever had; false if the kernel has no random bytes. */
 bool clock_new_boot_id(char id[CLOCK_BOOT_ID_LEN + 1]);
 
 #endif

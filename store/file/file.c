@@ -171,8 +171,8 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 		return rc;
 	if ((fs->path = realpath(path, NULL)) == NULL)
 		return err_sys(e, "find %s", path);
-	if (!clock_boot_id(fs->boot))
-		return err_set(e, ERR_SYSTEM, "the kernel has no boot id");
+	if (!clock_boot_id(fs->boot) && !clock_new_boot_id(fs->boot))
+		return err_set(e, ERR_SYSTEM, "the kernel has no random ids");
 	return ERR_OK;
 }
 

@@ -53,11 +53,12 @@ struct note {
 	/* Of the store, for ever. */
 	char id[CLOCK_BOOT_ID_LEN + 1];
 
-	/* The kernel's id of the boot, the one that records get, and the
-	 * seconds that this boot had run at the last look. */
+	/* The kernel's id of the boot, "" where it cannot be seen; the one
+	 * that records get; the seconds that this boot had run at the last
+	 * look, and when it began, by the clock as it was set then. */
 	char kernel[CLOCK_BOOT_ID_LEN + 1];
 	char boot[CLOCK_BOOT_ID_LEN + 1];
-	int64_t running;
+	int64_t running, began;
 
 	/* The locks. */
 	char type[32], method[16], path[2048];
@@ -78,7 +79,7 @@ struct watch {
 static struct {
 	/* The note; -1 if there is none. */
 	int fd;
-	bool is_writable, is_held, is_stranger;
+	bool is_writable, is_held, is_stranger, has_began;
 	const char *path;
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 	struct watch *watch;
@@ -112,8 +113,9 @@ file_make_directory(const struct conf *conf, struct err *e)
 
 /* --- The text. --- */
 
-/* First, so that it can be changed in place. */
+/* First, so that they can be changed in place. */
 #define RUNNING "{\"Running\":%20" PRId64 ","
+#define BEGAN	"\"Began\":%20" PRId64 ","
 
 static enum err_code
 write_note(int fd, const struct note *n, struct err *e)
@@ -130,8 +132,8 @@ write_note(int fd, const struct note *n, struct err *e)
 	json_decref(rest);
 	if (json == NULL)
 		return err_set(e, ERR_INVALID, "lock.path is not UTF-8");
-	len =
-	    snprintf(text, sizeof(text), RUNNING "%s\n", n->running, json + 1);
+	len = snprintf(text, sizeof(text), RUNNING BEGAN "%s\n", n->running,
+	    n->began, json + 1);
 	free(json);
 	rc = fs_pwrite(fd, text, (size_t)len, 0, NULL, e);
 	if (rc == ERR_OK)
@@ -156,6 +158,7 @@ parse_note(json_t *root, struct note *n)
 	json_t *lock = json_object_get(root, "Lock");
 
 	n->running = json_integer_value(json_object_get(root, "Running"));
+	n->began = json_integer_value(json_object_get(root, "Began"));
 	n->device =
 	    (uint64_t)json_integer_value(json_object_get(lock, "Device"));
 	n->inode = (uint64_t)json_integer_value(json_object_get(lock, "Inode"));
@@ -195,12 +198,14 @@ describe(const struct conf *conf, struct note *n, struct err *e)
 	const char *path = lock_path(conf), *real = held_real_path(path);
 	struct stat st;
 
-	*n = (struct note){ .running = clock_boottime() };
-	if (!clock_boot_id(n->kernel))
-		return err_set(e, ERR_SYSTEM, "the kernel has no boot id");
+	*n = (struct note){ .running = clock_boottime(),
+		.began = clock_boot_moment() };
 	if ((n->is_shared = conf->store.shared))
 		(void)stpcpy(n->kernel, INFO_SHARED);
-	(void)stpcpy(n->boot, n->kernel);
+	if (n->is_shared || clock_boot_id(n->kernel))
+		(void)stpcpy(n->boot, n->kernel);
+	else if (!clock_new_boot_id(n->boot))
+		return err_set(e, ERR_SYSTEM, "the kernel has no random ids");
 	(void)snprintf(n->type, sizeof(n->type), "%s", conf->lock.type);
 	(void)snprintf(n->method, sizeof(n->method), "%s", conf->lock.method);
 	(void)snprintf(n->path, sizeof(n->path), "%s", real);
@@ -211,11 +216,21 @@ describe(const struct conf *conf, struct note *n, struct err *e)
 	return ERR_OK;
 }
 
+/*
+ * Where one of the two did not see the kernel's id, a boot is known by its
+ * beginning.  A clock that was set in between makes two of it, which costs what
+ * was not flushed, and no more.
+ */
 static bool
 is_same_boot(const struct note *then, const struct note *now)
 {
-	return strcmp(then->kernel, now->kernel) == 0 &&
-	    (now->is_shared || then->running <= now->running + SLACK);
+	if (then->is_shared || now->is_shared)
+		return strcmp(then->kernel, now->kernel) == 0;
+	if (then->running > now->running + SLACK)
+		return false;
+	if (*then->kernel != '\0' && *now->kernel != '\0')
+		return strcmp(then->kernel, now->kernel) == 0;
+	return llabs(then->began - now->began) <= SLACK;
 }
 
 /* Devices are numbered anew at a reboot. */
@@ -224,8 +239,7 @@ are_same_locks(const struct note *a, const struct note *b)
 {
 	return a->is_shared == b->is_shared && strcmp(a->type, b->type) == 0 &&
 	    strcmp(a->method, b->method) == 0 && a->inode == b->inode &&
-	    (a->device == b->device || a->is_shared ||
-		strcmp(a->kernel, b->kernel) != 0);
+	    (a->device == b->device || a->is_shared || !is_same_boot(a, b));
 }
 
 /* --- Agreement. --- */
@@ -397,6 +411,8 @@ agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 	    ((use == STORE_SERVED && ours.is_writable) ||
 		!try_lock(fd, LOCK_EX)))
 		return refuse_locks(&theirs, mine, e);
+	/* One that an older release has written has no room for it. */
+	ours.has_began = theirs.began != 0;
 	if (is_same_boot(&theirs, mine)) {
 		(void)stpcpy(ours.boot, theirs.boot);
 		return ERR_OK;
@@ -543,7 +559,10 @@ note_running(void)
 {
 	char text[64];
 	struct err e;
-	int n = snprintf(text, sizeof(text), RUNNING, clock_boottime());
+	int n = ours.has_began ?
+	    snprintf(text, sizeof(text), RUNNING BEGAN, clock_boottime(),
+		clock_boot_moment()) :
+	    snprintf(text, sizeof(text), RUNNING, clock_boottime());
 
 	if (ours.fd != -1 && ours.is_writable &&
 	    fs_pwrite(ours.fd, text, (size_t)n, 0, NULL, &e) != ERR_OK)

@@ -362,3 +362,67 @@ def test_the_note_knows_how_long_the_boot_has_run(app):
         return note(one)["Running"] > begin + 5
 
     rig.wait_for(is_later, "the note to be written", 30)
+
+
+# Debian 14 starts Apache with ProcSubset=pid, so that nothing below it sees
+# /proc/sys; mod_fcgid starts tusfcgi.
+NO_BOOT_ID = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+              'mount -t proc -o subset=pid proc /proc && exec "$@"', "-"]
+
+
+@pytest.fixture
+def blind():
+    seen = subprocess.run([*NO_BOOT_ID, "cat", BOOT_ID], capture_output=True,
+                          text=True, check=False)
+    if "No such file" not in seen.stderr:
+        pytest.skip("no /proc without /proc/sys here")
+    return NO_BOOT_ID
+
+
+def test_a_pool_that_sees_no_boot_id_serves(app, blind):
+    """And knows its boot again, as one does that sees the id."""
+    one = app(under=blind)
+    first = note(one)
+    assert first["Kernel"] == ""
+    path = three_bytes(one)
+    kill(one)
+    for under in (blind, (), blind):
+        two = app(under=under)
+        assert note(two)["Boot"] == first["Boot"]
+        assert two.client.offset(path) == 3
+        # So does one beside it, and tusctl.
+        three = app(under=() if under else blind)
+        assert three.client.offset(path) == 3
+        assert "left alone" not in ctl(two, "sweep")
+        three.stop_app()
+        kill(two)
+
+
+def test_a_pool_that_sees_no_boot_id_knows_another_boot(app, blind):
+    one = app(under=blind)
+    path = three_bytes(one)
+    kill(one)
+    file = one.store / ".store"
+    text, began = file.read_text(), note(one)["Began"]
+    file.write_text(text.replace(f"{began}", f"{began - 100}"))
+    two = app(under=blind)
+    assert note(two)["Boot"] != json.loads(text)["Boot"]
+    assert two.client.offset(path) == 0
+
+
+def test_a_note_of_the_release_before_stays_whole(app):
+    """It has no Began, and no room for it."""
+    one = app()
+    file = one.store / ".store"
+    old = note(one)
+    del old["Began"]
+    running = old.pop("Running")
+    one.stop_app()
+    text = '{"Running":%20d,' % running + json.dumps(old)[1:] + "\n"
+    file.write_text(text)
+    with open(file, encoding="utf-8") as another:
+        fcntl.flock(another, fcntl.LOCK_SH)
+        up(one)
+        rig.wait_for(lambda: one.client.request("HEAD", "/files/none") and
+                     file.read_text() != text, "another look", 30)
+        assert note(one) == {**old, "Running": note(one)["Running"]}
