@@ -44,12 +44,6 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		fprintf(out,
 		    "warning: store.durability = \"none\": a power failure "
 		    "can take acknowledged bytes back\n");
-	if (locker_is_far(c) && store_home(c) != NULL)
-		fprintf(out,
-		    "warning: lock.type = \"%s\" over a directory: a process "
-		    "that slept for longer than lock.session may write late, "
-		    "and nothing refuses it; see tusfcgi(8)\n",
-		    c->lock.type);
 	if (store_caution(c) != NULL)
 		fprintf(out, "warning: store.type = \"%s\": %s\n",
 		    c->store.type, store_caution(c));

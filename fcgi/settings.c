@@ -215,6 +215,19 @@ set_other(struct settings *s)
 			s->interim = (enum interim_when)i;
 }
 
+/* A host that slept may write late, and no lock of a service stops it. */
+static enum err_code
+check_locks(const struct conf *c, struct err *e)
+{
+	if (c->store.shared || !locker_is_far(c) || store_home(c) == NULL)
+		return ERR_OK;
+	return err_set(e, ERR_INVALID,
+	    "lock.type = \"%s\" alone is not safe over a directory, for a host "
+	    "that slept may write late: set store.shared, or on one host "
+	    "lock.type = \"flock\"",
+	    c->lock.type);
+}
+
 static enum err_code
 set_all(struct settings *s, int workers, struct err *e)
 {
@@ -240,7 +253,8 @@ set_all(struct settings *s, int workers, struct err *e)
 		    s->base_path);
 	set_server(s);
 	set_other(s);
-	if ((rc = store_check_keys(c, e)) != ERR_OK ||
+	if ((rc = check_locks(c, e)) != ERR_OK ||
+	    (rc = store_check_keys(c, e)) != ERR_OK ||
 	    (rc = set_status(s, e)) != ERR_OK ||
 	    (rc = set_location(s, e)) != ERR_OK ||
 	    (rc = set_sendfile(s, e)) != ERR_OK ||

@@ -40,6 +40,13 @@ def ip(*words):
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
+# Bytes that were acknowledged before the PATCH that is broken; no host counts
+# on more than these when the writer could not say what it had.
+ACKNOWLEDGED = 10
+SAFE = str(ACKNOWLEDGED)
+REST = b"y" * (100 - ACKNOWLEDGED)
+
+
 class Net:
     """A host for the engine, and one for each pool."""
 
@@ -85,7 +92,8 @@ def hosts(tmp_path):
             folder = tmp_path / f"host{i}"
             folder.mkdir()
             one = App(folder, under=["ip", "netns", "exec", host], config={
-                "store": {"path": str(tmp_path / "store")},
+                "store": {"path": str(tmp_path / "store"),
+                          "shared": True, "durability": "full"},
                 "pool": {"min_spare": 2, "max_workers": 8},
                 "lock": {"type": "redis", "hosts": [f"10.99.{i}.1:6379"],
                          "session": f"{SESSION}s", "reply": "1s"}})
@@ -116,8 +124,9 @@ def agent_of(one):
 def begin(one, size=100):
     """An upload, and a body that has only half come."""
     path = one.client.create(size)
-    patch = one.client.open_patch(path, 0, length=size)
-    patch.send(b"x" * (size // 2))
+    assert one.client.patch(path, 0, b"x" * ACKNOWLEDGED).status == 204
+    patch = one.client.open_patch(path, ACKNOWLEDGED, size - ACKNOWLEDGED)
+    patch.send(b"x" * (size // 2 - ACKNOWLEDGED))
     rig.wait_for(lambda: one.data_size(path) == size // 2, "the bytes")
     return path, patch
 
@@ -155,7 +164,7 @@ def test_what_a_killed_worker_held_is_free_everywhere(hosts):
             os.kill(pid, signal.SIGKILL)
     answer, took = offset_within(b, path, 5)
     patch.close()
-    assert (answer.status, answer.headers["upload-offset"]) == (200, "50")
+    assert (answer.status, answer.headers["upload-offset"]) == (200, SAFE)
     assert took < 1.5
 
 
@@ -166,7 +175,7 @@ def test_what_a_killed_agent_held_is_free_soon(hosts):
     answer = patch.read()
     assert answer.body.startswith(b"ERR_UPLOAD_INTERRUPTED")
     answer, took = offset_within(b, path, 2 * SESSION)
-    assert (answer.status, answer.headers["upload-offset"]) == (200, "50")
+    assert (answer.status, answer.headers["upload-offset"]) == (200, SAFE)
     assert took < SESSION
     rig.wait_for(lambda: a.client.head(path).status == 200, "another agent")
     assert "the lock agent died" in a.log()
@@ -182,13 +191,13 @@ def test_a_host_that_is_cut_off_stops_before_another_begins(hosts):
     assert answer.body.startswith(b"ERR_UPLOAD_INTERRUPTED")
     answer, _ = offset_within(b, path, 2 * SESSION)
     took = time.monotonic() - began
-    assert (answer.status, answer.headers["upload-offset"]) == (200, "50")
+    assert (answer.status, answer.headers["upload-offset"]) == (200, SAFE)
     assert stopped < SESSION and stopped < took < SESSION + 2
-    assert a.client.patch(path, 50, b"y" * 50).status == 503
+    assert a.client.patch(path, ACKNOWLEDGED, REST).status == 503
     assert a.client.head(path).status == 423
     a.net.mend(0)
     rig.wait_for(lambda: a.client.head(path).status == 200, "the link")
-    assert a.client.patch(path, 50, b"y" * 50).status == 204
+    assert a.client.patch(path, ACKNOWLEDGED, REST).status == 204
 
 
 def test_without_redis_nobody_writes_and_the_rest_goes_on(hosts):
