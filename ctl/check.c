@@ -7,7 +7,7 @@
 #include "config.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <unistd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -74,11 +74,13 @@ static void
 check_one(struct ctl *c, const char *id, void *arg)
 {
 	struct inspection *in = arg;
+	bool can_be_repaired;
 	enum err_code rc;
 	struct err e;
 
 	in->uploads++;
 	rc = look(c, id, &e);
+	can_be_repaired = rc == ERR_CONFLICT;
 	if (rc == ERR_CORRUPT || rc == ERR_CONFLICT)
 		rc = look_again(c, id, in, &e);
 	switch (rc) {
@@ -92,7 +94,8 @@ check_one(struct ctl *c, const char *id, void *arg)
 	case ERR_CORRUPT:
 		in->damaged++;
 		c->failed = true;
-		(void)printf("%s  damaged: %s\n", id, e.text);
+		(void)printf("%s  damaged: %s\n    %s\n", id, e.text,
+		    ctl_damage_advice(c, id, can_be_repaired));
 		break;
 	case ERR_LOCKED:
 		in->in_use++;
@@ -133,17 +136,18 @@ check_events(struct ctl *c)
 		    format_age(c->arena, events.since, c->now));
 }
 
+const struct ctl_option ctl_check_options[] = {
+	{ "repair", 'r', NULL, "do what can be done", NULL },
+	{ 0 },
+};
+
 int
 ctl_check(struct ctl *c, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "repair", no_argument, NULL, 'r' },
-		{ 0 },
-	};
 	struct inspection in = { 0 };
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = ctl_option(c, argc, argv)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;
 		in.repair = true;

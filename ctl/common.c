@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,10 @@
 #include "ctl/format.h"
 
 enum {
-	PROGRESS_MS = 300
+	PROGRESS_MS = 300,
+
+	/* Of one command. */
+	OPTIONS_MAX = 16
 };
 
 /* A line of progress is on the terminal, to be wiped before another. */
@@ -84,6 +88,22 @@ ctl_usage(const char *fmt, ...)
 	complain(fmt, ap);
 	va_end(ap);
 	return CTL_USAGE;
+}
+
+int
+ctl_option(struct ctl *c, int argc, char **argv)
+{
+	static struct option options[OPTIONS_MAX + 1];
+	const struct ctl_option *o = c->command->options;
+	size_t n = 0;
+
+	for (; o != NULL && o->name != NULL && n < OPTIONS_MAX; o++)
+		options[n++] = (struct option){ .name = o->name,
+			.has_arg = o->argument != NULL ? required_argument :
+							 no_argument,
+			.val = o->value };
+	options[n] = (struct option){ 0 };
+	return getopt_long(argc, argv, "", options, NULL);
 }
 
 int
@@ -168,6 +188,19 @@ ctl_repair(struct ctl *c, struct hold *h, struct err *e)
 	rc = finisher->finish(h->up, 0, e);
 	h->is_over = rc == ERR_OK;
 	return rc;
+}
+
+const char *
+ctl_damage_advice(struct ctl *c, const char *id, bool can_be_repaired)
+{
+	if (can_be_repaired)
+		return "tusctl check --repair goes back to the bytes that are "
+		       "there; the client sends the rest again";
+	return arena_printf(c->arena,
+	    "cannot be repaired: bring its bytes and its record back from a "
+	    "backup, in %s; or copy away what is of use, and run \"tusctl rm "
+	    "%s\": its client then begins anew",
+	    conf_str(c->conf, "store.path"), id);
 }
 
 bool

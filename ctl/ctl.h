@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/conf.h"
@@ -27,7 +28,47 @@ enum ctl_status {
 	CTL_USAGE = 2
 };
 
+struct ctl;
+
+/* argv[0] is "tusctl COMMAND", for getopt(). */
+typedef int ctl_run(struct ctl *, int argc, char **argv);
+
+/* An option of a command, "--name" or "--name=ARGUMENT". */
+struct ctl_option {
+	const char *name;
+	/* What ctl_option() returns for it; not '?'. */
+	int value;
+	/* NULL: it takes none. */
+	const char *argument;
+	/* A line without quotes, brackets and colons, for shells complete it.
+	 */
+	const char *purpose;
+	/* What the argument may be, NULL-terminated; NULL: anything. */
+	const char *const *words;
+};
+
+struct ctl_command {
+	const char *name;
+	/* The command works on the store, not only on the configuration. */
+	bool wants_store;
+	bool wants_conf;
+	/* It may find out that others have yet to be told of something. */
+	bool wants_hooks;
+	ctl_run *run;
+	/* The last has no name; NULL for none. */
+	const struct ctl_option *options;
+	/* "ID...", "" for none; and what it may be if these are words. */
+	const char *arguments;
+	const char *const *words;
+	/* As that of an option. */
+	const char *purpose;
+	/* More than that, in sentences; "" for nothing. */
+	const char *details;
+};
+
 struct ctl {
+	/* This one, and all of them; the last has no name. */
+	const struct ctl_command *command, *commands;
 	struct conf *conf;
 
 	/* NULL for a command that does not ask for them. */
@@ -47,11 +88,22 @@ struct ctl {
 	bool failed;
 };
 
-/* argv[0] is "tusctl COMMAND", for getopt(). */
-typedef int ctl_run(struct ctl *, int argc, char **argv);
-
 ctl_run ctl_list, ctl_show, ctl_rm, ctl_sweep, ctl_check, ctl_settle, ctl_adopt,
-    ctl_doctor;
+    ctl_doctor, ctl_top, ctl_completion;
+extern const struct ctl_option ctl_list_options[], ctl_show_options[],
+    ctl_sweep_options[], ctl_check_options[], ctl_top_options[];
+extern const char *const ctl_shells[];
+
+/*
+ * The value of the next option of the command, as getopt_long() gives it: -1
+ * after the last, and optind says where the arguments begin; '?' if there is no
+ * such option, which it has said.  The argument is in optarg.
+ */
+int ctl_option(struct ctl *, int argc, char **argv);
+
+/* What there is to know about a command, or about all of them. */
+void ctl_help(const struct ctl_command *);
+void ctl_help_all(FILE *, const struct ctl_command *commands);
 
 /* A line to stderr about something that went wrong; the program will exit
  * with CTL_FAILED.  ctl_note() is for what did not. */
@@ -92,6 +144,10 @@ MUST_CHECK enum err_code ctl_hold(
  * sweep, or to the next request.  Sets is_over if it does.
  */
 MUST_CHECK enum err_code ctl_repair(struct ctl *, struct hold *, struct err *);
+
+/* What to do about a damaged upload: a sentence, from c->arena. */
+const char *ctl_damage_advice(
+    struct ctl *, const char *id, bool can_be_repaired);
 
 /* The capability that several commands need; says so if it is missing. */
 bool ctl_can_keep(struct ctl *);

@@ -8,7 +8,7 @@
 #include "config.h"
 
 #include <curl/curl.h>
-#include <getopt.h>
+#include <unistd.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -474,10 +474,9 @@ examine(struct doctor *d)
 int
 ctl_doctor(struct ctl *c, int argc, char **argv)
 {
-	static const struct option none[] = { { 0 } };
 	struct doctor d = { .arena = c->arena, .longest = 64 * KIB };
 
-	if (getopt_long(argc, argv, "", none, NULL) != -1 || optind + 1 != argc)
+	if (ctl_option(c, argc, argv) != -1 || optind + 1 != argc)
 		return ctl_usage("doctor takes one URL");
 	if (curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
 		out_of_memory();

@@ -121,6 +121,25 @@ format_text(struct arena *a, const char *s, size_t len)
 	return out;
 }
 
+const char *
+format_columns(struct arena *a, const char *s, int columns)
+{
+	mbstate_t state = { 0 };
+	size_t i = 0, n;
+	wchar_t wide;
+
+	while (s[i] != '\0') {
+		n = mbrtowc(&wide, s + i, strlen(s + i), &state);
+		if (n == 0 || n > strlen(s + i))
+			break;
+		columns -= wcwidth(wide) > 0 ? wcwidth(wide) : 0;
+		if (columns < 0)
+			break;
+		i += n;
+	}
+	return arena_memdup(a, s, i);
+}
+
 const struct pair *
 find_pair(const struct pair *p, const char *key)
 {

@@ -36,6 +36,9 @@ const char *format_time(struct arena *, int64_t when);
 /* What a terminal cannot show, or should not obey, becomes '?'. */
 const char *format_text(struct arena *, const char *, size_t len);
 
+/* Not more of a text than fits into so many columns. */
+const char *format_columns(struct arena *, const char *, int columns);
+
 /* The value of a metadata key, NULL if there is none. */
 const struct pair *find_pair(const struct pair *, const char *key);
 

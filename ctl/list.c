@@ -1,52 +1,182 @@
 /*
  * list.c - tusctl list: ls for uploads.
+ *
+ * A line is printed when its upload is read, however many there are.  Only for
+ * an order of their own all of them are remembered first.
  */
 #include "config.h"
 
-#include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 
+/* What a line says; of a damaged upload only the id is known. */
+struct row {
+	const char *id, *owner, *name;
+	enum ctl_state state;
+	/* Size and age -1 where they are not known. */
+	int64_t received, size, age;
+	bool is_moved;
+	json_t *json;
+};
+
 struct listing {
 	bool as_json;
 	/* Only those in one of these states. */
 	bool wanted[STATE_MAX];
+
+	/* The order, NULL for any; and what is to be put into it. */
+	int (*compare)(const void *, const void *);
+	bool is_reverse;
+	struct arena *arena;
+	struct row **rows;
+	size_t n, room;
 };
 
-static void
-print_row(struct ctl *c, const struct upload *up, enum ctl_state state)
-{
-	const struct file_info *info = &up->info;
-	const struct pair *name = find_pair(info->metadata, "filename");
-	const char *size = "?", *arrow = "";
+/* --- The order. --- */
 
-	if (info->moved != 0) {
-		name = find_pair(info->storage, "Path");
-		arrow = "-> ";
+static int
+by_text(const char *a, const char *b)
+{
+	return strcmp(a != NULL ? a : "", b != NULL ? b : "");
+}
+
+static int
+by_number(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+/* Rows that are alike are in the order of their ids. */
+#define BY(field, compare)                                                     \
+	static int by_##field(const void *a, const void *b)                    \
+	{                                                                      \
+		const struct row *x = *(struct row *const *)a;                 \
+		const struct row *y = *(struct row *const *)b;                 \
+		int order = compare(x->field, y->field);                       \
+                                                                               \
+		return order != 0 ? order : by_text(x->id, y->id);             \
 	}
-	if (!info->size_deferred)
-		size = format_size(c->arena, info->size);
-	(void)printf("%-32s  %-10s  %8s  %8s  %5s  %s%s\n", info->id,
-	    format_state(state), format_size(c->arena, info->offset), size,
-	    format_age(c->arena, info->created, c->now), arrow,
-	    name == NULL ? "-" :
-			   format_text(c->arena, name->value, name->value_len));
+
+BY(id, by_text)
+BY(owner, by_text)
+BY(name, by_text)
+BY(state, by_number)
+BY(received, by_number)
+BY(size, by_number)
+BY(age, by_number)
+
+static const char *const orders[] = { "id", "state", "received", "size", "age",
+	"owner", "name", NULL };
+static int (*const compare[])(const void *, const void *) = { by_id, by_state,
+	by_received, by_size, by_age, by_owner, by_name };
+
+static bool
+set_order(struct listing *l, const char *text)
+{
+	size_t i;
+
+	l->is_reverse = *text == '-';
+	text += l->is_reverse;
+	for (i = 0; orders[i] != NULL; i++)
+		if (strcmp(orders[i], text) == 0)
+			l->compare = compare[i];
+	return l->compare != NULL;
+}
+
+/* --- One upload. --- */
+
+static const char *
+text_or_dash(struct ctl *c, const char *text)
+{
+	return text == NULL ? "-" : format_text(c->arena, text, strlen(text));
 }
 
 static void
-print_damaged_row(const struct upload *up)
+print_row(struct ctl *c, const struct row *r)
 {
-	(void)printf("%-32s  %-10s  %8s  %8s  %5s  -\n", up->info.id,
-	    format_state(STATE_DAMAGED), "?", "?", "?");
+	const char *arrow = r->is_moved ? "-> " : "";
+
+	if (r->state == STATE_DAMAGED)
+		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %-12s  -\n", r->id,
+		    format_state(r->state), "?", "?", "?", "?");
+	else
+		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %-12s  %s%s\n",
+		    r->id, format_state(r->state),
+		    format_size(c->arena, r->received),
+		    format_size(c->arena, r->size),
+		    format_age(c->arena, c->now - r->age, c->now),
+		    text_or_dash(c, r->owner), arrow, text_or_dash(c, r->name));
+}
+
+static void
+print_one(struct ctl *c, struct row *r)
+{
+	if (r->json != NULL)
+		print_json(r->json);
+	else
+		print_row(c, r);
+}
+
+static const char *
+copy_value(struct arena *a, const struct pair *p)
+{
+	return p == NULL ? NULL : arena_memdup(a, p->value, p->value_len);
+}
+
+static struct row *
+make_row(struct ctl *c, struct arena *a, const struct upload *up,
+    enum ctl_state state, bool as_json)
+{
+	const struct file_info *info = &up->info;
+	struct row *r = arena_alloc(a, sizeof(*r));
+
+	*r = (struct row){ .id = arena_strdup(a, info->id),
+		.state = state,
+		.received = -1,
+		.size = -1,
+		.age = -1 };
+	if (as_json)
+		r->json = upload_to_json(up, state);
+	if (state == STATE_DAMAGED)
+		return r;
+	r->received = info->offset;
+	if (!info->size_deferred)
+		r->size = info->size;
+	r->age = c->now - info->created;
+	r->owner = arena_strdup(a, info->owner);
+	r->is_moved = info->moved != 0;
+	r->name = copy_value(a,
+	    r->is_moved ? find_pair(info->storage, "Path") :
+			  find_pair(info->metadata, "filename"));
+	return r;
+}
+
+/* The pointers are in blocks that double: those given up are as many. */
+static void
+remember(struct listing *l, struct row *r)
+{
+	struct row **larger;
+
+	if (l->n == l->room) {
+		l->room = l->room == 0 ? 256 : 2 * l->room;
+		larger = arena_alloc(l->arena, l->room * sizeof(*larger));
+		if (l->n > 0)
+			memcpy(larger, l->rows, l->n * sizeof(*larger));
+		l->rows = larger;
+	}
+	l->rows[l->n++] = r;
 }
 
 static void
 list_one(struct ctl *c, const char *id, void *arg)
 {
-	const struct listing *l = arg;
+	struct arena *a;
+	struct listing *l = arg;
 	enum ctl_state state = STATE_DAMAGED;
 	struct upload *up;
 	enum err_code rc;
@@ -61,51 +191,87 @@ list_one(struct ctl *c, const char *id, void *arg)
 	}
 	if (rc == ERR_OK)
 		state = state_of(up, c->now);
-	if (!l->wanted[state])
-		;
-	else if (l->as_json)
-		print_json(upload_to_json(up, state));
-	else if (state == STATE_DAMAGED)
-		print_damaged_row(up);
-	else
-		print_row(c, up, state);
+	a = l->compare != NULL ? l->arena : c->arena;
+	if (l->wanted[state] && l->compare != NULL)
+		remember(l, make_row(c, a, up, state, l->as_json));
+	else if (l->wanted[state])
+		print_one(c, make_row(c, a, up, state, l->as_json));
 	c->store->core->close(up);
+}
+
+static void
+print_in_order(struct ctl *c, struct listing *l)
+{
+	size_t i;
+
+	if (l->n == 0)
+		return;
+	qsort(l->rows, l->n, sizeof(struct row *), l->compare);
+	for (i = 0; i < l->n; i++) {
+		print_one(c, l->rows[l->is_reverse ? l->n - 1 - i : i]);
+		arena_reset(c->arena);
+	}
+}
+
+/* --- The command. --- */
+
+const struct ctl_option ctl_list_options[] = {
+	{ "unfinished", STATE_UNFINISHED, NULL, "only unfinished ones", NULL },
+	{ "finished", STATE_FINISHED, NULL, "only finished ones", NULL },
+	{ "expired", STATE_EXPIRED, NULL, "only expired ones", NULL },
+	{ "sort", 's', "KEY", "in this order, or the reverse with a - before",
+	    orders },
+	{ "json", 'j', NULL, "one JSON object a line", NULL },
+	{ 0 },
+};
+
+/* What the options say; CTL_OK, or what is wrong was said. */
+static int
+read_options(struct ctl *c, int argc, char **argv, struct listing *l)
+{
+	bool all = true;
+	int option, i;
+
+	while ((option = ctl_option(c, argc, argv)) != -1) {
+		if (option == '?')
+			return CTL_USAGE;
+		if (option == 'j') {
+			l->as_json = true;
+		} else if (option == 's') {
+			if (!set_order(l, optarg))
+				return ctl_usage("list cannot --sort %s; see "
+						 "tusctl list --help",
+				    optarg);
+		} else {
+			l->wanted[option] = true;
+			all = false;
+		}
+	}
+	if (optind != argc)
+		return ctl_usage("list takes no ids; see show");
+	for (i = 0; all && i < STATE_MAX; i++)
+		l->wanted[i] = true;
+	/* What has expired is not finished either. */
+	l->wanted[STATE_EXPIRED] |= l->wanted[STATE_UNFINISHED];
+	return CTL_OK;
 }
 
 int
 ctl_list(struct ctl *c, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "unfinished", no_argument, NULL, STATE_UNFINISHED },
-		{ "finished", no_argument, NULL, STATE_FINISHED },
-		{ "expired", no_argument, NULL, STATE_EXPIRED },
-		{ "json", no_argument, NULL, 'j' },
-		{ 0 },
-	};
 	struct listing l = { 0 };
-	bool all = true;
-	int option, i;
+	int status = read_options(c, argc, argv, &l);
+	bool is_shown = isatty(STDOUT_FILENO) && l.compare == NULL;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == '?')
-			return CTL_USAGE;
-		if (option == 'j') {
-			l.as_json = true;
-			continue;
-		}
-		l.wanted[option] = true;
-		all = false;
-	}
-	if (optind != argc)
-		return ctl_usage("list takes no ids; see show");
-	for (i = 0; all && i < STATE_MAX; i++)
-		l.wanted[i] = true;
-	/* What has expired is not finished either. */
-	l.wanted[STATE_EXPIRED] |= l.wanted[STATE_UNFINISHED];
+	if (status != CTL_OK)
+		return status;
+	l.arena = arena_new();
 	if (!l.as_json)
-		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %s\n", "ID", "STATE",
-		    "RECEIVED", "SIZE", "AGE", "NAME");
+		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %-12s  %s\n", "ID",
+		    "STATE", "RECEIVED", "SIZE", "AGE", "OWNER", "NAME");
 	/* On a terminal the lines themselves say how far it got. */
-	ctl_each(c, isatty(STDOUT_FILENO) ? NULL : "uploads", list_one, &l);
+	ctl_each(c, is_shown ? NULL : "uploads", list_one, &l);
+	print_in_order(c, &l);
+	arena_free(l.arena);
 	return ctl_status(c);
 }

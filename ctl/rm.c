@@ -6,7 +6,7 @@
  */
 #include "config.h"
 
-#include <getopt.h>
+#include <unistd.h>
 
 #include "base/id.h"
 #include "ctl/ctl.h"
@@ -84,10 +84,9 @@ remove_one(struct ctl *c, const char *id)
 int
 ctl_rm(struct ctl *c, int argc, char **argv)
 {
-	static const struct option options[] = { { 0 } };
 	int i;
 
-	if (getopt_long(argc, argv, "", options, NULL) != -1)
+	if (ctl_option(c, argc, argv) != -1)
 		return CTL_USAGE;
 	if (optind == argc)
 		return ctl_usage("rm takes the ids of the uploads to remove");

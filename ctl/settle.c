@@ -7,7 +7,7 @@
  */
 #include "config.h"
 
-#include <getopt.h>
+#include <unistd.h>
 #include <stdio.h>
 
 #include "ctl/ctl.h"
@@ -176,10 +176,9 @@ tell_strangers(struct ctl *c, struct round *r)
 static int
 do_round(struct ctl *c, int argc, char **argv, struct round *r)
 {
-	static const struct option options[] = { { 0 } };
 	struct err e;
 
-	if (getopt_long(argc, argv, "", options, NULL) != -1)
+	if (ctl_option(c, argc, argv) != -1)
 		return CTL_USAGE;
 	if (optind != argc)
 		return ctl_usage("%s takes no arguments", argv[0]);

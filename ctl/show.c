@@ -3,7 +3,7 @@
  */
 #include "config.h"
 
-#include <getopt.h>
+#include <unistd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -120,25 +120,29 @@ show_upload(struct ctl *c, struct upload *up, const char *damage, bool as_json)
 	show_text(c, "id", up->info.id);
 	show_text(c, "state", format_state(state));
 	show_text(c, "damage", damage);
+	if (damage != NULL)
+		show_text(
+		    c, "advice", ctl_damage_advice(c, up->info.id, false));
 	if (damage == NULL)
 		show_info(c, up);
 	show_lock(&holder, is_held);
 }
 
+const struct ctl_option ctl_show_options[] = {
+	{ "json", 'j', NULL, "as a JSON object", NULL },
+	{ 0 },
+};
+
 int
 ctl_show(struct ctl *c, int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "json", no_argument, NULL, 'j' },
-		{ 0 },
-	};
 	struct upload *up;
 	bool as_json = false;
 	enum err_code rc;
 	struct err e;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = ctl_option(c, argc, argv)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;
 		as_json = true;

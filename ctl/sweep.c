@@ -3,7 +3,7 @@
  */
 #include "config.h"
 
-#include <getopt.h>
+#include <unistd.h>
 #include <stdio.h>
 
 #include "ctl/ctl.h"
@@ -113,10 +113,11 @@ begin(struct ctl *c, struct sweep *s)
 	}
 }
 
-static const struct option options[] = {
-	{ "dry-run", no_argument, NULL, 'n' },
-	{ "older-than", required_argument, NULL, 'o' },
-	{ "force", no_argument, NULL, 'f' },
+const struct ctl_option ctl_sweep_options[] = {
+	{ "dry-run", 'n', NULL, "only say what would be done", NULL },
+	{ "older-than", 'o', "AGE",
+	    "also what nobody has written to for so long, as 12h or 7d", NULL },
+	{ "force", 'f', NULL, "believe the clock", NULL },
 	{ 0 },
 };
 
@@ -131,7 +132,7 @@ ctl_sweep(struct ctl *c, int argc, char **argv)
 	s->locker = c->locker;
 	s->hooks = c->hooks;
 	s->has_quota = c->conf->quota.uploads > 0 || c->conf->quota.bytes > 0;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((option = ctl_option(c, argc, argv)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;
 		s->dry_run |= option == 'n';

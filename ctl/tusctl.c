@@ -16,55 +16,45 @@
 #include "base/fs.h"
 #include "ctl/ctl.h"
 
-static const struct command {
-	const char *name;
-	/* The command works on the store, not only on the configuration. */
-	bool wants_store;
-	/* It may find out that others have yet to be told of something. */
-	bool wants_hooks;
-	ctl_run *run;
-	const char *arguments;
-	const char *purpose;
-} commands[] = {
-	{ "list", true, false, ctl_list,
-	    "[--unfinished|--finished|--expired] [--json]", "ls for uploads" },
-	{ "show", true, false, ctl_show, "ID [--json]",
-	    "everything known about one, and who has it locked" },
-	{ "rm", true, false, ctl_rm, "ID...", "terminate uploads" },
-	{ "sweep", true, true, ctl_sweep,
-	    "[--dry-run] [--older-than 7d] [--force]",
-	    "remove expired uploads and leftovers" },
-	{ "check", true, false, ctl_check, "[--repair]",
-	    "read every record, compare sizes, report damage" },
-	{ "settle", true, true, ctl_settle, "",
-	    "make the progress of every unfinished upload durable" },
-	{ "adopt", true, false, ctl_adopt, "",
-	    "take over a directory that tusd has written to" },
-	{ "doctor", false, false, ctl_doctor, "URL",
-	    "try what the web server does to uploads" },
+static const struct ctl_command commands[] = {
+	{ "list", true, true, false, ctl_list, ctl_list_options, "", NULL,
+	    "ls for uploads",
+	    "One line for each upload. Expired ones are unfinished, too." },
+	{ "show", true, true, false, ctl_show, ctl_show_options, "ID", NULL,
+	    "everything known about one, and who has it locked", "" },
+	{ "rm", true, true, false, ctl_rm, NULL, "ID...", NULL,
+	    "terminate uploads",
+	    "Finished or not, damaged or not. No hook is run." },
+	{ "sweep", true, true, true, ctl_sweep, ctl_sweep_options, "", NULL,
+	    "remove expired uploads and leftovers",
+	    "The server does the same by itself, see expiration.sweep." },
+	{ "check", true, true, false, ctl_check, ctl_check_options, "", NULL,
+	    "read every record, compare sizes, report damage",
+	    "Exits with 1 if there is any." },
+	{ "settle", true, true, true, ctl_settle, NULL, "", NULL,
+	    "make the progress of every unfinished upload durable",
+	    "After a clean stop, before another server takes over." },
+	{ "adopt", true, true, false, ctl_adopt, NULL, "", NULL,
+	    "take over a directory that tusd has written to",
+	    "Names what it leaves alone, and exits with 1 then." },
+	{ "doctor", false, false, false, ctl_doctor, NULL, "URL", NULL,
+	    "try what the web server does to uploads",
+	    "Sends real requests to the place where uploads are created." },
+	{ "top", false, true, false, ctl_top, ctl_top_options, "", NULL,
+	    "what the server is at, live",
+	    "Asks the pool itself; status.path has to be set. q leaves." },
+	{ "completion", false, false, false, ctl_completion, NULL, "SHELL",
+	    ctl_shells, "print what a shell completes tusctl with",
+	    "For bash: eval \"$(tusctl completion bash)\"" },
+	{ .name = NULL },
 };
 
-static void
-print_usage(FILE *f)
-{
-	size_t i;
-
-	(void)fputs("usage: tusctl [-c FILE] COMMAND ...\n", f);
-	for (i = 0; i < NITEMS(commands); i++)
-		(void)fprintf(f, "  %s%s%s\n      %s\n", commands[i].name,
-		    *commands[i].arguments != '\0' ? " " : "",
-		    commands[i].arguments, commands[i].purpose);
-	(void)fputs("  -c FILE  configuration   -V  version   -h  this\n"
-		    "See tusctl(8).\n",
-	    f);
-}
-
-static const struct command *
+static const struct ctl_command *
 find_command(const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < NITEMS(commands); i++)
+	for (i = 0; commands[i].name != NULL; i++)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	return NULL;
@@ -84,7 +74,7 @@ read_conf(struct conf *conf, const char *file, struct err *e)
 }
 
 static int
-open_store(struct ctl *c, const struct command *command, struct err *e)
+open_store(struct ctl *c, const struct ctl_command *command, struct err *e)
 {
 	enum err_code rc;
 
@@ -120,7 +110,8 @@ close_store(struct ctl *c)
 }
 
 static int
-run_command(struct ctl *c, const struct command *command, int argc, char **argv)
+run_command(
+    struct ctl *c, const struct ctl_command *command, int argc, char **argv)
 {
 	char name[32];
 	struct err e;
@@ -143,11 +134,25 @@ run_command(struct ctl *c, const struct command *command, int argc, char **argv)
 	return status;
 }
 
+/* Whatever else is there, and whatever works. */
+static bool
+asks_for_help(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--help") == 0)
+			return true;
+	return false;
+}
+
 static int
 begin(const char *file, int argc, char **argv)
 {
-	const struct command *command = find_command(argv[0]);
-	struct ctl c = { .now = clock_now() };
+	const struct ctl_command *command = find_command(argv[0]);
+	struct ctl c = {
+		.command = command, .commands = commands, .now = clock_now()
+	};
 	int status = CTL_USAGE;
 	struct err e;
 
@@ -155,9 +160,13 @@ begin(const char *file, int argc, char **argv)
 		ctl_note("there is no command %s; see tusctl -h", argv[0]);
 		return CTL_USAGE;
 	}
+	if (asks_for_help(argc, argv)) {
+		ctl_help(command);
+		return CTL_OK;
+	}
 	c.conf = conf_new();
 	c.arena = arena_new();
-	if (!command->wants_store || read_conf(c.conf, file, &e) == ERR_OK)
+	if (!command->wants_conf || read_conf(c.conf, file, &e) == ERR_OK)
 		status = run_command(&c, command, argc, argv);
 	else
 		ctl_note("%s", e.text);
@@ -184,7 +193,7 @@ main(int argc, char **argv)
 			file = optarg;
 			break;
 		case 'h':
-			print_usage(stdout);
+			ctl_help_all(stdout, commands);
 			return CTL_OK;
 		case 'V':
 			(void)puts("tusctl " PACKAGE_VERSION);
@@ -193,7 +202,7 @@ main(int argc, char **argv)
 			return CTL_USAGE;
 		}
 	if (optind == argc) {
-		print_usage(stderr);
+		ctl_help_all(stderr, commands);
 		return CTL_USAGE;
 	}
 	return begin(file, argc - optind, argv + optind);

@@ -58,7 +58,7 @@ static const char *const style[] = {
 	"td.s,code{white-space:nowrap}"
 	"code{font:12px ui-monospace,Menlo,Consolas,monospace;"
 	"color:var(--quiet);display:block}"
-	"progress{display:block;width:100%;min-width:120px;height:9px;"
+	"progress{display:block;width:100%;min-width:150px;height:9px;"
 	"margin:5px 0 2px;appearance:none;border:0;border-radius:5px;"
 	"overflow:hidden;background:var(--line)}"
 	"progress::-webkit-progress-bar{background:var(--line)}"

@@ -30,7 +30,7 @@ def test_list_shows_every_upload_and_its_state(tool, store):
     store.file(made["damaged"], b"x")
     lines = tool.run("list").splitlines()
     assert lines[0].split() == ["ID", "STATE", "RECEIVED", "SIZE", "AGE",
-                                "NAME"]
+                                "OWNER", "NAME"]
     seen = {line.split()[1]: line.split()[0] for line in lines[1:]}
     assert seen == made
 
@@ -59,6 +59,55 @@ def test_list_json_has_what_scripts_need(tool, store):
     assert one["metadata"] == {"filename": "wörld.txt"}
     assert one["storage"]["Path"] == str(store.path / id)
     assert by_id[deferred]["size"] is None
+
+
+ORDERS = {
+    "size": ["a", "b", "c"], "received": ["b", "a", "c"],
+    "age": ["c", "b", "a"], "owner": ["b", "c", "a"],
+    "name": ["c", "a", "b"], "state": ["b", "a", "c"]}
+
+
+@pytest.mark.parametrize("key", ORDERS)
+def test_list_is_sorted_as_it_is_told(tool, store, key):
+    ids = {
+        "a": store.make(b"xx", size=2, created=past(3 * DAY), owner="zoe",
+                        finished=past(60), metadata={"filename": "m"}),
+        "b": store.make(b"x", size=5, created=past(2 * DAY), owner="anna",
+                        metadata={"filename": "z"}),
+        "c": store.make(b"xxx", size=8, created=past(DAY), owner="ben",
+                        expires=past(60), metadata={"filename": "a"})}
+    wanted = [ids[k] for k in ORDERS[key]]
+
+    def listed(order):
+        return [line.split()[0] for line in
+                tool.run("list", "--sort", order).splitlines()[1:]]
+
+    assert listed(key) == wanted
+    assert listed("-" + key) == wanted[::-1]
+    assert [one["id"] for one in tool.json("list", "--sort", key)] == wanted
+    assert listed("id") == sorted(ids.values())
+
+
+def test_list_sorts_more_than_a_few_and_damaged_ones_too(tool, store):
+    made = [store.make(b"x" * (n % 7), size=n) for n in range(1, 600)]
+    bad = store.file(uploads.new_id() + ".info", b"{nonsense").stem
+    store.file(bad, b"x")
+    seen = [line.split()[0] for line in
+            tool.run("list", "--sort", "size").splitlines()[1:]]
+    assert seen == [bad] + made
+
+
+def test_list_names_the_owner(tool, store):
+    id = store.make(b"x", size=2, owner="anna\x1b[2J")
+    other = store.make(b"x", size=2)
+    owner = {line.split()[0]: line.split()[5]
+             for line in tool.run("list").splitlines()[1:]}
+    assert owner == {id: "anna?[2J", other: "-"}
+
+
+def test_an_order_that_is_none_is_status_2(tool):
+    tool.run("list", "--sort", "colour", status=2)
+    assert "list cannot --sort colour" in tool.stderr
 
 
 def test_a_file_name_cannot_command_the_terminal(tool, store):
@@ -248,9 +297,29 @@ def test_check_reports_damage(tool, store):
     made = damage(store)
     store.make(b"fine", size=11)
     out = tool.run("check", status=1)
-    assert {line.split()[0] for line in out.splitlines()[:-1]} == set(made)
+    assert {line.split()[0] for line in out.splitlines()[:-1]
+            if not line.startswith(" ")} == set(made)
     assert "7 uploads, 6 damaged, 0 repaired" in out
     assert tool.run("check", status=1) == out
+
+
+def test_check_says_what_to_do_about_each(tool, store):
+    made = damage(store)
+    lines = tool.run("check", status=1).splitlines()
+    for id, can_be_repaired in made.items():
+        (at,) = [i for i, line in enumerate(lines) if line.startswith(id)]
+        advice = lines[at + 1]
+        assert advice.startswith("    ")
+        assert ("tusctl check --repair" in advice) == can_be_repaired
+        assert (f'run "tusctl rm {id}"' in advice) != can_be_repaired
+    # What it says helps.
+    tool.run("check", "--repair", status=1)
+    for id, can_be_repaired in made.items():
+        if not can_be_repaired:
+            shown = tool.run("show", id)
+            assert ("damaged" in shown) == (f'"tusctl rm {id}"' in shown)
+            tool.run("rm", id)
+    assert "0 damaged" in tool.run("check")
 
 
 def test_check_repair_does_what_can_be_done(tool, store):

@@ -15,7 +15,10 @@ BUILD = Path(rig.program()).parent
 
 EXPECTED = [
     "sbin/tusctl", "sbin/tusfcgi",
-    "share/man/man5/tusfcgi.conf.5", "share/man/man8/tusctl.8"]
+    "share/man/man5/tusfcgi.conf.5", "share/man/man8/tusctl.8",
+    "share/bash-completion/completions/tusctl",
+    "share/zsh/site-functions/_tusctl",
+    "share/fish/vendor_completions.d/tusctl.fish"]
 EXAMPLES = [
     "tusfcgi.conf", "nginx/tusfcgi.conf", "lighttpd/tusfcgi.conf",
     "lighttpd/tusfcgi-spawn.conf", "apache/tusfcgi-proxy.conf",
