@@ -625,3 +625,9 @@ conf_key_is_set(const struct conf *c, const char *key)
 {
 	return get(c, key, ~0U)->is_set;
 }
+
+bool
+conf_takes(const char *key, const char *text, int64_t *number)
+{
+	return conf_key_number(conf_key(conf_key_find(key)), text, number);
+}

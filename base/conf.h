@@ -55,6 +55,10 @@ struct conf_expiration {
 	int64_t sweep;
 };
 
+struct conf_retention {
+	int64_t after;
+};
+
 struct conf_download {
 	const char *sendfile, *sendfile_root;
 };
@@ -155,6 +159,7 @@ struct conf {
 	struct conf_concatenation concatenation;
 	struct conf_checksum checksum;
 	struct conf_expiration expiration;
+	struct conf_retention retention;
 	struct conf_download download;
 	struct conf_cors cors;
 	struct conf_rufh rufh;
@@ -216,6 +221,10 @@ const char *conf_fixed_value(const struct conf *, size_t n);
 /* Give such a key the value that it has in another conf; false if it has it
  * already. */
 bool conf_keep(struct conf *, const struct conf *from, size_t n);
+
+/* Would the key, of a number or a duration, take the text?  Then what it means,
+ * in milliseconds if it is a duration. */
+bool conf_takes(const char *key, const char *text, int64_t *number);
 
 /* Was the key of this member set by the file, conf_set() or conf_put(), rather
  * than left alone? */

@@ -272,6 +272,8 @@ static const struct conf_key keys[] = {
 	CHOICE(expiration.mode, "sliding", expiration_modes),
 	NUMBER(expiration.sweep, CONF_DURATION, "1h", 0, DAYS(365)),
 
+	NUMBER(retention.after, CONF_DURATION, "0", 0, DAYS(3650)),
+
 	CHOICE(download.sendfile, "none", sendfiles),
 	STRING(download.sendfile_root, "", &path_or_empty),
 

@@ -1,5 +1,6 @@
 /*
- * expire.c - remove an upload whose time is over, and tell hooks of it.
+ * expire.c - remove an upload whose time is over, finished or not, and tell
+ * hooks of it.
  *
  * Killed in between, the next sweep removes the upload and tells of it as well:
  * at least once, then with two ids.

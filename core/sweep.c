@@ -100,7 +100,8 @@ enum fate {
 	FINISH,
 	CONFIRM,
 	ENTER,
-	FORGET
+	FORGET,
+	RETIRE
 };
 
 /* Where the ledger cannot be read, all else is done nevertheless. */
@@ -141,6 +142,17 @@ may_be_forgotten(const struct sweep *s, const struct upload *up)
 	    up->info.forget < s->now.real;
 }
 
+/* Where its bytes are not here any more, they are not ours to remove. */
+static bool
+was_kept_long_enough(const struct sweep *s, const struct upload *up)
+{
+	const struct file_info *info = &up->info;
+	int64_t kept = info->retention > 0 ? info->retention : s->retention;
+
+	return kept > 0 && info->moved == 0 && info->finished > 0 &&
+	    info->finished < s->now.real - kept;
+}
+
 /* Is it of the days when the clock was not set yet? */
 static bool
 is_timeless(const struct sweep *s, int64_t when)
@@ -157,8 +169,13 @@ fate_by_time(struct sweep *s, struct upload *up)
 
 	if (upload_is_finished(up) && pending_of(s, up) != 0)
 		return CONFIRM;
+	if (upload_is_finished(up) && may_be_forgotten(s, up))
+		return FORGET;
 	if (upload_is_finished(up))
-		return may_be_forgotten(s, up) ? FORGET : KEEP;
+		return was_kept_long_enough(s, up) &&
+			!is_timeless(s, info->finished) ?
+		    RETIRE :
+		    KEEP;
 	if (upload_is_whole(up))
 		return quiet > SWEEP_QUIET ? FINISH : KEEP;
 	if (info->expires != 0 && info->expires < s->now.real)
@@ -174,7 +191,8 @@ fate_of(struct sweep *s, struct upload *up)
 {
 	enum fate fate = fate_by_time(s, up);
 
-	return fate == EXPIRE || is_entered(s, up) ? fate : ENTER;
+	return fate == EXPIRE || fate == RETIRE || is_entered(s, up) ? fate :
+								       ENTER;
 }
 
 /* It was there before there was a quota, or a crash left it so. */
@@ -288,6 +306,7 @@ carry_out(struct sweep *s, struct hold *h, enum fate fate, struct err *e)
 	case KEEP:
 		break;
 	case EXPIRE:
+	case RETIRE:
 		rc = expire_upload(
 		    h->up, s->store, s->hooks, s->arena, &s->failing, e);
 		break;
@@ -317,6 +336,21 @@ carry_out(struct sweep *s, struct hold *h, enum fate fate, struct err *e)
 	return rc;
 }
 
+/* By now an old record is locked by us, which is no note of anything pending.
+ */
+static bool
+is_still(struct sweep *s, struct upload *up, enum fate seen)
+{
+	switch (seen) {
+	case FORGET:
+		return may_be_forgotten(s, up);
+	case RETIRE:
+		return was_kept_long_enough(s, up) && up->info.pending == 0;
+	default:
+		return fate_of(s, up) == seen;
+	}
+}
+
 /* The lock is held: is what was true without it still true? */
 static enum err_code
 sweep_held(struct sweep *s, struct hold *h, enum fate *fate, struct err *e)
@@ -330,8 +364,7 @@ sweep_held(struct sweep *s, struct hold *h, enum fate *fate, struct err *e)
 	h->is_over = rc == ERR_NOT_FOUND;
 	if (rc != ERR_OK)
 		return rc;
-	if (seen == FORGET ? !may_be_forgotten(s, h->up) :
-			     fate_of(s, h->up) != seen)
+	if (!is_still(s, h->up, seen))
 		return ERR_OK;
 	*fate = seen;
 	return carry_out(s, h, seen, e);
@@ -342,6 +375,7 @@ sweep_upload(struct sweep *s, const char *id, enum fate fate)
 {
 	static const enum sweep_deed deeds[] = {
 		[EXPIRE] = SWEEP_EXPIRED,
+		[RETIRE] = SWEEP_RETIRED,
 		[RENEW] = SWEEP_RENEWED,
 		[FINISH] = SWEEP_FINISHED,
 		[CONFIRM] = SWEEP_CONFIRMED,
@@ -353,7 +387,7 @@ sweep_upload(struct sweep *s, const char *id, enum fate fate)
 	struct err e;
 
 	if (!s->dry_run)
-		rc = hold(s, id, fate == EXPIRE, &held, &e);
+		rc = hold(s, id, fate == EXPIRE || fate == RETIRE, &held, &e);
 	if (!s->dry_run && rc == ERR_OK) {
 		rc = sweep_held(s, &held, &fate, &e);
 		hold_release(&held);

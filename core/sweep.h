@@ -1,11 +1,12 @@
 /*
  * sweep.h - carry out what time has decided, in a whole store.
  *
- * A sweep removes uploads that expired; finishes uploads that only lack their
- * finish; moves finished ones, if that was interrupted, and forgets them in
- * time; tells events again that no hook took; and removes what crashes left
- * behind, once it is too old to be work in progress.  No request does any of
- * this.  A sweep may be killed at any instruction: the next one goes on.
+ * A sweep removes uploads that expired, and finished ones that were kept long
+ * enough; finishes uploads that only lack their finish; moves finished ones, if
+ * that was interrupted, and forgets them in time; tells events again that no
+ * hook took; and removes what crashes left behind, once it is too old to be
+ * work in progress.  No request does any of this.  A sweep may be killed at any
+ * instruction: the next one goes on.
  *
  * It tries every lock once and asks no holder to hurry, so it never disturbs a
  * request.  Files that it does not know it reports and leaves alone.
@@ -24,8 +25,10 @@
 #include "core/turns.h"
 
 enum sweep_deed {
-	/* Uploads: removed; finished; moved away long ago, and forgotten. */
+	/* Uploads: removed; removed, though finished, because they were kept
+	 * long enough; finished; moved away long ago, and forgotten. */
 	SWEEP_EXPIRED,
+	SWEEP_RETIRED,
 	SWEEP_RENEWED,
 	SWEEP_FINISHED,
 	SWEEP_FORGOTTEN,
@@ -67,6 +70,10 @@ struct sweep {
 	struct locker *locker;
 	struct hooks *hooks;
 	const struct sweep_ears *ears;
+
+	/* How many seconds a finished upload is kept whose record says nothing
+	 * about it; 0 is for ever. */
+	int64_t retention;
 
 	/* What an owner may have is limited: everything is to be entered. */
 	bool has_quota;

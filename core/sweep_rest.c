@@ -18,6 +18,7 @@ sweep_says(enum sweep_deed deed)
 {
 	static const char *const words[SWEEP_MAX] = {
 		[SWEEP_EXPIRED] = "removed: expired",
+		[SWEEP_RETIRED] = "removed: kept long enough",
 		[SWEEP_RENEWED] = "renewed: the clock was not set before",
 		[SWEEP_FINISHED] = "finished: it was complete",
 		[SWEEP_FORGOTTEN] = "forgotten: it was moved away",

@@ -200,7 +200,7 @@ ctl_damage_advice(struct ctl *c, const char *id, bool can_be_repaired)
 	    "cannot be repaired: bring its bytes and its record back from a "
 	    "backup, in %s; or copy away what is of use, and run \"tusctl rm "
 	    "%s\": its client then begins anew",
-	    conf_str(c->conf, "store.path"), id);
+	    c->conf->store.path, id);
 }
 
 bool

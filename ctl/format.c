@@ -233,6 +233,7 @@ upload_to_json(const struct upload *up, enum ctl_state state)
 	set_number(object, "created", info->created);
 	set_number(object, "expires", info->expires);
 	set_number(object, "finished", info->finished);
+	set_number(object, "retention", info->retention);
 	set_number(object, "moved", info->moved);
 	set_number(object, "forget", info->forget);
 	set_flag(object, "settled", up->settled);

@@ -70,6 +70,27 @@ show_kind(const struct file_info *info)
 		(void)printf("%-10s final, of %zu parts\n", "kind", n);
 }
 
+/* Until when a finished upload is kept; of another one, for how long. */
+static void
+show_retention(struct ctl *c, const struct file_info *info)
+{
+	int64_t kept = info->retention > 0 ? info->retention :
+					     c->conf->retention.after / 1000;
+
+	if (kept == 0 || info->moved != 0)
+		return;
+	if (kept == KEPT_FOR_EVER)
+		show_text(c, "kept", "for ever");
+	else if (info->finished == 0)
+		show_text(c, "kept",
+		    arena_printf(c->arena, "for %s after its finish",
+			format_age(c->arena, 1, 1 + kept)));
+	else
+		show_text(c, "kept",
+		    arena_printf(c->arena, "until %s",
+			format_time(c->arena, info->finished + kept)));
+}
+
 static void
 show_info(struct ctl *c, const struct upload *up)
 {
@@ -85,6 +106,7 @@ show_info(struct ctl *c, const struct upload *up)
 		show_time(c, "changed",
 		    c->store->expirer->last_change((struct upload *)up));
 	show_time(c, "finished", info->finished);
+	show_retention(c, info);
 	show_time(c, "moved", info->moved);
 	show_time(c, "forgotten", info->forget);
 	show_time(c, "expires", info->expires);

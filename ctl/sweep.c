@@ -67,6 +67,10 @@ sum_up(const struct sweep *s)
 		(void)printf(
 		    "%squotas: %lld uploads entered, %lld struck out\n", would,
 		    (long long)n[SWEEP_ENTERED], (long long)s->struck);
+	if (n[SWEEP_RETIRED] > 0)
+		(void)printf("%s%lld finished uploads removed: kept long "
+			     "enough\n",
+		    would, (long long)n[SWEEP_RETIRED]);
 	if (n[SWEEP_FORGOTTEN] > 0)
 		(void)printf("%s%lld records of moved uploads removed\n", would,
 		    (long long)n[SWEEP_FORGOTTEN]);
@@ -81,18 +85,13 @@ sum_up(const struct sweep *s)
 		    (long long)n[SWEEP_DAMAGED]);
 }
 
-/* In the syntax of the configuration, by the parser of the configuration. */
+/* In the syntax of the configuration. */
 static bool
 parse_seconds(const char *text, int64_t *seconds)
 {
-	struct conf *conf = conf_new();
-	struct err e;
-	bool ok;
+	bool ok = conf_takes("expiration.after", text, seconds);
 
-	ok = conf_put(conf, &conf->expiration.after, text, &e) == ERR_OK;
-	if (ok)
-		*seconds = conf->expiration.after / 1000;
-	conf_free(conf);
+	*seconds /= 1000;
 	return ok;
 }
 
@@ -132,6 +131,7 @@ ctl_sweep(struct ctl *c, int argc, char **argv)
 	s->locker = c->locker;
 	s->hooks = c->hooks;
 	s->has_quota = c->conf->quota.uploads > 0 || c->conf->quota.bytes > 0;
+	s->retention = c->conf->retention.after / 1000;
 	while ((option = ctl_option(c, argc, argv)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;

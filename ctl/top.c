@@ -299,8 +299,8 @@ refresh(struct screen *s)
 	json_t *st;
 
 	arena_reset(c->arena);
-	if (ask_status(s->address, conf_str(c->conf, "status.path"), c->arena,
-		&answer, &e) != ERR_OK) {
+	if (ask_status(s->address, c->conf->status.path, c->arena, &answer,
+		&e) != ERR_OK) {
 		ctl_warn(c, "%s", e.text);
 		return false;
 	}
@@ -366,7 +366,7 @@ int
 ctl_top(struct ctl *c, int argc, char **argv)
 {
 	struct screen s = { .ctl = c,
-		.address = conf_str(c->conf, "pool.listen"),
+		.address = c->conf->pool.listen,
 		.is_live = isatty(STDOUT_FILENO) && isatty(STDIN_FILENO) };
 	int option;
 
@@ -380,7 +380,7 @@ ctl_top(struct ctl *c, int argc, char **argv)
 	}
 	if (optind != argc)
 		return ctl_usage("top takes no arguments");
-	if (*conf_str(c->conf, "status.path") == '\0')
+	if (*c->conf->status.path == '\0')
 		return ctl_usage("status.path is not set in the configuration: "
 				 "the server does not tell what it is at");
 	if (*s.address == '\0')

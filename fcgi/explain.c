@@ -145,6 +145,10 @@ explain_keeping(const struct settings *s, FILE *out)
 	    after == 0			      ? "" :
 		s->server.core.expire_sliding ? " after the last byte" :
 						" after the creation");
+	fprintf(out, "keep          %s\n",
+	    s->conf->retention.after == 0 ?
+		"finished uploads for ever" :
+		duration(s, s->conf->retention.after));
 	fprintf(out, "sweeps        %s%s\n", s->sweep_every > 0 ? "every " : "",
 	    duration(s, s->sweep_every));
 	fprintf(out, "hooks         %s\n", *hooks != '\0' ? hooks : "none");

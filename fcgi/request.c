@@ -13,6 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/log.h"
 #include "fcgi/forwarded.h"
 #include "fcgi/request.h"
 #include "web/parse.h"
@@ -22,7 +23,7 @@ struct raw {
 	struct web_request *req;
 	const char *request_uri, *script_name, *path_info;
 	const char *https, *request_scheme, *remote_addr, *remote_port;
-	const char *tus_base_path, *tus_max_size, *tus_owner;
+	const char *tus_base_path, *tus_max_size, *tus_owner, *tus_retention;
 	const char *server_protocol, *server_software;
 	struct forwarded forwarded;
 
@@ -77,6 +78,7 @@ static const struct param {
 	{ "TUS_BASE_PATH", RAW(tus_base_path) },
 	{ "TUS_MAX_SIZE", RAW(tus_max_size) },
 	{ "TUS_OWNER", RAW(tus_owner) },
+	{ "TUS_RETENTION", RAW(tus_retention) },
 };
 
 /* Likewise; only read where another protocol is spoken beside tus. */
@@ -443,6 +445,23 @@ parse_limit(const char *text)
 	return *end == '\0' && errno == 0 ? (int64_t)n : -1;
 }
 
+/* As retention.after; what is no duration removes nothing. */
+static int64_t
+parse_retention(const char *text)
+{
+	int64_t ms;
+
+	if (text == NULL || *text == '\0')
+		return 0;
+	if (!conf_takes("retention.after", text, &ms)) {
+		log_warn("TUS_RETENTION is no duration: %s; what is created "
+			 "with it is kept for ever",
+		    text);
+		ms = 0;
+	}
+	return ms == 0 ? KEPT_FOR_EVER : (ms + 999) / 1000;
+}
+
 static bool
 is_on(const char *https)
 {
@@ -563,6 +582,7 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 		sort_param(&raw, params, i, a, s);
 	find_owner(&raw);
 	req->max_size = parse_limit(raw.tus_max_size);
+	req->retention = parse_retention(raw.tus_retention);
 	req->shown.uri = raw.request_uri;
 	req->scheme = raw.request_scheme;
 	if (is_on(raw.https))

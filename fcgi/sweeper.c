@@ -92,6 +92,7 @@ sum_up(const struct logged_sweep *sweep, int64_t ms)
 	const struct log_field fields[] = {
 		{ "expired", NULL, n[SWEEP_EXPIRED] },
 		{ "finished", NULL, n[SWEEP_FINISHED] },
+		{ "retired", NULL, n[SWEEP_RETIRED] },
 		{ "forgotten", NULL, n[SWEEP_FORGOTTEN] },
 		{ "leftovers", NULL, n[SWEEP_LEFTOVER] },
 		{ "locks", NULL, locks },
@@ -104,9 +105,9 @@ sum_up(const struct logged_sweep *sweep, int64_t ms)
 		{ "ms", NULL, ms },
 	};
 
-	if (n[SWEEP_EXPIRED] + n[SWEEP_FINISHED] + n[SWEEP_FORGOTTEN] +
-		n[SWEEP_LEFTOVER] + locks + n[SWEEP_ENTERED] + s->struck +
-		told + sweep->failures >
+	if (n[SWEEP_EXPIRED] + n[SWEEP_RETIRED] + n[SWEEP_FINISHED] +
+		n[SWEEP_FORGOTTEN] + n[SWEEP_LEFTOVER] + locks +
+		n[SWEEP_ENTERED] + s->struck + told + sweep->failures >
 	    0)
 		log_event(LOG_LEVEL_INFO, "sweep", fields, NITEMS(fields));
 	else
@@ -157,6 +158,7 @@ sweep(const struct settings *settings, struct board *board, bool has_warned)
 	s.base.has_quota = mine.server.core.quota.uploads > 0 ||
 	    mine.server.core.quota.bytes > 0;
 	s.base.every = mine.sweep_every;
+	s.base.retention = mine.conf->retention.after / 1000;
 	/* It wants to know which boot this is: before the sandbox. */
 	rc = sweep_begin(&s.base, &e);
 	if (rc != ERR_OK)

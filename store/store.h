@@ -60,6 +60,9 @@ enum store_pending {
 	STORE_TO_DO = STORE_TO_MOVE | STORE_TO_TELL | STORE_TO_REMOVE
 };
 
+/* A time that never is over, and that can be added to any date. */
+#define KEPT_FOR_EVER (INT64_MAX / 2)
+
 /* All we know about one upload. */
 struct file_info {
 	const char *id;
@@ -119,6 +122,10 @@ struct file_info {
 
 	/* What pre-create lets it become at most; 0 if it said nothing. */
 	int64_t max_size;
+
+	/* How many seconds it is kept after its finish, or KEPT_FOR_EVER; 0 if
+	 * nobody said so when it was created. */
+	int64_t retention;
 
 	/*
 	 * When its bytes left the store, and when the rest may be forgotten;

@@ -285,6 +285,7 @@ web_call_new(const struct web_server *srv, const struct web_request *req,
 	if (req->max_size >= 0)
 		in->max_size = req->max_size;
 	in->owner = req->owner;
+	in->create.retention = req->retention;
 	in->shown = &req->shown;
 	c->method = method_of(c);
 	c->is_ours = parse_path(c);

@@ -89,6 +89,10 @@ struct web_request {
 	/* The administrator's limit for this request instead of the server's
 	 * max_size; -1 if there is none. */
 	int64_t max_size;
+
+	/* For how many seconds after its finish the administrator keeps what
+	 * this request creates, or KEPT_FOR_EVER; 0: as all others. */
+	int64_t retention;
 };
 
 /* What became of a request, for the log and the metrics. */

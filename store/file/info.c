@@ -405,8 +405,11 @@ read_keys(
 		!get_cstring(a, root, bytes, "ReprDigest", &info->digest)) ||
 	    !get_cstring(a, root, bytes, "MoveTo", &info->move_to) ||
 	    !get_number(root, "MaxSize", &info->max_size) ||
+	    !get_number(root, "Retention", &info->retention) ||
 	    !get_number(root, "Created", &info->created))
 		return false;
+	if (info->retention > KEPT_FOR_EVER)
+		info->retention = KEPT_FOR_EVER;
 	if (info->owner != NULL && *info->owner == '\0')
 		info->owner = NULL;
 	return true;
@@ -555,6 +558,7 @@ put_keys(struct arena *a, const struct file_info *info, json_t *root)
 	    put_cstring(a, root, bytes, "ReprDigest", info->digest) == 0 &&
 	    put_cstring(a, root, bytes, "MoveTo", info->move_to) == 0 &&
 	    put_positive(root, "MaxSize", info->max_size) == 0 &&
+	    put_positive(root, "Retention", info->retention) == 0 &&
 	    json_object_set_new(root, "Created", json_integer(info->created)) ==
 	    0 &&
 	    put_pairs(a, storage, bytes, info->storage) == 0 &&
