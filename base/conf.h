@@ -22,7 +22,7 @@
 #include "base/err.h"
 
 struct conf_store {
-	const char *type, *path, *durability;
+	const char *type, *path, *durability, *overcommit;
 	bool shared;
 	int64_t dir_mode, file_mode, min_free;
 };

@@ -170,6 +170,7 @@ static const struct conf_syntax log_target = { is_log_target,
 /* --- What there is to choose from. --- */
 
 static const char *const file_names[] = { "auto", "unix", "windows", NULL };
+static const char *const overcommits[] = { "each", "always", "never", NULL };
 static const char *const durabilities[] = { "none", "data", "full", NULL };
 static const char *const lock_methods[] = { "flock", "ofd", NULL };
 static const char *const expiration_modes[] = { "sliding", "fixed", NULL };
@@ -245,6 +246,7 @@ static const struct conf_key keys[] = {
 	NUMBER(store.dir_mode, CONF_MODE, "0770", 0700, 02775),
 	NUMBER(store.file_mode, CONF_MODE, "0660", 0600, 0664),
 	NUMBER(store.min_free, CONF_SIZE, "64M", 0, SIZE_LIMIT),
+	CHOICE(store.overcommit, "each", overcommits),
 
 	FIXED(lock.type, "flock", NULL, &not_empty),
 	FIXED(lock.path, "", NULL, &anything),

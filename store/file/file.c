@@ -82,6 +82,14 @@ durability_of(const char *word)
 	return strcmp(word, "full") == 0 ? DURABILITY_FULL : DURABILITY_DATA;
 }
 
+static enum overcommit
+overcommit_of(const char *word)
+{
+	if (strcmp(word, "always") == 0)
+		return OVERCOMMIT_ALWAYS;
+	return strcmp(word, "never") == 0 ? OVERCOMMIT_NEVER : OVERCOMMIT_EACH;
+}
+
 static bool
 leads_to(const char *root, const char *dir)
 {
@@ -241,6 +249,7 @@ new_store(const struct conf *conf)
 		.mode = (mode_t)conf->store.file_mode,
 		.durability = durability_of(conf->store.durability),
 		.min_free = conf->store.min_free,
+		.overcommit = overcommit_of(conf->store.overcommit),
 		.expire_after = conf->expiration.after / 1000,
 		.checkpoint_every = CHECKPOINT_EVERY,
 		.flush_every = FLUSH_EVERY,

@@ -49,6 +49,16 @@ enum durability {
 	DURABILITY_FULL
 };
 
+/* What an announced length is compared with, before bytes come. */
+enum overcommit {
+	/* Nothing. */
+	OVERCOMMIT_ALWAYS,
+	/* What is free. */
+	OVERCOMMIT_EACH,
+	/* What is free less what the unfinished uploads lack. */
+	OVERCOMMIT_NEVER
+};
+
 struct file_store {
 	struct data_store base;
 	int dirfd;
@@ -56,6 +66,7 @@ struct file_store {
 	mode_t mode, dir_mode;
 	enum durability durability;
 	int64_t min_free;
+	enum overcommit overcommit;
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 
 	/* The others see another boot: what is unsafe to us is not to them. */
@@ -489,11 +500,21 @@ MUST_CHECK enum err_code file_clear(
 MUST_CHECK enum err_code file_lock_data(
     struct file_store *, const char *id, int *fd, struct err *);
 
-/* --- write.c ------------------------------------------------------------ */
+/* --- room.c ------------------------------------------------------------- */
 
-/* ERR_NO_SPACE if less than min_free would be left. */
+/* ERR_NO_SPACE if less than min_free would be left.  look: how much beyond
+ * that; as much as you like where min_free is 0. */
 MUST_CHECK enum err_code file_check_space(
     struct file_store *, int64_t need, struct err *);
+MUST_CHECK enum err_code file_look_for_space(
+    struct file_store *, int64_t need, int64_t *left, struct err *);
+
+/* ERR_NO_SPACE if so many bytes that the upload of an id will bring cannot all
+ * be taken, as far as store.overcommit asks for that. */
+MUST_CHECK enum err_code file_check_length(
+    struct file_store *, const char *id, int64_t length, struct err *);
+
+/* --- write.c ------------------------------------------------------------ */
 
 MUST_CHECK enum err_code file_write_begin(
     struct upload *, bool on_probation, struct err *);

@@ -188,7 +188,11 @@ file_new_hidden(struct data_store *ds, const struct file_info *info,
 	struct file_upload *u = file_new_handle(fs, info->id, a);
 	enum err_code rc;
 
-	if ((rc = file_check_space(fs, 0, e)) != ERR_OK)
+	if (info->size_deferred)
+		rc = file_check_space(fs, 0, e);
+	else
+		rc = file_check_length(fs, info->id, info->size, e);
+	if (rc != ERR_OK)
 		return rc;
 	rc = begin(u, info, e);
 	if (rc != ERR_OK) {

@@ -17,35 +17,6 @@
 /* How long it holds how much room there is. */
 #define ROOM_MS 1000
 
-/* *left: beyond what is needed. */
-static enum err_code
-look_for_space(
-    struct file_store *fs, int64_t need, int64_t *left, struct err *e)
-{
-	int64_t bytes;
-	enum err_code rc;
-
-	*left = INT64_MAX;
-	if (fs->min_free == 0)
-		return ERR_OK;
-	if ((rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
-		return rc;
-	*left = bytes - need - fs->min_free;
-	if (*left < 0)
-		return err_set(e, ERR_NO_SPACE,
-		    "%s: only %lld bytes are free, store.min_free is %lld",
-		    fs->path, (long long)bytes, (long long)fs->min_free);
-	return ERR_OK;
-}
-
-enum err_code
-file_check_space(struct file_store *fs, int64_t need, struct err *e)
-{
-	int64_t left;
-
-	return look_for_space(fs, need, &left, e);
-}
-
 /* Bytes come: may so many more?  Others write, too, so what was found out does
  * not hold for long. */
 static enum err_code
@@ -56,7 +27,7 @@ check_room(struct file_upload *u, size_t len, struct err *e)
 
 	if (end <= u->room_until && now - u->room_looked < ROOM_MS)
 		return ERR_OK;
-	rc = look_for_space(u->store, (int64_t)len, &left, e);
+	rc = file_look_for_space(u->store, (int64_t)len, &left, e);
 	if (rc != ERR_OK)
 		return rc;
 	u->room_until = end + (left < FILE_ROOM ? left : FILE_ROOM);
@@ -489,10 +460,16 @@ file_declare_length(struct upload *up, int64_t size, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
 
+	enum err_code rc;
+
 	assert(u->data_fd != -1);
 	if (size < up->info.offset)
 		return err_set(
 		    e, ERR_INVALID, "%s: more is there already", up->info.id);
+	rc =
+	    file_check_length(u->store, up->info.id, size - up->info.offset, e);
+	if (rc != ERR_OK)
+		return rc;
 	up->info.size = size;
 	up->info.size_deferred = false;
 	return decide(u, e);

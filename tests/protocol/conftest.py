@@ -121,6 +121,12 @@ def tus(serve):
 
 
 @pytest.fixture
+def endless(serve):
+    """Likewise, where a length need not fit into what is free."""
+    return serve({"store": {"overcommit": "always"}})
+
+
+@pytest.fixture
 def streaming(transport):
     """Skips where the web server spools a body before it asks us."""
     if not client.TRANSPORTS[transport].streams:

@@ -143,8 +143,8 @@ def test_dangerous_types_are_saved(tus, kind, sent):
     assert reply["Content-Disposition"].startswith("attachment")
 
 
-def test_a_length_of_63_bits_without_a_maximum(serve):
-    tus = serve()
+def test_a_length_of_63_bits_without_a_maximum(endless):
+    tus = endless
     url = tus.create(2 ** 63 - 1)
     assert tus.path(url).stat().st_blocks == 0
     row(tus.patch(url, 0, b"abc"), 204)

@@ -71,7 +71,8 @@ def test_malformed_integers_are_400(tus, value):
 
 
 @ids("COMMON-06")
-def test_integers_up_to_the_greatest_are_taken(tus):
+def test_integers_up_to_the_greatest_are_taken(endless):
+    tus = endless
     url = tus.create("0009223372036854775")
     assert tus.head(url)["Upload-Length"] == "9223372036854775"
     url = tus.create(2 ** 63 - 1)

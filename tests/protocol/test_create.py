@@ -58,10 +58,68 @@ def test_an_empty_upload_is_whole_at_once(tus):
 
 
 @ids("CREATE-07")
-def test_a_great_length_takes_no_space(tus):
+def test_a_great_length_takes_no_space(endless):
+    tus = endless
     url = tus.create(2 ** 50)
     assert os.stat(tus.path(url)).st_blocks == 0
     assert tus.post({"Upload-Length": 2 ** 63}).status == 400
+
+
+def free(tus):
+    where = os.statvfs(tus.server.uploads)
+    return where.f_bavail * where.f_frsize
+
+
+@ids("CREATE-14")
+@pytest.mark.parametrize("length", [2 ** 50, 2 ** 63 - 1])
+def test_a_length_that_does_not_fit_is_507(tus, length):
+    with tus.nothing_created():
+        for body in (None, b"abc"):
+            headers = {"Upload-Length": length}
+            if body is not None:
+                headers["Content-Type"] = client.BODY
+            reply = tus.post(headers, body) if body else tus.post(headers)
+            assert (reply.status, reply.code) == (507, "ERR_NO_SPACE")
+
+
+@ids("CREATE-14")
+def test_what_must_stay_free_is_not_for_a_length(serve):
+    tus = serve({"store": {"min_free": "1G"}})
+    with tus.nothing_created():
+        assert tus.post({"Upload-Length": free(tus) - (1 << 29)}).status == 507
+    # Each by itself: another one of the same length fits as well.
+    for _ in range(2):
+        assert tus.post({"Upload-Length": free(tus) // 2}).status == 201
+
+
+@ids("CREATE-14")
+def test_a_declared_length_that_does_not_fit_is_507(tus):
+    url = tus.create(None, {"Upload-Defer-Length": "1"})
+    reply = tus.patch(url, 0, b"abc", {"Upload-Length": 2 ** 50})
+    assert (reply.status, reply.code) == (507, "ERR_NO_SPACE")
+    head = tus.head(url)
+    assert head["Upload-Defer-Length"] == "1"
+    assert head["Upload-Length"] is None
+    offset = int(head["Upload-Offset"])
+    reply = tus.patch(url, offset, b"abcdef"[offset:], {"Upload-Length": 6})
+    assert reply.status == 204 and tus.data(url) == b"abcdef"
+
+
+@ids("CREATE-14")
+def test_all_unfinished_ones_together_have_to_fit(serve):
+    tus = serve({"store": {"overcommit": "never"}}, own=True)
+    half = free(tus) * 6 // 10
+    url = tus.create(half)
+    with tus.nothing_created():
+        reply = tus.post({"Upload-Length": half})
+        assert (reply.status, reply.code) == (507, "ERR_NO_SPACE")
+    tus.create(1000)
+    deferred = tus.create(None, {"Upload-Defer-Length": "1"})
+    assert tus.patch(deferred, 0, b"",
+                     {"Upload-Length": half}).status == 507
+    # What is gone, or finished, lacks nothing.
+    assert tus.delete(url).status == 204
+    assert tus.post({"Upload-Length": half}).status == 201
 
 
 @ids("CREATE-08")

@@ -72,6 +72,7 @@ set_directory(struct place *p)
 
 	set(p, "store.path", p->dir);
 	set(p, "store.min_free", "0");
+	set(p, "store.overcommit", "always");
 	set(p, "store.durability", durability != NULL ? durability : "data");
 }
 

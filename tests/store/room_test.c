@@ -81,6 +81,62 @@ bytes_that_come_stop_where_min_free_begins(void **state)
 	drop(up);
 }
 
+/* Of an upload of so many MiB, or one that has to bring so many. */
+static enum err_code
+create(const char *id, int64_t size)
+{
+	struct file_info info = { .id = id, .size = size };
+	struct upload *up;
+	enum err_code rc =
+	    place.ds->core->new_upload(place.ds, &info, place.a, &up, &place.e);
+
+	if (rc == ERR_OK)
+		place.ds->core->close(up);
+	return rc;
+}
+
+#define OTHER "00000000000000000000000000000002"
+#define THIRD "00000000000000000000000000000003"
+
+static void
+a_length_has_to_fit_into_what_is_free(void **state)
+{
+	(void)state;
+	have(100 * MIB, 100 * MIB, 100 * MIB);
+	files()->overcommit = OVERCOMMIT_EACH;
+	is(ERR_NO_SPACE, create(ID, 100 * MIB + 1));
+	is(ERR_NO_SPACE, create(ID, INT64_MAX));
+	ok(create(ID, 100 * MIB));
+	ok(create(OTHER, 100 * MIB));
+	files()->overcommit = OVERCOMMIT_ALWAYS;
+	ok(create(THIRD, INT64_MAX));
+	files()->min_free = 0;
+	files()->overcommit = OVERCOMMIT_EACH;
+	is(ERR_NO_SPACE, create(ID, 2 * 100 * MIB + 1));
+}
+
+static void
+all_lengths_together_have_to_fit_if_that_is_asked(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	have(100 * MIB, 100 * MIB, 100 * MIB);
+	files()->overcommit = OVERCOMMIT_NEVER;
+	ok(create(ID, 60 * MIB));
+	is(ERR_NO_SPACE, create(OTHER, 40 * MIB + 1));
+	ok(create(OTHER, 40 * MIB));
+	is(ERR_NO_SPACE, create(THIRD, 1));
+	/* What came is not lacking any more: it has taken its room. */
+	ok(place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
+	ok(place.ds->core->claim(up, &place.e));
+	ok(place.ds->core->write_begin(up, false, &place.e));
+	assert_int_equal(write_until(up, 8 * MIB, ERR_OK), 8 * MIB);
+	ok(place.ds->core->write_end(up, true, &place.e));
+	drop(up);
+	ok(create(THIRD, 8 * MIB));
+}
+
 static void
 a_little_is_not_asked_for_twice(void **state)
 {
@@ -149,6 +205,8 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(bytes_that_come_stop_where_min_free_begins),
+		TEST(a_length_has_to_fit_into_what_is_free),
+		TEST(all_lengths_together_have_to_fit_if_that_is_asked),
 		TEST(a_little_is_not_asked_for_twice),
 		TEST(a_concatenation_stops_there_and_leaves_nothing),
 		TEST(a_copy_stops_there),
