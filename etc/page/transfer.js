@@ -119,6 +119,7 @@ export class Transfer {
 		this.upload = new tus.Upload(file, {
 			endpoint: this.endpoint,
 			metadata: { filename: file.name, filetype: file.type,
+				lastModified: String(file.lastModified),
 				...(path && { relativePath: path }) },
 			fingerprint: async () => this.key,
 			chunkSize: largest,

@@ -514,6 +514,12 @@ MUST_CHECK enum err_code file_look_for_space(
 MUST_CHECK enum err_code file_check_length(
     struct file_store *, const char *id, int64_t length, struct err *);
 
+/* --- time.c ------------------------------------------------------------- */
+
+/* When the client says that its file was last changed; false if it does not, or
+ * in no way that is understood. */
+bool file_time_of(const struct file_info *, struct timespec *);
+
 /* --- write.c ------------------------------------------------------------ */
 
 MUST_CHECK enum err_code file_write_begin(

@@ -185,6 +185,19 @@ check_room(struct move *m, struct err *e)
 	return rc;
 }
 
+/* Of whoever may not, as of an upload that another user has made, the file has
+ * the time at which it came. */
+static void
+set_time(const struct move *m, int fd)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT } };
+
+	if (file_time_of(&m->u->base.info, &times[1]) &&
+	    futimens(fd, times) == -1)
+		log_debug("%s: its time is not kept: %s", m->u->base.info.id,
+		    strerror(errno));
+}
+
 /* Flushed even where nothing else is: the other file system may be one that
  * keeps it in memory longer than ours would have. */
 static enum err_code
@@ -201,6 +214,7 @@ copy(struct move *m, struct err *e)
 		return rc;
 	bytes.to = fd;
 	rc = file_copy(&bytes, u->arena, e);
+	set_time(m, fd);
 	if (rc == ERR_OK)
 		rc = fs_sync(fd, m->copy, e);
 	if (rc == ERR_OK)
@@ -460,6 +474,7 @@ begin(struct move *m, const char *path, struct err *e)
 	m->moved =
 	    (struct file_moved){ .root = root_of(fs), .when = clock_now() };
 	m->moved.forget = m->moved.when + fs->keep_record;
+	set_time(m, m->u->data_fd);
 	rc = file_identify(&m->moved, m->u->data_fd, m->u->base.info.id, e);
 	if (rc == ERR_OK)
 		rc = make_dirs(

@@ -129,6 +129,35 @@ def test_a_finished_upload_goes_where_the_template_says(start, args):
                            id_of(path) + ".moved"}
 
 
+@pytest.mark.parametrize("key, value, when", [
+    ("lastModified", "1600000000123", 1600000000.123),
+    ("mtime", "1600000000", 1600000000),
+    ("mtime", "1600000000.25", 1600000000.25),
+    ("mtime", "2020-09-13T12:26:40Z", 1600000000),
+    ("mtime", "2020-09-13T14:26:40.5+02:00", 1600000000.5)])
+def test_a_file_keeps_the_time_that_its_client_says(start, key, value, when):
+    one = start()
+    path = one.client.create(5, {"filename": "a.txt", key: value})
+    assert one.client.patch(path, 0, b"hello").status == 204
+    one.wait(path)
+    assert one.files() == {"a.txt": b"hello"}
+    seen = (one.root / "a.txt").stat().st_mtime
+    assert abs(seen - when) < 0.002
+    # By this the upload is known to be the one that was moved.
+    assert one.client.request("GET", path).body == b"hello"
+
+
+@pytest.mark.parametrize("value", [
+    "", "0", "-5", "soon", "1e9", "2020-13-01T00:00:00Z", "9" * 30,
+    "2020-09-13", "2020-09-13T12:26:40", "1600000000x", "300000000000000"])
+def test_what_is_no_time_of_a_file_is_left_out(start, value):
+    one = start()
+    path = one.client.create(5, {"filename": "a.txt", "mtime": value})
+    assert one.client.patch(path, 0, b"hello").status == 204
+    one.wait(path)
+    assert abs((one.root / "a.txt").stat().st_mtime - time.time()) < 60
+
+
 def test_every_way_to_finish_moves(start):
     one = start("{id}")
     # With the creation, empty, and as a final upload.
