@@ -370,6 +370,7 @@ bury_guard(struct run *r)
 static enum err_code
 judge(const struct run *r, bool in_time, struct err *e)
 {
+	const char *colon = *r->last != '\0' ? ": " : "";
 	const char *type = r->m->type;
 
 	if (r->h->answer_is_too_long)
@@ -378,18 +379,18 @@ judge(const struct run *r, bool in_time, struct err *e)
 		    HOOK_ANSWER_MAX);
 	if (!in_time)
 		return err_set(e, ERR_SYSTEM,
-		    "hook %s: not done after %" PRId64 " ms, killed", type,
-		    r->h->timeout);
+		    "hook %s: not done after %" PRId64 " ms, killed%s%s", type,
+		    r->h->timeout, colon, r->last);
 	if (r->is_lost)
 		return err_set(
 		    e, ERR_SYSTEM, "hook %s: nobody knows how it ended", type);
 	if (WIFSIGNALED(r->status))
-		return err_set(e, ERR_SYSTEM, "hook %s: killed by signal %d",
-		    type, WTERMSIG(r->status));
+		return err_set(e, ERR_SYSTEM,
+		    "hook %s: killed by signal %d%s%s", type,
+		    WTERMSIG(r->status), colon, r->last);
 	if (WEXITSTATUS(r->status) != 0)
 		return err_set(e, ERR_SYSTEM, "hook %s: exit status %d%s%s",
-		    type, WEXITSTATUS(r->status), *r->last != '\0' ? ": " : "",
-		    r->last);
+		    type, WEXITSTATUS(r->status), colon, r->last);
 	return ERR_OK;
 }
 

@@ -196,10 +196,34 @@ make_headers(struct hook *h, const struct hook_message *m)
 
 /* --- The request. --- */
 
+/* Of an answer that may be a refusal, the first words are for the log. */
+struct answer {
+	struct hook *h;
+	char words[161];
+	size_t len;
+};
+
 static size_t
 take(char *buf, size_t size, size_t n, void *arg)
 {
-	return hook_take_answer(arg, buf, size * n) ? size * n : 0;
+	struct answer *a = arg;
+	size_t len = size * n, room = sizeof(a->words) - 1 - a->len;
+
+	memcpy(a->words + a->len, buf, len < room ? len : room);
+	a->len += len < room ? len : room;
+	return hook_take_answer(a->h, buf, len) ? len : 0;
+}
+
+/* The first line that says something; "" for a page, which is for people. */
+static const char *
+reason(struct answer *a)
+{
+	char *words;
+
+	a->words[a->len] = '\0';
+	words = a->words + strspn(a->words, " \t\r\n");
+	words[strcspn(words, "\r\n")] = '\0';
+	return *words == '<' ? "" : words;
 }
 
 static struct hook_client *
@@ -219,9 +243,10 @@ client(struct hook *h)
 }
 
 static void
-set_up(struct hook *h, const struct hook_message *m, struct hook_client *c,
-    int64_t timeout)
+set_up(struct answer *answer, const struct hook_message *m,
+    struct hook_client *c, int64_t timeout)
 {
+	struct hook *h = answer->h;
 	CURL *curl = c->curl;
 
 	/* Forgets the options and keeps the connection. */
@@ -235,7 +260,7 @@ set_up(struct hook *h, const struct hook_message *m, struct hook_client *c,
 	(void)lib->easy_setopt(
 	    curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)m->len);
 	(void)lib->easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-	(void)lib->easy_setopt(curl, CURLOPT_WRITEDATA, h);
+	(void)lib->easy_setopt(curl, CURLOPT_WRITEDATA, answer);
 	(void)lib->easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)timeout);
 	(void)lib->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	(void)lib->easy_setopt(curl, CURLOPT_PROXY, "");
@@ -253,10 +278,12 @@ post(struct hook *h, const struct hook_message *m, int64_t timeout, bool *again,
 {
 	struct hook_client *c = client(h);
 	struct curl_slist *headers = make_headers(h, m);
+	struct answer answer = { .h = h };
 	long status = 0;
+	const char *why;
 	CURLcode code;
 
-	set_up(h, m, c, timeout);
+	set_up(&answer, m, c, timeout);
 	(void)lib->easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
 	code = lib->easy_perform(c->curl);
 	(void)lib->easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
@@ -270,10 +297,11 @@ post(struct hook *h, const struct hook_message *m, int64_t timeout, bool *again,
 	if (code != CURLE_OK)
 		return err_set(e, ERR_SYSTEM, "hook %s: %s", m->type,
 		    c->error[0] != '\0' ? c->error : lib->easy_strerror(code));
-	if (status < 200 || status > 299)
-		return err_set(
-		    e, ERR_SYSTEM, "hook %s: HTTP status %ld", m->type, status);
-	return ERR_OK;
+	if (status >= 200 && status <= 299)
+		return ERR_OK;
+	why = reason(&answer);
+	return err_set(e, ERR_SYSTEM, "hook %s: HTTP status %ld%s%s", m->type,
+	    status, *why != '\0' ? ": " : "", why);
 }
 
 static void

@@ -214,6 +214,55 @@ def test_a_pre_hook_that_fails_is_answered_500(start, endpoint, answer, said):
     assert not list(one.uploads.glob("*.info"))
 
 
+@pytest.mark.parametrize("body, said", [
+    (b"the database is locked", "HTTP status 500: the database is locked\""),
+    (b"\r\n one line\nand another", "HTTP status 500: one line\""),
+    (b'{"error": "no"}', r'HTTP status 500: {\"error\": \"no\"}"'),
+    (b"<!doctype html><h1>Oops</h1>", "HTTP status 500\""),
+    (b"", "HTTP status 500\""),
+    (b"x" * 100000, "HTTP status 500: " + "x" * 100),
+    (b"a\x1b[2Jb", r"HTTP status 500: a\x1b[2Jb"),
+])
+def test_the_log_has_what_a_refusal_says(start, endpoint, body, said):
+    endpoint.answer("pre-create", status=500, body=body)
+    endpoint.answer("post-terminate", status=500, body=body)
+    one = start({"hooks": {"retries": 0}})
+    if len(body) < 50000:
+        assert create(one, 5)[0] == 500
+        rig.wait_for(lambda: "hook pre-create: " + said in one.log(),
+                     "the reason")
+        return
+    # Nobody looks at the rest of it where nothing is asked.
+    endpoint.answer("pre-create")
+    url = url_of(one, create(one, 5))
+    assert clients.request("DELETE", url)[0] == 204
+    rig.wait_for(lambda: "hook post-terminate: " + said in one.log(),
+                 "the reason")
+
+
+def test_the_owner_is_told_and_told_again(start, endpoint):
+    """By the sweep as well, and the signature covers it."""
+    endpoint.answer(None, status=200, body=b"")
+    for event in ("post-create", "post-finish"):
+        endpoint.answer(event, status=500, body=b"not now")
+    one = start({"owner": {"param": "HTTP_X_WHO"},
+                 "hooks": {"retries": 0, "secret": SECRET}})
+    url_of(one, create(one, 5, b"hello", X_Who="anna"))
+    for event in ("post-create", "post-finish"):
+        endpoint.wait_for(event)
+        endpoint.answer(event)
+    def is_told():
+        subprocess.run([rig.program("tusctl"), "-c", one.config_path, "sweep"],
+                       check=False, capture_output=True)
+        return all(len(endpoint.told(event)) > 1
+                   for event in ("post-create", "post-finish"))
+    rig.wait_for(is_told, "the sweep to tell")
+    for call in endpoint.calls:
+        assert call["json"]["Event"]["Upload"]["Owner"] == "anna"
+        assert call["headers"]["X-Hook-Signature"] == "sha256=" + hmac.new(
+            SECRET.encode(), call["raw"], hashlib.sha256).hexdigest()
+
+
 def test_a_5xx_is_tried_again(start, endpoint):
     endpoint.answer("pre-create", status=503)
     one = start({"hooks": {"retries": 2}})
