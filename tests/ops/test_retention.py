@@ -175,10 +175,12 @@ def test_what_was_moved_away_stays_where_it_is(app, tmp_path):
     one = app(config={"retention": {"after": "1d"}, "finish": {
         "move_to": f"{place}/{{id}}", "keep_record": "3650d"}})
     id = upload(one)
-    rig.wait_for((place / id).exists, "the move")
+    rig.wait_for(lambda: not uploads.pending(one.uploads, id), "the move")
     age(one, id, 40 * DAY)
-    ctl(one, "sweep")
+    assert "kept long enough" not in ctl(one, "sweep")
     assert (place / id).read_bytes() == b"hello"
+    # Its record is for finish.keep_record to judge.
+    assert ids(one) == {id}
 
 
 def test_nothing_goes_by_a_date_from_before_the_clock_was_set(app):

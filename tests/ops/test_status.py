@@ -361,6 +361,23 @@ def test_a_hook_that_is_told_after_the_answer_counts(app, tmp_path):
     assert int(line["hook_ms"]) >= 500
 
 
+def test_a_hook_told_by_a_child_is_nothing_of_the_next_request(app, tmp_path):
+    """Where there is no pool, a child tells it, while others are served."""
+    hooks = slow_hook(tmp_path, "post-create", 1)
+    one = app(config={"log": {"slow": "1s"}, "hooks": hooks},
+              args=["-w", "1"])
+    path = one.client.create(10)
+    with one.client.open_patch(path, 0, 10) as stream:
+        stream.send(b"12345")
+        time.sleep(2.5)
+        stream.send(b"67890")
+        assert stream.finish().status == 204
+    line = rig.wait_for(lambda: [x for x in slow_lines(one)
+                                 if x["method"] == "PATCH"], "the line")[0]
+    assert int(line["disk_ms"]) + int(line["hook_ms"]) < 500
+    assert int(line["client_ms"]) >= 2000
+
+
 def test_the_slow_log_says_that_the_client_took_the_time(app):
     one = app(config={"log": {"slow": "400ms"}})
     path = one.client.create(10)
