@@ -223,7 +223,7 @@ ask_status(const char *address, const char *path, struct arena *a,
 	const struct timeval patience = { .tv_sec = PATIENCE };
 	const char *uri = arena_printf(a, "%s?json", path);
 	enum err_code rc;
-	int fd;
+	int fd = -1;
 
 	if (strlen(uri) > 127)
 		return err_set(e, ERR_INVALID, "%s: too long a path", path);

@@ -188,6 +188,11 @@ takes_announcement(struct doctor *d, int64_t size)
 	const struct probe_reply *r;
 	const char *url = doctor_create(d, size, NULL, &r);
 
+	if (url == NULL && r->is_tus && r->status == 507 && size >= 2 * GIB) {
+		doctor_good("bodies of any size are taken that the server has "
+			    "room for");
+		return false;
+	}
 	if (url == NULL) {
 		doctor_note(d, ADVICE_MAX, "larger bodies were not tried: %s",
 		    doctor_outcome(d, r));

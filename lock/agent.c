@@ -56,6 +56,9 @@ struct agent_lock {
 	struct lock base;
 	unsigned connection;
 	int slot;
+	/* This process has seen it lost, and the agent may be about to move the
+	 * end of the session on. */
+	bool is_lost;
 };
 
 /* Of the agent that this process, or one before it, has started. */
@@ -208,9 +211,12 @@ agent_state(struct lock *base)
 	struct agent_lock *lock = OUTER(base, struct agent_lock, base);
 	const struct agent_board *board = locker_of(base->locker)->board;
 
-	if (!is_connected(lock) || board->slots[lock->slot].is_lost ||
-	    agent_clock() >= board->valid_until)
+	if (lock->is_lost || !is_connected(lock) ||
+	    board->slots[lock->slot].is_lost ||
+	    agent_clock() >= board->valid_until) {
+		lock->is_lost = true;
 		return LOCK_LOST;
+	}
 	return board->slots[lock->slot].is_wanted ? LOCK_WANTED : LOCK_HELD;
 }
 

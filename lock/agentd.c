@@ -297,7 +297,7 @@ taken(struct slot *s, uint64_t token)
 
 	s->state = HELD;
 	s->token = token;
-	if (s->fd == -1 || agent_clock() > mine.board->valid_until) {
+	if (s->fd == -1 || agent_clock() >= mine.board->valid_until) {
 		refuse(s->fd, ERR_UNAVAILABLE, "the session was lost");
 		s->fd = -1;
 		drop(s);
@@ -370,7 +370,7 @@ take(int fd, const struct agent_request *q)
 	struct slot *s = find_slot(q->id);
 	struct far *far = find_far(q->id);
 
-	if (agent_clock() > mine.board->valid_until) {
+	if (agent_clock() >= mine.board->valid_until) {
 		stop_asking(fd, q->id);
 		refuse(fd, ERR_UNAVAILABLE, "the lock service does not answer");
 		return;
@@ -557,7 +557,7 @@ beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
 	(void)holder;
 	mine.is_beating = false;
 	mine.next_beat = now + (rc == ERR_OK ? BEAT_MS : RETRY_MS);
-	if (rc == ERR_OK && mine.is_up && now > valid)
+	if (rc == ERR_OK && mine.is_up && now >= valid)
 		lose_all();
 	if (rc == ERR_OK) {
 		mine.board->valid_until =

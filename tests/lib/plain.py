@@ -22,6 +22,9 @@ def build(folder, options=(), tree=rig.TREE):
     libs = shlex.split(subprocess.run(
         ["pkg-config", "--cflags", "--libs", *LIBRARIES], check=True,
         capture_output=True, text=True).stdout)
+    # What configure has found.
+    if "define HAVE_HIREDIS 1" in (config / "config.h").read_text():
+        libs.append("-lhiredis")
     # Of these two, configure has chosen one.
     without = ("os_timer.c",) if (config / "fcgi/os_read.o").exists() else \
         ("os_read.c", "frame.c")

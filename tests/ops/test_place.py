@@ -122,7 +122,7 @@ def test_locks_that_were_replaced_let_nobody_in(app, tmp_path):
 
 
 def test_a_body_stops_where_min_free_begins(app):
-    one = app({"store": {"min_free": "30M"}})
+    one = app({"store": {"min_free": "30M", "overcommit": "always"}})
     one.stop_app()
     with mounts.covered(one.uploads, "80m"):
         one.start_app()

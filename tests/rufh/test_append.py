@@ -438,7 +438,7 @@ def test_a_refusal_has_nothing_of_the_request(rufh):
 
 @ids("RUFH-14")
 def test_numbers_beyond_fifteen_digits(serve):
-    rufh = serve()
+    rufh = serve({"store": {"overcommit": "always"}})
     url = rufh.tus.create(10 ** 15)
     reply = rufh.head(url, MARK)
     assert reply.status == 204
