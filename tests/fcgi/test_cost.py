@@ -176,7 +176,8 @@ def test_a_request_makes_no_more_system_calls(program, tmp_path, kind):
     if not shutil.which("strace"):
         pytest.skip("no strace")
     found = calls(tmp_path, program, kind)
-    assert sum(found.values()) <= SLACK * CEILINGS[kind][1], found
+    # Some look at the time is due once a second.
+    assert round(sum(found.values())) <= SLACK * CEILINGS[kind][1], found
 
 
 def own_memory(folder, program):
