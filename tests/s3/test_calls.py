@@ -8,10 +8,11 @@ from lib import clients
 from s3 import bucket
 from s3.bucket import PART, content, create, patch
 
+bucket.need_store()
+
 
 @pytest.fixture
 def server(tmp_path):
-    bucket.need_store()
     engine = bucket.start_engine("")
     one = bucket.Server(tmp_path, engine, args=["-w", "1"])
     one.start()

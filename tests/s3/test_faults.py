@@ -16,6 +16,8 @@ from lib import clients, rig
 from s3 import bucket
 from s3.bucket import PART, content, patch
 
+bucket.need_store()
+
 STEP = 1 if os.environ.get("TUSFCGI_FAULTS") else 3
 SIZE = 3 * PART + 100
 CHUNKS = (700, 800, 2 * PART, SIZE)
@@ -117,7 +119,6 @@ class Life:
 
 @pytest.fixture
 def server(tmp_path):
-    bucket.need_store()
     engine = bucket.start_engine("")
     one = bucket.Server(tmp_path, engine, s3={"retries": RETRIES},
                         args=["-w", "2"])

@@ -8,13 +8,14 @@ from lib import clients, rig
 from s3 import bucket
 from s3.bucket import PART, content, create, patch
 
+bucket.need_store()
+
 ENGINES = ["", "error-in-200", "no-if-match lists-parts", "bare-if-match",
            "equal-parts", "real"]
 
 
 @pytest.fixture(params=ENGINES, ids=lambda x: x or "strict")
 def engine(request):
-    bucket.need_store()
     one = bucket.start_engine(request.param)
     yield one
     one.stop()
@@ -22,7 +23,6 @@ def engine(request):
 
 @pytest.fixture
 def strict():
-    bucket.need_store()
     one = bucket.start_engine("")
     yield one
     one.stop()
