@@ -20,6 +20,24 @@ def pytest_configure(config):
     config.pluginmanager.register(Summary())
 
 
+def name_of(item):
+    """As JUnit's XML has it: "folder.test_file.test_name"."""
+    path, _, name = item.nodeid.partition("::")
+    return f"{path.removesuffix('.py').replace('/', '.')}.{name}"
+
+
+def pytest_collection_modifyitems(config, items):
+    """TUSFCGI_ONLY is a file with the names of those that are wanted."""
+    wanted = os.environ.get("TUSFCGI_ONLY")
+    if not wanted:
+        return
+    with open(wanted, encoding="utf-8") as file:
+        names = set(file.read().splitlines())
+    config.hook.pytest_deselected(
+        items=[i for i in items if name_of(i) not in names])
+    items[:] = [i for i in items if name_of(i) in names]
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     """Set up before all that is for one test alone, and torn down after it."""
