@@ -22,7 +22,7 @@ int64_t clock_boottime(void);
 
 /*
  * When this boot began, in seconds since 1970, by the clock as it is set now:
- * the same in each process, until somebody sets it.
+ * the same in each process, until that clock is set.
  */
 int64_t clock_boot_moment(void);
 

@@ -211,7 +211,7 @@ core_has_lost(const struct task *t)
 	    t->lock->locker->ops->state(t->lock) == LOCK_LOST;
 }
 
-/* What was written stays, as if we had been killed. */
+/* The bytes that were written stay, as if this process had been killed. */
 enum step
 core_abandon(struct task *t)
 {

@@ -26,9 +26,10 @@ unsigned core_sequel(const struct task *, const struct file_info *);
  * --- quota.c ---
  *
  * enter: before an upload is made; entered: it was made, or not, and this task
- * writes no more to it.  What has no length yet grows: reserve, before bytes
- * are appended, what was announced; grow, before so many bytes are written;
- * shrink, when all is over, to what came.
+ * writes no more to it.  The entry of an upload without a length grows:
+ * reserve, before bytes are appended, enters the announced ones; grow, before a
+ * write, makes room for it; shrink, at the end, leaves room for the bytes that
+ * came.
  */
 MUST_CHECK enum err_code core_enter(struct task *);
 void core_entered(struct task *, bool is_made);

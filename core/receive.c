@@ -1,8 +1,8 @@
 /*
  * receive.c - append a body to an upload, and finish it when it is whole.
  *
- * The client may leave at any byte.  What came is kept, and a look will say so;
- * only a digest that was not verified, or a byte too many, takes it back.
+ * The client may leave at any byte.  Its bytes so far are kept, and HEAD says
+ * so; only a digest that was not verified, or a byte too many, takes it back.
  */
 #include "config.h"
 

@@ -119,8 +119,9 @@ is_entered(struct sweep *s, struct upload *up)
 	return true;
 }
 
-/* What is still to be done for a finished upload.  An old record does not say:
- * then all of it is, if its lock, or a move that was begun, has been left. */
+/* The deeds that are pending for a finished upload.  An old record does not
+ * name them: then all are, if its lock, or a move that was begun, has been
+ * left. */
 static unsigned
 pending_of(struct sweep *s, struct upload *up)
 {

@@ -89,7 +89,7 @@ struct sweep {
 	 * another one is at work; 0: now. */
 	int64_t every;
 
-	/* What was done, or would be. */
+	/* How many deeds of each kind were done, or would be. */
 	int64_t count[SWEEP_MAX];
 	/* And entries struck out of uploads that are gone. */
 	int64_t struck;

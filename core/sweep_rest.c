@@ -11,7 +11,7 @@
 #include "core/hold.h"
 #include "core/sweep_parts.h"
 
-/* --- What is told. --- */
+/* --- Reports. --- */
 
 const char *
 sweep_says(enum sweep_deed deed)
@@ -48,7 +48,7 @@ sweep_failed(struct sweep *s, const char *name, const struct err *e)
 	s->ears->failed(s, arena_printf(s->arena, "%s: %s", name, e->text));
 }
 
-/* --- What is no upload. --- */
+/* --- Files that belong to no upload. --- */
 
 /* If not even its id tells, the lock that its maker took does. */
 static bool

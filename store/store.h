@@ -49,7 +49,7 @@ bool store_is_metadata_key(const char *);
  */
 const char *store_encode_metadata(struct arena *, const struct pair *);
 
-/* What is still to be done for a finished upload; see store_finisher. */
+/* Deeds that are pending for a finished upload; see store_finisher. */
 enum store_pending {
 	/* The store's own: its last flush was not seen to succeed. */
 	STORE_TO_CONFIRM = 1 << 0,

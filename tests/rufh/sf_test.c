@@ -130,71 +130,73 @@ booleans_are_a_question_mark_and_a_digit(void **state)
 	}
 }
 
+/* type -1: no item.  bytes NULL: they are not looked at. */
+static const struct {
+	const char *text;
+	int type;
+	const char *bytes;
+} items[] = {
+	{ "1.5", SF_DECIMAL, NULL },
+	{ "-123456789012.125", SF_DECIMAL, NULL },
+	{ "\"a b\"", SF_STRING, "a b" },
+	{ "\"\"", SF_STRING, "" },
+	{ "\"\\\"\\\\\"", SF_STRING, "\"\\" },
+	{ "a", SF_TOKEN, "a" },
+	{ "*foo/b:a~r", SF_TOKEN, "*foo/b:a~r" },
+	{ ":aGVsbG8=:", SF_BYTES, "hello" },
+	{ ":aGVsbG8:", SF_BYTES, "hello" },
+	{ ":aGVsbG9=:", SF_BYTES, "hello" },
+	{ ":aGVsbG8h:", SF_BYTES, "hello!" },
+	{ "::", SF_BYTES, "" },
+	{ "@1659578233", SF_DATE, NULL },
+	{ "@-1", SF_DATE, NULL },
+	{ "%\"%c3%bc\"", SF_DISPLAY_STRING, "\xc3\xbc" },
+	{ "%\"a%25\"", SF_DISPLAY_STRING, "a%" },
+	{ "1.", -1, NULL },
+	{ "1.5000", -1, NULL },
+	{ "1234567890123.1", -1, NULL },
+	{ ".5", -1, NULL },
+	{ "\"a", -1, NULL },
+	{ "\"a\\b\"", -1, NULL },
+	{ "\"a\x7f\"", -1, NULL },
+	{ "\"a\tb\"", -1, NULL },
+	{ "\"a\\", -1, NULL },
+	{ "'a'", -1, NULL },
+	{ ":a:", -1, NULL },
+	{ ":aGVs", -1, NULL },
+	{ ":aG=Vs:", -1, NULL },
+	{ ":aGVsbG8==:", -1, NULL },
+	{ ":aGVs====:", -1, NULL },
+	{ ":aGV_bG8=:", -1, NULL },
+	{ ":aGVs bG8=:", -1, NULL },
+	{ "@1.5", -1, NULL },
+	{ "@", -1, NULL },
+	{ "%\"%C3%BC\"", -1, NULL },
+	{ "%\"%c3\"", -1, NULL },
+	{ "%\"%c\"", -1, NULL },
+	{ "%\"\xc3\xbc\"", -1, NULL },
+	{ "%a", -1, NULL },
+	{ "%\"", -1, NULL },
+	{ "(a b)", -1, NULL },
+	{ "a=1", -1, NULL },
+};
+
 static void
 items_are_of_eight_types(void **state)
 {
-	static const struct {
-		const char *text;
-		int type;
-		const char *bytes;
-	} rows[] = {
-		{ "1.5", SF_DECIMAL, NULL },
-		{ "-123456789012.125", SF_DECIMAL, NULL },
-		{ "\"a b\"", SF_STRING, "a b" },
-		{ "\"\"", SF_STRING, "" },
-		{ "\"\\\"\\\\\"", SF_STRING, "\"\\" },
-		{ "a", SF_TOKEN, "a" },
-		{ "*foo/b:a~r", SF_TOKEN, "*foo/b:a~r" },
-		{ ":aGVsbG8=:", SF_BYTES, "hello" },
-		{ ":aGVsbG8:", SF_BYTES, "hello" },
-		{ ":aGVsbG9=:", SF_BYTES, "hello" },
-		{ ":aGVsbG8h:", SF_BYTES, "hello!" },
-		{ "::", SF_BYTES, "" },
-		{ "@1659578233", SF_DATE, NULL },
-		{ "@-1", SF_DATE, NULL },
-		{ "%\"%c3%bc\"", SF_DISPLAY_STRING, "\xc3\xbc" },
-		{ "%\"a%25\"", SF_DISPLAY_STRING, "a%" },
-		{ "1.", -1, NULL },
-		{ "1.5000", -1, NULL },
-		{ "1234567890123.1", -1, NULL },
-		{ ".5", -1, NULL },
-		{ "\"a", -1, NULL },
-		{ "\"a\\b\"", -1, NULL },
-		{ "\"a\x7f\"", -1, NULL },
-		{ "\"a\tb\"", -1, NULL },
-		{ "\"a\\", -1, NULL },
-		{ "'a'", -1, NULL },
-		{ ":a:", -1, NULL },
-		{ ":aGVs", -1, NULL },
-		{ ":aG=Vs:", -1, NULL },
-		{ ":aGVsbG8==:", -1, NULL },
-		{ ":aGVs====:", -1, NULL },
-		{ ":aGV_bG8=:", -1, NULL },
-		{ ":aGVs bG8=:", -1, NULL },
-		{ "@1.5", -1, NULL },
-		{ "@", -1, NULL },
-		{ "%\"%C3%BC\"", -1, NULL },
-		{ "%\"%c3\"", -1, NULL },
-		{ "%\"%c\"", -1, NULL },
-		{ "%\"\xc3\xbc\"", -1, NULL },
-		{ "%a", -1, NULL },
-		{ "%\"", -1, NULL },
-		{ "(a b)", -1, NULL },
-		{ "a=1", -1, NULL },
-	};
 	struct sf_item item;
 	size_t i;
 
-	for (i = 0; i < NITEMS(rows); i++) {
-		bool ok = sf_parse_item(*state, rows[i].text, &item);
+	for (i = 0; i < NITEMS(items); i++) {
+		bool ok = sf_parse_item(*state, items[i].text, &item);
 
-		if (ok != (rows[i].type >= 0) ||
-		    (ok && (int)item.type != rows[i].type))
-			fail_msg("\"%s\"", rows[i].text);
-		if (!ok || rows[i].bytes == NULL)
+		if (ok != (items[i].type >= 0) ||
+		    (ok && (int)item.type != items[i].type))
+			fail_msg("\"%s\"", items[i].text);
+		if (!ok || items[i].bytes == NULL)
 			continue;
-		assert_int_equal(item.len, strlen(rows[i].bytes));
-		assert_string_equal(item.bytes, rows[i].bytes);
+		assert_int_equal(item.len, strlen(items[i].bytes));
+		assert_string_equal(item.bytes, items[i].bytes);
 	}
 }
 
