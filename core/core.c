@@ -1,12 +1,14 @@
 /*
- * core.c - what the core can do here, and how it refuses.
+ * core.c - what the core can do here, how it refuses, and whether a body fits:
+ * the bounds of the upload, its digests, the quota of its owner.
  */
 #include "config.h"
 
 #include <string.h>
 
+#include "base/log.h"
 #include "core/parts.h"
-#include "core/pending.h"
+#include "core/hold.h"
 
 bool
 core_can_concat(const struct core *core)
@@ -134,4 +136,231 @@ enum step
 task_fail(struct task *t)
 {
 	return task_refuse(t, core_refusal(t->err.code));
+}
+
+bool
+core_refuse(struct task *t, int why)
+{
+	(void)task_refuse(t, why);
+	return false;
+}
+
+bool
+core_fail(struct task *t)
+{
+	(void)task_fail(t);
+	return false;
+}
+
+/* --- Does a body fit, as far as that is known before it comes? --- */
+
+void
+core_limit(struct task *t, int64_t max)
+{
+	if (max > 0 && (t->in.max_size == 0 || max < t->in.max_size))
+		t->in.max_size = max;
+}
+
+/* Is the length that the upload will have known? */
+static bool
+is_length_known(const struct task *t)
+{
+	return t->in.length >= 0 ||
+	    (t->up != NULL && !t->up->info.size_deferred);
+}
+
+/* The size that the upload must not pass. */
+static int64_t
+limit_of(const struct task *t)
+{
+	if (t->in.length >= 0)
+		return t->in.length;
+	if (is_length_known(t))
+		return t->up->info.size;
+	return t->in.max_size > 0 ? t->in.max_size : INT64_MAX;
+}
+
+int
+core_why_too_long(const struct task *t)
+{
+	if (t->is_capped)
+		return REFUSE_BODY_TOO_LARGE;
+	return is_length_known(t) ? REFUSE_BEYOND_LENGTH : REFUSE_TOO_LARGE;
+}
+
+bool
+core_check_size(struct task *t)
+{
+	int64_t offset = t->up != NULL ? t->up->info.offset : 0;
+
+	t->limit = limit_of(t);
+	t->is_capped = t->in.max_body > 0 && t->in.max_body < t->limit - offset;
+	if (t->is_capped)
+		t->limit = offset + t->in.max_body;
+	if (t->in.body_length <= t->limit - offset)
+		return true;
+	return core_refuse(t, core_why_too_long(t));
+}
+
+bool
+core_check_late(struct task *t)
+{
+	size_t i;
+
+	if (t->in.late != REFUSE_NOTHING)
+		return core_refuse(t, t->in.late);
+	for (i = 0; i < t->in.sum_count; i++)
+		if (!core_has_digest(t->core, t->in.sums[i].algorithm))
+			return core_refuse(t, REFUSE_UNKNOWN_ALGORITHM);
+	return true;
+}
+
+void
+core_begin_digests(struct task *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->in.sum_count; i++)
+		t->digests[i] = digest_new(t->arena, t->in.sums[i].algorithm);
+}
+
+bool
+core_end_digests(struct task *t)
+{
+	size_t i;
+
+	for (i = 0; i < t->in.sum_count; i++) {
+		if (!digest_end(t->digests[i], &t->in.sums[i]))
+			t->mismatched |= 1U << i;
+		t->digests[i] = NULL;
+	}
+	return t->mismatched == 0;
+}
+
+bool
+core_check_digest_of_nothing(struct task *t)
+{
+	core_begin_digests(t);
+	if (core_end_digests(t))
+		return true;
+	return core_refuse(t, REFUSE_DIGEST_MISMATCH);
+}
+
+/*
+ * --- What the uploads of one owner may be together. ---
+ *
+ * An upload of known length is entered once, before it is made, and costs
+ * nothing afterwards.  One that does not say how long it will be reserves as
+ * it grows.
+ */
+
+/* So much at once for a body of unknown length. */
+#define STEP ((int64_t)64 << 20)
+
+static bool
+is_limited(const struct task *t, const char *owner)
+{
+	const struct store_quota *q = &t->core->quota;
+
+	return owner != NULL && (q->uploads > 0 || q->bytes > 0);
+}
+
+/* The upload takes more and more room of its owner. */
+static bool
+grows(const struct task *t)
+{
+	return t->core->quota.bytes > 0 && t->up->info.size_deferred &&
+	    is_limited(t, t->up->info.owner);
+}
+
+/* The client did something it may not; the log has nothing to tell. */
+static enum err_code
+quietly(struct task *t, enum err_code rc)
+{
+	if (rc == ERR_QUOTA)
+		t->err.code = ERR_OK;
+	return rc;
+}
+
+enum err_code
+core_enter(struct task *t)
+{
+	struct data_store *store = t->core->store;
+	int64_t bytes = t->in.create.size;
+
+	if (!is_limited(t, t->in.create.owner))
+		return ERR_OK;
+	if (t->in.create.size_deferred) {
+		bytes = t->in.body_length > 0 && t->core->quota.bytes > 0 ?
+		    t->in.body_length :
+		    0;
+		t->reserved = bytes;
+	}
+	return quietly(t,
+	    store->ledger->enter(store, &t->in.create, bytes, &t->core->quota,
+		t->arena, &t->entry, &t->err));
+}
+
+void
+core_entered(struct task *t, bool is_made)
+{
+	if (t->entry != NULL)
+		t->core->store->ledger->entered(t->entry, is_made);
+	t->entry = NULL;
+}
+
+static enum err_code
+resize(struct task *t, int64_t least, int64_t most)
+{
+	return quietly(t,
+	    t->core->store->ledger->resize(
+		t->up, &t->core->quota, least, most, &t->reserved, &t->err));
+}
+
+bool
+core_reserve(struct task *t)
+{
+	int64_t size = t->in.length;
+	enum err_code rc;
+
+	if (!grows(t))
+		return true;
+	if (size < 0 && t->in.body_length > 0)
+		size = t->up->info.offset + t->in.body_length;
+	if (size < 0)
+		return true;
+	rc = resize(t, size, size);
+	return rc == ERR_OK || core_refuse(t, core_refusal(rc));
+}
+
+enum err_code
+core_grow(struct task *t, size_t len)
+{
+	int64_t least = t->up->info.offset + (int64_t)len, most = t->limit;
+
+	if (!grows(t) || least <= t->reserved)
+		return ERR_OK;
+	if (most - least > STEP)
+		most = least + STEP;
+	return resize(t, least, most);
+}
+
+void
+core_shrink(struct task *t)
+{
+	const struct file_info *info;
+	struct err ignored;
+	int64_t size;
+
+	if (t->up == NULL || t->reserved < 0)
+		return;
+	info = &t->up->info;
+	size = info->size_deferred ? info->offset : info->size;
+	/* What cannot be given back now is given back by the next request, or
+	 * by the sweep. */
+	if (size != t->reserved &&
+	    t->core->store->ledger->resize(
+		t->up, NULL, size, size, &t->reserved, &ignored) != ERR_OK)
+		log_warn("%s: %s", info->id, ignored.text);
+	t->reserved = -1;
 }

@@ -27,6 +27,93 @@
 /* As many as those of an id that is drawn. */
 #define ID_BYTES 16
 
+/* --- What a hook may change. --- */
+
+/* Metadata that a hook made must be such as a client could have sent. */
+static bool
+change_metadata(struct task *t, const struct pair *metadata)
+{
+	const struct pair *p = metadata;
+
+	while (p != NULL && store_is_metadata_key(p->key))
+		p = p->next;
+	if (p != NULL) {
+		(void)err_set(&t->err, ERR_INVALID,
+		    "pre-create: ChangeFileInfo.MetaData has a key that is "
+		    "empty, or not printable ASCII, or has a comma");
+		return core_fail(t);
+	}
+	t->in.create.metadata = metadata;
+	t->in.create.metadata_raw = store_encode_metadata(t->arena, metadata);
+	return true;
+}
+
+/* Where the upload will go when it is finished. */
+static bool
+choose_place(struct task *t, const char *path)
+{
+	struct data_store *store = t->core->store;
+	struct err *why = &t->err;
+
+	if (store->mover == NULL)
+		(void)err_set(why, ERR_INVALID,
+		    "store %s keeps uploads where they are", store->name);
+	else if (store->mover->choose(store, path, t->arena,
+		     &t->in.create.move_to, why) == ERR_OK)
+		return true;
+	(void)err_within(why, "pre-create: ChangeFileInfo.Storage.Path");
+	return core_fail(t);
+}
+
+/* The size that was announced was checked before the hook made the limit. */
+static bool
+limit_size(struct task *t, int64_t max)
+{
+	const struct file_info *info = &t->in.create;
+
+	t->in.create.max_size = max;
+	core_limit(t, max);
+	if (info->size_deferred || t->in.max_size == 0 ||
+	    info->size <= t->in.max_size)
+		return info->is_final || core_check_size(t);
+	return core_refuse(t, REFUSE_TOO_LARGE);
+}
+
+static bool
+change_upload(struct task *t, const struct hook_verdict *v)
+{
+	if (v->storage_path != NULL && !choose_place(t, v->storage_path))
+		return false;
+	if (v->id != NULL && !id_is_valid(v->id)) {
+		(void)err_set(&t->err, ERR_INVALID,
+		    "pre-create: ChangeFileInfo.ID: an id is 1 to %d of the "
+		    "characters A-Z a-z 0-9 _ -",
+		    ID_MAX);
+		return core_fail(t);
+	}
+	t->in.create.id = v->id;
+	if (v->max_size > 0 && !limit_size(t, v->max_size))
+		return false;
+	return !v->has_metadata || change_metadata(t, v->metadata);
+}
+
+static bool
+call_pre_create(struct task *t)
+{
+	struct hook_verdict v;
+
+	if (!core_call_hook(t, HOOK_PRE_CREATE, &t->in.create, &v))
+		return core_fail(t);
+	if (v.reject_upload) {
+		(void)core_reject(t, REFUSE_REJECTED, &v.reply);
+		return false;
+	}
+	t->reply = v.reply;
+	return change_upload(t, &v);
+}
+
+/* --- To make it. --- */
+
 /* Fill in what every new upload has. */
 static void
 describe(struct task *t)
@@ -143,7 +230,7 @@ core_create(struct task *t)
 	int i;
 
 	describe(t);
-	if (!core_ask_to_create(t))
+	if (!call_pre_create(t))
 		return false;
 	is_chosen = t->in.create.id != NULL;
 	rc = make_with_id(t);
@@ -195,10 +282,8 @@ visit_part(struct task *t, const char *id, int64_t *sum)
 	if (!core_look(t, id))
 		return false;
 	why = why_not_part(t, sum);
-	if (why != REFUSE_NOTHING) {
-		(void)task_refuse(t, why);
-		return false;
-	}
+	if (why != REFUSE_NOTHING)
+		return core_refuse(t, why);
 	core_close_upload(t);
 	t->in.id[0] = '\0';
 	return true;
@@ -294,10 +379,8 @@ lock(struct task *t)
 
 	if (t->derived != NULL)
 		rc = core_lock_new(t, t->derived);
-	if (rc != ERR_OK)
-		(void)task_refuse(t, core_refusal(rc));
 	t->is_over = true;
-	return rc == ERR_OK;
+	return rc == ERR_OK || core_refuse(t, core_refusal(rc));
 }
 
 enum step

@@ -1,5 +1,10 @@
 /*
- * open.c - an upload and its lock, from looking to letting go.
+ * open.c - an upload and its lock, from looking to letting go: found, locked,
+ * claimed, finished, removed, closed; and the hooks that are waited for on the
+ * way.
+ *
+ * A hook may take as long as hooks.timeout says, so none is called while any
+ * other lock is held than that of the upload itself.
  */
 #include "config.h"
 
@@ -115,9 +120,8 @@ core_look(struct task *t, const char *id)
 		t->err.code = ERR_OK;
 	else if (rc == ERR_OK && is_visible(t))
 		return true;
-	(void)task_refuse(
+	return core_refuse(
 	    t, rc == ERR_OK ? REFUSE_NOT_FOUND : core_refusal(rc));
-	return false;
 }
 
 bool
@@ -151,8 +155,8 @@ look_again(struct task *t)
 		core_close_upload(t);
 }
 
-enum step
-core_lock(struct task *t, enum lock_how how)
+static enum step
+lock(struct task *t, enum lock_how how)
 {
 	struct locker *locker = t->core->locker;
 	struct err *e = &t->err;
@@ -286,4 +290,234 @@ core_let_go(struct task *t)
 		return;
 	core_close_upload(t);
 	core_unlock(t);
+}
+
+/* --- Pre-hooks and post-receive, which are asked and waited for. --- */
+
+bool
+core_call_hook(struct task *t, enum hook_point hook,
+    const struct file_info *info, struct hook_verdict *v)
+{
+	struct hooks *hooks = t->core->hooks;
+	const struct hook_event event = { hook, info, t->in.shown };
+
+	memset(v, 0, sizeof(*v));
+	return !core_wants(t, hook) ||
+	    hooks->ops->ask(hooks, &event, t->arena, v, &t->err) == ERR_OK;
+}
+
+/* A later reply over an earlier one. */
+static void
+merge_reply(struct task *t, const struct hook_reply *later)
+{
+	struct hook_reply *r = &t->reply;
+	struct pair *copy, **end;
+	const struct pair *p;
+
+	if (later->status != 0)
+		r->status = later->status;
+	if (later->body != NULL)
+		r->body = later->body;
+	for (end = (struct pair **)&r->headers; *end != NULL;)
+		end = &(*end)->next;
+	for (p = later->headers; p != NULL; p = p->next) {
+		copy = arena_alloc(t->arena, sizeof(*copy));
+		*copy = *p;
+		*end = copy;
+		end = &copy->next;
+	}
+}
+
+/*
+ * No client may see a whole upload that was refused.  A creation is undone, and
+ * an upload without a byte to give back cannot be anything but whole.
+ */
+static bool
+take_back(struct task *t)
+{
+	const struct store_finisher *finisher = t->core->store->finisher;
+
+	if (core_is_undone(t) || t->up->info.size == 0 || finisher == NULL)
+		core_remove(t);
+	else if (finisher->refuse(t->up, &t->err) != ERR_OK)
+		return core_fail(t);
+	return true;
+}
+
+static bool
+call_pre_finish(struct task *t)
+{
+	struct hook_verdict v;
+	struct err why;
+
+	if (!core_call_hook(t, HOOK_PRE_FINISH, &t->up->info, &v)) {
+		why = t->err;
+		if (!take_back(t))
+			return false;
+		t->err = why;
+		return core_fail(t);
+	}
+	/* The client is told that it failed, so it must not have finished. */
+	if (v.reply.status >= 400) {
+		if (take_back(t))
+			(void)core_reject(t, REFUSE_REJECTED, &v.reply);
+		return false;
+	}
+	merge_reply(t, &v.reply);
+	return true;
+}
+
+bool
+core_pre_terminate(struct task *t)
+{
+	struct hook_verdict v;
+
+	if (!core_call_hook(t, HOOK_PRE_TERMINATE, &t->up->info, &v))
+		return core_fail(t);
+	if (v.reject_termination) {
+		(void)core_reject(t, REFUSE_REMOVAL_REJECTED, &v.reply);
+		return false;
+	}
+	t->reply = v.reply;
+	return true;
+}
+
+bool
+core_post_receive(struct task *t)
+{
+	struct hook_verdict v;
+	int64_t offset = t->up->info.offset;
+
+	if (t->received == 0 || offset == t->reported ||
+	    !core_wants(t, HOOK_POST_RECEIVE))
+		return true;
+	t->reported = offset;
+	/* A failure of this hook is told to the log alone. */
+	(void)core_call_hook(t, HOOK_POST_RECEIVE, &t->up->info, &v);
+	t->reported_at = t->core->now_ms();
+	if (!v.stop_upload)
+		return true;
+	core_invalidate(t);
+	(void)core_reject(t, REFUSE_STOPPED, &v.reply);
+	return false;
+}
+
+bool
+core_report_progress(struct task *t)
+{
+	int64_t every = t->core->hooks != NULL ? t->core->hooks->progress : 0;
+
+	if (!t->is_writing || every == 0 ||
+	    t->core->now_ms() - t->reported_at < every)
+		return true;
+	return core_post_receive(t);
+}
+
+/* --- Claim and finish. --- */
+
+enum step
+core_fail_creation(struct task *t, enum err_code rc)
+{
+	/* The record has a bound of its own. */
+	return task_refuse(
+	    t, rc == ERR_INVALID ? REFUSE_RECORD_TOO_LARGE : core_refusal(rc));
+}
+
+/* Is the whole upload what the client said that it would be?  If not, no client
+ * can mend it. */
+static bool
+check_whole(struct task *t)
+{
+	if (whole_check(t->up, t->arena, &t->whole_wrong, &t->err) != ERR_OK)
+		return core_fail(t);
+	if (t->whole_wrong == NULL)
+		return true;
+	if (core_is_undone(t))
+		core_remove(t);
+	else
+		core_invalidate(t);
+	return core_refuse(t, REFUSE_DIGEST_MISMATCH);
+}
+
+bool
+core_finish(struct task *t)
+{
+	const struct store_finisher *finisher = t->core->store->finisher;
+	unsigned pending = core_sequel(t, &t->up->info);
+
+	if (t->up->info.digest != NULL && !check_whole(t))
+		return false;
+	if (!call_pre_finish(t))
+		return false;
+	if (core_has_lost(t)) {
+		(void)core_abandon(t);
+		return false;
+	}
+	if (finisher != NULL &&
+	    finisher->finish(t->up, pending, &t->err) != ERR_OK) {
+		if (core_is_undone(t)) {
+			core_remove(t);
+			(void)core_fail_creation(t, t->err.code);
+		} else {
+			(void)task_fail(t);
+		}
+		return false;
+	}
+	t->finished = true;
+	t->is_over = true;
+	return true;
+}
+
+/*
+ * A request died between the last byte and the finish.  What pre-finish has to
+ * say is meant for the request that sends the last byte, so a look asks the
+ * client for that byte once more; and a removal finishes nothing.
+ */
+static bool
+finish_late(struct task *t)
+{
+	const struct store_finisher *finisher = t->core->store->finisher;
+
+	if (t->in.deed == DEED_REMOVE)
+		return true;
+	if (t->in.deed != DEED_LOOK || finisher == NULL ||
+	    t->up->info.size == 0 || !core_wants(t, HOOK_PRE_FINISH))
+		return core_finish(t);
+	if (finisher->refuse(t->up, &t->err) == ERR_OK)
+		return true;
+	return core_fail(t);
+}
+
+enum step
+core_claim(struct task *t, enum lock_how how)
+{
+	struct err *e = &t->err;
+	enum step step;
+	enum err_code rc;
+
+	if (t->core->locker != NULL && t->lock == NULL) {
+		step = lock(t, how);
+		/* Without the lock nothing may be repaired. */
+		if (step != STEP_RECEIVE || t->lock == NULL)
+			return step;
+	}
+	rc = t->core->store->core->claim(t->up, e);
+	if (rc == ERR_NOT_FOUND) {
+		/* Removed while we waited. */
+		e->code = ERR_OK;
+		t->is_over = true;
+		return task_refuse(t, REFUSE_NOT_FOUND);
+	}
+	if (rc == ERR_CORRUPT && t->in.deed == DEED_REMOVE) {
+		e->code = ERR_OK;
+		return STEP_RECEIVE;
+	}
+	if (rc != ERR_OK)
+		return task_fail(t);
+	/* Finished while we waited; the lock of an old one is a note. */
+	if (upload_is_finished(t->up))
+		t->is_over = !t->up->info.is_marked_by_lock;
+	else if (upload_is_whole(t->up) && !finish_late(t))
+		return STEP_DONE;
+	return STEP_RECEIVE;
 }

@@ -12,6 +12,9 @@
 /* --- core.c --- */
 
 int core_refusal(enum err_code);
+/* As task_refuse() and task_fail(), and say false. */
+bool core_refuse(struct task *, int why);
+bool core_fail(struct task *);
 /* Refuse because a hook says so, in its own words where it has any. */
 enum step core_reject(struct task *, int why, const struct hook_reply *);
 /* Does the task make an upload, which is undone as a whole? */
@@ -22,14 +25,26 @@ bool core_wants(const struct task *, enum hook_point);
 /* What will be pending when such an upload is finished. */
 unsigned core_sequel(const struct task *, const struct file_info *);
 
+/* Does a body fit?  The upload may not become larger than max, either; 0 says
+ * nothing. */
+void core_limit(struct task *, int64_t max);
+int core_why_too_long(const struct task *);
+bool core_check_size(struct task *);
+/* What the protocol or the digest has to say last. */
+bool core_check_late(struct task *);
+
+/* The digests of a body.  end: false if one is wrong. */
+void core_begin_digests(struct task *);
+bool core_end_digests(struct task *);
+/* An empty body has a digest, too. */
+bool core_check_digest_of_nothing(struct task *);
+
 /*
- * --- quota.c ---
- *
- * enter: before an upload is made; entered: it was made, or not, and this task
- * writes no more to it.  The entry of an upload without a length grows:
- * reserve, before bytes are appended, enters the announced ones; grow, before a
- * write, makes room for it; shrink, at the end, leaves room for the bytes that
- * came.
+ * The quota.  enter: before an upload is made; entered: it was made, or not,
+ * and this task writes no more to it.  The entry of an upload without a length
+ * grows: reserve, before bytes are appended, enters the announced ones; grow,
+ * before a write, makes room for it; shrink, at the end, leaves room for the
+ * bytes that came.
  */
 MUST_CHECK enum err_code core_enter(struct task *);
 void core_entered(struct task *, bool is_made);
@@ -47,9 +62,6 @@ bool core_look(struct task *, const char *id);
 /* Remove what a creation or a removal of this id that died has left; true if
  * something was there and is gone.  With the lock of that id. */
 bool core_clear(struct task *, const char *id);
-/* Lock the upload.  STEP_RECEIVE with no lock held: with LOCK_EXISTING it has
- * never been locked; or there is no room for a lock. */
-enum step core_lock(struct task *, enum lock_how);
 /* The lock of an upload that is being made, unless some lock is held. */
 MUST_CHECK enum err_code core_lock_new(struct task *, const char *id);
 /* For good, if t->is_over. */
@@ -65,40 +77,24 @@ void core_close_upload(struct task *);
 void core_invalidate(struct task *);
 void core_let_go(struct task *);
 
-/* --- check.c: does it fit, as far as that is known before the body? --- */
-
-/* The upload may not become larger than that, either; 0 says nothing. */
-void core_limit(struct task *, int64_t max);
-int core_why_too_long(const struct task *);
-bool core_check_size(struct task *);
-/* Strictly: does what is known of the length before an append agree? */
-bool core_check_lengths(struct task *);
-/* The digests of a body.  end: false if one is wrong. */
-void core_begin_digests(struct task *);
-bool core_end_digests(struct task *);
-/* What the protocol or the digest has to say last. */
-bool core_check_late(struct task *);
-/* No body has a digest, too. */
-bool core_check_digest_of_nothing(struct task *);
-
-/* --- claim.c: pre-hooks and post-receive, which are asked and waited for. ---
- */
-
-bool core_ask_to_create(struct task *);
-bool core_ask_to_finish(struct task *);
-bool core_ask_to_remove(struct task *);
-bool core_report(struct task *);
-/* If it is time. */
+/* Call a hook and wait for its verdict, which is all zero where there is no
+ * such hook.  False if it failed: t->err says how. */
+bool core_call_hook(struct task *, enum hook_point, const struct file_info *,
+    struct hook_verdict *);
+bool core_pre_terminate(struct task *);
+bool core_post_receive(struct task *);
+/* The same in the middle of a body, if it is time. */
 bool core_report_progress(struct task *);
-
-/* --- claim.c, too: have an upload to oneself, and finish it. --- */
 
 bool core_finish(struct task *);
 /* Refuse as a creation failed, be it with the record, which may come after the
  * bytes. */
 enum step core_fail_creation(struct task *, enum err_code);
-/* Lock and read again; STEP_RECEIVE when that is done, with no lock where
- * core_lock() has none. */
+/*
+ * Have the upload to oneself: lock it, and read again what may have changed.
+ * STEP_RECEIVE when that is done; with no lock held where, with LOCK_EXISTING,
+ * the upload has never been locked, or where there is no room for a lock.
+ */
 enum step core_claim(struct task *, enum lock_how);
 
 /* --- create.c, receive.c: make an upload; take in a body. --- */

@@ -87,7 +87,7 @@ stop(struct task *t, int why, bool keep)
 	/* A request that waits for the upload, or a master that waits for us to
 	 * go, does not wait for a hook. */
 	if (keep && why != REFUSE_INTERRUPTED && why != REFUSE_SHUTTING_DOWN &&
-	    !core_report(t))
+	    !core_post_receive(t))
 		return STEP_DONE;
 	/* All that was announced may have come nevertheless. */
 	if (upload_is_whole(t->up) && !upload_is_finished(t->up) &&
@@ -187,7 +187,8 @@ complete(struct task *t)
 		return STEP_DONE;
 	if (!renew_expiry(t))
 		return stop_failed(t);
-	if (end_write(t, true) && core_report(t) && upload_is_whole(t->up))
+	if (end_write(t, true) && core_post_receive(t) &&
+	    upload_is_whole(t->up))
 		(void)core_finish(t);
 	return STEP_DONE;
 }
@@ -216,10 +217,8 @@ check_slice(struct task *t, size_t len)
 {
 	enum err_code rc;
 
-	if (t->in.if_body != REFUSE_NOTHING) {
-		(void)task_refuse(t, t->in.if_body);
-		return false;
-	}
+	if (t->in.if_body != REFUSE_NOTHING)
+		return core_refuse(t, t->in.if_body);
 	if (!t->is_writing && !begin_write(t))
 		return false;
 	if (t->has_last ||
@@ -361,6 +360,47 @@ why_not_this_length(const struct task *t)
 	return REFUSE_NOTHING;
 }
 
+static bool
+is_too_large(const struct task *t)
+{
+	return t->up->info.size_deferred && t->in.max_size > 0 &&
+	    t->in.length > t->in.max_size;
+}
+
+static int
+why_not_these_lengths(struct task *t)
+{
+	const struct file_info *info = &t->up->info;
+	int64_t size = info->size_deferred ? t->in.length : info->size;
+	int64_t end =
+	    t->in.body_length < 0 ? -1 : info->offset + t->in.body_length;
+
+	if (is_too_large(t))
+		return REFUSE_TOO_LARGE;
+	if (t->in.length >= 0 &&
+	    (t->in.length != size || t->in.length < info->offset))
+		return REFUSE_LENGTHS_DISAGREE;
+	if (size >= 0 && end > size)
+		return REFUSE_BEYOND_LENGTH;
+	if (t->in.is_last && end >= 0 && size >= 0 && end < size)
+		return REFUSE_LENGTHS_DISAGREE;
+	if (t->in.is_last && end >= 0 && size < 0)
+		t->in.length = end;
+	return is_too_large(t) ? REFUSE_TOO_LARGE : REFUSE_NOTHING;
+}
+
+/* Strictly: does what is known of the length before an append agree? */
+static bool
+check_lengths(struct task *t)
+{
+	int why = why_not_these_lengths(t);
+
+	/* It is not known any more what the client wants to make. */
+	if (why == REFUSE_BEYOND_LENGTH && !upload_is_finished(t->up))
+		core_invalidate(t);
+	return why == REFUSE_NOTHING || core_refuse(t, why);
+}
+
 /* What depends on the state of the upload. */
 static bool
 check_upload(struct task *t)
@@ -379,10 +419,9 @@ check_upload(struct task *t)
 	else
 		why = why_not_this_length(t);
 	if (why == REFUSE_NOTHING)
-		return (!t->in.is_strict || core_check_lengths(t)) &&
+		return (!t->in.is_strict || check_lengths(t)) &&
 		    core_check_size(t) && core_reserve(t) && core_check_late(t);
-	(void)task_refuse(t, why);
-	return false;
+	return core_refuse(t, why);
 }
 
 enum step

@@ -5,14 +5,13 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "core/expire.h"
+#include "core/digest.h"
 #include "core/hold.h"
-#include "core/pending.h"
 #include "core/sweep_parts.h"
-#include "core/whole.h"
 
 /* --- Locks. --- */
 
@@ -409,6 +408,49 @@ may_take_long(struct sweep *s, enum fate fate)
 	    (wants(s, HOOK_POST_FINISH) || wants(s, HOOK_PRE_FINISH));
 }
 
+/* --- Turns. --- */
+
+static void
+add_turn(struct turns *t, const char *id, int fate)
+{
+	struct turn *more;
+
+	if (t->n == t->room) {
+		t->room = t->room == 0 ? 64 : 2 * t->room;
+		more = arena_alloc(t->arena, t->room * sizeof(*more));
+		if (t->n > 0)
+			memcpy(more, t->list, t->n * sizeof(*more));
+		t->list = more;
+	}
+	t->list[t->n++] = (struct turn){ arena_strdup(t->arena, id), fate };
+}
+
+static int
+compare_turns(const void *a, const void *b)
+{
+	const struct turn *x = a, *y = b;
+
+	return strcmp(x->id, y->id);
+}
+
+/* Those behind an id come first; "" is before any. */
+static void
+order_turns(struct turns *t, const char *after)
+{
+	struct turn *sorted;
+	size_t first = 0;
+
+	if (t->n == 0)
+		return;
+	qsort(t->list, t->n, sizeof(*t->list), compare_turns);
+	while (first < t->n && strcmp(t->list[first].id, after) <= 0)
+		first++;
+	sorted = arena_alloc(t->arena, t->n * sizeof(*sorted));
+	memcpy(sorted, t->list + first, (t->n - first) * sizeof(*sorted));
+	memcpy(sorted + (t->n - first), t->list, first * sizeof(*sorted));
+	t->list = sorted;
+}
+
 static void
 look_at_upload(struct sweep *s, const char *id)
 {
@@ -430,7 +472,7 @@ look_at_upload(struct sweep *s, const char *id)
 		fate = fate_of(s, up);
 	s->store->core->close(up);
 	if (may_take_long(s, fate))
-		turns_add(&s->turns, id, (int)fate);
+		add_turn(&s->turns, id, (int)fate);
 	else if (fate != KEEP)
 		sweep_upload(s, id, fate);
 }
@@ -442,7 +484,7 @@ take_turns(struct sweep *s)
 	const struct turns *t = &s->turns;
 	size_t i;
 
-	turns_order(&s->turns, s->now.after);
+	order_turns(&s->turns, s->now.after);
 	for (i = 0; i < t->n && (i == 0 || s->failing < s->hooks->patience);
 	     i++) {
 		arena_reset(s->arena);

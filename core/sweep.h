@@ -22,7 +22,6 @@
 #include "store/store.h"
 #include "core/clock_note.h"
 #include "core/hooks.h"
-#include "core/turns.h"
 
 enum sweep_deed {
 	/* Uploads: removed; removed, though finished, because they were kept
@@ -62,6 +61,23 @@ struct sweep_ears {
 
 	/* How many of these were looked at; 0 when that is over. */
 	void (*progress)(struct sweep *, const char *what, int64_t n);
+};
+
+/* An upload, and what is to be done with it, in the words of the caller. */
+struct turn {
+	const char *id;
+	int fate;
+};
+
+/*
+ * In which order a sweep comes to the uploads that hooks have a say in.  Hooks
+ * that fail take time, so that a sweep may not come to all of them; the next
+ * one goes on behind the last that had its turn, by the order of the ids.
+ */
+struct turns {
+	struct arena *arena;
+	struct turn *list;
+	size_t n, room;
 };
 
 struct sweep {

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "core/parts.h"
-#include "core/pending.h"
+#include "core/hold.h"
 
 void
 task_init(struct task *t, const struct core *core, struct arena *a)
@@ -119,7 +119,7 @@ begin_remove(struct task *t)
 		return step;
 	if (!t->core->allow_terminate_finished && upload_is_finished(t->up))
 		return task_refuse(t, REFUSE_KEEP_FINISHED);
-	if (!core_ask_to_remove(t))
+	if (!core_pre_terminate(t))
 		return STEP_DONE;
 	if (core_has_lost(t))
 		return core_abandon(t);

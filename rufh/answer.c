@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 
-#include "core/whole.h"
+#include "core/digest.h"
 #include "rufh/sf.h"
 #include "rufh/words.h"
 
