@@ -1,5 +1,5 @@
 /*
- * board.c - what the processes of a pool know of each other.
+ * board.c - memory that the processes of a pool share.
  */
 #include "config.h"
 
@@ -28,7 +28,7 @@ board_new(void)
 	return b;
 }
 
-/* Few are idle: the master should know, once. */
+/* Few workers are idle: tell the master, but only once. */
 static void
 wake_master(struct board *b)
 {
@@ -65,8 +65,9 @@ count_places(const struct board *b)
 }
 
 /*
- * Sit down first, count then: two who do so at once may both get up again
- * although there was one place, but never more sit than there are places.
+ * Take the bit first, count afterwards.  Two workers that do this at the same
+ * time may both give up although one place was free, but the workers with a
+ * place are never more than there are places.
  */
 bool
 board_claim(struct board *b, size_t slot)

@@ -1,10 +1,10 @@
 /*
- * board.h - what the processes of a pool know of each other.
+ * board.h - memory that the processes of a pool share.
  *
- * One piece of shared memory: a line per worker that says what it does, the
- * places for those who receive a body, and how many are idle.  Nothing in it
- * is ever waited for, and a worker may be killed at any instruction: what it
- * left on the board, the master wipes off when it buries it.
+ * It holds a slot per worker with the worker's state, the permits ("places")
+ * for requests that take long, and the number of idle workers.  No process ever
+ * waits for another to change the board.  A worker may be killed at any
+ * instruction; the master then clears its slot (board_wipe).
  */
 #ifndef FCGI_BOARD_H
 #define FCGI_BOARD_H
@@ -21,15 +21,15 @@
 #define BOARD_SLOTS 8192
 
 enum worker_state {
-	/* Nobody is here. */
+	/* The slot has no worker. */
 	WORKER_ABSENT,
 	/* Forked, not ready yet. */
 	WORKER_STARTING,
 	WORKER_IDLE,
 	/* Handling a request. */
 	WORKER_BUSY,
-	/* Receiving a body, or sending a long one: for as long as the client
-	 * takes, and holding a place for that. */
+	/* Receiving a body, or sending a long one.  This takes as long as the
+	 * client wants, and the worker holds a place meanwhile. */
 	WORKER_RECEIVING,
 	WORKER_STATE_MAX
 };
@@ -40,27 +40,28 @@ struct board_slot {
 };
 
 struct board {
-	/* How many may do at a time what can take long. */
+	/* How many workers may do at the same time what can take long. */
 	_Atomic int places;
 
-	/* How often the configuration was read again, and the log opened. */
+	/* How often the configuration was read again and the log reopened. */
 	_Atomic unsigned reloads;
 
-	/* Below this many idle ones a worker wakes the master. */
+	/* With fewer idle workers than this, a worker wakes the master. */
 	_Atomic int min_spare;
 
-	/* There are as many workers as there may be. */
+	/* The pool has as many workers as it may have. */
 	_Atomic bool is_full;
 
-	/* A hint: the master sets it right whenever it counts. */
+	/* The number of idle workers.  Only a hint: the master corrects it
+	 * whenever it counts. */
 	_Alignas(64) _Atomic int idle;
 
-	/* A worker wrote into the pipe and the master has not looked. */
+	/* A worker wrote into the pipe and the master has not yet read it. */
 	_Atomic bool is_woken;
 	int wake_fd;
 
-	/* A bit for each slot, so that giving up a place twice, or for one
-	 * who died, does no harm. */
+	/* A bit for each slot: giving a place back twice, or for a worker that
+	 * died, does no harm. */
 	_Alignas(64) _Atomic uint64_t placed[BOARD_SLOTS / 64];
 
 	/* No slot from here on was ever used. */
@@ -70,7 +71,7 @@ struct board {
 
 	struct board_slot slots[BOARD_SLOTS];
 
-	/* Written only for the status page and the slow log. */
+	/* Written only where the status page or the slow log is on. */
 	struct work_past past;
 	struct work_slot work[BOARD_SLOTS];
 };
@@ -78,24 +79,25 @@ struct board {
 /* NULL if there is no memory.  Shared with all processes forked later. */
 struct board *board_new(void);
 
-/* A worker says what it does. */
+/* Record the state of a worker. */
 void board_set(struct board *, size_t slot, enum worker_state);
 
-/* Take a place for what can take long, and give it back.  No place: false. */
+/* Take a place, and give it back.  False: all are taken. */
 bool board_claim(struct board *, size_t slot);
 void board_unclaim(struct board *, size_t slot);
 
-/* Is a place held for something else than a body?  Then it may soon be free. */
+/* Is a place held by a request that does not receive a body?  Then it may soon
+ * be free. */
 bool board_may_free(const struct board *);
 
-/* Is another worker ready, or may one be forked?  Else nobody should wait
- * without a place: a short request would wait as well. */
+/* Is another worker idle, or may one be forked?  Otherwise no request should
+ * wait for a place: short requests would wait behind it. */
 bool board_may_wait(const struct board *);
 
-/* The master, for one who is no more. */
+/* For the master: clear the slot of a worker that has ended. */
 void board_wipe(struct board *, size_t slot);
 
-/* How many are in each state. */
+/* Count the workers in each state. */
 void board_count(const struct board *, int count[WORKER_STATE_MAX]);
 
 #endif

@@ -1,10 +1,9 @@
 /*
  * body.c - receive a request's body and hand it to the core in large slices.
  *
- * What arrives is gathered in one buffer, which is handed on when it is full,
- * when the body is over, or when the peer has nothing more for us just now: a
- * fast client gets large writes, a slow one can lose almost nothing and needs
- * no buffer.
+ * Input is gathered in one buffer.  The buffer is handed on when it is full, at
+ * the end of the body, or when no input is waiting: a fast client causes large
+ * writes, and of a slow client's body hardly anything is ever unwritten.
  */
 #include "config.h"
 
@@ -23,19 +22,19 @@
 
 #define GATHER_SIZE (1024 * 1024)
 
-/* What body_trim() leaves alone. */
+/* How much of the buffer body_trim() leaves mapped. */
 #define GATHER_KEPT (16 * 1024)
 
-/* Not worth to wait for more of it. */
+/* Up to this much input is not gathered: see goes_straight_on(). */
 #define LITTLE (4 * 1024)
 
-/* A body of this size is taken even by those who take none. */
+/* A body up to this size is taken even by a worker without a place. */
 #define SMALL_BODY (8 * 1024)
 
-/* The most that is read only to be thrown away. */
+/* The most bytes that are read to be discarded. */
 #define DRAIN_MAX (64 * 1024 * 1024)
 
-/* And the longest wait for more of it, in ms. */
+/* The longest wait for more bytes to discard, in ms. */
 #define DRAIN_SILENCE 1000
 
 struct body {
@@ -43,30 +42,30 @@ struct body {
 	const struct settings *settings;
 	struct web_call *call;
 
-	/* Bytes still to come; -1 if nobody knows. */
+	/* Bytes still to come; -1 if unknown. */
 	int64_t left;
 
 	/* How many bytes are in the buffer. */
 	size_t held;
-	/* The read that brought what last went past it. */
+	/* The read whose bytes were last handed on without the buffer. */
 	unsigned straight;
 
-	/* The core needs no more of it. */
+	/* The core needs no more of the body. */
 	bool is_done;
-	/* It was ended before all of it came, and why. */
+	/* The body ended early, for this reason. */
 	bool is_ended;
 	enum body_end why;
 
-	/* Take what is here, without waiting. */
+	/* Take the bytes that have arrived, and do not wait for more. */
 	bool at_once;
 
 	int64_t last_tick, tick_received;
 
-	/* When, and with how much, the current look at the rate began. */
+	/* The time and the byte count at which measuring the rate began. */
 	int64_t rate_since, received, rate_received;
 };
 
-/* Stays mapped from the first body on; untouched pages cost nothing. */
+/* Stays mapped after the first body; untouched pages cost nothing. */
 static char *gather;
 static size_t touched;
 
@@ -77,8 +76,8 @@ end_with(struct body *b, enum body_end why)
 	b->why = why;
 }
 
-/* What has come of a step.  Where the store is busy, nothing is read meanwhile,
- * so that the client is slowed down and not we are filled up. */
+/* Act on the result of a step.  While the store is busy nothing is read, so
+ * that the client is slowed down and no input piles up. */
 static void
 settle(struct body *b, enum step step)
 {
@@ -115,7 +114,7 @@ hand_on(struct body *b)
 	b->held = 0;
 }
 
-/* Averaged over the time that a silent client would be given. */
+/* The rate is averaged over the time for which a client may be silent. */
 static bool
 is_too_slow(struct body *b, int64_t now)
 {
@@ -139,13 +138,13 @@ body_trim(void)
 	touched = 0;
 }
 
-/* What is due every 250 ms, whether something arrives or not. */
+/* Called every 250 ms, whether input arrives or not. */
 static void
 tick(struct body *b, int64_t now)
 {
 	b->last_tick = now;
 	hand_on(b);
-	/* A client that was fast and is slow now may stay slow for hours. */
+	/* A client that was fast and is now slow may stay slow for hours. */
 	if (b->received - b->tick_received < GATHER_KEPT)
 		body_trim();
 	b->tick_received = b->received;
@@ -161,7 +160,7 @@ tick(struct body *b, int64_t now)
 		end_with(b, END_TIMED_OUT);
 }
 
-/* Nothing is here to be read. */
+/* Called when there is nothing to read. */
 static bool
 wait_on(void *arg, int64_t silence)
 {
@@ -178,7 +177,8 @@ wait_on(void *arg, int64_t silence)
 	return !b->is_done && !b->is_ended;
 }
 
-/* Whatever libfcgi has, without a copy; 0 if the body is over. */
+/* The bytes that libfcgi has buffered, without a copy; 0 at the end of the
+ * body. */
 static size_t
 next_window(FCGX_Request *fcgi, const unsigned char **p)
 {
@@ -198,9 +198,10 @@ next_window(FCGX_Request *fcgi, const unsigned char **p)
 }
 
 /*
- * The end, or the little that a slow client sends at a time: to gather that
- * would only touch another page.  Once for each read, which may have brought
- * many little records.
+ * Should these bytes go to the core without being gathered?  Yes at the end of
+ * the body, and for the small amounts that a slow client sends: gathering them
+ * would only touch another page.  Once for each read, because one read may
+ * bring many small records.
  */
 static bool
 goes_straight_on(struct body *b, size_t len)
@@ -344,7 +345,8 @@ struct drain {
 	int64_t until;
 };
 
-/* One who stalls would hold the worker, and needs no patience any more. */
+/* While draining, a stalled client would only block the worker, so it gets
+ * little patience. */
 static bool
 wait_on_drain(void *arg, int64_t silence)
 {
@@ -355,9 +357,9 @@ wait_on_drain(void *arg, int64_t silence)
 }
 
 /*
- * Read something and throw it away.  Where our own watch ended a read, libfcgi
- * believes the stream to be over and may have lost its place in a header: then
- * past it.
+ * Read some bytes and discard them.  Where our watch ended a read, libfcgi
+ * believes that the stream is over and may be in the middle of a header; then
+ * the socket is read directly.
  */
 static ssize_t
 skip(FCGX_Request *fcgi)

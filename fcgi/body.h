@@ -11,28 +11,29 @@
 #include "web/web.h"
 
 /*
- * After STEP_RECEIVE: take the whole body, or as much as is to be had; then the
- * response is ready.
+ * After STEP_RECEIVE: take the whole body, or as much of it as the client
+ * sends; then the response is ready.
  */
 void body_receive(FCGX_Request *, const struct settings *, struct web_call *);
 
 /*
- * Likewise for a worker that has no time to wait: the body is taken if it is
- * small and here already, else the client is turned away.
+ * The same for a worker without a place, which must not wait: a small body that
+ * has already arrived is taken, any other is refused with 503.
  */
 void body_receive_at_once(
     FCGX_Request *, const struct settings *, struct web_call *);
 
 /*
- * Read what is left of a body that nobody wants, within bounds: a front end
- * whose writing fails may forget the answer it has.  Where no other worker is
- * left, it is not waited for.  False if there is more.
+ * Read and discard the rest of a body, up to a limit: a front end whose write
+ * fails may lose the answer that it already has.  If no other worker is idle,
+ * the rest is not waited for.  False if there is more to read.
  */
 bool body_drain(FCGX_Request *, const struct settings *, const struct board *);
 
 /*
- * Give back the memory that the last bodies touched.  Not after each of them:
- * the next would have to touch it anew, and that costs more than all the rest.
+ * Give back the memory that the last bodies touched.  Do not call this after
+ * every body: the next one would fault the pages in again, which costs more
+ * than the rest of the request.
  */
 void body_trim(void);
 

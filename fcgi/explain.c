@@ -1,5 +1,5 @@
 /*
- * explain.c - tusfcgi -t: what a configuration amounts to.
+ * explain.c - tusfcgi -t: show what a configuration means.
  */
 #include "config.h"
 
@@ -12,7 +12,7 @@
 #include "store/store.h"
 #include "tus/tus.h"
 
-/* tus 1.0.0, Checksum */
+/* tus 1.0.0, Checksum, requires SHA-1. */
 static bool
 lacks_sha1(const struct settings *s)
 {
@@ -72,7 +72,7 @@ explain_warnings(const struct settings *s, const char *address, FILE *out)
 		    "claims\n");
 }
 
-/* With the largest unit that divides it; 0 is never. */
+/* In the largest unit that divides it; 0 is never. */
 static const char *
 duration(const struct settings *s, int64_t ms)
 {
@@ -118,7 +118,7 @@ explain_owners(const struct settings *s, FILE *out)
 		    q->bytes);
 }
 
-/* What happens to an upload apart from being received. */
+/* Where finished uploads go. */
 static void
 explain_moving(const struct settings *s, FILE *out)
 {

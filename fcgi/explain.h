@@ -1,5 +1,5 @@
 /*
- * explain.h - tusfcgi -t: what a configuration amounts to.
+ * explain.h - tusfcgi -t: show what a configuration means.
  */
 #ifndef FCGI_EXPLAIN_H
 #define FCGI_EXPLAIN_H
@@ -10,8 +10,8 @@
 
 /*
  * Print what the program would do with these settings, and warn of what may
- * surprise.  The store is open, if there is one; address is where it would
- * listen, or NULL.
+ * surprise the administrator.  The store must be open, if one is configured;
+ * address is where the program would listen, or NULL.
  */
 void explain(const struct settings *, const char *address, FILE *);
 

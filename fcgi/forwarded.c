@@ -1,5 +1,6 @@
 /*
- * forwarded.c - what a proxy in front of the web server says of the client.
+ * forwarded.c - the headers in which a proxy before the web server describes
+ * the client's request.
  */
 #include "config.h"
 
@@ -31,7 +32,7 @@ known_scheme(const char *text)
 	return text != NULL && strcasecmp(text, "http") == 0 ? "http" : NULL;
 }
 
-/* A token or a quoted string; *s is behind it then. */
+/* Parse a token or a quoted string and advance *s past it. */
 static const char *
 parse_value(struct arena *a, const char **s)
 {
@@ -56,7 +57,7 @@ parse_value(struct arena *a, const char **s)
 	return out;
 }
 
-/* "for=192.0.2.60;proto=http;host=example.org, for=..." */
+/* Parse "for=192.0.2.60;proto=http;host=example.org, for=..." */
 static void
 parse_forwarded(
     struct arena *a, const char *s, const char **host, const char **scheme)
@@ -120,7 +121,7 @@ forwarded_prefix(const struct forwarded *f, struct arena *a)
 	const char *prefix = first_of(a, f->x_prefix);
 	size_t len = prefix != NULL ? strlen(prefix) : 0;
 
-	/* A browser takes "//x" and "/\x" for a host. */
+	/* A browser reads "//x" and "/\x" as a host. */
 	if (len == 0 || prefix[0] != '/' || prefix[1] == '/' ||
 	    strspn(prefix, allowed) != len || strstr(prefix, "..") != NULL)
 		return NULL;

@@ -1,5 +1,5 @@
 /*
- * frame.c - look at the records before libfcgi does.
+ * frame.c - check FastCGI records before libfcgi sees them.
  */
 #include "config.h"
 
@@ -8,19 +8,20 @@
 
 #include "fcgi/frame.h"
 
-/* All parameters of a request; web servers stop at 64 KiB or so of headers. */
+/* Bytes of parameters of a request; web servers accept about 64 KiB of
+ * headers. */
 #define PARAMS_MAX (1024 * 1024)
 
-/* And their number: libfcgi allocates each one by itself. */
+/* The number of parameters: libfcgi allocates each one separately. */
 #define PAIRS_MAX 8192
 
-/* A question for each of the three values that libfcgi knows. */
+/* The content of a request for the three values that libfcgi knows. */
 #define QUESTION_MAX 48
 
-/* How often a connection may ask before its first request. */
+/* Management records that a connection may send before its first request. */
 #define QUESTIONS_MAX 8
 
-/* The roles are numbered from 1 on. */
+/* Roles are numbered from 1. */
 #define ROLE_MAX FCGI_FILTER
 
 bool
@@ -35,8 +36,8 @@ is_in_pair(const struct frame *f)
 	return f->length_left > 0 || f->lengths > 0 || f->pair_left > 0;
 }
 
-/* A question, or the beginning of a request.  libfcgi takes the padding of
- * either for the next record. */
+/* Accept a management record or the beginning of a request.  Neither may be
+ * padded: libfcgi takes the padding for the next record. */
 static bool
 take_first(struct frame *f, unsigned id)
 {
@@ -54,8 +55,9 @@ take_first(struct frame *f, unsigned id)
 	return true;
 }
 
-/* libfcgi takes the padding of the last, empty record for the next one, and
- * closes the connection if that record cuts a pair in two. */
+/* The last, empty record may not be padded: libfcgi takes the padding for the
+ * next record.  Nor may it come in the middle of a pair: libfcgi would close
+ * the connection. */
 static bool
 take_params(struct frame *f)
 {
@@ -68,8 +70,8 @@ take_params(struct frame *f)
 	return f->padding == 0 && !is_in_pair(f);
 }
 
-/* FCGI_ABORT_REQUEST ends the body for libfcgi, with an error: its connection
- * is never kept. */
+/* FCGI_ABORT_REQUEST ends the body for libfcgi with an error, and such a
+ * connection is never kept. */
 static bool
 take_stdin(struct frame *f)
 {
@@ -84,7 +86,7 @@ take_stdin(struct frame *f)
 	return true;
 }
 
-/* A header is complete: may what it announces come? */
+/* A header is complete: is the record that it announces allowed? */
 static bool
 take_header(struct frame *f)
 {
@@ -104,7 +106,7 @@ take_header(struct frame *f)
 	return f->phase == FRAME_PARAMS ? take_params(f) : take_stdin(f);
 }
 
-/* A byte of one of the two lengths; both together must be possible. */
+/* Take a byte of one of the two lengths; their sum must be possible. */
 static bool
 take_length(struct frame *f, unsigned char byte)
 {
@@ -124,7 +126,7 @@ take_length(struct frame *f, unsigned char byte)
 	return f->pair_left <= PARAMS_MAX && f->pairs <= PAIRS_MAX;
 }
 
-/* Some of the content of a record that holds names and values. */
+/* Take some of the content of a record of names and values. */
 static bool
 take_pairs(struct frame *f, const unsigned char *p, size_t len)
 {
@@ -148,8 +150,8 @@ take_pairs(struct frame *f, const unsigned char *p, size_t len)
 	return true;
 }
 
-/* The role of a request; libfcgi closes the connection for one that it does
- * not know, and reads on for as long as anything comes. */
+/* Check the role of a request: for an unknown one libfcgi closes the
+ * connection, and keeps reading as long as input comes. */
 static bool
 take_role(const struct frame *f, const unsigned char *p, size_t len)
 {
@@ -162,7 +164,7 @@ take_role(const struct frame *f, const unsigned char *p, size_t len)
 	return true;
 }
 
-/* Some of the content of a record. */
+/* Take some of the content of a record. */
 static bool
 take_content(struct frame *f, const unsigned char *p, size_t len)
 {

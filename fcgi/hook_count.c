@@ -1,6 +1,6 @@
 /*
- * hook_count.c - count what hooks are asked and told, for the metrics, and say
- * that a request waits for them, for the status page and the slow log.
+ * hook_count.c - count the calls of hooks, for the metrics, and note that a
+ * request waits for one, for the status page and the slow log.
  */
 #include "config.h"
 
@@ -15,7 +15,7 @@ struct counting {
 	struct metrics *metrics;
 };
 
-/* What we hand out as a struct hook_notice. */
+/* The object behind the struct hook_notice that callers get. */
 struct counted {
 	enum hook_point hook;
 	struct hook_notice *inner;

@@ -1,5 +1,5 @@
 /*
- * hook_count.h - count what hooks are asked and told, for the metrics.
+ * hook_count.h - count the calls of hooks, for the metrics.
  */
 #ifndef FCGI_HOOK_COUNT_H
 #define FCGI_HOOK_COUNT_H
@@ -8,8 +8,8 @@
 #include "core/hooks.h"
 
 /*
- * Hooks that count and hand everything on to these; NULL stays NULL.  To be
- * shut down in their place.
+ * Wrap hooks so that their calls are counted; NULL stays NULL. Shut the result
+ * down instead of the hooks that it wraps.
  */
 struct hooks *hook_count(struct metrics *, struct hooks *);
 

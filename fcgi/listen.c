@@ -1,8 +1,9 @@
 /*
  * listen.c - the socket that the workers accept on.
  *
- * FCGX_OpenSocket() removes whatever is at the path and calls exit(): two
- * pools started by mistake would take each other's socket away, silently.
+ * FCGX_OpenSocket() is not used: it removes any file at the path and calls
+ * exit().  Two pools started by mistake would silently take over each other's
+ * socket.
  */
 #include "config.h"
 
@@ -25,7 +26,7 @@
 
 #define SYSTEMD_FIRST_FD 3
 
-/* How long the directory's lock is waited for, in ms. */
+/* How long to wait for the lock on the directory, in ms. */
 #define LOCK_TIME 1000
 
 static bool
@@ -81,7 +82,8 @@ take_systemd_socket(struct listener *l, struct err *e)
 	return ERR_OK;
 }
 
-/* Move it away from 0, so that nobody reads requests as standard input. */
+/* Move the socket away from descriptor 0, so that no library reads requests as
+ * standard input. */
 static enum err_code
 take_stdin(struct listener *l, struct err *e)
 {
@@ -99,7 +101,7 @@ take_stdin(struct listener *l, struct err *e)
 	return ERR_OK;
 }
 
-/* Does anybody answer at this address?  A full backlog is an answer. */
+/* Does a program listen at this address?  A full backlog means yes. */
 static bool
 is_served(const struct sockaddr_un *sun)
 {
@@ -114,7 +116,7 @@ is_served(const struct sockaddr_un *sun)
 	return served;
 }
 
-/* Remove a socket that a killed pool left behind, nothing else. */
+/* Remove a socket that a killed pool left behind, and nothing else. */
 static enum err_code
 remove_stale(const struct sockaddr_un *sun, struct err *e)
 {
@@ -125,12 +127,12 @@ remove_stale(const struct sockaddr_un *sun, struct err *e)
 		return errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", path);
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(e, ERR_EXISTS,
-		    "%s is there and is not a socket: remove it, or listen "
+		    "%s exists and is not a socket: remove it, or listen "
 		    "elsewhere",
 		    path);
 	if (is_served(sun))
 		return err_set(e, ERR_EXISTS,
-		    "somebody listens on %s already: stop that one first, or "
+		    "another program listens on %s: stop it first, or "
 		    "listen elsewhere",
 		    path);
 	if (unlink(path) == -1)
@@ -138,7 +140,7 @@ remove_stale(const struct sockaddr_un *sun, struct err *e)
 	return ERR_OK;
 }
 
-/* Nobody can connect before owner and mode are right: bind with mode 0. */
+/* Bind with mode 0: no client can connect before owner and mode are right. */
 static enum err_code
 bind_path(struct listener *l, const struct sockaddr_un *sun,
     const struct conf *conf, struct err *e)
@@ -174,9 +176,9 @@ bind_path(struct listener *l, const struct sockaddr_un *sun,
 }
 
 /*
- * Two that start at the same time take turns from looking to listening.  But
- * a program that may read the directory can lock it as well, for as long as it
- * likes.
+ * Two programs that start at the same time take turns: each locks the directory
+ * from the check until it listens.  The wait is limited, because any program
+ * that may read the directory can hold that lock for as long as it likes.
  */
 static int
 lock_directory(const char *path)
@@ -224,7 +226,8 @@ listen_on_path(const char *path, const struct conf *conf, struct listener *l,
 	return rc;
 }
 
-/* "HOST:PORT", "[ADDRESS]:PORT", "*:PORT"; without a host: loopback. */
+/* Resolve "HOST:PORT", "[ADDRESS]:PORT" or "*:PORT"; without a host:
+ * loopback. */
 static enum err_code
 resolve(const char *address, struct addrinfo **found, struct err *e)
 {
@@ -321,7 +324,8 @@ listen_open(const char *address, const struct conf *conf, struct listener *l,
 		    "nothing to listen on: give -s ADDRESS, set pool.listen "
 		    "in the configuration, or pass a listening socket "
 		    "(systemd, spawn-fcgi, mod_fcgid)");
-	/* Several wait for it, and one may be too late. */
+	/* Several workers wait for a connection, and another may accept it
+	 * first. */
 	if (rc == ERR_OK &&
 	    fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) == -1)
 		rc = err_sys(e, "make the socket non-blocking");

@@ -14,34 +14,37 @@
 struct listener {
 	int fd;
 
-	/* For people: the address, or how we came by the socket. */
+	/* For messages: the address, or where the socket came from. */
 	char *name;
 
-	/* The path that we made and will remove, while it is still this
-	 * file; NULL if there is none. */
+	/* The path of the socket that this process created and will remove,
+	 * unless another file (dev, ino) has taken its place; NULL if there is
+	 * none. */
 	char *path;
 	dev_t dev;
 	ino_t ino;
 
-	/* Descriptor 0: spawn-fcgi, mod_fcgid or the like started us. */
+	/* The socket is descriptor 0, passed by spawn-fcgi, mod_fcgid or the
+	 * like. */
 	bool inherited;
 };
 
 /*
- * Listen on an address of the command line (NULL if it said none), else on
- * pool.listen, else on what systemd passed, else on descriptor 0.  ERR_INVALID
- * if there is nothing to listen on; ERR_EXISTS if somebody else listens there.
+ * Listen on the address of the command line (or NULL), else on pool.listen,
+ * else on the socket that systemd passed, else on descriptor 0.  ERR_INVALID if
+ * there is no address at all; ERR_EXISTS if another program listens there.
  */
 MUST_CHECK enum err_code listen_open(
     const char *address, const struct conf *, struct listener *, struct err *);
 
-/* What listen_open() would take, without touching it; NULL if nothing. */
+/* The address that listen_open() would use, without opening it; NULL if
+ * none. */
 const char *listen_address(const char *address, const struct conf *);
 
 /* Is descriptor 0 a listening socket? */
 bool listen_is_inherited(void);
 
-/* Remove the path, if it is still ours, and close the socket. */
+/* Remove the path, if it is still our socket, and close the socket. */
 void listen_close(struct listener *);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * look.c - what could be wrong with the places that the configuration names.
+ * look.c - check the directories and addresses that the configuration names.
  */
 #include "config.h"
 
@@ -21,7 +21,7 @@
 #include "lock/lock.h"
 #include "store/store.h"
 
-/* Of so many names at most; a start must not wait for a million. */
+/* The most names that are checked: a start must not wait for a million. */
 #define NAMES_MAX 4096
 
 static const char *
@@ -51,7 +51,7 @@ look_at_address(const char *address, const struct conf *conf, struct err *e)
 		    address, most);
 	if (lstat(address, &st) == 0 && !S_ISSOCK(st.st_mode))
 		return err_set(e, ERR_EXISTS,
-		    "%s is there and is not a socket: remove it, or listen "
+		    "%s exists and is not a socket: remove it, or listen "
 		    "elsewhere",
 		    address);
 	return fs_may_make(address, e);
@@ -59,7 +59,8 @@ look_at_address(const char *address, const struct conf *conf, struct err *e)
 
 /* --- Directories. --- */
 
-/* A directory in which others work as well is not to be handed over. */
+/* Refuse a directory that other users work in as well: it must not be given to
+ * the pool's user. */
 static enum err_code
 refuse_place(bool is_ours, const char *key, const char *path, struct err *e)
 {
@@ -83,14 +84,15 @@ refuse_place(bool is_ours, const char *key, const char *path, struct err *e)
 	return e->code;
 }
 
-/* What was seen of the places so far. */
+/* The result of the checks so far. */
 struct sight {
 	const char **read_only;
 	struct err *e;
 	enum err_code rc;
 };
 
-/* The start makes what is not there, or misses it. */
+/* A directory that does not exist is no error here: the start creates it, or
+ * reports it. */
 static void
 look_at_place(void *arg, enum need need, const char *key, const char *path)
 {
@@ -118,7 +120,7 @@ look_at_places(const struct conf *conf, const char **read_only, struct err *e)
 	return s.rc;
 }
 
-/* Without a store it cannot be opened, which would tell. */
+/* Can the locker be opened?  With a store, opening the store shows that. */
 static enum err_code
 look_at_locker(const char *type, struct err *e)
 {
@@ -131,7 +133,8 @@ look_at_locker(const char *type, struct err *e)
 	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
 }
 
-/* Nor can a place in which others work, and the start makes none of these. */
+/* Check a directory that root would have to give away.  The start creates none
+ * of these. */
 static void
 look_at_root(void *arg, enum need need, const char *key, const char *path)
 {
@@ -162,7 +165,7 @@ look_for_store(const struct conf *conf, struct err *e)
 	store_needs(conf, look_at_root, &s);
 	if (s.rc != ERR_OK || fs_may_make(path, e) != ERR_OK)
 		return e->code;
-	return err_set(e, ERR_NOT_FOUND, "the store %s is not there", path);
+	return err_set(e, ERR_NOT_FOUND, "the store %s does not exist", path);
 }
 
 /* --- Uploads. --- */
@@ -227,7 +230,7 @@ look_at_locks(const struct conf *conf, struct locker *locker, FILE *out)
 	if (!locker_is_far(conf))
 		return;
 	a = arena_new();
-	/* The agent may not have its session yet. */
+	/* The agent may not have its session with the service yet. */
 	while ((rc = locker->ops->acquire(locker, id, LOCK_QUIETLY, a, &lock,
 		    &e)) == ERR_UNAVAILABLE &&
 	    clock_ms() < end)
@@ -235,7 +238,7 @@ look_at_locks(const struct conf *conf, struct locker *locker, FILE *out)
 	if (rc == ERR_OK)
 		locker->ops->release(lock, true);
 	else if (rc != ERR_LOCKED)
-		fprintf(out, "warning: lock.hosts: no lock can be had: %s\n",
+		fprintf(out, "warning: lock.hosts: cannot get a lock: %s\n",
 		    e.text);
 	arena_free(a);
 }

@@ -85,7 +85,7 @@ parse_workers(const char *text)
 	return *end == '\0' && n >= 1 && n <= BOARD_SLOTS / 2 ? (int)n : -1;
 }
 
-/* -1, or the status to leave with. */
+/* Returns -1, or the status to exit with. */
 static int
 parse_options(int argc, char **argv, struct options *o)
 {
@@ -125,12 +125,12 @@ parse_options(int argc, char **argv, struct options *o)
 		}
 	if (optind == argc)
 		return -1;
-	fprintf(
-	    stderr, "tusfcgi: what is \"%s\"?\n%s", argv[optind], usage_text);
+	fprintf(stderr, "tusfcgi: unexpected argument \"%s\"\n%s", argv[optind],
+	    usage_text);
 	return EXIT_USAGE;
 }
 
-/* The folder that the program was called from, absolute if that can be. */
+/* The folder that the program was called from, absolute if possible. */
 static char *
 folder_of(struct arena *a, const char *program)
 {
@@ -147,7 +147,7 @@ folder_of(struct arena *a, const char *program)
 	return dir;
 }
 
-/* What nobody said on the command line. */
+/* Fill in what the command line leaves out. */
 static void
 find_defaults(const char *program, struct arena *a, struct options *o)
 {
@@ -179,7 +179,7 @@ find_defaults(const char *program, struct arena *a, struct options *o)
 		o->source.file = system;
 }
 
-/* Nothing that is opened later may become standard input or output. */
+/* Make sure that no file opened later becomes standard input or output. */
 static void
 fill_standard_descriptors(void)
 {
@@ -206,7 +206,8 @@ no_mistake(enum err_code rc, struct err *e)
 	return rc == ERR_INVALID ? e->code = ERR_SYSTEM : rc;
 }
 
-/* Open store and locks once, so that what is wrong is said at the start. */
+/* Open the store and the locker once, so that errors are reported at the
+ * start. */
 static enum err_code
 try_store(struct settings *s, struct err *e)
 {
@@ -214,7 +215,7 @@ try_store(struct settings *s, struct err *e)
 	const char *read_only;
 	struct err why;
 
-	/* What can be read is served, even so. */
+	/* In spite of this error, uploads that can be read are served. */
 	if (rc == ERR_OK && look_at_places(s->conf, &read_only, &why) != ERR_OK)
 		log_error("%s", why.text);
 	else if (rc == ERR_OK && read_only != NULL)
@@ -222,8 +223,8 @@ try_store(struct settings *s, struct err *e)
 	return no_mistake(rc, e);
 }
 
-/* The user whose uploads they are or would be.  ERR_NOT_FOUND: there is no
- * store yet. */
+/* Become the user to whom the uploads belong or would belong.  ERR_NOT_FOUND:
+ * there is no store yet. */
 static enum err_code
 become_checker(const struct conf *conf, struct err *e)
 {
@@ -235,7 +236,8 @@ become_checker(const struct conf *conf, struct err *e)
 	return rc == ERR_OK ? look_for_store(conf, e) : rc;
 }
 
-/* A start comes after a stop, so it does not matter who is there now. */
+/* For -t.  A start comes after a stop, so a pool that runs now does not
+ * matter. */
 static enum err_code
 look_at_note(const struct conf *conf, struct err *e)
 {
@@ -248,7 +250,7 @@ look_at_note(const struct conf *conf, struct err *e)
 	return ERR_OK;
 }
 
-/* What the start looks at, in its order, but nothing is made. */
+/* Make the checks of a start in the same order, without creating anything. */
 static enum err_code
 look(struct settings *s, const struct options *o, const char **read_only,
     struct err *e)
@@ -274,7 +276,7 @@ look(struct settings *s, const struct options *o, const char **read_only,
 	return rc;
 }
 
-/* Before anybody is forked, who will share it. */
+/* Must be called before the first fork: the processes share what it opens. */
 static enum err_code
 hold_store(struct settings *s, struct err *e)
 {
@@ -295,7 +297,7 @@ check(struct settings *s, const struct options *o)
 	    o->source.file != NULL ? o->source.file : "built-in defaults");
 	explain(s, listen_address(o->address, s->conf), stdout);
 	if (s->server.core.store == NULL)
-		printf("warning: %s is not there; the start makes it\n",
+		printf("warning: %s does not exist; the start creates it\n",
 		    store_home(s->conf));
 	if (read_only != NULL)
 		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
@@ -308,7 +310,7 @@ check(struct settings *s, const struct options *o)
 	return EXIT_STOPPED;
 }
 
-/* For a process without a master. */
+/* Reload in a process without a master. */
 static void
 reload_alone(struct settings *s, const struct settings_source *source,
     struct metrics *metrics)
@@ -322,7 +324,7 @@ reload_alone(struct settings *s, const struct settings_source *source,
 	notify_send("READY=1");
 }
 
-/* -w 1: no master, no pool. */
+/* Serve with -w 1: no master, no pool. */
 static int
 serve_alone(struct settings *s, const struct settings_source *source,
     const struct listener *l)
@@ -352,7 +354,7 @@ serve_alone(struct settings *s, const struct settings_source *source,
 	return end == WORKER_LEFT ? EXIT_STOPPED : EXIT_BROKEN;
 }
 
-/* A signal that comes before we know what to do with it waits until then. */
+/* Block the signals until their handlers are installed. */
 static void
 hold_signals(void)
 {
@@ -366,7 +368,8 @@ hold_signals(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-/* The socket first: its directory may be one that only root may write to. */
+/* The socket comes first: only root may be allowed to write to its
+ * directory. */
 static int
 run(struct settings *s, const struct options *o)
 {

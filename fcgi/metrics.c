@@ -1,7 +1,8 @@
 /*
- * metrics.c - what Prometheus may know.
+ * metrics.c - the counters for Prometheus.
  *
- * The names are those of tusd where it has them, so that its dashboards work.
+ * The names are those of tusd where it has the same metric, so that dashboards
+ * made for tusd work.
  */
 #include "config.h"
 
@@ -79,7 +80,7 @@ add(_Atomic uint64_t *counter, uint64_t n)
 	(void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-/* Find the entry of this error or make one. */
+/* Find the entry of this error, or add one. */
 static void
 count_error(struct metrics *m, int status, const char *code)
 {

@@ -1,8 +1,8 @@
 /*
- * metrics.h - what Prometheus may know.
+ * metrics.h - the counters for Prometheus.
  *
- * The counters are shared by all processes of a pool and never go back, not
- * even when a worker dies or is replaced.
+ * All processes of a pool share them.  They never decrease, not even when a
+ * worker dies or is replaced.
  */
 #ifndef FCGI_METRICS_H
 #define FCGI_METRICS_H
@@ -12,7 +12,8 @@
 
 #include "web/web.h"
 
-/* How many different errors are told apart; the rest is not counted. */
+/* How many different errors are counted separately; further ones are not
+ * counted. */
 #define METRICS_ERRORS 64
 #define METRICS_CODE   40
 
@@ -27,14 +28,15 @@ enum metrics_counter {
 	METRIC_MAX
 };
 
-/* Order of metrics.c's table of methods; the last is any other. */
+/* In the order of metrics.c's table of methods; the last is any other
+ * method. */
 #define METRICS_METHODS 7
 
-/* Likewise of its table of protocols; the first is that of requests which name
- * none, because there is but one. */
+/* In the order of metrics.c's table of protocols; the first is for requests
+ * without a name of a protocol, which is so where only one is configured. */
 #define METRICS_PROTOCOLS 2
 
-/* All zero at first. */
+/* Starts as all zero. */
 struct metrics {
 	_Atomic uint64_t requests[METRICS_METHODS];
 	_Atomic uint64_t protocols[METRICS_PROTOCOLS];
@@ -43,7 +45,8 @@ struct metrics {
 	_Atomic uint64_t hook_calls[HOOK_POINT_MAX];
 	_Atomic uint64_t hook_errors[HOOK_POINT_MAX];
 
-	/* An entry belongs to one kind of error once it is ready. */
+	/* Once state says so, an entry belongs to one kind of error for
+	 * good. */
 	struct {
 		_Atomic int state;
 		int status;
@@ -52,15 +55,15 @@ struct metrics {
 	} errors[METRICS_ERRORS];
 };
 
-/* A hook was asked or told, and did what it should. */
+/* Count a call of a hook, and whether it succeeded. */
 void metrics_count_hook(struct metrics *, enum hook_point, bool went_well);
 
-/* A request is over. */
+/* Count a request that has ended. */
 void metrics_count(struct metrics *, const struct web_response *);
 
 struct board;
 
-/* All of it as Prometheus text; names begin with the prefix. */
+/* All metrics as Prometheus text; each name begins with the prefix. */
 const char *metrics_text(
     const struct board *, const char *prefix, struct arena *);
 

@@ -1,6 +1,6 @@
 /*
- * needs.c - what the store, the locker and the hooks that are configured need
- * of the system.
+ * needs.c - the files, sockets and hosts that the configured store, locker and
+ * hooks need.
  */
 #include "config.h"
 

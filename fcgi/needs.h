@@ -1,6 +1,6 @@
 /*
- * needs.h - what the store, the locker and the hooks that are configured need
- * of the system.
+ * needs.h - the files, sockets and hosts that the configured store, locker and
+ * hooks need.
  */
 #ifndef FCGI_NEEDS_H
 #define FCGI_NEEDS_H
@@ -10,7 +10,7 @@
 #include "base/conf.h"
 #include "base/need.h"
 
-/* Tell of each need. */
+/* Call the function for each need. */
 void needs_each(const struct conf *, need_ear *, void *arg);
 
 /* Is there a need of this kind? */

@@ -1,5 +1,5 @@
 /*
- * notify.c - tell the service manager how we are (sd_notify(3) protocol).
+ * notify.c - report our state to the service manager (sd_notify(3) protocol).
  */
 #include "config.h"
 
@@ -19,11 +19,11 @@
 
 #include "fcgi/notify.h"
 
-/* How often, and every how many ms, a message is tried again. */
+/* How often sending is tried again, and the pause between in ms. */
 #define TRIES 100
 #define PAUSE 10
 
-/* The manager gets its moment once, not for each message while it stalls. */
+/* Only one message may wait for a manager that is stalled, not every one. */
 static void
 send_in_time(
     int fd, const char *text, const struct sockaddr_un *sun, socklen_t len)

@@ -1,17 +1,17 @@
 /*
- * notify.h - tell the service manager how we are (sd_notify(3) protocol).
+ * notify.h - report our state to the service manager (sd_notify(3) protocol).
  *
- * Does nothing where nobody asked for it with $NOTIFY_SOCKET.
+ * Without $NOTIFY_SOCKET these functions do nothing.
  */
 #ifndef FCGI_NOTIFY_H
 #define FCGI_NOTIFY_H
 
 #include "base/compat.h"
 
-/* One or more lines "NAME=value". */
+/* Send one or more lines "NAME=value". */
 void notify_send(const char *, ...) PRINTF_LIKE(1, 2);
 
-/* RELOADING=1, with the time that systemd wants beside it. */
+/* Send RELOADING=1, with the time stamp that systemd requires. */
 void notify_reloading(void);
 
 #endif

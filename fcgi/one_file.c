@@ -1,16 +1,17 @@
 /*
- * one_file.c - what a program without shared libraries must not look for.
+ * one_file.c - keep a static program from loading shared libraries.
  *
- * tus.fcgi brings its libraries along.  Those of the host may be of another
- * release, and loading one of them could end the program.
+ * tus.fcgi contains its libraries.  Those of the host may be of another
+ * release, and loading one of them could crash the program.
  */
 #include "config.h"
 
 #include <nss.h>
 #include <openssl/crypto.h>
 
-/* Before main().  Users, groups and hosts are looked up in files (and the DNS),
- * not by modules of the C library; no configuration makes OpenSSL load any. */
+/* Runs before main().  Users, groups and hosts are looked up in files (and the
+ * DNS), not by modules of the C library, and no configuration makes OpenSSL
+ * load modules. */
 static void __attribute__((constructor)) stay_alone(void)
 {
 	(void)__nss_configure_lookup("passwd", "files");

@@ -19,25 +19,26 @@
 #include "fcgi/frame.h"
 #include "fcgi/os_read.h"
 
-/* As much as a front end tends to have for us at a time. */
+/* About as much as a front end sends at a time. */
 #define AHEAD_SIZE (256 * 1024)
 
-/* What os_read_trim() leaves alone. */
+/* How much os_read_trim() leaves mapped. */
 #define AHEAD_KEPT (16 * 1024)
 
 static struct {
 	const struct os_read_watch *watch;
 
-	/* [at, end) of ahead was read and is not handed out yet. */
+	/* The bytes [at, end) of ahead were read and are not handed out yet. */
 	char *ahead;
 	size_t at, end;
 	bool may_read_ahead;
 	unsigned reads;
-	/* How much of ahead was touched since it was last given back. */
+	/* How much of ahead was touched since its memory was last given
+	 * back. */
 	size_t touched;
 
-	/* What came on the connection with this inode, 0 if nothing yet, and
-	 * when it was read from first. */
+	/* The state of the connection with this inode (0: none yet), and the
+	 * time of its first read. */
 	struct frame frame;
 	ino_t ino;
 	int64_t began;
@@ -142,8 +143,9 @@ os_read_describe(void)
 }
 
 /*
- * Read what is there, or wait as long as the watch wants to.  What does not fit
- * into buf goes ahead, so that a little at a time touches no page there.
+ * Read the available bytes, or wait as long as the watch allows.  The bytes
+ * that do not fit into buf go to ahead, so that small reads touch no page
+ * there.
  */
 static ssize_t
 read_some(int fd, void *buf, size_t len)
@@ -173,8 +175,8 @@ read_some(int fd, void *buf, size_t len)
 }
 
 /*
- * libfcgi drops a connection that it does not like and accepts another one
- * without a word, often with the same descriptor.
+ * Notice a new connection: libfcgi drops a connection that it does not accept
+ * and takes another one without telling, often with the same descriptor.
  */
 static bool
 see_connection(int fd)
@@ -210,7 +212,7 @@ hand_out(char *buf, size_t len)
 	return (int)n;
 }
 
-/* Called by libfcgi in place of its own. */
+/* Replaces libfcgi's function of this name. */
 int
 OS_Read(int fd, char *buf, size_t len)
 {
@@ -229,7 +231,8 @@ OS_Read(int fd, char *buf, size_t len)
 	n -= (ssize_t)more;
 	if (!is_good(buf, (size_t)n, more)) {
 		log_warn("connection closed: no web server sends such FastCGI");
-		/* Or libfcgi would read on as long as something comes. */
+		/* Without this, libfcgi would keep reading as long as input
+		 * comes. */
 		(void)shutdown(fd, SHUT_RD);
 		errno = EPROTO;
 		return -1;

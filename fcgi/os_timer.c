@@ -1,12 +1,12 @@
 /*
- * os_timer.c - what os_read.c does, where OS_Read() cannot be replaced.
+ * os_timer.c - replaces os_read.c where OS_Read() cannot be replaced.
  *
- * libfcgi then reads 8 KiB at a time and waits for its peer as long as it
- * likes.  A timer asks the watch while it waits, and ends a wait that has been
- * long enough by shutting down the reading side of the connection.
+ * libfcgi then reads 8 KiB at a time and waits for its peer without limit.  A
+ * timer calls the watch during the wait, and ends a wait that is too long by
+ * shutting down the reading side of the connection.
  *
- * The watch runs in a signal handler, but only while the body of the program
- * is inside FCGX_GetChar(), which reads and copies and holds no lock.
+ * The watch runs in a signal handler, but only while the program is inside
+ * FCGX_GetChar(), which reads and copies and holds no lock.
  */
 #include "config.h"
 
@@ -81,8 +81,8 @@ set_timer(long ms)
 }
 
 /*
- * The timer runs only while a body is being read: a signal in the middle of
- * sending would end that, since a send with a time limit is never restarted.
+ * The timer runs only while a body is read: a signal would end a send, because
+ * a send with a time limit is never restarted.
  */
 void
 os_read_watch(const struct os_read_watch *w)

@@ -1,10 +1,10 @@
 /*
  * pool.c - the master and its workers.
  *
- * The master serves nothing: it counts.  It wakes up when a worker dies, when
- * spare workers run low, when a signal comes, and once a second; then it looks
- * at the board and forks, retires or replaces.  Signals are blocked but for
- * the one place where it sleeps, ppoll(), so that none is ever missed.
+ * The master serves no requests.  It wakes up when a worker dies, when spare
+ * workers run low, when a signal comes, and once a second; then it reads the
+ * board and forks, retires or replaces workers.  Signals are blocked except in
+ * the one place where it sleeps, ppoll(), so that none is missed.
  */
 #include "config.h"
 
@@ -38,21 +38,23 @@
 #include "fcgi/worker.h"
 
 enum {
-	/* Milliseconds between two looks, when nothing happens and while the
-	 * pool changes. */
+	/* Milliseconds between two looks at the board: while nothing happens,
+	 * while the pool changes, and while it stops. */
 	TICK_QUIET = 1000,
 	TICK_GROWING = 50,
 	TICK_STOPPING = 200,
 
-	/* So long without growth, and the next begins with one worker. */
+	/* After this time without growth, the next growth begins with one
+	 * worker. */
 	GROWTH_ENDS = 500,
 
 	/* The most workers that are forked in one tick. */
 	STEP_MAX = 64,
-	/* How many are replaced at a time after SIGHUP. */
+	/* The most workers that are replaced at a time after SIGHUP. */
 	REPLACE_STEP = 8,
 
-	/* After a start that failed, doubled for each more. */
+	/* The pause after a failed start; doubled after each further
+	 * failure. */
 	BACKOFF_MIN = 100,
 	BACKOFF_MAX = 5000
 };
@@ -77,23 +79,24 @@ struct pool {
 	size_t used;
 	int live;
 
-	/* Of the settings; workers of an older one are replaced.  And how many
-	 * replacements were forked last. */
+	/* Incremented by each reload: workers of an older generation are
+	 * replaced. replacing: how many replacements were forked last. */
 	unsigned generation;
 	int replacing;
 
 	int wake[2];
 	sigset_t waiting;
 
-	/* How many to fork next time, and not before when. */
+	/* How many workers to fork next, and the earliest time for it. */
 	int step;
 	int64_t next_growth;
 
-	/* After a failed start: how long to wait, and until when. */
+	/* After a failed start: the pause, and its end. */
 	int backoff;
 	int64_t backoff_until;
 
-	/* Since when more than min_spare are idle, and the fewest since. */
+	/* Since when there are more than min_spare idle workers, and the
+	 * smallest surplus since then. */
 	int64_t surplus_since;
 	int surplus;
 
@@ -127,11 +130,11 @@ least(int a, int b)
 	return a < b ? a : b;
 }
 
-/* Blocked at once; ppoll() alone lets them through. */
+/* Block the signals; only ppoll() lets them through. */
 static void
 take_signals(struct pool *p)
 {
-	/* mod_fcgid says SIGUSR1 for "leave". */
+	/* mod_fcgid sends SIGUSR1 to end a program. */
 	const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGUSR1 };
 	struct sigaction sa;
 	sigset_t blocked;
@@ -154,7 +157,7 @@ take_signals(struct pool *p)
 		(void)sigaction(SIGUSR1, &sa, NULL);
 }
 
-/* A worker without a master must not go on accepting. */
+/* A worker whose master died must not accept any more. */
 static void
 die_with_master(const struct pool *p)
 {
@@ -165,7 +168,7 @@ die_with_master(const struct pool *p)
 		_exit(1);
 }
 
-/* In the new process. */
+/* The body of a new process. */
 static int
 run_worker(struct pool *p, size_t slot)
 {
@@ -198,9 +201,10 @@ free_slot(const struct pool *p)
 }
 
 /*
- * fork() runs the handlers of libraries and resets locks of libc, which makes
- * five pages of every worker its own.  Of our libraries only those behind
- * libcurl need that, for TLS; and where there are no threads locks are free.
+ * _Fork() skips the fork handlers of libraries and the resetting of libc's
+ * locks, which would copy five pages for every worker.  Of our libraries only
+ * those of libcurl need the handlers, for TLS; and without threads no lock can
+ * be held.
  */
 static pid_t
 fork_lean(const struct pool *p)
@@ -241,7 +245,7 @@ fork_worker(struct pool *p)
 	return true;
 }
 
-/* How many it became. */
+/* Returns how many workers were forked. */
 static int
 fork_workers(struct pool *p, int n)
 {
@@ -255,8 +259,9 @@ fork_workers(struct pool *p, int n)
 }
 
 /*
- * Wait longer and longer while workers cannot start, or give up.  One who was
- * killed at work did so for a reason that may have gone with the request.
+ * Lengthen the pause before the next fork while workers fail to start.  A
+ * worker that was killed while serving does not count: the cause may have been
+ * the request.
  */
 static void
 note_death(struct pool *p, size_t slot, int status)
@@ -280,7 +285,7 @@ note_death(struct pool *p, size_t slot, int status)
 }
 
 static void
-bury(struct pool *p)
+reap(struct pool *p)
 {
 	int status;
 	pid_t pid;
@@ -291,8 +296,8 @@ bury(struct pool *p)
 			if (p->children[i].pid == pid)
 				break;
 		if (i == p->used) {
-			if (!locker_bury(pid))
-				(void)sweeper_bury(&p->sweeper, pid, status);
+			if (!locker_reap(pid))
+				(void)sweeper_reap(&p->sweeper, pid, status);
 			continue;
 		}
 		note_death(p, i, status);
@@ -302,7 +307,8 @@ bury(struct pool *p)
 	}
 }
 
-/* Always by number, never a group: it may not be ours. */
+/* Signals go to each process by its id, never to a process group: the group may
+ * contain processes of others. */
 static void
 tell_all(const struct pool *p, int sig)
 {
@@ -320,7 +326,8 @@ dismiss(struct pool *p, size_t slot)
 	p->children[slot].is_leaving = true;
 }
 
-/* Of those who stay: how many are idle or soon will be; and set the hint. */
+/* Count the workers that stay and are idle or starting; correct the board's
+ * hint. */
 static int
 count_spare(struct pool *p)
 {
@@ -355,7 +362,7 @@ grow(struct pool *p, int spare, int64_t now)
 	if (p->settings->fixed)
 		lack = room(p);
 	if (lack <= 0) {
-		/* Those who were just forked are not busy yet. */
+		/* Workers that were just forked are not busy yet. */
 		if (now >= p->next_growth + GROWTH_ENDS)
 			p->step = 1;
 		return;
@@ -368,7 +375,7 @@ grow(struct pool *p, int spare, int64_t now)
 	p->next_growth = now + TICK_GROWING;
 }
 
-/* Workers that were not needed for as long as pool.idle may go. */
+/* Dismiss workers that were not needed for as long as pool.idle. */
 static void
 shrink(struct pool *p, int spare, int64_t now)
 {
@@ -401,8 +408,8 @@ is_old(const struct pool *p, size_t slot)
 	    p->children[slot].generation != p->generation;
 }
 
-/* Workers that do not leave: of an older generation, and of this one ready or
- * about to be. */
+/* Numbers of workers that were not dismissed: those of an older generation, and
+ * those of the current one that are ready or starting. */
 struct stay {
 	int old, ready, starting;
 };
@@ -437,8 +444,8 @@ dismiss_old(struct pool *p, int n)
 		}
 }
 
-/* How many to fork next: at least one, since an old idle worker leaves at once
- * when its replacement is ready. */
+/* How many to fork next.  At least one: an old idle worker leaves as soon as
+ * its replacement is ready. */
 static int
 replacements(const struct pool *p, int old)
 {
@@ -448,10 +455,11 @@ replacements(const struct pool *p, int old)
 }
 
 /*
- * After SIGHUP.  A busy worker leaves after its request, however long that
- * takes.  The idle ones go in steps: some are forked, and when these are ready
- * as many of the old ones leave.  So there are never fewer than before, and
- * hardly more than REPLACE_STEP above pool.max_workers.
+ * Replace old workers after SIGHUP. A busy worker leaves after its request,
+ * however long that takes.  Idle ones are replaced in steps: some new ones are
+ * forked, and when these are ready as many old ones are dismissed.  So there
+ * are never fewer workers than before, and hardly more than REPLACE_STEP above
+ * pool.max_workers.
  */
 static bool
 replace(struct pool *p)
@@ -546,7 +554,7 @@ stop_workers(struct pool *p, int64_t now)
 	tell_all(p, now < p->stop_until ? SIGTERM : SIGKILL);
 }
 
-/* One look at everything; returns how long to sleep. */
+/* Do all that is due; returns how long to sleep. */
 static int64_t
 look(struct pool *p)
 {
@@ -554,7 +562,7 @@ look(struct pool *p)
 	bool is_changing;
 	int spare;
 
-	bury(p);
+	reap(p);
 	if (got_term) {
 		stop_workers(p, now);
 		return TICK_STOPPING;
@@ -569,7 +577,8 @@ look(struct pool *p)
 	shrink(p, spare, now);
 	atomic_store(&p->board->is_full, room(p) <= 0);
 	tell_status(p);
-	/* This comes round soon enough. */
+	/* This function runs often enough for the sweeper's result not to
+	 * matter. */
 	(void)sweeper_look(&p->sweeper, p->settings, p->board, p->listener->fd);
 	if (now < p->backoff_until)
 		return p->backoff_until - now;

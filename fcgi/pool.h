@@ -8,8 +8,9 @@
 #include "fcgi/settings.h"
 
 /*
- * Keep workers until SIGTERM or SIGINT; the exit status of the program.  The
- * settings may be others afterwards: SIGHUP reads them from the source again.
+ * Run the pool until SIGTERM or SIGINT; returns the exit status of the program.
+ * The settings may have changed afterwards: SIGHUP reads them from the source
+ * again.
  */
 int pool_run(
     struct settings *, const struct settings_source *, const struct listener *);

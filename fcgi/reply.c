@@ -1,5 +1,5 @@
 /*
- * reply.c - from a struct web_response to FastCGI.
+ * reply.c - send a struct web_response over FastCGI.
  */
 #include "config.h"
 
@@ -15,7 +15,7 @@
 #include "fcgi/work.h"
 #include "tus/tus.h"
 
-/* Of content, what libfcgi then writes in pieces of 8 KiB. */
+/* How much content is read at a time; libfcgi writes it in records of 8 KiB. */
 #define PIECE (64 * 1024)
 
 static void
@@ -24,7 +24,7 @@ put(FCGX_Stream *out, const char *text)
 	(void)FCGX_PutStr(text, (int)strlen(text), out);
 }
 
-/* A tab is white space, as HTTP has it. */
+/* A tab does not count: HTTP takes it for white space. */
 static bool
 has_control(const char *s)
 {
@@ -34,7 +34,7 @@ has_control(const char *s)
 	return false;
 }
 
-/* The last line of defence against a header within a header. */
+/* The last check against response splitting. */
 static void
 put_header(FCGX_Stream *out, const char *key, const char *value)
 {
@@ -57,7 +57,8 @@ put_number(FCGX_Stream *out, const char *key, int64_t n)
 	put_header(out, key, text);
 }
 
-/* What follows the store's directory in the path of a file; else NULL. */
+/* The part of a file's path below the store's directory; NULL if it is not
+ * below. */
 static const char *
 below_store(const struct settings *s, const char *path)
 {
@@ -69,7 +70,7 @@ below_store(const struct settings *s, const char *path)
 	return path + len + 1;
 }
 
-/* As in a URL: nginx undoes it. */
+/* Percent-encode a path; nginx decodes it. */
 static const char *
 encode_path(struct arena *a, const char *path)
 {
@@ -91,7 +92,7 @@ encode_path(struct arena *a, const char *path)
 	return out;
 }
 
-/* Let the web server send the file; false if it has no way to it. */
+/* Let the web server send the file; false if it cannot. */
 static bool
 offload(FCGX_Stream *out, const struct settings *s, const char *path,
     struct arena *a)
@@ -101,7 +102,7 @@ offload(FCGX_Stream *out, const struct settings *s, const char *path,
 	if (path == NULL || s->sendfile == SENDFILE_NONE)
 		return false;
 	if (s->sendfile == SENDFILE_X_SENDFILE) {
-		/* lighttpd takes %41 for an A, Apache takes it as it is. */
+		/* lighttpd decodes "%41", Apache does not. */
 		if (strchr(path, '%') != NULL)
 			return false;
 		put_header(out, "X-Sendfile", path);
@@ -114,7 +115,8 @@ offload(FCGX_Stream *out, const struct settings *s, const char *path,
 	return true;
 }
 
-/* A client that does not take what it asked for gives the worker back. */
+/* A client that does not read its response gives the worker back after this
+ * time. */
 static void
 limit_send(int fd, int64_t ms)
 {
@@ -191,7 +193,7 @@ reply_interim(FCGX_Request *fcgi, const struct pair *headers)
 	for (; headers != NULL; headers = headers->next)
 		put_header(fcgi->out, headers->key, headers->value);
 	put(fcgi->out, "\r\n");
-	/* That the client has gone is noticed when the body is read. */
+	/* If the client has left, reading the body will show it. */
 	(void)FCGX_FFlush(fcgi->out);
 }
 
@@ -229,7 +231,8 @@ reply_text(
 void
 reply_error(FCGX_Request *fcgi, int status, const char *text)
 {
-	/* Only what can be read and nothing else is answered like that. */
+	/* Only paths that can be read and nothing else are answered with
+	 * 405. */
 	send_text(fcgi, status, status == 405 ? "Allow: GET, HEAD\r\n" : "",
 	    "text/plain; charset=utf-8", text);
 }

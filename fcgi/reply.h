@@ -1,5 +1,5 @@
 /*
- * reply.h - from a struct web_response to FastCGI.
+ * reply.h - send a struct web_response over FastCGI.
  */
 #ifndef FCGI_REPLY_H
 #define FCGI_REPLY_H
@@ -11,8 +11,8 @@
 #include "web/web.h"
 
 /*
- * Send the response of a call, content and all.  ERR_OK also if the client
- * did not wait for the end; an error is one of the store.
+ * Send the response of a call with its content.  ERR_OK also if the client left
+ * before the end; an error comes from the store.
  */
 enum err_code reply_send(FCGX_Request *, const struct settings *,
     struct web_call *, struct arena *, struct err *);
@@ -22,9 +22,9 @@ enum err_code reply_send(FCGX_Request *, const struct settings *,
 void reply_interim(FCGX_Request *, const struct pair *headers);
 
 /*
- * Where there is no call: a text, or "ERR_...: ...\n".  With all that every
- * response has, and without a body to HEAD.  A 405 allows GET and HEAD.
- * headers: more of them, each with CR and LF.
+ * Send a text, or "ERR_...: ...\n", for a request that has no call.  It has the
+ * headers of every response, and no body if the method is HEAD. A 405 allows
+ * GET and HEAD. headers: further headers, each ending in CR LF.
  */
 void reply_text(
     FCGX_Request *, const char *headers, const char *type, const char *text);

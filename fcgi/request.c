@@ -1,9 +1,10 @@
 /*
- * request.c - from FastCGI parameters to a struct web_request.
+ * request.c - make a struct web_request of FastCGI parameters.
  *
- * REQUEST_URI is the one that all front ends agree on: there, and as the
- * client sent it.  SCRIPT_NAME and PATH_INFO depend on the server, its module
- * and what happens to lie in its document root, and PATH_INFO is decoded.
+ * REQUEST_URI is the one parameter on which all front ends agree: all send it,
+ * and send it as the client did.  SCRIPT_NAME and PATH_INFO depend on the
+ * server, its module and the files in its document root, and PATH_INFO is
+ * decoded.
  */
 #include "config.h"
 
@@ -18,7 +19,7 @@
 #include "fcgi/request.h"
 #include "web/parse.h"
 
-/* What is needed to find out the rest. */
+/* Parameters from which the rest of the request is derived. */
 struct raw {
 	struct web_request *req;
 	const char *request_uri, *script_name, *path_info;
@@ -27,19 +28,20 @@ struct raw {
 	const char *server_protocol, *server_software;
 	struct forwarded forwarded;
 
-	/* What owner.param names; two values of it, or of TUS_OWNER, came. */
+	/* The value of owner.param; two different values of it, or of
+	 * TUS_OWNER, came. */
 	const char *owner;
 	bool owner_is_ambiguous;
 
-	/* A bit for each of known[], and of others[] behind it: a header that
-	 * came again, or a second value of another parameter. */
+	/* A bit for each entry of known[], followed by those of others[]: the
+	 * header came again, or the parameter came with a second value. */
 	uint64_t again;
 };
 
 #define REQ(name) offsetof(struct web_request, name), true
 #define RAW(name) offsetof(struct raw, name), false
 
-/* In alphabetical order. */
+/* In alphabetical order, for a binary search. */
 static const struct param {
 	const char *name;
 	size_t offset;
@@ -81,7 +83,8 @@ static const struct param {
 	{ "TUS_RETENTION", RAW(tus_retention) },
 };
 
-/* Likewise; only read where another protocol is spoken beside tus. */
+/* In the same order; read only where the IETF's protocol is accepted as
+ * well. */
 static const struct param others[] = {
 	{ "HTTP_CONTENT_DIGEST", REQ(content_digest) },
 	{ "HTTP_CONTENT_DISPOSITION", REQ(content_disposition) },
@@ -126,8 +129,9 @@ is_named(const char *param, struct name name)
 }
 
 /*
- * What Apache has set before it redirected the request to itself, as in an
- * .htaccess, it calls REDIRECT_NAME afterwards, once for each time.
+ * Apache renames the parameters that were set before an internal redirect, as
+ * in an .htaccess, to REDIRECT_NAME, once for each redirect.  Skip these
+ * prefixes.
  */
 static const char *
 skip_redirects(const char *param, const char *owner_param)
@@ -141,7 +145,7 @@ skip_redirects(const char *param, const char *owner_param)
 	return begins(p, "TUS_") || is_named(p, owner) ? p : param;
 }
 
-/* All values of a header, as one: some front ends hand on each line. */
+/* All values of a header as one list: some front ends pass on each line. */
 static const char *
 join(char *const *params, struct name name, struct arena *a)
 {
@@ -232,7 +236,8 @@ sort_param(struct raw *raw, char *const *params, size_t i, struct arena *a,
 	}
 }
 
-/* Does the answer depend on it?  Two owners are no owner. */
+/* Does the answer depend on this parameter?  Two different owners count as
+ * none. */
 static bool
 is_read(struct raw *raw, const struct settings *s, const struct param *p)
 {
@@ -250,8 +255,8 @@ is_read(struct raw *raw, const struct settings *s, const struct param *p)
 	return where != &raw->tus_owner && !begins(p->name, "HTTP_");
 }
 
-/* The first parameter with two values of which nobody can say which counts;
- * NULL if there is none. */
+/* The first parameter that came with two different values and on which the
+ * answer depends; NULL if there is none. */
 static const char *
 find_ambiguous(struct raw *raw, const struct settings *s)
 {
@@ -289,7 +294,7 @@ path_of_uri(struct arena *a, const char *uri)
 	return arena_memdup(a, uri, strcspn(uri, "?"));
 }
 
-/* Does the text, once decoded, say the same as plain? */
+/* Is the text, once decoded, equal to plain? */
 static bool
 decodes_to(const char *text, const char *plain)
 {
@@ -304,8 +309,8 @@ decodes_to(const char *text, const char *plain)
 	return *plain == '\0';
 }
 
-/* Where in the path PATH_INFO begins, its end if there is none; -1 if the path
- * that the front end has split is another. */
+/* Where in the path PATH_INFO begins, its end if there is none; -1 if the front
+ * end has split another path than this one. */
 static ssize_t
 find_path_info(const char *path, const char *path_info)
 {
@@ -341,8 +346,8 @@ has_dot_segment(const char *path)
 	return false;
 }
 
-/* Would a web server find the place where it was asked for the path?  To most,
- * escapes do not matter, nor how many slashes there are. */
+/* Would a web server that is asked for path serve place?  Most ignore how
+ * characters are escaped and how many slashes there are. */
 static bool
 leads_to(const char *path, const char *place)
 {
@@ -365,9 +370,9 @@ leads_to(const char *path, const char *place)
 }
 
 /*
- * The front end has let the request in to some place.  It is no endpoint if
- * another spelling of the same is, or was meant to be, something else: the
- * metrics, the status page, or what "..", "//host" and the like lead to.
+ * The front end accepted the request at some path.  That path is no endpoint if
+ * another spelling of it names, or was meant to name, something else: the
+ * metrics, the status page, or the target of "..", "//host" and the like.
  */
 static bool
 is_endpoint(const struct settings *s, const char *base)
@@ -378,7 +383,7 @@ is_endpoint(const struct settings *s, const char *base)
 	    (s->status_path == NULL || !leads_to(base, s->status_path));
 }
 
-/* Nobody said where the endpoint is: the front end's split decides. */
+/* No endpoint is configured: the split of the front end decides. */
 static void
 split_path(struct raw *raw, const struct settings *s, struct arena *a,
     const char *path)
@@ -431,7 +436,7 @@ find_path(struct raw *raw, const struct settings *s, struct arena *a)
 	return true;
 }
 
-/* The web server's own limit; what is no number is no limit of ours. */
+/* The web server's own limit; a value that is no number is no limit. */
 static int64_t
 parse_limit(const char *text)
 {
@@ -445,7 +450,8 @@ parse_limit(const char *text)
 	return *end == '\0' && errno == 0 ? (int64_t)n : -1;
 }
 
-/* As retention.after; what is no duration removes nothing. */
+/* In the syntax of retention.after; a value that is no duration removes
+ * nothing. */
 static int64_t
 parse_retention(const char *text)
 {
@@ -468,7 +474,7 @@ is_on(const char *https)
 	return https != NULL && *https != '\0' && strcasecmp(https, "off") != 0;
 }
 
-/* "UPLOAD_OFFSET=" becomes "Upload-Offset". */
+/* Turns "UPLOAD_OFFSET=" into "Upload-Offset". */
 static char *
 header_name(struct arena *a, const char *param, size_t len)
 {
@@ -488,7 +494,7 @@ header_name(struct arena *a, const char *param, size_t len)
 	return name;
 }
 
-/* The headers of the client, by their usual names, in the order they came. */
+/* The client's headers under their usual names, in the order of arrival. */
 static const struct pair *
 headers_of(char *const *params, struct arena *a)
 {
@@ -506,7 +512,7 @@ headers_of(char *const *params, struct arena *a)
 			name += strlen(prefix);
 		else if (strncmp(name, content, strlen(content)) != 0)
 			continue;
-		/* nginx passes these two in both ways. */
+		/* nginx passes these two in both forms. */
 		if (name != *params &&
 		    strncmp(name, content, strlen(content)) == 0)
 			continue;
@@ -529,7 +535,7 @@ new_id(struct arena *a)
 	return id;
 }
 
-/* What only hooks want to know. */
+/* Fill in what only hooks need. */
 static void
 describe(struct raw *raw, char *const *params, struct arena *a)
 {
@@ -543,7 +549,7 @@ describe(struct raw *raw, char *const *params, struct arena *a)
 		req->shown.request_id = new_id(a);
 }
 
-/* For hooks, the status page and the slow log. */
+/* The client's address, for hooks, the status page and the slow log. */
 static void
 find_remote(struct raw *raw, struct arena *a)
 {
@@ -557,8 +563,8 @@ find_remote(struct raw *raw, struct arena *a)
 		addr, port != NULL && *port != '\0' ? port : "0");
 }
 
-/* Would it pass on a response with status 104?  Most front ends would make it
- * the final one. */
+/* Does the web server pass on a response with status 104?  Most would treat it
+ * as the final one. */
 static bool
 takes_interim(const struct raw *raw, const struct settings *s)
 {

@@ -12,17 +12,19 @@
 
 enum request_fault {
 	REQUEST_OK,
-	/* *why is missing. */
+	/* *why is the name of a parameter that is missing. */
 	REQUEST_INCOMPLETE,
-	/* *why, which counts here, came with two values. */
+	/* *why is the name of a parameter that came with two different
+	 * values. */
 	REQUEST_AMBIGUOUS
 };
 
 /*
- * Sort the parameters (NAME=value, NULL-terminated) of one request.  Nothing
- * is judged here but what makes it a request at all; else *why is the name of
- * a parameter, for the log.  A header that comes several times is one list; two
- * owners are none.  Everything is borrowed or from the arena.
+ * Sort the parameters (NAME=value, NULL-terminated) of one request.  Only what
+ * is needed to have a request at all is validated here; if that fails, *why is
+ * the name of a parameter, for the log.  A header that comes several times
+ * becomes one list; two values for the owner count as none.  The request
+ * borrows its strings or has them from the arena.
  */
 MUST_CHECK enum request_fault request_read(char *const *params,
     const struct settings *, struct arena *, struct web_request *,

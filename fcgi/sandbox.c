@@ -1,7 +1,7 @@
 /*
- * sandbox.c - the process's way into its sandbox.
+ * sandbox.c - confine the process to what it needs.
  *
- * glibc has no wrappers for Landlock, so the system calls are made by number.
+ * glibc has no wrappers for Landlock, so its system calls are made by number.
  */
 #include "config.h"
 
@@ -30,7 +30,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Younger than some headers that know the rest. */
+/* These rights are younger than some headers that have the others. */
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif
@@ -45,16 +45,16 @@
 	    LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_DIR |        \
 	    LANDLOCK_ACCESS_FS_REFER | LANDLOCK_ACCESS_FS_TRUNCATE)
 
-/* What libraries read when they are first used: OpenSSL its configuration,
- * the name service its modules. */
+/* Files that libraries read when they are first used: OpenSSL its
+ * configuration, the name service its modules. */
 static const char *const always_read[] = { "/dev/urandom", "/dev/null",
 	"/etc/ssl", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/proc/self" };
 
-/* To find a host and to trust it. */
+/* Files needed to resolve a host name and to verify its certificate. */
 static const char *const read_for_hosts[] = { "/etc", "/usr/share", "/run",
 	"/usr/local/share/ca-certificates" };
 
-/* All that this kernel can refuse. */
+/* All rights that this kernel can restrict. */
 static uint64_t
 known_rights(int abi)
 {
@@ -75,7 +75,7 @@ is_directory(int fd)
 	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* What is not there needs no permission. */
+/* A path that does not exist needs no permission. */
 static void
 allow(int ruleset, const char *path, uint64_t rights)
 {
@@ -96,7 +96,7 @@ allow(int ruleset, const char *path, uint64_t rights)
 
 struct rules {
 	int ruleset;
-	/* What the kernel can refuse. */
+	/* The rights that the kernel can restrict. */
 	uint64_t known;
 };
 
@@ -124,7 +124,7 @@ allow_need(void *arg, enum need need, const char *key, const char *path)
 	}
 }
 
-/* A log that was rotated is another file in the same directory. */
+/* The whole directory: a log that was rotated is a new file in it. */
 static void
 allow_log(int ruleset, const char *target)
 {

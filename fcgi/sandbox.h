@@ -1,9 +1,11 @@
 /*
- * sandbox.h - a process that serves requests gives away what it will not need.
+ * sandbox.h - a process that serves requests drops the rights that it does not
+ * need.
  *
- * An attacker who makes a worker do his will shall find little to do:
- * no new privileges, no core files, and, where the kernel has Landlock, no
- * file but those below the directories that the configuration names.
+ * An attacker who takes over a worker shall be able to do little with it: the
+ * worker can gain no privileges, writes no core files, and, where the kernel
+ * has Landlock, has access only to files below the directories that the
+ * configuration names.
  */
 #ifndef FCGI_SANDBOX_H
 #define FCGI_SANDBOX_H
@@ -13,12 +15,12 @@
 #include "base/conf.h"
 
 /*
- * For the rest of this process and for its children.  What the kernel does
- * not have is left out, which only -v tells.  Files are not confined if
- * hooks are programs, because these may do whatever they like.
+ * Enter the sandbox, for the rest of this process and for its children.  What
+ * the kernel does not support is left out, which only -v reports.  Files are
+ * not confined if hooks are programs, because these may need any file.
  *
- * may_reload: the process will read another configuration, so that nobody
- * knows yet which files it will need.
+ * may_reload: the process will read another configuration later, so the files
+ * that it will need are not known yet.
  */
 void sandbox_enter(const struct conf *, bool may_reload);
 

@@ -1,5 +1,5 @@
 /*
- * settings.c - from the configuration to what the program works with.
+ * settings.c - make the settings of the program from its configuration.
  */
 #include "config.h"
 
@@ -142,8 +142,8 @@ set_server(struct settings *s)
 }
 
 /*
- * Workers that never take a body.  Nobody who says nothing about it should
- * find most of a small pool reserved.
+ * How many workers never take a body.  The default must not reserve most of a
+ * small pool.
  */
 static int
 reserve_of(const struct settings *s)
@@ -170,7 +170,7 @@ set_pool(struct settings *s, int workers, struct err *e)
 	    s->conf->pool.reserve >= s->max_workers)
 		return err_set(e, ERR_INVALID,
 		    "pool.reserve must be less than pool.max_workers (%d), or "
-		    "nobody is left to receive uploads",
+		    "no worker is left to receive uploads",
 		    s->max_workers);
 	if (s->min_spare > s->max_workers)
 		s->min_spare = s->max_workers;
@@ -178,7 +178,7 @@ set_pool(struct settings *s, int workers, struct err *e)
 	return ERR_OK;
 }
 
-/* Two answers cannot be at one place. */
+/* Metrics and status page must have different paths. */
 static enum err_code
 set_status(struct settings *s, struct err *e)
 {
@@ -215,7 +215,8 @@ set_other(struct settings *s)
 			s->interim = (enum interim_when)i;
 }
 
-/* A host that slept may write late, and no lock of a service stops it. */
+/* A host that was suspended may write late, and a lock in a service does not
+ * prevent that. */
 static enum err_code
 check_locks(const struct conf *c, struct err *e)
 {
@@ -296,7 +297,7 @@ settings_free(struct settings *s)
 	memset(s, 0, sizeof(*s));
 }
 
-/* Behind symbolic links, as the store itself names its files. */
+/* The path without symbolic links, as the store itself names its files. */
 static const char *
 real_path(struct arena *a, const char *path)
 {
@@ -307,7 +308,7 @@ real_path(struct arena *a, const char *path)
 	return copy;
 }
 
-/* A worker writes to no page for what the master has found out. */
+/* Done in the master: a worker that computes it again would copy a page. */
 static void
 find_store_dir(struct settings *s)
 {
@@ -414,7 +415,7 @@ keep_fixed(struct settings *next, const struct settings *now)
 	}
 }
 
-/* The new settings, open, and the log that they name. */
+/* Open the store of the new settings, and their log. */
 static enum err_code
 try_next(struct settings *next, const struct settings *now,
     const struct settings_source *from, struct err *e)

@@ -25,108 +25,114 @@ enum sendfile_how {
 	SENDFILE_X_SENDFILE
 };
 
-/* Is a client told of its upload before the body is here? */
+/* Is the client told the URL of its upload before the body has arrived? */
 enum interim_when {
 	INTERIM_OFF,
-	/* Behind the web servers that pass it on. */
+	/* Behind web servers that pass the interim response on. */
 	INTERIM_AUTO,
 	INTERIM_ON
 };
 
 struct settings {
-	/* What the strings below belong to. */
+	/* They own the strings below. */
 	struct conf *conf;
 	struct arena *arena;
 
 	struct web_server server;
 
-	/* Without a slash at the end; "" if the request tells. */
+	/* Without a slash at the end; "" to derive it from each request. */
 	const char *base_path;
-	/* The FastCGI parameter that names the owner; "" if there is none. */
+	/* The FastCGI parameter that contains the owner; "" if there is
+	 * none. */
 	const char *owner_param;
 
-	/* Only our own proxy can have set Forwarded and X-Forwarded-*. */
+	/* Forwarded and X-Forwarded-* can come from our own proxy only. */
 	bool trust_forwarded;
 
-	/* The IETF's protocol is spoken, too. */
+	/* The IETF's protocol is accepted as well. */
 	bool has_rufh;
 	enum interim_when interim;
 
 	enum sendfile_how sendfile;
 	const char *sendfile_root;
 
-	/* Where the store really is, once it is open; "" if nowhere. */
+	/* The store's directory without symbolic links, once it is open; "" if
+	 * none. */
 	const char *store_dir;
 
-	/* Something is to connect to other hosts, with libcurl. */
+	/* The configuration requires connections to other hosts, through
+	 * libcurl. */
 	bool has_hosts;
 
-	/* Where the metrics are to be had; NULL if they are not. */
+	/* The path of the metrics; NULL if they are off. */
 	const char *metrics_path, *metrics_prefix;
 
-	/* Where the status page is; NULL if it is nowhere. */
+	/* The path of the status page; NULL if it is off. */
 	const char *status_path;
 
-	/* Milliseconds that make a request slow; 0: none is. */
+	/* From how many milliseconds on a request is logged as slow; 0:
+	 * never. */
 	int64_t slow;
 
 	/* Milliseconds. */
 	int64_t lock_timeout, read_timeout, drain_timeout, shutdown_timeout;
-	/* Between two sweeps; 0 is never. */
+	/* The interval between sweeps; 0 is never. */
 	int64_t sweep_every;
-	/* Bytes a second a body must bring on average; 0 is any. */
+	/* Bytes a second that a body must reach on average; 0 is no limit. */
 	int64_t min_rate;
 
-	/* The pool.  fixed: exactly max_workers of them, all the time. */
+	/* The pool. fixed: it always has exactly max_workers workers. */
 	int max_workers, min_spare, reserve;
 	bool fixed;
 	int64_t idle, max_requests;
 };
 
-/* What the command line says, and where we were called. */
+/* The command line, as far as the settings depend on it. */
 struct settings_source {
 	/* The configuration file; NULL if there is none. */
 	const char *file;
 	/* -w; 0 if it was not given. */
 	int workers;
-	/* "./uploads beside the program" of a CGI-style installation; NULL. */
+	/* "./uploads beside the program" of a CGI-style installation, or
+	 * NULL. */
 	const char *default_store;
 };
 
-/* Is it recorded what each worker is at, and since when? */
+/* Is it recorded what each worker is doing, and since when? */
 static inline bool
 settings_watch(const struct settings *s)
 {
 	return s->status_path != NULL || s->slow > 0;
 }
 
-/* ERR_INVALID: the text names file and line, or the key. */
+/* Read the configuration.  ERR_INVALID: the text names file and line, or the
+ * key. */
 MUST_CHECK enum err_code settings_load(
     struct settings *, const struct settings_source *, struct err *);
 void settings_free(struct settings *);
 
 /*
- * Open and close what settings.server works on.  try is for a configuration
- * that may yet be refused: it also looks at what a process that serves can do
- * without for a while.
+ * Open and close the store, locker and hooks of settings.server.  The try
+ * variant is for a configuration that may still be refused: it also checks what
+ * a serving process opens only when needed.
  */
 MUST_CHECK enum err_code settings_open_store(struct settings *, struct err *);
 MUST_CHECK enum err_code settings_try_store(struct settings *, struct err *);
 void settings_close_store(struct settings *);
 
 /*
- * Read the configuration anew.  If it works the new settings take the place of
- * the old ones, and their store is open; some keys keep their value until the
- * program is started anew, and the log says so.  False, and the log says why,
- * if it does not work: then the old ones stay as they are.
+ * Read the configuration again.  On success the new settings replace the old
+ * ones and their store is open; some keys keep their value until the program is
+ * restarted, and the log names them.  False on failure, with the reason in the
+ * log: then the old settings stay in force.
  */
 bool settings_reload(struct settings *, const struct settings_source *);
 
-/* May an owner have only so much? */
+/* Is the amount that an owner may store limited? */
 bool settings_has_quota(const struct settings *);
 
-/* Try out which names the place of finished uploads takes.  False if uploads
- * are not moved, or if that failed: then the struct has a code. */
+/* Find out which file names the destination of finished uploads accepts.  False
+ * if uploads are not moved, or on failure: then the struct has a code. */
 bool settings_try_names(
     const struct settings *, struct template_names *, struct err *);
 

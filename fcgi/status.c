@@ -1,8 +1,9 @@
 /*
- * status.c - what the server is at: looked up, and told as text and as JSON.
+ * status.c - the state of the server: collected, and written as text and as
+ * JSON.
  *
- * The answer is what the board says.  Only the events that wait for a sweep
- * are counted in their directory.
+ * The data comes from the board.  Only the events that wait for a sweep are
+ * counted in their directory.
  */
 #include "config.h"
 
@@ -21,7 +22,8 @@
 #define HTML  "text/html; charset=utf-8"
 #define PLAIN "text/plain; charset=utf-8"
 
-/* A client chose it; it may have been cut within a character. */
+/* Make text that a client chose fit to be shown; it may have been cut within a
+ * character. */
 static const char *
 fit(struct arena *a, const char *text)
 {
@@ -72,7 +74,7 @@ by_own_time(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
-/* An upload is what a client sends; what one fetches is another request. */
+/* A request that sends a body is an upload; a download is not. */
 static bool
 is_upload(enum worker_state state, const struct work *w)
 {

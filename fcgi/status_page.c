@@ -1,9 +1,9 @@
 /*
- * status_page.c - what the server is at, as a page for people.
+ * status_page.c - the state of the server as an HTML page.
  *
- * One page without anything from elsewhere.  It renews itself every two
- * seconds, by a script where there are scripts, and works without one.  All
- * that clients chose goes through put_html().
+ * The page refers to no other resource.  It refreshes itself every two seconds,
+ * by a script where scripts run, and by its header elsewhere.  All text that
+ * clients chose goes through put_html().
  */
 #include "config.h"
 
@@ -13,10 +13,10 @@
 #include "base/clock.h"
 #include "fcgi/status_parts.h"
 
-/* Longest at work first; the plain form and JSON have all of them. */
+/* The uploads that have run longest; the text and JSON formats have all. */
 #define UPLOADS_SHOWN 50
 
-/* A compiler need not take a longer string at once. */
+/* Split, because a compiler need not accept a longer string literal. */
 static const char *const style[] = {
 	":root{color-scheme:light dark;--ground:#f4f6f9;--card:#fff;"
 	"--text:#17212b;--quiet:#57646f;--line:#dde3ea;--accent:#2456d3;"
@@ -88,7 +88,7 @@ static const char *const style[] = {
 	"font-size:12px}}",
 };
 
-/* Only main is parsed: the rest has a nonce that is not this page's. */
+/* Only main is replaced: the rest of the new page has another nonce. */
 static const char *const script[] = {
 	"async function again(){"
 	"var fresh=document.getElementById('fresh');"
@@ -141,7 +141,7 @@ put_all(struct text *t, const char *const *piece, size_t n)
 		text_put(t, "%s", piece[i]);
 }
 
-/* A cell with its label, for screens where the table has no head. */
+/* A cell with its label, for narrow screens on which the table has no head. */
 static void
 put_cell(struct text *t, const char *class, const char *label, const char *text)
 {
@@ -153,7 +153,7 @@ put_cell(struct text *t, const char *class, const char *label, const char *text)
 	text_put(t, "</td>");
 }
 
-/* One above the other: what people call it, and its id. */
+/* The file's name above the upload's id. */
 static void
 put_upload(struct text *t, const struct status_work *w)
 {
@@ -181,7 +181,7 @@ struct share {
 	int64_t n;
 };
 
-/* A bar of several colours, as wide as their sum, which is not 0. */
+/* A bar of several colours; sum is the sum of the shares, and not 0. */
 static void
 put_bar(struct text *t, const struct share *share, size_t n, int64_t sum)
 {
@@ -202,7 +202,7 @@ put_bar(struct text *t, const struct share *share, size_t n, int64_t sum)
 	text_put(t, "</svg>");
 }
 
-/* Where the time of a request went: as a bar, and in words. */
+/* How the time of a request was spent: as a bar, and in words. */
 static void
 put_spent(struct text *t, const struct status_work *w)
 {
@@ -305,7 +305,7 @@ put_tiles(struct text *t, const struct status *st)
 	text_put(t, "</div>");
 }
 
-/* How long it takes at this rate. */
+/* The time that is left at the current rate. */
 static const char *
 time_left(struct arena *a, const struct work *w)
 {

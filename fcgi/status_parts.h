@@ -1,5 +1,5 @@
 /*
- * status_parts.h - what the forms of the status have in common.
+ * status_parts.h - what the three formats of the status have in common.
  */
 #ifndef FCGI_STATUS_PARTS_H
 #define FCGI_STATUS_PARTS_H
@@ -8,11 +8,12 @@
 #include "base/compat.h"
 #include "fcgi/board.h"
 
-/* A request, fit to be shown: text is UTF-8 without controls. */
+/* A request, ready to be shown: its text is UTF-8 without control
+ * characters. */
 struct status_work {
 	struct work work;
 	const char *method, *id, *owner, *client, *name;
-	/* Milliseconds, all in all and by phase. */
+	/* Milliseconds: in total, and by phase. */
 	int64_t ms, spent[WORK_PHASE_MAX];
 };
 
@@ -29,21 +30,22 @@ struct status {
 	int64_t now, started;
 	int workers[WORKER_STATE_MAX], max_workers, reserve;
 
-	/* Since the start. */
+	/* Totals since the start. */
 	uint64_t requests, refusals, bytes, created, finished, terminated;
 
-	/* Bytes a second of all uploads together. */
+	/* Bytes a second of all running uploads together. */
 	int64_t rate;
 
-	/* How many requests wait for a hook, and how many events for a sweep;
-	 * -1 if that is not known. */
+	/* How many requests wait for a hook, and how many events wait for a
+	 * sweep; -1 if unknown. */
 	int64_t hooks_running, hooks_waiting;
 
-	/* Longest at work first: uploads; and other requests. */
+	/* Uploads, and other requests; the one that has run longest comes
+	 * first. */
 	struct status_work *uploads, *others;
 	size_t n_uploads, n_others;
 
-	/* Slowest first; latest first. */
+	/* The slowest first; of the errors the latest first. */
 	struct status_work *slowest;
 	size_t n_slowest;
 	struct status_error *errors;
@@ -57,18 +59,18 @@ struct text {
 	size_t len, size;
 };
 
-/* status_text.c */
+/* See status_text.c. */
 struct text text_new(struct arena *);
 void text_put(struct text *, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* "12.3 MiB", "1 h 05 min": for people. */
+/* "12.3 MiB", "1 h 05 min". */
 const char *status_size(struct arena *, int64_t bytes);
 const char *status_time(struct arena *, int64_t ms);
 
 /* In percent, 0 to 100; -1 if the length is not known. */
 int status_percent(const struct work *);
 
-/* The page; nonce is what its style and its script are marked with. */
+/* Write the page; nonce goes into its style and script elements. */
 void status_page(struct text *, const struct status *, const char *nonce);
 
 #endif

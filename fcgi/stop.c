@@ -22,7 +22,7 @@ static const int signals[] = { SIGTERM, SIGINT, SIGUSR1, SIGHUP };
 static volatile sig_atomic_t is_wanted, is_due, reload_is_wanted;
 static bool is_alone;
 
-/* The mask while a request is handled is held, and while we sleep, asleep. */
+/* The signal masks while a request is handled, and while the process sleeps. */
 static sigset_t held, asleep;
 
 static void
@@ -61,14 +61,15 @@ stop_install(bool alone)
 		catch (signals[i], on_signal);
 		(void)sigdelset(&asleep, signals[i]);
 	}
-	/* These are meant for the master: it tells us what to do. */
+	/* These are for the master, which tells the workers what to do. */
 	if (!alone) {
 		catch (SIGINT, SIG_IGN);
 		catch (SIGHUP, SIG_IGN);
 	}
 	catch (SIGCHLD, SIG_DFL);
 	catch (SIGPIPE, SIG_IGN);
-	/* A file that grows too large is an error like any other. */
+	/* Writing beyond the limit on file sizes becomes an error like any
+	 * other. */
 	catch (SIGXFSZ, SIG_IGN);
 }
 

@@ -1,9 +1,9 @@
 /*
  * stop.h - the signals of a process that serves requests.
  *
- * They are held while a request is handled, so that no system call below is
- * ever interrupted, and looked at where there is time: between two requests
- * and whenever a body keeps us waiting.
+ * They are blocked while a request is handled, so that no system call is
+ * interrupted, and checked between two requests and whenever the process waits
+ * for a body.
  */
 #ifndef FCGI_STOP_H
 #define FCGI_STOP_H
@@ -11,33 +11,34 @@
 #include <stdbool.h>
 
 /*
- * In a pool SIGTERM is "now", SIGUSR1 "after this request", and the rest is
- * for the master.  Alone, SIGTERM, SIGINT and SIGUSR1 (as mod_fcgid means it)
- * are "now", and SIGHUP is "read the configuration again".  Held from here on.
- * After FCGX_Init(), which has ideas of its own.
+ * Install the handlers and block the signals.  In a pool SIGTERM means "now",
+ * SIGUSR1 "after this request", and the other signals are for the master.  In a
+ * process without a master SIGTERM, SIGINT and SIGUSR1 (which mod_fcgid sends)
+ * mean "now", and SIGHUP "read the configuration again".  Call this after
+ * FCGX_Init(), which installs handlers too.
  */
 void stop_install(bool alone);
 
-/* In a process that serves none: the signals end it, or say nothing to it. */
+/* For a process that serves no requests: the signals end it, or are ignored. */
 void stop_uninstall(void);
 
 /*
  * Sleep until a connection waits at a listening socket; of all processes that
- * sleep there, one wakes rather than all.  False: a signal came instead, or no
- * connection within so many ms; -1 is for ever.
+ * sleep there one is woken, not all.  False: a signal came instead, or no
+ * connection within this many ms; -1 is no limit.
  */
 bool stop_or_wait_for(int listen_fd, int ms);
 
-/* Now: end even the request that is being handled. */
+/* Is even the current request to be ended? */
 bool stop_is_wanted(void);
 
-/* After this request. */
+/* Is the process to end after the current request? */
 bool stop_is_due(void);
 
-/* SIGHUP came, and is to be looked at after this request. */
+/* SIGHUP came, and is to be obeyed after this request. */
 bool stop_reload_is_due(void);
 
-/* SIGHUP came since this was asked last. */
+/* SIGHUP came since the last call of this function. */
 bool stop_reload_is_wanted(void);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * sweeper.c - the server sweeps its own store now and then.
+ * sweeper.c - the server sweeps its store itself at intervals.
  */
 #include "config.h"
 
@@ -25,24 +25,24 @@
 #include "core/sweep.h"
 
 enum {
-	/* Milliseconds.  Those who have just started have better to do, but
-	 * some processes do not live for long. */
+	/* In milliseconds.  Not at once, because a starting server has requests
+	 * to serve; but soon, because some processes do not live for long. */
 	FIRST_LOOK = 10000,
-	/* The note is looked at so often, at most. */
+	/* The most time between two looks at the note. */
 	LOOK_EVERY = 60000,
-	/* And as long as one is at work, whether it still is. */
+	/* The time between two looks at whether a running sweep has ended. */
 	AT_WORK = 1000,
 
-	/* What went wrong is logged so often, the rest is counted. */
+	/* This many failures of a sweep are logged, the others only counted. */
 	FAILURES_LOGGED = 10
 };
 
 /* How a sweep ended. */
 enum end {
 	END_WELL,
-	/* It could not begin; if that is bad, the log says why. */
+	/* The sweep could not begin; if this is an error, the log has it. */
 	END_NOT_NOW,
-	/* It could not believe the clock. */
+	/* The clock is not to be trusted. */
 	END_JUMP
 };
 
@@ -78,7 +78,7 @@ progress(struct sweep *s, const char *what, int64_t n)
 
 static const struct sweep_ears ears = { met, failed, progress };
 
-/* One line, if there is something to say. */
+/* Log one line, if there is something to report. */
 static void
 sum_up(const struct logged_sweep *sweep, int64_t ms)
 {
@@ -135,7 +135,7 @@ may_not(enum err_code rc, const struct err *e, bool has_warned)
 	}
 }
 
-/* What the parent has open is the parent's. */
+/* Close the parent's descriptors and sweep. */
 static enum end
 sweep(const struct settings *settings, struct board *board, bool has_warned)
 {
@@ -159,7 +159,7 @@ sweep(const struct settings *settings, struct board *board, bool has_warned)
 	    mine.server.core.quota.bytes > 0;
 	s.base.every = mine.sweep_every;
 	s.base.retention = mine.conf->retention.after / 1000;
-	/* It wants to know which boot this is: before the sandbox. */
+	/* It reads the id of the boot, so it must run before the sandbox. */
 	rc = sweep_begin(&s.base, &e);
 	if (rc != ERR_OK)
 		return may_not(rc, &e, has_warned);
@@ -199,7 +199,8 @@ begin(struct sweeper *sw, const struct settings *s, struct board *board,
 	stop_uninstall();
 	work_join(NULL, NULL);
 	(void)close(listen_fd);
-	/* Requests come first; the kernel takes it for the disk as well. */
+	/* Requests come first.  The kernel derives the disk priority from this
+	 * one. */
 	(void)setpriority(PRIO_PROCESS, 0, 19);
 	_exit((int)sweep(s, board, sw->has_warned));
 }
@@ -218,14 +219,14 @@ sweeper_look(struct sweeper *sw, const struct settings *s, struct board *board,
 	int status;
 
 	if (sw->pid != 0 && waitpid(sw->pid, &status, WNOHANG) == sw->pid)
-		(void)sweeper_bury(sw, sw->pid, status);
+		(void)sweeper_reap(sw, sw->pid, status);
 	if (sw->pid != 0)
 		return AT_WORK;
 	if (s->sweep_every == 0)
 		return -1;
 	if (sw->next == 0)
 		sw->next = now + least(s->sweep_every, FIRST_LOOK);
-	/* After a reload it may be sooner. */
+	/* After a reload the interval may be shorter. */
 	sw->next = least(sw->next, now + least(s->sweep_every, LOOK_EVERY));
 	if (now < sw->next)
 		return sw->next - now;
@@ -235,7 +236,7 @@ sweeper_look(struct sweeper *sw, const struct settings *s, struct board *board,
 }
 
 bool
-sweeper_bury(struct sweeper *sw, pid_t pid, int status)
+sweeper_reap(struct sweeper *sw, pid_t pid, int status)
 {
 	if (pid != sw->pid || pid == 0)
 		return false;

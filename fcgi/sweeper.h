@@ -1,9 +1,9 @@
 /*
- * sweeper.h - the server sweeps its own store now and then.
+ * sweeper.h - the server sweeps its store itself at intervals.
  *
- * For hosts that have neither timer nor cron.  A sweep is a process of its
- * own, so no request ever waits for it; the note of the last sweep, by
- * whatever program, says whether the next is due.
+ * This is for hosts that have neither timer nor cron.  A sweep runs in its own
+ * process, so no request waits for it.  The note of the last sweep, whichever
+ * program made that, tells whether the next is due.
  */
 #ifndef FCGI_SWEEPER_H
 #define FCGI_SWEEPER_H
@@ -16,29 +16,29 @@
 #include "fcgi/board.h"
 #include "fcgi/settings.h"
 
-/* All zero at first. */
+/* Starts as all zero. */
 struct sweeper {
-	/* 0: none is at work. */
+	/* The running sweep; 0 if there is none. */
 	pid_t pid;
 
-	/* When to look again, by clock_ms(). */
+	/* When to check again, by clock_ms(). */
 	int64_t next;
 
-	/* It was logged that the clock jumped; once is enough. */
+	/* The log already has the message that the clock jumped. */
 	bool has_warned;
 };
 
 /*
- * Begin a sweep if it is time for that.  How many milliseconds until this
- * should be asked again; -1: as long as you like.
+ * Start a sweep if one is due.  Returns the number of milliseconds after which
+ * to call this again; -1: any time.
  */
 int64_t sweeper_look(
     struct sweeper *, const struct settings *, struct board *, int listen_fd);
 
-/* A child has died; false: it was none of ours. */
-bool sweeper_bury(struct sweeper *, pid_t, int status);
+/* Note that a child has died; false: it was not a sweep. */
+bool sweeper_reap(struct sweeper *, pid_t, int status);
 
-/* Do not wait for it.  It may be ended anywhere. */
+/* Stop the sweep without waiting for it: a sweep may be killed at any point. */
 void sweeper_stop(struct sweeper *);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * tell.c - post-hooks, so that nobody waits for them.
+ * tell.c - run post-hooks so that no client waits for them.
  */
 #include "config.h"
 
@@ -15,18 +15,20 @@
 #include "fcgi/work.h"
 
 enum {
-	/* Each may have a hook, with a process that watches it. */
+	/* The most children.  Each may have a hook, and a process that watches
+	 * the hook. */
 	CHILDREN_MAX = 16,
 
-	/* Milliseconds to wait for one of them, and between two looks. */
+	/* The longest wait for a child to end, and the pause between two looks,
+	 * in ms. */
 	WAIT_MAX = 1000,
 	LOOK_EVERY = 10
 };
 
-/* 0 where there is none. */
+/* Process ids; 0 marks a free entry. */
 static pid_t children[CHILDREN_MAX];
 
-/* A place in the table, NULL if all are busy. */
+/* A free entry of the table, or NULL. */
 static pid_t *
 find_room(void)
 {
@@ -58,9 +60,9 @@ tell_has_room(void)
 }
 
 /*
- * The lock of the upload and the files of the spool are open file
- * descriptions: the child has them as well, and they stay locked until it is
- * done, whatever we close.
+ * The lock of the upload and the files of the spool are open file descriptions,
+ * which the child shares: they stay locked until the child is done, even after
+ * this process has closed them.
  */
 static pid_t
 fork_child(struct web_call *call, int listen_fd)
@@ -75,8 +77,8 @@ fork_child(struct web_call *call, int listen_fd)
 	_exit(0);
 }
 
-/* What no child tells or moves is left to the sweep: the one process there is
- * has others to serve. */
+/* What no child can move or tell is left to the sweep: a process without a pool
+ * must serve its next request. */
 void
 tell_and_close(struct web_call *call, bool by_child, int listen_fd)
 {

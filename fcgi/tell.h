@@ -1,5 +1,5 @@
 /*
- * tell.h - post-hooks, so that nobody waits for them.
+ * tell.h - run post-hooks so that no client waits for them.
  */
 #ifndef FCGI_TELL_H
 #define FCGI_TELL_H
@@ -9,18 +9,19 @@
 #include "web/web.h"
 
 /*
- * Where one process is all there is, only so many children tell at a time.
- * Waits a moment for one of them to be done; false if none is.  A request that
- * may have something to tell is turned away then, as in a pool without a place.
+ * For a process without a pool, in which only a limited number of children run
+ * post-hooks: is there room for one more?  Waits a moment for a child to end;
+ * false if none does.  A request that may cause a post-hook is then refused, as
+ * a pool without a free place refuses it.
  */
 bool tell_has_room(void);
 
 /*
- * Close a call whose connection was given back.  What is to be moved is moved
- * and what is to be told is told now: in a pool others serve meanwhile.  With
- * by_child a child does it, which does not keep the listening socket and needs
- * locks that are inherited; if there is no room for a child, it is left to the
- * sweep.
+ * Close a call whose connection was given back: move the upload and run the
+ * post-hooks.  In a pool other workers serve requests meanwhile.  With by_child
+ * a child process does it, which closes its copy of the listening socket and
+ * needs locks that are inherited over fork(); if there are too many children
+ * already, the work is left to the sweep.
  */
 void tell_and_close(struct web_call *, bool by_child, int listen_fd);
 

@@ -1,9 +1,9 @@
 /*
- * work.c - what each worker is at, and where the time of its requests goes.
+ * work.c - what each worker is doing, and where the time of its requests goes.
  *
- * A worker may be killed at any instruction.  A record that it was writing is
- * read by nobody, until the next worker of the slot writes it anew; an entry
- * among the slowest or the errors, until its turn comes round again.
+ * A worker may be killed at any instruction.  A record that it was just writing
+ * stays unreadable until the next worker of the slot overwrites it; an entry of
+ * the slowest requests or the errors, until its turn to be replaced.
  */
 #include "config.h"
 
@@ -21,12 +21,13 @@ struct work_slot *work_mine;
 /* Both are set before the first fork, or once in a worker. */
 static struct work_past *remembered, *listening;
 
-/* Of the request at work: the bytes there were when this second began. */
+/* The current request's byte count when the current second began. */
 static struct {
 	int64_t since, received;
 } second;
 
-/* A slow request is in a list of its own. */
+/* Set while a slow request is logged: that line is not to be remembered as an
+ * error, because slow requests have a list of their own. */
 static bool is_known_slow;
 
 const char *
@@ -114,7 +115,8 @@ work_begin(const struct web_request *req, int64_t began)
 	second.received = 0;
 }
 
-/* Over the last second or so; over the time it took while that is less. */
+/* The rate over the last second or so; over the whole time of a younger
+ * request. */
 static void
 measure_rate(struct work *w, int64_t received)
 {
@@ -171,8 +173,8 @@ work_change(enum work_phase phase)
 	return before;
 }
 
-/* The entry that the next slow request may have; NULL if it is not so slow, or
- * if others write just now. */
+/* The entry that a slow request may take; NULL if the request is not slow
+ * enough, or if another process writes just now. */
 static struct work_slot *
 find_faster(struct work_past *past, const struct work *w)
 {
@@ -197,7 +199,8 @@ find_faster(struct work_past *past, const struct work *w)
 	return fastest;
 }
 
-/* Two who want the same entry at once: one of them is not remembered. */
+/* If two workers want the same entry at once, one of their requests is not
+ * remembered. */
 static void
 remember(struct work_past *past, const struct work *w)
 {
@@ -295,7 +298,8 @@ work_listen(struct work_past *past)
 
 /* --- Reading. --- */
 
-/* A copy of what is written in less time than it takes to look again. */
+/* Copy a record consistently.  Writing takes less time than the pause between
+ * two tries. */
 static bool
 read_record(
     const _Atomic unsigned *seq, const void *from, void *to, size_t size)

@@ -1,13 +1,13 @@
 /*
- * work.h - what each worker is at, and where the time of its requests goes.
+ * work.h - what each worker is doing, and where the time of its requests goes.
  *
- * For the status page and the slow log.  Each worker writes one record on the
- * board, and no other process does; a reader gets a copy that belongs together,
- * or none.  Where neither the page nor the log is wanted, nothing is
- * written, and each call costs a comparison.
+ * For the status page and the slow log.  Each worker writes its own record on
+ * the board, and no other process does; a reader gets a consistent copy, or
+ * none.  With page and log both off nothing is written, and each call costs a
+ * comparison.
  *
- * Text in these records is what clients and front ends sent, cut to fit: the
- * reader has to make it fit to be shown.
+ * Text in these records comes from clients and front ends, cut to fit: the
+ * reader must escape it before showing it.
  */
 #ifndef FCGI_WORK_H
 #define FCGI_WORK_H
@@ -21,13 +21,13 @@
 #include "base/log.h"
 #include "web/web.h"
 
-/* What a request waits for just now. */
+/* What a request is waiting for. */
 enum work_phase {
 	/* The client, or the web server in its place. */
 	WORK_CLIENT,
-	/* A lock, or a place for what takes long. */
+	/* A lock, or a place for a long request. */
 	WORK_LOCK,
-	/* The store; what the program computes meanwhile counts as well. */
+	/* The store; computing time of the program counts here as well. */
 	WORK_DISK,
 	WORK_HOOK,
 	WORK_PHASE_MAX
@@ -36,23 +36,24 @@ enum work_phase {
 /* "client" and so on. */
 const char *work_phase_name(enum work_phase);
 
-/* A request, as far as it has got. */
+/* A request and its progress. */
 struct work {
 	/* By clock_ns(), and in seconds since the epoch. */
 	int64_t began, when;
 
-	/* Nanoseconds spent in each phase; the one it is in since when. */
+	/* Nanoseconds spent in each phase so far, and when the current one
+	 * began. */
 	int64_t ns[WORK_PHASE_MAX];
 	int64_t since;
 	enum work_phase phase;
 
-	/* Of the upload; -1 if that is not known. */
+	/* Of the upload; -1 if unknown. */
 	int64_t offset, size;
 
-	/* Bytes of the body, and how many came in a second lately. */
+	/* Bytes of the body received, and bytes a second of late. */
 	int64_t received, rate;
 
-	/* 0 as long as it is under way. */
+	/* 0 until the response is known. */
 	int status;
 
 	long pid;
@@ -70,11 +71,11 @@ struct work_slot {
 	struct work work;
 };
 
-/* How many of the slowest requests are kept, and of the last errors. */
+/* How many of the slowest requests, and of the last errors, are kept. */
 #define WORK_SLOWEST 16
 #define WORK_ERRORS  24
 
-/* A request is among the slowest for so many seconds. */
+/* A request stays among the slowest for this many seconds. */
 #define WORK_SLOWEST_AGE 3600
 
 struct work_error {
@@ -86,7 +87,7 @@ struct work_error {
 	char text[384];
 };
 
-/* What is remembered, for all workers together. */
+/* Records of past requests, for all workers together. */
 struct work_past {
 	/* When the program started, seconds since the epoch. */
 	int64_t started;
@@ -95,30 +96,32 @@ struct work_past {
 	struct work_error errors[WORK_ERRORS];
 };
 
-/* Of this process; NULL where nothing is recorded. */
+/* The record of this process; NULL where nothing is recorded. */
 extern struct work_slot *work_mine;
 
 /*
- * This process is the worker of that record, from now on; NULL: it records
- * nothing.  A child of a worker says so, too: the record is not the child's.
+ * Let this process write to that record from now on; NULL: it records nothing.
+ * A child of a worker must call this too: the record is its parent's.
  */
 void work_join(struct work_slot *, struct work_past *);
 
-/* Remember what is logged as an error or a warning from now on, by this
- * process or one that is forked later. */
+/* From now on, remember the errors and warnings that this process, or one
+ * forked later, writes to the log. */
 void work_listen(struct work_past *);
 
-/* The request of this worker begins; it began by clock_ms() then. */
+/* A request of this worker begins; began is its time by clock_ms(). */
 void work_begin(const struct web_request *, int64_t began);
 
-/* What is known of its upload by now, with so many bytes of the body. */
+/* Record what is known of the request's upload by now, and how many bytes of
+ * the body have arrived. */
 void work_look(const struct web_call *, int64_t received);
 
-/* It is over.  Logged if it took slow ms or longer, unless that is 0. */
+/* The request has ended.  Logged if it took slow ms or longer and slow is not
+ * 0. */
 void work_end(
     const struct web_response *, const struct web_request *, int64_t slow);
 
-/* The phase that was left for this one. */
+/* Enter a phase; returns the one that was left. */
 enum work_phase work_change(enum work_phase);
 
 static inline enum work_phase
@@ -127,13 +130,13 @@ work_enter(enum work_phase phase)
 	return work_mine == NULL ? phase : work_change(phase);
 }
 
-/* A copy; false if there is nothing to be seen. */
+/* Copy a record; false if there is nothing to show. */
 bool work_read(const struct work_slot *, struct work *);
 
-/* Nanoseconds in a phase until now, which is by clock_ns(). */
+/* Nanoseconds spent in a phase until now (by clock_ns()). */
 int64_t work_spent(const struct work *, enum work_phase, int64_t now);
 
-/* Nanoseconds that were not the client's, of a request that is over. */
+/* Of a request that has ended: nanoseconds that the client did not cause. */
 int64_t work_own(const struct work *);
 
 /* The n-th of the last errors, 0 is the latest; false if there is none. */

@@ -1,5 +1,5 @@
 /*
- * worker.c - accept, answer, log one line, forget everything.
+ * worker.c - accept a request, answer it, log one line, free all memory.
  */
 #include "config.h"
 
@@ -27,29 +27,31 @@
 /* FCGI_RESPONDER of the FastCGI specification. */
 #define RESPONDER 1
 
-/* What goes into the buffers of a socket anyway. */
+/* Content of this size fits into the buffers of a socket. */
 #define SHORT_CONTENT (64 * 1024)
 
-/* How often a place is looked for. */
+/* The interval at which a request that waits for a place tries again. */
 static const struct wait place_step = { .fd = -1, .ms = 10 };
 
-/* A holder that is well gives an upload away within so many ms. */
+/* In ms: a holder that works properly hands an upload over in less. */
 #define HAND_OVER 600
 
-/* Most that has a place is done within so many ms. */
+/* In ms: most requests that hold a place end in less. */
 #define SOON_FREE 100
 
-/* A connection that the front end keeps open holds a worker: not for long. */
+/* In ms: how long a worker waits for the next request on a connection that the
+ * front end keeps open. */
 #define KEPT_OPEN 2000
 
-/* An idle worker keeps the memory of its last body for so long. */
+/* In ms: how long an idle worker keeps the memory of its last body. */
 #define KEPT_WARM 1000
 
-/* How long a request that is half here may still take while we stop. */
+/* In ms: how long an incomplete request may still take when the process
+ * stops. */
 #define STOPPING 500
 
-/* In ms.  Where there is no pool, a signal that came in less is found after the
- * request. */
+/* In ms: in a process without a pool, signals are checked after each request
+ * that took at least this long. */
 #define LONG_REQUEST 100
 
 struct job {
@@ -62,15 +64,15 @@ struct job {
 	/* The last request left its connection open. */
 	bool is_kept;
 
-	/* It had a body, whose memory is still ours. */
+	/* The last request had a body, whose memory is still mapped. */
 	bool is_warm;
 
-	/* A place is ours. */
+	/* This worker holds a place. */
 	bool has_place;
 
 	int64_t served;
 
-	/* As they were when the log was opened last. */
+	/* The board's reloads when the log was last opened. */
 	unsigned reloads;
 };
 
@@ -85,9 +87,9 @@ may_still_come(const struct job *job, int64_t silence)
 }
 
 /*
- * Between two requests, and until all parameters of one are here.  However
- * little comes at a time, the head of a request may take as long as the
- * silence of a client.
+ * The watch between two requests and until all parameters of one have arrived.
+ * The head of a request as a whole may take as long as a client may be silent,
+ * however slowly its bytes come.
  */
 static bool
 wait_on_params(void *arg, int64_t silence)
@@ -96,12 +98,12 @@ wait_on_params(void *arg, int64_t silence)
 
 	if (may_still_come(job, silence))
 		return true;
-	/* Or libfcgi would read on as long as something comes. */
+	/* Without this, libfcgi would keep reading as long as input comes. */
 	(void)shutdown(job->fcgi.ipcFd, SHUT_RD);
 	return false;
 }
 
-/* Wait; true if the connection, of which nothing is read, was closed. */
+/* Wait; true if the connection was closed.  Nothing is read from it. */
 static bool
 is_hung_up(int fd, const struct wait *wait)
 {
@@ -112,9 +114,8 @@ is_hung_up(int fd, const struct wait *wait)
 }
 
 /*
- * May this request wait a little longer for others?  Where that would make
- * everybody wait, for so many ms at most: a worker should be left for what is
- * short.
+ * May this request wait a little longer?  If no other worker is idle, for at
+ * most so many ms in total: short requests need a worker too.
  */
 static bool
 may_wait(const struct job *job, int64_t at_most, const struct wait *wait)
@@ -126,7 +127,7 @@ may_wait(const struct job *job, int64_t at_most, const struct wait *wait)
 	    !stop_is_wanted() && !is_hung_up(job->fcgi.ipcFd, wait);
 }
 
-/* Ask until the lock is ours, or until it has been long enough. */
+/* Begin the call; repeat until it has the lock or has waited long enough. */
 static enum step
 begin(struct job *job, struct web_call *call)
 {
@@ -145,7 +146,8 @@ begin(struct job *job, struct web_call *call)
 	return step;
 }
 
-/* A worker that may be busy for long needs a place, so that some never are. */
+/* A worker that may be busy for long needs a place, so that some workers never
+ * are. */
 static bool
 take_place(struct job *job)
 {
@@ -156,7 +158,7 @@ take_place(struct job *job)
 	return job->has_place;
 }
 
-/* As long as one is held by hooks or the like, not by a body. */
+/* Wait as long as a place is held by a hook or the like, not by a body. */
 static bool
 wait_for_place(struct job *job)
 {
@@ -183,7 +185,7 @@ leave_place(struct job *job)
 	job->has_place = false;
 }
 
-/* The client decides how long this takes. */
+/* Note on the board that the client decides how long this takes. */
 static void
 is_receiving(const struct job *job, bool it_is)
 {
@@ -192,8 +194,8 @@ is_receiving(const struct job *job, bool it_is)
 	board_set(w->board, w->slot, it_is ? WORKER_RECEIVING : WORKER_BUSY);
 }
 
-/* What is small and here already needs no place, unless its last byte makes us
- * copy all that came before. */
+/* A small body that has already arrived needs no place, unless its last byte
+ * causes a copy of the whole upload. */
 static void
 receive(struct job *job, struct web_call *call)
 {
@@ -211,7 +213,7 @@ receive(struct job *job, struct web_call *call)
 	}
 }
 
-/* The log may have been rotated while this request was handled. */
+/* Reopen the log if it was rotated while this request was handled. */
 static void
 follow_log(struct job *job)
 {
@@ -234,7 +236,8 @@ log_request(const struct job *job, const struct web_request *req,
 	const struct err *err = sending->code != ERR_OK ? sending : res->err;
 	bool is_bad =
 	    sending->code != ERR_OK || res->status >= 500 || o->is_soft;
-	/* These two are found on the way and are no reason for a 5xx. */
+	/* These two codes are recorded in passing and are no reason for a
+	 * 5xx. */
 	bool has_err = is_bad && err->code != ERR_OK &&
 	    err->code != ERR_NOT_FOUND && err->code != ERR_LOCKED;
 	enum log_level level = has_err ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO;
@@ -260,20 +263,20 @@ log_request(const struct job *job, const struct web_request *req,
 		log_event(level, "request", fields, NITEMS(fields));
 }
 
-/* What is left of the body, unless there is no end of it. */
+/* Read the rest of the body, up to a limit. */
 static void
 drain(struct job *job)
 {
 	if (body_drain(&job->fcgi, job->settings, job->worker->board))
 		return;
-	/* Else libfcgi reads on as long as something comes. */
+	/* Without this, libfcgi would keep reading as long as input comes. */
 	(void)shutdown(job->fcgi.ipcFd, SHUT_RD);
 	job->fcgi.keepConnection = 0;
 }
 
 /*
- * A client takes its time to read what is long, and holds a worker meanwhile,
- * as one who sends a body does: then it takes a place as well.
+ * A client may read a long response slowly and so keep a worker busy, as one
+ * that sends a body does: then the worker needs a place as well.
  */
 static bool
 is_long(const struct job *job, const struct web_response *res)
@@ -285,8 +288,8 @@ is_long(const struct job *job, const struct web_response *res)
 }
 
 /*
- * The place is free before the answer is out, unless there is more to do: with
- * its answer, the client may send its next request at once.
+ * Give the place back before the answer is sent, unless there is more to do:
+ * the client may send its next request at once.
  */
 static void
 send_response(struct job *job, struct web_call *call, struct err *e)
@@ -305,9 +308,9 @@ send_response(struct job *job, struct web_call *call, struct err *e)
 }
 
 /*
- * The answer goes out with the end of the request, before the rest of the body
- * is read: then most front ends stop sending it.  But where the connection is
- * kept, what follows the end of the request is the next one.
+ * The answer is sent with the end of the request before the rest of the body is
+ * read: most front ends then stop sending.  But where the connection is kept
+ * open, the bytes after the end of the request are the next one.
  */
 static void
 end_response(struct job *job)
@@ -321,8 +324,8 @@ end_response(struct job *job)
 	(void)FCGX_FClose(job->fcgi.err);
 	(void)FCGX_FClose(job->fcgi.out);
 	if (is_last && !os_read_is_over()) {
-		/* nginx passes an early answer on when it sees the end of our
-		 * side, not before. */
+		/* nginx passes an early answer on only when our side of the
+		 * connection is closed. */
 		(void)shutdown(job->fcgi.ipcFd, SHUT_WR);
 		drain(job);
 	}
@@ -361,7 +364,7 @@ answer_status(struct job *job, const struct web_request *req)
 	reply_text(&job->fcgi, answer.headers, answer.type, answer.text);
 }
 
-/* Whatever the method: that path is no place for uploads. */
+/* For any method: this path never leads to uploads. */
 static bool
 is_at(const char *path, const struct web_request *req)
 {
@@ -374,7 +377,7 @@ is_at(const char *path, const struct web_request *req)
 	    (req->shown.uri[len] == '\0' || req->shown.uri[len] == '?');
 }
 
-/* What is to be read here beside uploads; false if this is not asked for. */
+/* Answer requests for the metrics and the status page; false for any other. */
 static bool
 answer_reader(struct job *job, const struct web_request *req)
 {
@@ -411,7 +414,7 @@ static const struct {
 	    "parameter; the log says of which\n" },
 };
 
-/* False if there is none: that was answered. */
+/* False if there is no valid request: it has been answered. */
 static bool
 read_request(struct job *job, struct web_request *req)
 {
@@ -433,7 +436,7 @@ read_request(struct job *job, struct web_request *req)
 	return false;
 }
 
-/* Hooks may have a say in it, and take their time; or it is a large copy. */
+/* May the request run hooks, or copy a large upload? */
 static bool
 may_be_slow(struct job *job)
 {
@@ -441,26 +444,28 @@ may_be_slow(struct job *job)
 	    wait_for_place(job);
 }
 
-/* The call, to be closed when the connection is given back; NULL if none. */
+/* Returns the call, to be closed after the connection was given back, or
+ * NULL. */
 static struct web_call *
 handle(struct job *job, struct web_request *req)
 {
 	struct web_call *call;
 	int keeps;
 
-	/* Where no body is looked for, nobody knows where the next request
-	 * begins. */
+	/* Where no body is read, the beginning of the next request is
+	 * unknown. */
 	keeps = os_read_may_keep() ? job->fcgi.keepConnection : 0;
 	job->fcgi.keepConnection = 0;
-	/* libfcgi takes the end of a connection between two parameters for
-	 * the end of the parameters. */
+	/* libfcgi takes a connection closed between two parameters for the end
+	 * of the parameters. */
 	if (FCGX_GetError(job->fcgi.in) != 0)
 		return NULL;
 	if (job->fcgi.role != RESPONDER) {
-		/* To an authorizer any 200 would mean "let him in". */
+		/* For an authorizer any 200 would mean "access granted". */
 		log_warn("request refused: FastCGI role %d", job->fcgi.role);
 		reply_error(&job->fcgi, 500,
-		    "ERR_BAD_REQUEST: only a FastCGI responder is here\n");
+		    "ERR_BAD_REQUEST: this program is a FastCGI responder "
+		    "only\n");
 		end_response(job);
 		return NULL;
 	}
@@ -483,9 +488,9 @@ handle(struct job *job, struct web_request *req)
 }
 
 /*
- * libfcgi would shut down its side of a connection and read what still comes,
- * for as long as something does.  end_response() has read to the end of the
- * request or has waited long enough; a detached connection is simply closed.
+ * libfcgi would shut down its side of the connection and read as long as input
+ * comes.  end_response() has read to the end of the request or has waited long
+ * enough, so the connection is detached and simply closed.
  */
 static void
 finish(struct job *job)
@@ -495,7 +500,7 @@ finish(struct job *job)
 	FCGX_Finish_r(&job->fcgi);
 }
 
-/* How long to sleep at most, in ms; -1 is for ever. */
+/* How long to sleep at most, in ms; -1 is no limit. */
 static int
 nap(const struct job *job)
 {
@@ -511,7 +516,7 @@ nap(const struct job *job)
 	return (int)ms;
 }
 
-/* False if nobody came. */
+/* False if no connection came. */
 static bool
 wait_idle(struct job *job)
 {
@@ -525,7 +530,8 @@ wait_idle(struct job *job)
 	return false;
 }
 
-/* A child has the lock of the upload only where locks are inherited. */
+/* A child has the lock of the upload only where locks are inherited over
+ * fork(). */
 static bool
 tells_by_child(const struct job *job)
 {
@@ -535,8 +541,9 @@ tells_by_child(const struct job *job)
 }
 
 /*
- * To copy an upload takes as long as to receive one, and so may hooks.  Without
- * a place it is left to the sweep: a HEAD may have found what a crash left.
+ * Copying an upload takes as long as receiving one, and hooks may take long
+ * too.  Without a place the work is left to the sweep: even a HEAD may have
+ * found an upload to be finished after a crash.
  */
 static void
 close_call(
@@ -553,7 +560,7 @@ close_call(
 	leave_place(job);
 }
 
-/* One request, or none if a signal came first.  False: accept() is broken. */
+/* Serve one request, or none if a signal came first.  False: accept() fails. */
 static bool
 serve_one(struct job *job)
 {
@@ -563,7 +570,7 @@ serve_one(struct job *job)
 	struct web_call *call;
 	int rc;
 
-	/* A worker that holds a connection open for one client is not spare. */
+	/* A worker that keeps a connection open for one client is not spare. */
 	if (!job->is_kept && !wait_idle(job))
 		return true;
 	os_read_expect();
@@ -571,7 +578,7 @@ serve_one(struct job *job)
 	rc = FCGX_Accept_r(&job->fcgi);
 	os_read_watch(NULL);
 	job->is_kept = false;
-	/* Another worker was faster. */
+	/* Another worker accepted the connection first. */
 	if (rc == -EAGAIN || rc == -EINTR)
 		return true;
 	if (rc < 0) {
@@ -593,8 +600,8 @@ serve_one(struct job *job)
 void
 worker_prepare(void)
 {
-	/* The answer is complete and END_REQUEST is out: nothing to linger
-	 * for, but a front end that still writes shall not be reset. */
+	/* The whole answer was sent with END_REQUEST, so there is nothing to
+	 * wait for; but a front end that still writes must not get a reset. */
 	(void)setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "100", 0);
 	(void)FCGX_Init();
 }
@@ -613,7 +620,7 @@ worker_run(const struct worker *w)
 		return WORKER_FAILED;
 	work_join(settings_watch(s) ? &w->board->work[w->slot] : NULL,
 	    &w->board->past);
-	/* What the start has flushed is not the first request's. */
+	/* Flushes during the start do not count for the first request. */
 	(void)fs_take_sync_ns();
 	while (end == WORKER_LEFT && !stop_is_due()) {
 		if (stop_reload_is_wanted())

@@ -1,5 +1,5 @@
 /*
- * worker.h - a process that serves one request after the other.
+ * worker.h - a process that serves one request after another.
  */
 #ifndef FCGI_WORKER_H
 #define FCGI_WORKER_H
@@ -8,29 +8,29 @@
 #include "fcgi/settings.h"
 #include "fcgi/sweeper.h"
 
-/* Why worker_run() came back. */
+/* Why worker_run() returned. */
 enum worker_end {
-	/* A signal, or pool.max_requests. */
+	/* A signal came, or pool.max_requests was reached. */
 	WORKER_LEFT,
-	/* SIGHUP, where there is no master. */
+	/* SIGHUP came, and there is no master. */
 	WORKER_RELOAD,
-	/* The log says what is wrong. */
+	/* An error; it has been logged. */
 	WORKER_FAILED
 };
 
 struct worker {
-	/* With the store open. */
+	/* Their store is open. */
 	const struct settings *settings;
 	int listen_fd;
 	struct board *board;
 	size_t slot;
 	/* There is no pool. */
 	bool is_alone;
-	/* Of whom we think between two requests; NULL in a pool. */
+	/* Checked between two requests; NULL in a pool. */
 	struct sweeper *sweeper;
 };
 
-/* Once, before the first worker_run() and before any fork. */
+/* Call once, before the first worker_run() and before any fork. */
 void worker_prepare(void);
 
 enum worker_end worker_run(const struct worker *);

@@ -361,7 +361,7 @@ kill_all(struct run *r)
 }
 
 static void
-bury_guard(struct run *r)
+reap_guard(struct run *r)
 {
 	while (waitpid(r->guard, NULL, 0) == -1 && errno == EINTR)
 		continue;
@@ -443,7 +443,7 @@ exec_send(struct hook *h, const struct hook_message *m, struct err *e)
 	in_time = attend(&r);
 	if (!in_time)
 		kill_all(&r);
-	bury_guard(&r);
+	reap_guard(&r);
 	say(&r);
 	close_ends(&r);
 	return judge(&r, in_time, e);

@@ -153,9 +153,9 @@ kill_all(pid_t program)
 	_exit(0);
 }
 
-/* Orphans that came to their end have to be buried, too. */
+/* Ended orphans are reaped as well. */
 static void
-bury(pid_t program, int report)
+reap(pid_t program, int report)
 {
 	int status;
 	pid_t pid;
@@ -202,6 +202,6 @@ hook_guard(const struct hook_start *how)
 	for (;;) {
 		if (sigwait(&ours, &sig) == 0 && sig == SIGTERM)
 			kill_all(program);
-		bury(program, 0);
+		reap(program, 0);
 	}
 }

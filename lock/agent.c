@@ -486,7 +486,7 @@ agent_begin(
 }
 
 bool
-agent_bury(pid_t pid)
+agent_reap(pid_t pid)
 {
 	struct err e;
 
@@ -502,7 +502,7 @@ void
 agent_look(void)
 {
 	if (ours.pid > 0 && waitpid(ours.pid, NULL, WNOHANG) == ours.pid)
-		(void)agent_bury(ours.pid);
+		(void)agent_reap(ours.pid);
 }
 
 void

@@ -83,7 +83,7 @@ MUST_CHECK enum err_code agent_open(
 /* For struct locker_class: see locker_start() and what follows it. */
 MUST_CHECK enum err_code agent_begin(
     const struct engine_ops *, const struct conf *, struct err *);
-bool agent_bury(pid_t);
+bool agent_reap(pid_t);
 void agent_look(void);
 void agent_end(void);
 

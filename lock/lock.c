@@ -78,9 +78,9 @@ locker_start(const struct conf *conf, struct err *e)
 }
 
 bool
-locker_bury(pid_t pid)
+locker_reap(pid_t pid)
 {
-	return agent_bury(pid);
+	return agent_reap(pid);
 }
 
 void

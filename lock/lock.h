@@ -173,7 +173,7 @@ void locker_needs(const struct conf *, need_ear *, void *arg);
  * the agent, and another has been started.  Without an agent these do nothing.
  */
 MUST_CHECK enum err_code locker_start(const struct conf *, struct err *);
-bool locker_bury(pid_t);
+bool locker_reap(pid_t);
 /* The same for a process that does not hear of its children. */
 void locker_look(void);
 /* When nobody holds a lock any more. */

@@ -88,7 +88,7 @@ def test_nothing_is_made_and_nothing_is_changed(home, pool):
 
 def test_a_missing_store_is_not_made(home):
     text = check(write(home))
-    assert f"{home}/up is not there; the start makes it" in text
+    assert f"{home}/up does not exist; the start creates it" in text
     assert not (home / "up").exists()
 
 
