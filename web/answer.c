@@ -73,14 +73,23 @@ web_header_int(struct web_call *c, const char *key, int64_t value)
 	web_header(c, key, arena_printf(c->arena, "%" PRId64, value));
 }
 
+bool
+web_is_meant(const struct web_call *c, const struct web_protocol *p)
+{
+	return p == c->protocol ||
+	    (c->method == WEB_OPTIONS && c->is_unclaimed);
+}
+
 void
 web_header_accept_patch(struct web_call *c)
 {
-	const struct web_protocol *const *p = c->srv->protocols;
-	const char *list = (*p)->patch_type;
+	const struct web_protocol *const *p;
+	const char *list = "";
 
-	while (*++p != NULL)
-		list = arena_printf(c->arena, "%s, %s", list, (*p)->patch_type);
+	for (p = c->srv->protocols; *p != NULL; p++)
+		if (web_is_meant(c, *p))
+			list = arena_printf(c->arena, "%s%s%s", list,
+			    *list == '\0' ? "" : ", ", (*p)->patch_type);
 	web_header(c, "Accept-Patch", list);
 }
 
@@ -170,7 +179,12 @@ web_reference(const struct web_call *c, const char *ref)
 static bool
 has_others(const struct web_call *c)
 {
-	return c->srv->protocols[1] != NULL;
+	const struct web_protocol *const *p = c->srv->protocols;
+
+	while (*++p != NULL)
+		if (web_is_meant(c, *p))
+			return true;
+	return false;
 }
 
 static bool

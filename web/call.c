@@ -137,9 +137,11 @@ find_protocol(struct web_call *c)
 {
 	const struct web_protocol *const *p;
 
-	/* OPTIONS is of all of them. */
+	/* OPTIONS is of all of them, unless it is in words of the first: its
+	 * clients notice no other. */
 	for (p = c->srv->protocols; *p != NULL; p++)
-		if (c->method != WEB_OPTIONS && (*p)->is_spoken(c))
+		if ((c->method != WEB_OPTIONS || p == c->srv->protocols) &&
+		    (*p)->is_spoken(c))
 			return *p;
 	c->is_unclaimed = true;
 	return c->srv->protocols[0];
@@ -200,7 +202,8 @@ web_allow(struct web_call *c)
 		for (i = 0; i < (*p)->nroutes; i++) {
 			const struct web_route *r = &(*p)->routes[i];
 
-			if (!fits(c, r) || (seen & BIT(r->method)) != 0)
+			if (!web_is_meant(c, *p) || !fits(c, r) ||
+			    (seen & BIT(r->method)) != 0)
 				continue;
 			seen |= BIT(r->method);
 			list = arena_printf(
@@ -230,7 +233,8 @@ answer_options(struct web_call *c)
 	web_header(c, "Allow", web_allow(c));
 	web_header_accept_patch(c);
 	for (p = c->srv->protocols; *p != NULL; p++)
-		(*p)->offer(c);
+		if (web_is_meant(c, *p))
+			(*p)->offer(c);
 }
 
 /* Everything that can be said before the core; false if that is all. */

@@ -148,7 +148,10 @@ void web_header(struct web_call *, const char *key, const char *value);
 void web_header_set(struct web_call *, const char *key, const char *value);
 bool web_has_header(struct web_call *, const char *key);
 void web_header_int(struct web_call *, const char *key, int64_t value);
-/* The media types that PATCH takes, of all protocols. */
+/* Does the answer tell of this protocol?  OPTIONS in nobody's words is told of
+ * all of them, any other request of its own alone. */
+bool web_is_meant(const struct web_call *, const struct web_protocol *);
+/* The media types that PATCH takes. */
 void web_header_accept_patch(struct web_call *);
 /* The path or URL of an upload, as web_server.location wants it. */
 const char *web_location(const struct web_call *, const char *id);
@@ -178,7 +181,7 @@ bool web_read_body_length(struct web_call *);
 int web_status_of(const struct web_call *, int status);
 /* Nothing that is HEAD, as it came or as it counts, has a body. */
 bool web_is_head(const struct web_call *);
-/* The methods that are offered there, by all protocols. */
+/* The methods that are offered there. */
 const char *web_allow(struct web_call *);
 
 #endif

@@ -1,8 +1,9 @@
 """The checklist suite: one test per id of protocol.md, over each transport.
 
 TUS_TRANSPORTS names the transports ("nginx fastcgi"); lib/client.py has the
-list.  A test names what it covers with @ids("PATCH-10"), which also makes
--k PATCH-10 find it.
+list.  TUS_RUFH=1 has the server speak the IETF's protocol as well, of which no
+client of tus may notice anything but VER-08.  A test names what it covers with
+@ids("PATCH-10"), which also makes -k PATCH-10 find it.
 """
 
 import json
@@ -93,6 +94,8 @@ def transport(request):
 
 
 DEFAULTS = {"lock": {"timeout": "2s"}}
+if client.RUFH:
+    DEFAULTS["rufh"] = {"enable": True}
 
 
 @pytest.fixture

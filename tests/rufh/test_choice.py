@@ -1,5 +1,7 @@
 """Which protocol is it?  And both on one upload."""
 
+import re
+
 import pytest
 
 from lib import client
@@ -42,6 +44,75 @@ def test_tus_resumable_wins_over_every_marker(tus):
         assert reply.status == 200 and "Upload-Complete" not in reply
     reply = tus.post({"Upload-Complete": "?1", "Tus-Resumable": "2.0.0"})
     assert reply.status == 412
+
+
+def conversation(tus):
+    """What a client of tus may say, right and wrong, in an order that leaves
+    something to be said: (method, target, headers, body)."""
+    data = {"Content-Type": client.BODY}
+    part = {"Upload-Concat": "partial", "Upload-Length": 3, **data}
+    url = tus.create(10, {"Upload-Metadata": "filename YQ=="})
+    whole, other = tus.finished(b"abc"), tus.create(10)
+    unknown = "/files/" + "0" * 32
+    yield "OPTIONS", None, {}, None
+    yield "OPTIONS", url, MARKERS[0], None
+    yield "GET", None, {}, None
+    yield "PUT", None, {}, b""
+    yield "PUT", url, {}, b""
+    yield "FOO", url, {}, None
+    for target in (url, whole, unknown):
+        for version in ("1.0.0", "0.2.2", ""):
+            yield "HEAD", target, {"Tus-Resumable": version}, None
+            yield "GET", target, {"Tus-Resumable": version}, None
+    # Without a version, on what tus has made.
+    for method in ("HEAD", "GET", "DELETE", "PATCH", "POST", "PUT"):
+        yield method, other, {"Tus-Resumable": None}, None
+        yield method, None, {"Tus-Resumable": None}, None
+    yield "GET", unknown, {"Tus-Resumable": None}, None
+    yield "PATCH", unknown, {"Tus-Resumable": None, **data}, b""
+    for extra in MARKERS:
+        yield "HEAD", url, extra, None
+        yield "POST", None, {"Upload-Length": 5, **extra}, b"abc"
+        yield "POST", None, {"Upload-Length": 5, **data, **extra}, b""
+        yield "PATCH", url, {"Upload-Offset": 0, **extra}, b"abc"
+    yield "POST", None, {"Upload-Length": 10 ** 15}, b""
+    yield "POST", None, {}, b""
+    yield "POST", None, part, b"abc"
+    yield "POST", None, {"Upload-Concat": f"final;{url}"}, b""
+    yield "PATCH", url, {"Upload-Offset": 1, **data}, b"abc"
+    yield "PATCH", url, {"Upload-Offset": 0, **data}, b"a" * 11
+    yield "PATCH", url, {"Upload-Offset": 0, **data,
+                         "Upload-Checksum": "sha1 AAAA"}, b"abc"
+    yield "PATCH", url, {"Upload-Offset": 0, **data}, b"abc"
+    yield "PATCH", url, {"Upload-Offset": 3, **data}, b"defghij"
+    yield "DELETE", url, {}, None
+    yield "HEAD", url, {}, None
+
+
+def said(reply):
+    """An answer, but for what no two servers have in common."""
+    return (reply.status, reply.reason, sorted(
+        (name, re.sub("[0-9a-f]{32}", "ID", value))
+        for name, value in reply.headers
+        if name not in ("Date", "ETag", "Last-Modified", "Upload-Expires")),
+        reply.body)
+
+
+@ids("RUFH-01", "RUFH-02", "RUFH-03")
+@pytest.mark.parametrize("more", [
+    {}, {"cors": {"origins": ["https://good.example"]}},
+    {"extensions": {"termination": False, "download": False}}])
+def test_tus_is_answered_as_without_it(serve, more):
+    """Whether or not the other protocol is spoken beside it."""
+    more = {"max_size": "1T", "store": {"overcommit": "always"}, **more}
+    without = serve({"rufh": {"enable": False}, **more}).tus
+    beside = serve(more).tus
+    for origin in (None, "https://good.example", "https://other.example"):
+        talks = [[(line, tus.request(*line[:2], {"Origin": origin, **line[2]},
+                                     line[3])) for line in conversation(tus)]
+                 for tus in (without, beside)]
+        for (line, reply), (_, other) in zip(*talks, strict=True):
+            assert said(other) == said(reply), line
 
 
 @ids("RUFH-02")
