@@ -36,7 +36,6 @@
 
 enum {
 	BACKLOG = 1024,
-	PASSWORD_MAX = 256,
 	/* After an agent that lived shorter the next one waits so long, in ms.
 	 */
 	AGAIN_MS = 500
@@ -297,59 +296,6 @@ agent_open(const char *name, const struct conf *conf, struct locker **locker,
 
 /* --- The agent's start and end. --- */
 
-enum err_code
-agent_read_hosts(const struct conf *conf, struct arena *arena,
-    const char *const **hosts, size_t *n, struct err *e)
-{
-	const char *host, **list;
-
-	for (*n = 0; (host = conf->lock.hosts[*n]) != NULL; ++*n)
-		if (*host != '/' && strrchr(host, ':') == NULL)
-			return err_set(e, ERR_INVALID,
-			    "lock.hosts: \"%s\": write HOST:PORT, or the path "
-			    "of a socket",
-			    host);
-	if (*n == 0)
-		return err_set(e, ERR_INVALID,
-		    "lock.type = \"%s\" needs lock.hosts = ( \"HOST:PORT\" )",
-		    conf->lock.type);
-	list = arena_alloc(arena, *n * sizeof(*list));
-	*hosts = list;
-	for (*n = 0; (host = conf->lock.hosts[*n]) != NULL; ++*n)
-		list[*n] = arena_strdup(arena, host);
-	return ERR_OK;
-}
-
-enum err_code
-agent_read_password(const struct conf *conf, struct arena *arena,
-    const char **password, struct err *e)
-{
-	const char *file = conf->lock.password_file;
-	char text[PASSWORD_MAX] = "";
-	struct stat st;
-	ssize_t n;
-	int fd;
-
-	*password = "";
-	if (*file == '\0')
-		return ERR_OK;
-	fd = open(file, O_RDONLY | O_CLOEXEC);
-	if (fd == -1 || fstat(fd, &st) == -1) {
-		err_sys(e, "lock.password_file: %s", file);
-		if (fd != -1)
-			(void)close(fd);
-		return e->code;
-	}
-	n = read(fd, text, sizeof(text) - 1);
-	(void)close(fd);
-	if ((st.st_mode & 077) != 0)
-		return err_set(e, ERR_INVALID,
-		    "lock.password_file: others may read %s: chmod 600", file);
-	text[n > 0 ? strcspn(text, "\r\n") : 0] = '\0';
-	*password = arena_strdup(arena, text);
-	return ERR_OK;
-}
-
 /* Any free name that is no file: a fork knows it, and tusctl has its own. */
 static enum err_code
 make_socket(struct err *e)
@@ -475,9 +421,9 @@ agent_begin(
 	if ((rc = copy_conf(conf, e)) != ERR_OK)
 		return rc;
 	/* What is wrong in the configuration is said here. */
-	rc = engine->open(conf, "none", &probe, e);
+	rc = engine_open(engine, conf, "none", &probe, e);
 	if (rc == ERR_OK) {
-		engine->close(probe);
+		engine_close(probe);
 		rc = make_socket(e);
 	}
 	if (rc == ERR_OK)

@@ -87,13 +87,4 @@ bool agent_reap(pid_t);
 void agent_look(void);
 void agent_end(void);
 
-/* For an engine: lock.hosts, as HOST:PORT or the path of a socket.
- * ERR_INVALID: there are none. */
-MUST_CHECK enum err_code agent_read_hosts(const struct conf *, struct arena *,
-    const char *const **, size_t *n, struct err *);
-
-/* For an engine: what is in lock.password_file; "" if there is none. */
-MUST_CHECK enum err_code agent_read_password(
-    const struct conf *, struct arena *, const char **, struct err *);
-
 #endif

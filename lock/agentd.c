@@ -13,7 +13,6 @@
 
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 
 #include <errno.h>
@@ -81,12 +80,10 @@ struct far {
 };
 
 static struct {
-	const struct engine_ops *ops;
 	struct engine *engine;
 	struct agent_board *board;
 	int board_fd, listen_fd, epoll_fd;
-	char session[64];
-	int64_t session_ms;
+	char session[ENGINE_SESSION_SIZE];
 	uint64_t number;
 
 	/* By descriptor. */
@@ -173,6 +170,16 @@ show_wanted(const struct slot *s)
 }
 
 static void
+ask_engine(enum engine_kind kind, const struct far *far)
+{
+	struct engine_held held;
+
+	(void)stpcpy(held.id, far->id);
+	(void)stpcpy(held.owner, far->holder);
+	engine_send(mine.engine, kind, NULL, &held);
+}
+
+static void
 stop_asking(int fd, const char *id)
 {
 	struct slot *s;
@@ -187,7 +194,7 @@ stop_asking(int fd, const char *id)
 	if ((far = find_far(id)) == NULL || count_asks(id) > 0)
 		return;
 	if (far->asked != 0)
-		mine.ops->ask(mine.engine, id, far->holder, false);
+		ask_engine(ENGINE_UNASK, far);
 	far->asked = 0;
 }
 
@@ -242,7 +249,7 @@ ask_far(struct far *far)
 	    (far->asked != 0 && now - far->asked < ASK_AGAIN))
 		return;
 	far->asked = now;
-	mine.ops->ask(mine.engine, far->id, far->holder, true);
+	ask_engine(ENGINE_ASK, far);
 }
 
 /* In the place of the oldest. */
@@ -274,7 +281,7 @@ drop(struct slot *s)
 	s->state = DROPPING;
 	s->is_out = true;
 	show_wanted(s);
-	mine.ops->drop(mine.engine, &s->call, held_of(s));
+	engine_send(mine.engine, ENGINE_DROP, &s->call, held_of(s));
 }
 
 static void
@@ -307,13 +314,31 @@ taken(struct slot *s, uint64_t token)
 	answer(s->fd, &a);
 }
 
-/* Another host has it. */
+/* What we asked for in vain has come about late: nobody here knows of it. */
+static bool
+is_orphan(const char *holder)
+{
+	size_t len = strlen(mine.session);
+
+	return strncmp(holder, mine.session, len) == 0 && holder[len] == ':';
+}
+
 static void
 found_taken(struct slot *s, const char *holder)
 {
-	struct far *far = note_far(held_of(s)->id, holder);
+	struct far *far;
 	int fd = s->fd;
 
+	if (is_orphan(holder)) {
+		s->fd = -1;
+		if (fd != -1)
+			say_locked(fd, held_of(s)->id, s->may_ask);
+		(void)snprintf(
+		    held_of(s)->owner, sizeof(held_of(s)->owner), "%s", holder);
+		drop(s);
+		return;
+	}
+	far = note_far(held_of(s)->id, holder);
 	s->state = FREE;
 	shown(s)->is_used = false;
 	if (fd == -1)
@@ -399,7 +424,7 @@ take(int fd, const struct agent_request *q)
 	    "%s:%" PRIu64, mine.session, ++mine.number);
 	shown(s)->is_lost = shown(s)->is_wanted = false;
 	shown(s)->is_used = true;
-	mine.ops->take(mine.engine, &s->call, held_of(s));
+	engine_send(mine.engine, ENGINE_TAKE, &s->call, held_of(s));
 }
 
 /* --- Requests. --- */
@@ -561,10 +586,10 @@ beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
 		lose_all();
 	if (rc == ERR_OK) {
 		mine.board->valid_until =
-		    mine.beat_sent + mine.session_ms - AGENT_MARGIN;
+		    mine.beat_sent + mine.engine->session_ms - AGENT_MARGIN;
 		if (!mine.is_up)
 			log_info("locks: %s, session of %" PRId64 " ms",
-			    mine.session, mine.session_ms);
+			    mine.session, mine.engine->session_ms);
 		mine.is_up = true;
 	}
 }
@@ -577,13 +602,15 @@ beat(void)
 
 	if (mine.is_beating || agent_clock() < mine.next_beat)
 		return;
+	/* What is being taken may be ours by now, and its time runs. */
 	for (i = 0; i < mine.slots_top; i++)
-		if (mine.slots[i].state == HELD &&
+		if ((mine.slots[i].state == HELD ||
+			mine.slots[i].state == TAKING) &&
 		    !shown(&mine.slots[i])->is_lost)
 			list[n++] = held_of(&mine.slots[i]);
 	mine.is_beating = true;
 	mine.beat_sent = agent_clock();
-	mine.ops->beat(mine.engine, &mine.beat, list, (size_t)n);
+	engine_beat(mine.engine, &mine.beat, list, (size_t)n);
 }
 
 /* Questions that are still open, and drops without an answer. */
@@ -629,10 +656,10 @@ turn(void)
 
 	beat();
 	try_again();
-	n = mine.ops->prepare(mine.engine, fds, &timeout);
+	n = engine_prepare(mine.engine, fds, &timeout);
 	fds[n] = (struct pollfd){ .fd = mine.epoll_fd, .events = POLLIN };
 	(void)poll(fds, (nfds_t)n + 1, timeout);
-	mine.ops->work(mine.engine, fds, n);
+	engine_work(mine.engine, fds, n);
 	n = epoll_wait(mine.epoll_fd, events, EVENTS, 0);
 	for (i = 0; i < n; i++) {
 		if (events[i].data.fd == mine.listen_fd)
@@ -642,25 +669,6 @@ turn(void)
 	}
 }
 
-/* HOST/RANDOM: the host is for people. */
-static bool
-name_session(void)
-{
-	char host[40] = "";
-	unsigned char random[8];
-	size_t i, at;
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random) ||
-	    gethostname(host, sizeof(host) - 1) == -1)
-		return false;
-	host[strcspn(host, ":/ ")] = '\0';
-	at = (size_t)snprintf(mine.session, sizeof(mine.session), "%s/", host);
-	for (i = 0; i < sizeof(random); i++, at += 2)
-		(void)snprintf(mine.session + at, sizeof(mine.session) - at,
-		    "%02x", random[i]);
-	return true;
-}
-
 void
 agent_serve(const struct engine_ops *ops, const struct conf *conf,
     int listen_fd, int board_fd)
@@ -668,20 +676,18 @@ agent_serve(const struct engine_ops *ops, const struct conf *conf,
 	struct epoll_event ev = { .events = EPOLLIN, .data.fd = listen_fd };
 	struct err e = { 0 };
 
-	mine.ops = ops;
 	mine.listen_fd = listen_fd;
 	mine.board_fd = board_fd;
-	mine.session_ms = conf->lock.session;
 	mine.beat.done = beat_done;
 	mine.board = mmap(NULL, sizeof(*mine.board), PROT_READ | PROT_WRITE,
 	    MAP_SHARED, board_fd, 0);
 	mine.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (mine.board == MAP_FAILED || mine.epoll_fd == -1 ||
 	    epoll_ctl(mine.epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) == -1 ||
-	    !name_session())
+	    !engine_name_session(mine.session))
 		(void)err_sys(&e, "lock agent");
 	else
-		(void)!ops->open(conf, mine.session, &mine.engine, &e);
+		(void)!engine_open(ops, conf, mine.session, &mine.engine, &e);
 	if (mine.engine == NULL) {
 		log_error("locks: %s", e.text);
 		_exit(1);

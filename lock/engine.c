@@ -1,0 +1,315 @@
+/*
+ * engine.c - what all lock services have in common.
+ *
+ * A request is in a list until it is answered.  A connection that was idle may
+ * be a dead one, so what fails is sent once more, if there is time; what has no
+ * answer in lock.reply is in doubt, which its caller is told at once.
+ */
+#include "config.h"
+
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "lock/engine.h"
+
+enum {
+	/* What is wrong is said once in so many ms. */
+	QUIET_MS = 10000
+};
+
+/* --- Opening. --- */
+
+bool
+engine_name_session(char session[ENGINE_SESSION_SIZE])
+{
+	char host[40] = "";
+	unsigned char random[8];
+	size_t i;
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random) ||
+	    gethostname(host, sizeof(host) - 1) == -1)
+		return false;
+	host[strcspn(host, ":/ ")] = '\0';
+	session += sprintf(session, "%s/", host);
+	for (i = 0; i < sizeof(random); i++)
+		session += sprintf(session, "%02x", random[i]);
+	return true;
+}
+
+static enum err_code
+check_hosts(const struct conf_lock *conf, struct err *e)
+{
+	const char *host;
+	size_t n;
+
+	for (n = 0; (host = conf->hosts[n]) != NULL; n++)
+		if (*host != '/' && strrchr(host, ':') == NULL)
+			return err_set(e, ERR_INVALID,
+			    "lock.hosts: \"%s\": write HOST:PORT, or the path "
+			    "of a socket",
+			    host);
+	if (n > 0)
+		return ERR_OK;
+	return err_set(e, ERR_INVALID,
+	    "lock.type = \"%s\" needs lock.hosts = ( \"HOST:PORT\" )",
+	    conf->type);
+}
+
+static enum err_code
+read_password(const char *file, char *text, size_t size, struct err *e)
+{
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	if (*file == '\0')
+		return ERR_OK;
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd == -1 || fstat(fd, &st) == -1) {
+		(void)err_sys(e, "lock.password_file: %s", file);
+		if (fd != -1)
+			(void)close(fd);
+		return e->code;
+	}
+	n = read(fd, text, size - 1);
+	(void)close(fd);
+	if ((st.st_mode & 077) != 0)
+		return err_set(e, ERR_INVALID,
+		    "lock.password_file: others may read %s: chmod 600", file);
+	text[n > 0 ? n : 0] = '\0';
+	text[strcspn(text, "\r\n")] = '\0';
+	return ERR_OK;
+}
+
+enum err_code
+engine_open(const struct engine_ops *ops, const struct conf *conf,
+    const char *session, struct engine **out, struct err *e)
+{
+	struct engine *engine = must_alloc(ops->size);
+	enum err_code rc;
+
+	memset(engine, 0, ops->size);
+	engine->ops = ops;
+	engine->end = &engine->waiting;
+	engine->conf = &conf->lock;
+	engine->session_ms = conf->lock.session;
+	(void)snprintf(engine->session, sizeof(engine->session), "%s", session);
+	rc = check_hosts(engine->conf, e);
+	if (rc == ERR_OK)
+		rc = read_password(conf->lock.password_file, engine->password,
+		    sizeof(engine->password), e);
+	if (rc == ERR_OK)
+		rc = ops->open(engine, e);
+	if (rc == ERR_OK)
+		*out = engine;
+	else
+		free(engine);
+	return rc;
+}
+
+/* --- Words. --- */
+
+const char *
+engine_host(const struct engine *e)
+{
+	return e->conf->hosts[e->host];
+}
+
+int
+engine_split(const char *host, char *name, size_t size)
+{
+	const char *colon = strrchr(host, ':');
+
+	if (*host == '[')
+		host++;
+	(void)snprintf(name, size, "%.*s", (int)(colon - host), host);
+	name[strcspn(name, "]")] = '\0';
+	return atoi(colon + 1);
+}
+
+const char *
+engine_nonce(const struct engine *e)
+{
+	const char *slash = strrchr(e->session, '/');
+
+	return slash != NULL ? slash + 1 : e->session;
+}
+
+void
+engine_say(struct engine *e, const char *why)
+{
+	int64_t now = clock_ms();
+
+	if (e->is_closing || (e->said != 0 && now - e->said < QUIET_MS))
+		return;
+	e->said = now;
+	log_warn("locks: %s %s: %s", e->conf->type, engine_host(e), why);
+}
+
+void
+engine_refuse(struct engine *e, const char *why)
+{
+	engine_say(e, why);
+	(void)err_set(&e->refusal, ERR_INVALID,
+	    "lock.type: %s at %s refuses: %s", e->conf->type, engine_host(e),
+	    why);
+}
+
+/* --- Requests. --- */
+
+static void
+insert(struct engine_request **place, struct engine_request *q)
+{
+	q->next = *place;
+	q->place = place;
+	*place = q;
+	if (q->next != NULL)
+		q->next->place = &q->next;
+	else if (place == q->engine->end || place == &q->engine->waiting)
+		q->engine->end = &q->next;
+}
+
+static void
+take_out(struct engine_request *q)
+{
+	*q->place = q->next;
+	if (q->next != NULL)
+		q->next->place = q->place;
+	else if (q->engine->end == &q->next)
+		q->engine->end = q->place;
+}
+
+static struct engine_request *
+new_request(struct engine *e, enum engine_kind kind, struct engine_call *call)
+{
+	struct engine_request *q = must_alloc(sizeof(*q));
+
+	*q = (struct engine_request){ .engine = e,
+		.kind = kind,
+		.call = call,
+		.host = e->host,
+		.sent = clock_ms() };
+	insert(e->end, q);
+	return q;
+}
+
+void
+engine_send(struct engine *e, enum engine_kind kind, struct engine_call *call,
+    const struct engine_held *held)
+{
+	struct engine_request *q = new_request(e, kind, call);
+
+	q->held = *held;
+	e->ops->send(e, q);
+}
+
+/* The agent itself tries again, with what it holds by then. */
+void
+engine_beat(struct engine *e, struct engine_call *call,
+    const struct engine_held *const *list, size_t n)
+{
+	struct engine_request *q = new_request(e, ENGINE_BEAT, call);
+
+	q->list = list;
+	q->n = n;
+	q->is_last = true;
+	e->ops->send(e, q);
+}
+
+void
+engine_finish(struct engine_request *q, enum err_code rc, uint64_t token,
+    const char *holder)
+{
+	struct engine_call *call = q->call;
+
+	take_out(q);
+	if (call != NULL && !q->engine->is_closing)
+		call->done(call, rc, token, holder);
+	free(q->own);
+	free(q);
+}
+
+void
+engine_next_host(struct engine *e, const char *why)
+{
+	engine_say(e, why);
+	if (e->conf->hosts[++e->host] == NULL)
+		e->host = 0;
+}
+
+void
+engine_fail(struct engine_request *q, const char *why)
+{
+	struct engine *e = q->engine;
+
+	if (q->host == e->host && !e->is_closing)
+		engine_next_host(e, why);
+	if (e->is_closing || q->is_last ||
+	    clock_ms() - q->sent >= e->conf->reply) {
+		engine_finish(q, ERR_UNAVAILABLE, 0, NULL);
+		return;
+	}
+	q->is_last = true;
+	free(q->own);
+	q->own = NULL;
+	take_out(q);
+	insert(&e->again, q);
+}
+
+/* --- The loop. --- */
+
+int
+engine_prepare(struct engine *e, struct pollfd *fds, int *timeout_ms)
+{
+	const struct engine_request *q = e->waiting;
+	int64_t left;
+
+	if (q != NULL) {
+		left = q->sent + e->conf->reply - clock_ms();
+		if (left < *timeout_ms)
+			*timeout_ms = left > 0 ? (int)left : 0;
+	}
+	if (e->again != NULL)
+		*timeout_ms = 0;
+	return e->ops->prepare(e, fds, timeout_ms);
+}
+
+void
+engine_work(struct engine *e, const struct pollfd *fds, int n)
+{
+	struct engine_request *q;
+	int64_t late = clock_ms() - e->conf->reply;
+
+	e->ops->work(e, fds, n);
+	while ((q = e->waiting) != NULL && q->sent <= late) {
+		q->is_last = true;
+		e->ops->late(e, q);
+	}
+	while ((q = e->again) != NULL) {
+		take_out(q);
+		insert(&e->waiting, q);
+		q->host = e->host;
+		e->ops->send(e, q);
+	}
+}
+
+void
+engine_close(struct engine *e)
+{
+	e->is_closing = true;
+	e->ops->close(e);
+	while (e->waiting != NULL)
+		engine_finish(e->waiting, ERR_UNAVAILABLE, 0, NULL);
+	while (e->again != NULL)
+		engine_finish(e->again, ERR_UNAVAILABLE, 0, NULL);
+	free(e);
+}
