@@ -133,14 +133,14 @@ struct web_call {
 
 /* --- parse.h has the grammar. --- */
 
-/* --- refuse.c --- */
+/* --- answer.c: refusals. --- */
 
 /* The words for a refusal of the core or of web/. */
 const struct web_words *web_words(int why);
 /* Refuse, and say false. */
 bool web_refuse(struct web_call *, int why);
 
-/* --- answer.c: header fields.  A value that cannot stand in one is left out,
+/* --- And header fields.  A value that cannot stand in one is left out,
  * and so is its field. --- */
 
 void web_header(struct web_call *, const char *key, const char *value);

@@ -8,13 +8,11 @@
  *
  *	info.c		the text of a record
  *	copy.c		bytes from file to file
- *	name.c		the names in the directory
- *	dir.c		directories below the store and below finish.move_to
- *	place.c		where the bytes are
- *	record.c	the record: read, change, replace
  *	shared.c	what several hosts need
- *	doubt.c		flush, and what a flush that failed leaves behind
- *	safe.c		raise the watermark
+ *	place.c		the names in the directory, and where the bytes are
+ *	record.c	the record: read, change, replace
+ *	doubt.c		flush, raise the watermark, and what a flush that failed
+ *			leaves behind
  *	moved.c		what is known of an upload that is gone
  *	note.c		what all who use the store agree upon
  *	ledger.c	how much an owner has
@@ -235,7 +233,7 @@ file_upload_of(struct upload *up)
 	return OUTER(up, struct file_upload, base);
 }
 
-/* --- name.c ------------------------------------------------------------- */
+/* --- place.c ------------------------------------------------------------ */
 
 /* The id is checked here once more, where it becomes a name. */
 MUST_CHECK enum err_code file_name(
@@ -271,8 +269,6 @@ bool file_is_ours(const char *name);
  * ID may need. */
 bool file_is_reserved(const char *path);
 
-/* --- dir.c -------------------------------------------------------------- */
-
 /*
  * Open the directory of a path below root, which is the store or the root of
  * finish.move_to; *name is the path's last part.  ERR_NOT_FOUND if root is
@@ -285,6 +281,37 @@ MUST_CHECK enum err_code file_open_below(struct file_store *, const char *root,
 /* ERR_AWAY if the path of finish.move_to's root leads to another directory
  * than when it was opened; looked at once a second. */
 MUST_CHECK enum err_code file_check_root(struct file_store *, struct err *);
+
+/* What Storage.Path and InfoPath of the record mean; either may be NULL. */
+void file_set_place(
+    struct file_upload *, const char *path, const char *info_path);
+
+/* May another server have made it, so that bytes which are not there may be
+ * somewhere else? */
+bool file_may_be_strange(const struct file_upload *);
+
+/* Its whole path. */
+const char *file_place_path(const struct file_upload *, struct arena *);
+
+/* The directory that the bytes are in, and their name there. */
+MUST_CHECK enum err_code file_open_place(
+    struct file_upload *, int *dirfd, const char **name, struct err *);
+void file_close_place(const struct file_upload *, int dirfd);
+
+/* ERR_NOT_FOUND if they are not there, ERR_CORRUPT if it is no plain file. */
+MUST_CHECK enum err_code file_stat_place(
+    struct file_upload *, struct stat *, struct err *);
+MUST_CHECK enum err_code file_is_in_place(
+    struct file_upload *, bool *, struct err *);
+
+/* With O_RDONLY, or with O_RDWR as file_open_either() does. */
+MUST_CHECK enum err_code file_open_bytes(
+    struct file_upload *, int flags, int *fd, struct stat *, struct err *);
+MUST_CHECK enum err_code file_remove_bytes(struct file_upload *, struct err *);
+
+/* Cut the bytes to so many, if there are more. */
+MUST_CHECK enum err_code file_cut(
+    struct file_upload *, int64_t to, struct err *);
 
 /* --- record.c ----------------------------------------------------------- */
 
@@ -358,39 +385,6 @@ bool file_is_gone(const struct file_upload *);
 MUST_CHECK enum err_code file_check_mount(
     const char *path, int dirfd, struct err *);
 
-/* --- place.c ------------------------------------------------------------ */
-
-/* What Storage.Path and InfoPath of the record mean; either may be NULL. */
-void file_set_place(
-    struct file_upload *, const char *path, const char *info_path);
-
-/* May another server have made it, so that bytes which are not there may be
- * somewhere else? */
-bool file_may_be_strange(const struct file_upload *);
-
-/* Its whole path. */
-const char *file_place_path(const struct file_upload *, struct arena *);
-
-/* The directory that the bytes are in, and their name there. */
-MUST_CHECK enum err_code file_open_place(
-    struct file_upload *, int *dirfd, const char **name, struct err *);
-void file_close_place(const struct file_upload *, int dirfd);
-
-/* ERR_NOT_FOUND if they are not there, ERR_CORRUPT if it is no plain file. */
-MUST_CHECK enum err_code file_stat_place(
-    struct file_upload *, struct stat *, struct err *);
-MUST_CHECK enum err_code file_is_in_place(
-    struct file_upload *, bool *, struct err *);
-
-/* With O_RDONLY, or with O_RDWR as file_open_either() does. */
-MUST_CHECK enum err_code file_open_bytes(
-    struct file_upload *, int flags, int *fd, struct stat *, struct err *);
-MUST_CHECK enum err_code file_remove_bytes(struct file_upload *, struct err *);
-
-/* Cut the bytes to so many, if there are more. */
-MUST_CHECK enum err_code file_cut(
-    struct file_upload *, int64_t to, struct err *);
-
 /* --- open.c ------------------------------------------------------------- */
 
 struct file_upload *file_new_handle(
@@ -455,8 +449,6 @@ MUST_CHECK enum err_code file_flush_bytes(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_set_durably(
     struct file_upload *, const struct info_head *, struct err *);
 
-/* --- safe.c ------------------------------------------------------------- */
-
 /* Flush all bytes, and raise the watermark to their end; that and the rest of
  * the head are written together. */
 MUST_CHECK enum err_code file_raise(
@@ -500,20 +492,6 @@ MUST_CHECK enum err_code file_clear(
 MUST_CHECK enum err_code file_lock_data(
     struct file_store *, const char *id, int *fd, struct err *);
 
-/* --- room.c ------------------------------------------------------------- */
-
-/* ERR_NO_SPACE if less than min_free would be left.  look: how much beyond
- * that; as much as you like where min_free is 0. */
-MUST_CHECK enum err_code file_check_space(
-    struct file_store *, int64_t need, struct err *);
-MUST_CHECK enum err_code file_look_for_space(
-    struct file_store *, int64_t need, int64_t *left, struct err *);
-
-/* ERR_NO_SPACE if so many bytes that the upload of an id will bring cannot all
- * be taken, as far as store.overcommit asks for that. */
-MUST_CHECK enum err_code file_check_length(
-    struct file_store *, const char *id, int64_t length, struct err *);
-
 /* --- time.c ------------------------------------------------------------- */
 
 /* When the client says that its file was last changed; false if it does not, or
@@ -521,6 +499,15 @@ MUST_CHECK enum err_code file_check_length(
 bool file_time_of(const struct file_info *, struct timespec *);
 
 /* --- write.c ------------------------------------------------------------ */
+
+/* ERR_NO_SPACE if less than min_free would be left. */
+MUST_CHECK enum err_code file_check_space(
+    struct file_store *, int64_t need, struct err *);
+
+/* ERR_NO_SPACE if so many bytes that the upload of an id will bring cannot all
+ * be taken, as far as store.overcommit asks for that. */
+MUST_CHECK enum err_code file_check_length(
+    struct file_store *, const char *id, int64_t length, struct err *);
 
 MUST_CHECK enum err_code file_write_begin(
     struct upload *, bool on_probation, struct err *);

@@ -1,10 +1,15 @@
 /*
- * place.c - where the bytes of an upload are.
+ * place.c - names in the directory of the store, and where the bytes of an
+ * upload are.
  *
- * In STORE/ID, unless another server made the record: tusd lets a hook choose
- * a place, which Storage.Path names.  Such a path is followed if it stays in
- * the store: name by name, none of them "..", hidden, or a symbolic link, for
- * a path found in a file that others may write is else access to any file.
+ * An upload has the names ID, ID.info and so on.  No id begins with a dot, so
+ * no upload can have one of the names that are the store's own.
+ *
+ * The bytes are in STORE/ID, unless another server made the record: tusd lets a
+ * hook choose a place, which Storage.Path names.  Such a path is followed if it
+ * stays in the store: name by name, none of them "..", hidden, or a symbolic
+ * link, for a path found in a file that others may write is else access to any
+ * file.
  */
 #include "config.h"
 
@@ -14,8 +19,158 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/log.h"
 #include "base/template.h"
 #include "store/file/file.h"
+
+/* --- Names. --- */
+
+enum err_code
+file_name(
+    const char *id, const char *suffix, struct file_name *name, struct err *e)
+{
+	if (!id_is_valid(id))
+		return err_set(e, ERR_INVALID, "not an id");
+	(void)stpcpy(stpcpy(name->text, id), suffix);
+	return ERR_OK;
+}
+
+enum err_code
+file_exists(struct file_store *fs, const char *id, const char *suffix, bool *is,
+    struct err *e)
+{
+	struct file_name name;
+	struct stat st;
+	enum err_code rc;
+
+	*is = false;
+	if ((rc = file_name(id, suffix, &name, e)) != ERR_OK)
+		return rc;
+	*is = fstatat(fs->dirfd, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return *is || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", id);
+}
+
+bool
+file_is_ours(const char *name)
+{
+	return strcmp(name, FILE_SWEPT) == 0 ||
+	    strcmp(name, FILE_EVENTS) == 0 || strcmp(name, FILE_LEDGER) == 0 ||
+	    strcmp(name, FILE_NOTE) == 0;
+}
+
+bool
+file_is_reserved(const char *path)
+{
+	static const char *const ours[] = { FILE_INFO, FILE_NEW, FILE_MOVED,
+		FILE_MOVED_NEW, ".lock", ".stop" };
+	const char *suffix = path + strcspn(path, "./");
+	size_t i, len = strcspn(suffix, "/");
+
+	for (i = 0; i < NITEMS(ours); i++)
+		if (strlen(ours[i]) == len && memcmp(suffix, ours[i], len) == 0)
+			return true;
+	return false;
+}
+
+enum err_code
+file_open_either(struct file_upload *u, int dirfd, const char *name, int *fd,
+    struct stat *st, struct err *e)
+{
+	enum err_code rc = fs_open_at(dirfd, name, O_RDWR, fd, st, e);
+
+	if (rc != ERR_SYSTEM || !fs_is_denied(e->sys))
+		return rc;
+	u->denied = e->sys;
+	return fs_open_at(dirfd, name, O_RDONLY, fd, st, e);
+}
+
+enum err_code
+file_create(
+    struct file_store *fs, int dirfd, const char *name, int *fd, struct err *e)
+{
+	enum err_code rc = fs_create_at(dirfd, name, fs->mode, fd, e);
+
+	if (rc != ERR_EXISTS)
+		return rc;
+	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
+		return rc;
+	return fs_create_at(dirfd, name, fs->mode, fd, e);
+}
+
+enum err_code
+file_flush_dir(struct file_store *fs, struct err *e)
+{
+	return fs_sync(fs->dirfd, fs->path, e);
+}
+
+/*
+ * --- Directories below the store, and below the root of finish.move_to. ---
+ */
+
+/* Milliseconds between two looks at where the root is. */
+#define ROOT_MS 1000
+
+enum err_code
+file_check_root(struct file_store *fs, struct err *e)
+{
+	int64_t now = clock_ms();
+	bool was_away = fs->root_is_away;
+
+	if (fs->move_fd == -1)
+		return ERR_OK;
+	if (now - fs->root_looked >= ROOT_MS) {
+		fs->root_looked = now;
+		fs->root_is_away = !fs_leads_to(fs->move_root, fs->move_fd);
+		if (was_away != fs->root_is_away)
+			log_warn("finish.move_to: %s %s", fs->move_root,
+			    was_away ? "is in place again" :
+				       "leads to another directory now, or to "
+				       "none; what is finished waits for it, "
+				       "or for a reload");
+	}
+	if (!fs->root_is_away)
+		return ERR_OK;
+	return err_set(e, ERR_AWAY, "finish.move_to: %s is not where it was",
+	    fs->move_root);
+}
+
+static enum err_code
+open_root(struct file_store *fs, const char *root, int *fd, struct err *e)
+{
+	enum err_code rc;
+
+	if (fs->move_fd != -1 && strcmp(root, fs->move_root) == 0) {
+		rc = file_check_root(fs, e);
+		return rc == ERR_OK ? fs_open_subdir(fs->move_fd, ".", fd, e) :
+				      rc;
+	}
+	if (strcmp(root, fs->path) == 0)
+		return fs_open_subdir(fs->dirfd, ".", fd, e);
+	return err_set(
+	    e, ERR_NOT_FOUND, "%s: not in finish.move_to any more", root);
+}
+
+enum err_code
+file_open_below(struct file_store *fs, const char *root, const char *path,
+    struct arena *a, int *dirfd, const char **name, struct err *e)
+{
+	const char *rest = path, *slash;
+	int fd = -1, next = -1;
+	enum err_code rc = open_root(fs, root, &fd, e);
+
+	while (rc == ERR_OK && (slash = strchr(rest, '/')) != NULL) {
+		rc = fs_open_subdir(fd,
+		    arena_memdup(a, rest, (size_t)(slash - rest)), &next, e);
+		(void)close(fd);
+		fd = next;
+		rest = slash + 1;
+	}
+	*dirfd = rc == ERR_OK ? fd : -1;
+	*name = rest;
+	return rc;
+}
+
+/* --- Where the bytes are. --- */
 
 /* What follows "DIRECTORY/" in a path; NULL if it is elsewhere. */
 static const char *

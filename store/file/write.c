@@ -1,5 +1,6 @@
 /*
- * write.c - append to an upload, take bytes back, finish it.
+ * write.c - append to an upload, take bytes back, finish it; and whether there
+ * is room for what comes.
  */
 #include "config.h"
 
@@ -17,6 +18,95 @@
 /* How long it holds how much room there is. */
 #define ROOM_MS 1000
 
+/* --- Room. --- */
+
+/* How much is there beyond need and min_free; as much as you like where
+ * min_free is 0. */
+static enum err_code
+look_for_space(
+    struct file_store *fs, int64_t need, int64_t *left, struct err *e)
+{
+	int64_t bytes;
+	enum err_code rc;
+
+	*left = INT64_MAX;
+	if (fs->min_free == 0)
+		return ERR_OK;
+	if ((rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
+		return rc;
+	*left = bytes - need - fs->min_free;
+	if (*left < 0)
+		return err_set(e, ERR_NO_SPACE,
+		    "%s: only %lld bytes are free, store.min_free is %lld",
+		    fs->path, (long long)bytes, (long long)fs->min_free);
+	return ERR_OK;
+}
+
+enum err_code
+file_check_space(struct file_store *fs, int64_t need, struct err *e)
+{
+	int64_t left;
+
+	return look_for_space(fs, need, &left, e);
+}
+
+/* What the unfinished uploads have yet to bring, but the one of that id. */
+static enum err_code
+count_lacking(
+    struct file_store *fs, const char *but, int64_t *lacking, struct err *e)
+{
+	struct data_store *ds = &fs->base;
+	struct arena *a = arena_new();
+	enum err_code rc;
+	struct upload *up;
+	void *cursor = NULL;
+	const char *id;
+	struct err ignored;
+
+	*lacking = 0;
+	while (
+	    (rc = ds->expirer->walk_next(ds, &cursor, a, &id, e)) == ERR_OK &&
+	    id != NULL) {
+		/* What cannot be read takes no more bytes. */
+		if (strcmp(id, but) != 0 &&
+		    ds->core->get_upload(ds, id, a, &up, &ignored) == ERR_OK) {
+			if (!up->info.size_deferred &&
+			    !upload_is_finished(up) &&
+			    __builtin_add_overflow(*lacking,
+				up->info.size - up->info.offset, lacking))
+				*lacking = INT64_MAX;
+			ds->core->close(up);
+		}
+		arena_reset(a);
+	}
+	arena_free(a);
+	return rc;
+}
+
+enum err_code
+file_check_length(
+    struct file_store *fs, const char *id, int64_t length, struct err *e)
+{
+	int64_t bytes, lacking = 0;
+	enum err_code rc;
+
+	if (fs->overcommit == OVERCOMMIT_ALWAYS)
+		return file_check_space(fs, 0, e);
+	if ((rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
+		return rc;
+	bytes -= fs->min_free;
+	if (fs->overcommit == OVERCOMMIT_NEVER && length <= bytes &&
+	    (rc = count_lacking(fs, id, &lacking, e)) != ERR_OK)
+		return rc;
+	if (bytes < 0 || length > bytes || lacking > bytes - length)
+		return err_set(e, ERR_NO_SPACE,
+		    "%s: %lld bytes do not fit: %lld are free above "
+		    "store.min_free, other uploads lack %lld",
+		    fs->path, (long long)length,
+		    (long long)(bytes > 0 ? bytes : 0), (long long)lacking);
+	return ERR_OK;
+}
+
 /* Bytes come: may so many more?  Others write, too, so what was found out does
  * not hold for long. */
 static enum err_code
@@ -27,13 +117,15 @@ check_room(struct file_upload *u, size_t len, struct err *e)
 
 	if (end <= u->room_until && now - u->room_looked < ROOM_MS)
 		return ERR_OK;
-	rc = file_look_for_space(u->store, (int64_t)len, &left, e);
+	rc = look_for_space(u->store, (int64_t)len, &left, e);
 	if (rc != ERR_OK)
 		return rc;
 	u->room_until = end + (left < FILE_ROOM ? left : FILE_ROOM);
 	u->room_looked = now;
 	return ERR_OK;
 }
+
+/* --- Bytes. --- */
 
 /* The head, with what was decided about the upload since it was written. */
 static struct info_head
@@ -68,8 +160,6 @@ roll_back(struct file_upload *u, int64_t to, struct err *e)
 	}
 	return rc == ERR_OK ? file_cut(u, to, e) : rc;
 }
-
-/* --- bytes --------------------------------------------------------------- */
 
 enum err_code
 file_write_begin(struct upload *up, bool on_probation, struct err *e)

@@ -6,10 +6,8 @@ the store then says anew what the bug looks like.
 
 OPEN = "store/file/open.c"
 NEW = "store/file/new.c"
-NAME = "store/file/name.c"
 PLACE = "store/file/place.c"
 RECORD = "store/file/record.c"
-SAFE = "store/file/safe.c"
 WRITE = "store/file/write.c"
 DOUBT = "store/file/doubt.c"
 LEDGER = "store/file/ledger.c"
@@ -172,19 +170,19 @@ BUGS = [
 	if ((rc = file_set(u, &head, e)) != ERR_OK)
 		return rc;
 	/* What else there is""")),
-    Bug("checkpoint-without-data-flush", ("A", "P"), (SAFE, CHECKPOINT, """
+    Bug("checkpoint-without-data-flush", ("A", "P"), (DOUBT, CHECKPOINT, """
 	    false)
 		return rc;
 	head.offset = u->data_size;
 	return file_set_durably(u, &head, e);
 """), modes=["full"]),
-    Bug("checkpoint-without-record-flush", ("A",), (SAFE, CHECKPOINT, """
+    Bug("checkpoint-without-record-flush", ("A",), (DOUBT, CHECKPOINT, """
 	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 	head.offset = u->data_size;
 	return file_set(u, &head, e);
 """), modes=["full"]),
-    Bug("watermark-before-flush", ("A",), (SAFE, CHECKPOINT, """
+    Bug("watermark-before-flush", ("A",), (DOUBT, CHECKPOINT, """
 	    false)
 		return rc;
 	head.offset = u->data_size;
@@ -223,7 +221,7 @@ BUGS = [
     Bug("doubt-not-remembered", ("A-eio-unmarked",), (DOUBT, """
 	file_remember(u->base.info.id, head.offset);
 """, "")),
-    Bug("doubtful-bytes-flushed-again", ("A-eio-uncut",), (SAFE, """
+    Bug("doubtful-bytes-flushed-again", ("A-eio-uncut",), (DOUBT, """
 	if ((rc = file_check_doubt(u, e)) != ERR_OK ||
 	    (rc = file_flush_bytes(u, e)) != ERR_OK)
 """, """
@@ -237,7 +235,7 @@ BUGS = [
 		return rc;
 	if (u->foreign""", """
 	if (u->foreign"""), modes=["full"]),
-    Bug("adoption-flushed-again", ("A-eio",), (SAFE, """
+    Bug("adoption-flushed-again", ("A-eio",), (DOUBT, """
 	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
 """, """
 	if (durably && (rc = file_flush_data(u, e)) != ERR_OK)
@@ -326,7 +324,7 @@ BUGS = [
 """, """
 	if (u->store->durability == DURABILITY_NONE || !file_has_watermark(u))
 """)),
-    Bug("adopted-without-flush", ("A",), (SAFE, """
+    Bug("adopted-without-flush", ("A",), (DOUBT, """
 	if (durably && (rc = file_flush_bytes(u, e)) != ERR_OK)
 		return rc;
 """, "")),
@@ -340,7 +338,7 @@ BUGS = [
 	(void)fs;
 	rc = file_publish_new(u, false, e);
 """), modes=["full"]),
-    Bug("adoption-not-flushed", ("A",), (SAFE, """
+    Bug("adoption-not-flushed", ("A",), (DOUBT, """
 	rc = file_publish(u, durably, e);
 """, """
 	rc = file_publish(u, false, e);
@@ -474,7 +472,7 @@ BUGS = [
 	if (*arrived) {
 """, """
 	if (*arrived) {
-"""), (NAME, """
+"""), (PLACE, """
 	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
 		return rc;
 	return fs_create_at(dirfd, name, fs->mode, fd, e);
