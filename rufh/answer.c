@@ -98,7 +98,7 @@ rufh_answer_head(struct web_call *c)
 void
 rufh_answer_get(struct web_call *c)
 {
-	bool is_marked = c->rufh->is_marked;
+	bool is_marked = rufh_read(c)->is_marked;
 
 	rufh_answer_head(c);
 	if (c->task.why != REFUSE_NOTHING || !web_has_content(c))
@@ -121,7 +121,7 @@ rufh_answer_delete(struct web_call *c)
 static void
 add_complete(struct web_call *c, bool is_complete)
 {
-	if (c->rufh->version == RUFH_VERSION_INCOMPLETE)
+	if (rufh_read(c)->version == RUFH_VERSION_INCOMPLETE)
 		web_header(c, "Upload-Incomplete", is_complete ? "?0" : "?1");
 	else
 		web_header(c, "Upload-Complete", is_complete ? "?1" : "?0");
@@ -182,6 +182,6 @@ rufh_tell(struct web_call *c)
 		web_location(c, c->task.up->info.id), 0 };
 	p[1] = (struct pair){ &p[2], "upload-limit", rufh_limits(c), 0 };
 	p[2] = (struct pair){ NULL, "upload-draft-interop-version",
-		arena_printf(c->arena, "%" PRId64, c->rufh->version), 0 };
+		arena_printf(c->arena, "%" PRId64, rufh_read(c)->version), 0 };
 	return p;
 }

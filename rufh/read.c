@@ -38,7 +38,7 @@ read_length(struct web_call *c)
 	struct intent *in = &c->task.in;
 	bool is_known = in->is_last && in->body_length >= 0;
 
-	in->length = c->rufh->length;
+	in->length = rufh_read(c)->length;
 	if (is_too_large(in))
 		return web_refuse(c, REFUSE_TOO_LARGE);
 	if (is_known && in->length >= 0 && in->length != in->body_length)
@@ -61,7 +61,7 @@ read_body(struct web_call *c)
 	struct intent *in = &c->task.in;
 
 	in->is_strict = true;
-	in->is_last = c->rufh->is_complete;
+	in->is_last = rufh_read(c)->is_complete;
 	in->max_body = c->srv->max_append;
 	return web_read_body_length(c);
 }

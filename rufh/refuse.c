@@ -69,7 +69,7 @@ static const struct row rows[RUFH_REFUSAL_MAX] = {
 static void
 name_digests(const struct web_call *c, struct problem *p)
 {
-	const struct rufh_words *w = c->rufh;
+	const struct rufh_words *w = c->words;
 	const char **names =
 	    arena_alloc(c->arena, DIGEST_FIELD_MAX * sizeof(*names));
 	size_t i;

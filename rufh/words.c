@@ -61,11 +61,11 @@ is_upload(const struct web_call *c)
 struct rufh_words *
 rufh_read(struct web_call *c)
 {
-	struct rufh_words *w = c->rufh;
+	struct rufh_words *w = c->words;
 
 	if (w != NULL)
 		return w;
-	w = c->rufh = arena_alloc(c->arena, sizeof(*w));
+	w = c->words = arena_alloc(c->arena, sizeof(*w));
 	read_version(c, w);
 	read_complete(c, w);
 	w->is_marked |= web_parse_is_type(c->req->content_type, RUFH_BODY_TYPE);
@@ -92,8 +92,8 @@ parse_digest(struct web_call *c, const char *text, const char *name,
 		in->late = RUFH_BAD_DIGEST;
 		return false;
 	case DIGEST_WRONG_SIZE:
-		c->rufh->wrong = *f;
-		c->rufh->wrong_field = name;
+		rufh_read(c)->wrong = *f;
+		rufh_read(c)->wrong_field = name;
 		in->late = RUFH_DIGEST_SIZE;
 		return false;
 	case DIGEST_ABSENT:
@@ -106,7 +106,7 @@ parse_digest(struct web_call *c, const char *text, const char *name,
 void
 rufh_read_digest(struct web_call *c)
 {
-	struct digest_field *f = &c->rufh->content;
+	struct digest_field *f = &rufh_read(c)->content;
 	struct intent *in = &c->task.in;
 	size_t i;
 

@@ -50,7 +50,7 @@ struct rufh_words {
 	const char *wrong_field;
 };
 
-/* c->rufh, read once. */
+/* They are read once. */
 struct rufh_words *rufh_read(struct web_call *);
 
 /* Into the intent: the digests of the body, and of the whole upload. */

@@ -94,8 +94,7 @@ is_plain_head(const struct web_call *c)
 static bool
 admit(struct web_call *c)
 {
-	c->is_plain = is_plain_head(c);
-	return c->is_plain || c->method == WEB_GET || has_version(c) ||
+	return c->method == WEB_GET || is_plain_head(c) || has_version(c) ||
 	    web_refuse(c, TUS_UNSUPPORTED_VERSION);
 }
 
@@ -325,8 +324,7 @@ answer_head(struct web_call *c)
 {
 	const struct file_info *info = &c->task.up->info;
 
-	if (c->is_plain) {
-		c->is_plain = false;
+	if (c->task.in.deed == DEED_READ) {
 		web_answer_download(c);
 		return;
 	}
@@ -345,7 +343,7 @@ answer_head(struct web_call *c)
 static bool
 read_head(struct web_call *c)
 {
-	c->task.in.deed = c->is_plain ? DEED_READ : DEED_LOOK;
+	c->task.in.deed = c->req->tus_resumable == NULL ? DEED_READ : DEED_LOOK;
 	return true;
 }
 
@@ -357,7 +355,7 @@ refuse(struct web_call *c)
 
 	/* What GET would not serve is told no client that is not one of tus,
 	 * not even whether it exists. */
-	if (c->is_plain &&
+	if (c->method == WEB_HEAD && t->in.deed == DEED_READ &&
 	    (t->why == REFUSE_NOT_FOUND || t->why == REFUSE_GONE))
 		t->why = TUS_UNSUPPORTED_VERSION;
 	said = t->why < WEB_REFUSE_MAX ? web_words(t->why) :

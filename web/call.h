@@ -111,16 +111,13 @@ struct web_call {
 	/* No protocol has said that this is its own. */
 	bool is_unclaimed;
 
-	/* What rufh/ has read in the header fields. */
-	struct rufh_words *rufh;
+	/* What the protocol has read in the header fields, for itself. */
+	void *words;
 
 	/* is_prepared: the protocol and the route are known.  has_work: there
 	 * is an intent, too. */
 	bool is_prepared, has_work;
 	void (*answer)(struct web_call *);
-
-	/* tus: a HEAD that knows of no protocol. */
-	bool is_plain;
 
 	bool is_done;
 	int status;
