@@ -36,7 +36,8 @@ on_signal(int sig)
 		is_due = 1;
 }
 
-static void catch (int sig, void (*handler)(int))
+static void
+set_handler(int sig, void (*handler)(int))
 {
 	struct sigaction sa;
 
@@ -58,19 +59,19 @@ stop_install(bool alone)
 	(void)sigprocmask(SIG_BLOCK, &held, NULL);
 	(void)sigprocmask(SIG_BLOCK, NULL, &asleep);
 	for (i = 0; i < NITEMS(signals); i++) {
-		catch (signals[i], on_signal);
+		set_handler(signals[i], on_signal);
 		(void)sigdelset(&asleep, signals[i]);
 	}
 	/* These are for the master, which tells the workers what to do. */
 	if (!alone) {
-		catch (SIGINT, SIG_IGN);
-		catch (SIGHUP, SIG_IGN);
+		set_handler(SIGINT, SIG_IGN);
+		set_handler(SIGHUP, SIG_IGN);
 	}
-	catch (SIGCHLD, SIG_DFL);
-	catch (SIGPIPE, SIG_IGN);
+	set_handler(SIGCHLD, SIG_DFL);
+	set_handler(SIGPIPE, SIG_IGN);
 	/* Writing beyond the limit on file sizes becomes an error like any
 	 * other. */
-	catch (SIGXFSZ, SIG_IGN);
+	set_handler(SIGXFSZ, SIG_IGN);
 }
 
 void
@@ -86,7 +87,7 @@ stop_uninstall(void)
 	size_t i;
 
 	for (i = 0; i < NITEMS(as); i++)
-		catch (as[i].sig, as[i].handler);
+		set_handler(as[i].sig, as[i].handler);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -138,8 +138,7 @@ add_values(struct curl_slist **list, struct arena *a, const char *name,
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(values, i, v)
-	{
+	json_array_foreach (values, i, v) {
 		value = json_string_value(v);
 		if (value == NULL || !is_printable(value))
 			continue;
@@ -168,8 +167,7 @@ add_forwarded(struct curl_slist **list, struct arena *a, struct hook *h,
 
 	(void)json_unpack(m->json, "{s:{s:{s:o}}}", "Event", "HTTPRequest",
 	    "Header", &headers);
-	json_object_foreach(headers, key, values)
-	{
+	json_object_foreach (headers, key, values) {
 		if (has_name(h->conf->hooks.forward_headers, key) &&
 		    !is_ours_alone(key))
 			add_values(list, a, key, values);

@@ -204,8 +204,9 @@ member(json_t *object, const char *name)
 	json_t *v;
 
 	if (value == NULL)
-		json_object_foreach(
-		    object, key, v) if (strcasecmp(key, name) == 0) value = v;
+		json_object_foreach (object, key, v)
+			if (strcasecmp(key, name) == 0)
+				value = v;
 	return json_is_null(value) ? NULL : value;
 }
 
@@ -271,8 +272,7 @@ read_map(
 	json_t *v;
 
 	*pairs = NULL;
-	json_object_foreach(o, key, v)
-	{
+	json_object_foreach (o, key, v) {
 		if (!json_is_string(v))
 			return is_wrong(r, name, "an object of strings");
 		p = arena_alloc(r->arena, sizeof(*p));

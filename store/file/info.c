@@ -316,8 +316,7 @@ get_metadata(struct arena *a, const json_t *root, const struct pair **pairs)
 		return false;
 	if (json_object_size(text) > 0)
 		bytes = json_object_get(root, "MetaDataBytes");
-	json_object_foreach(text, key, value)
-	{
+	json_object_foreach (text, key, value) {
 		*end = arena_alloc(a, sizeof(**end));
 		(*end)->key = arena_strdup(a, key);
 		if (!get_string(a, text, bytes, key, &(*end)->value,
@@ -363,8 +362,7 @@ read_storage(struct arena *a, const json_t *root, struct info_record *r)
 	struct pair *p;
 	const char *key;
 
-	json_object_foreach(storage, key, value)
-	{
+	json_object_foreach (storage, key, value) {
 		p = arena_alloc(a, sizeof(*p));
 		p->key = arena_strdup(a, key);
 		p->value = arena_strdup(a, json_string_value(value));
