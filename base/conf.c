@@ -545,28 +545,64 @@ conf_fixed_key(size_t n)
 	return i < conf_key_count() ? conf_key(i)->name : NULL;
 }
 
+static const char *
+join(struct arena *a, const struct value *v)
+{
+	const char *text = "";
+	size_t i;
+
+	for (i = 0; i < v->n_items; i++)
+		text = arena_printf(
+		    a, "%s%s%s", text, i > 0 ? ", " : "", v->items[i]);
+	return text;
+}
+
 const char *
 conf_fixed_value(const struct conf *c, size_t n)
 {
 	size_t i = find_fixed(n);
-	const struct value *v = &own_of_const(c)->values[i];
+	const struct own *own = own_of_const(c);
+	const struct value *v = &own->values[i];
 
-	if (conf_key(i)->kind != CONF_BOOL)
+	switch (conf_key(i)->kind) {
+	case CONF_BOOL:
+		return v->number != 0 ? "true" : "false";
+	case CONF_DURATION:
+		return arena_printf(
+		    own->arena, "%.9gs", (double)v->number / 1000);
+	case CONF_LIST:
+		return join(own->arena, v);
+	default:
 		return v->text;
-	return v->number != 0 ? "true" : "false";
+	}
+}
+
+static void
+copy_items(struct arena *a, struct value *v, const struct value *from)
+{
+	size_t i;
+
+	v->n_items = from->n_items;
+	v->items = arena_alloc(a, (v->n_items + 1) * sizeof(*v->items));
+	for (i = 0; i < v->n_items; i++)
+		v->items[i] = arena_strdup(a, from->items[i]);
+	v->items[i] = NULL;
 }
 
 bool
 conf_keep(struct conf *c, const struct conf *from, size_t n)
 {
-	const char *text = conf_fixed_value(from, n);
+	const struct value *old = &own_of_const(from)->values[find_fixed(n)];
 	struct own *own = own_of(c);
 	struct value *v = &own->values[find_fixed(n)];
 
-	if (strcmp(conf_fixed_value(c, n), text) == 0)
+	if (strcmp(conf_fixed_value(c, n), conf_fixed_value(from, n)) == 0)
 		return false;
-	v->number = own_of_const(from)->values[find_fixed(n)].number;
-	v->text = arena_strdup(own->arena, text);
+	v->number = old->number;
+	if (old->text != NULL)
+		v->text = arena_strdup(own->arena, old->text);
+	if (old->items != NULL)
+		copy_items(own->arena, v, old);
 	v->is_set = true;
 	show_all(own);
 	return true;

@@ -33,7 +33,7 @@ struct conf_lock {
 	const char *const *hosts;
 	const char *prefix;
 	int64_t session, reply;
-	const char *user, *password_file;
+	const char *user, *password_file, *agent;
 };
 
 struct conf_extensions {

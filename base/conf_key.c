@@ -221,6 +221,16 @@ static const char *const events[] = { "pre-create", "post-create",
 	{                                                                      \
 		KEY(member, bool), CONF_BOOL, fallback, 0, 1, NULL, NULL, true \
 	}
+#define FIXED_LIST(member, fallback, syntax)                                   \
+	{                                                                      \
+		KEY(member, const char *const *), CONF_LIST, fallback, 0, 0,   \
+		    NULL, syntax, true                                         \
+	}
+#define FIXED_DURATION(member, fallback, min, max)                             \
+	{                                                                      \
+		KEY(member, int64_t), CONF_DURATION, fallback, min, max, NULL, \
+		    NULL, true                                                 \
+	}
 #define CHOICE(member, fallback, choices)                                      \
 	{                                                                      \
 		KEY(member, const char *), CONF_STRING, fallback, 0, 0,        \
@@ -252,12 +262,13 @@ static const struct conf_key keys[] = {
 	FIXED(lock.path, "", NULL, &anything),
 	FIXED(lock.method, "flock", lock_methods, NULL),
 	NUMBER(lock.timeout, CONF_DURATION, "5s", 0, HOURS(1)),
-	LIST(lock.hosts, "", NULL, &not_empty),
+	FIXED_LIST(lock.hosts, "", &not_empty),
 	FIXED(lock.prefix, "/tus", NULL, &not_empty),
-	NUMBER(lock.session, CONF_DURATION, "10s", SECONDS(4), SECONDS(60)),
-	NUMBER(lock.reply, CONF_DURATION, "2s", SECONDS(1), SECONDS(10)),
-	STRING(lock.user, "", &anything),
-	STRING(lock.password_file, "", &path_or_empty),
+	FIXED_DURATION(lock.session, "10s", SECONDS(4), SECONDS(60)),
+	FIXED_DURATION(lock.reply, "2s", SECONDS(1), SECONDS(10)),
+	FIXED(lock.user, "", NULL, &anything),
+	FIXED(lock.password_file, "", NULL, &path_or_empty),
+	FIXED(lock.agent, "", NULL, &path_or_empty),
 
 	BOOL(extensions.termination, "true"),
 	BOOL(extensions.concatenation, "true"),

@@ -176,7 +176,9 @@ explain(const struct settings *s, const char *address, FILE *out)
 	    "known when there is a store";
 
 	fprintf(out, "listens on    %s\n",
-	    address != NULL ? address : "nothing: see -s");
+	    address != NULL ? address :
+			      "what systemd or a web server passes to it; here "
+			      "that is nothing: see -s");
 	fprintf(out, "base path     %s\n",
 	    *s->base_path != '\0' ? s->base_path :
 				    "what REQUEST_URI has before PATH_INFO");

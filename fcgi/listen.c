@@ -103,9 +103,9 @@ take_stdin(struct listener *l, struct err *e)
 
 /* Does a program listen at this address?  A full backlog means yes. */
 static bool
-is_served(const struct sockaddr_un *sun)
+is_served(const struct sockaddr_un *sun, int type)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	bool served;
 
 	if (fd == -1)
@@ -118,7 +118,7 @@ is_served(const struct sockaddr_un *sun)
 
 /* Remove a socket that a killed pool left behind, and nothing else. */
 static enum err_code
-remove_stale(const struct sockaddr_un *sun, struct err *e)
+remove_stale(const struct sockaddr_un *sun, int type, struct err *e)
 {
 	const char *path = sun->sun_path;
 	struct stat st;
@@ -130,7 +130,7 @@ remove_stale(const struct sockaddr_un *sun, struct err *e)
 		    "%s exists and is not a socket: remove it, or listen "
 		    "elsewhere",
 		    path);
-	if (is_served(sun))
+	if (is_served(sun, type))
 		return err_set(e, ERR_EXISTS,
 		    "another program listens on %s: stop it first, or "
 		    "listen elsewhere",
@@ -142,11 +142,10 @@ remove_stale(const struct sockaddr_un *sun, struct err *e)
 
 /* Bind with mode 0: no client can connect before owner and mode are right. */
 static enum err_code
-bind_path(struct listener *l, const struct sockaddr_un *sun,
+bind_path(struct listener *l, const struct sockaddr_un *sun, mode_t mode,
     const struct conf *conf, struct err *e)
 {
 	const char *path = sun->sun_path;
-	mode_t mode = (mode_t)conf->pool.mode;
 	struct stat st;
 	mode_t mask;
 	uid_t uid;
@@ -200,8 +199,8 @@ lock_directory(const char *path)
 }
 
 static enum err_code
-listen_on_path(const char *path, const struct conf *conf, struct listener *l,
-    struct err *e)
+listen_on_path(const char *path, int type, mode_t mode, const struct conf *conf,
+    struct listener *l, struct err *e)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	enum err_code rc;
@@ -212,13 +211,13 @@ listen_on_path(const char *path, const struct conf *conf, struct listener *l,
 		    "%s is too long for a socket: %zu characters at most", path,
 		    sizeof(sun.sun_path) - 1);
 	memcpy(sun.sun_path, path, strlen(path) + 1);
-	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	l->fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (l->fd == -1)
 		return err_sys(e, "socket");
 	dir = lock_directory(path);
-	rc = remove_stale(&sun, e);
+	rc = remove_stale(&sun, type, e);
 	if (rc == ERR_OK)
-		rc = bind_path(l, &sun, conf, e);
+		rc = bind_path(l, &sun, mode, conf, e);
 	if (rc == ERR_OK && listen(l->fd, (int)conf->pool.backlog) == -1)
 		rc = err_sys(e, "listen on %s", path);
 	if (dir != -1)
@@ -293,12 +292,25 @@ open_address(const char *address, const struct conf *conf, struct listener *l,
     struct err *e)
 {
 	if (strchr(address, '/') != NULL)
-		return listen_on_path(address, conf, l, e);
+		return listen_on_path(
+		    address, SOCK_STREAM, (mode_t)conf->pool.mode, conf, l, e);
 	if (strchr(address, ':') != NULL)
 		return listen_on_port(address, conf, l, e);
 	return err_set(e, ERR_INVALID,
 	    "\"%s\" is no address: write /path/to/socket or HOST:PORT",
 	    address);
+}
+
+/* Several workers wait for a connection, and another may accept it first. */
+static enum err_code
+finish(struct listener *l, enum err_code rc, struct err *e)
+{
+	if (rc == ERR_OK &&
+	    fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) == -1)
+		rc = err_sys(e, "make the socket non-blocking");
+	if (rc != ERR_OK)
+		listen_close(l);
+	return rc;
 }
 
 enum err_code
@@ -324,14 +336,18 @@ listen_open(const char *address, const struct conf *conf, struct listener *l,
 		    "nothing to listen on: give -s ADDRESS, set pool.listen "
 		    "in the configuration, or pass a listening socket "
 		    "(systemd, spawn-fcgi, mod_fcgid)");
-	/* Several workers wait for a connection, and another may accept it
-	 * first. */
-	if (rc == ERR_OK &&
-	    fcntl(l->fd, F_SETFL, fcntl(l->fd, F_GETFL) | O_NONBLOCK) == -1)
-		rc = err_sys(e, "make the socket non-blocking");
-	if (rc != ERR_OK)
-		listen_close(l);
-	return rc;
+	return finish(l, rc, e);
+}
+
+enum err_code
+listen_for_locks(const struct conf *conf, struct listener *l, struct err *e)
+{
+	const char *path = conf->lock.agent;
+
+	*l = (struct listener){ .fd = -1, .name = must_strdup(path) };
+	return finish(l,
+	    listen_on_path(path, SOCK_SEQPACKET, S_IRUSR | S_IWUSR, conf, l, e),
+	    e);
 }
 
 void

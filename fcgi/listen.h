@@ -37,6 +37,13 @@ struct listener {
 MUST_CHECK enum err_code listen_open(
     const char *address, const struct conf *, struct listener *, struct err *);
 
+/*
+ * The same for the agent that lock.agent names: a socket of packets there, for
+ * pool.user alone.
+ */
+MUST_CHECK enum err_code listen_for_locks(
+    const struct conf *, struct listener *, struct err *);
+
 /* The address that listen_open() would use, without opening it; NULL if
  * none. */
 const char *listen_address(const char *address, const struct conf *);

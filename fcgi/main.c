@@ -19,6 +19,7 @@
 #include "fcgi/explain.h"
 #include "fcgi/hook_count.h"
 #include "fcgi/listen.h"
+#include "fcgi/lock_agent.h"
 #include "fcgi/look.h"
 #include "fcgi/notify.h"
 #include "fcgi/os_read.h"
@@ -41,11 +42,12 @@ enum {
 struct options {
 	const char *address;
 	struct settings_source source;
-	bool check, verbose;
+	bool check, verbose, is_agent;
 };
 
 static const char usage_text[] =
     "usage: tusfcgi [-c FILE] [-s ADDRESS] [-w N] [-t] [-v] [-V] [-h]\n"
+    "       tusfcgi lock-agent [-c FILE] [-v]\n"
     "  -c FILE     configuration\n"
     "  -s ADDRESS  listen on /path/to/socket or HOST:PORT\n"
     "  -w N        fixed number of workers; 1 serves in this process\n"
@@ -53,6 +55,8 @@ static const char usage_text[] =
     "  -v          log debug messages\n"
     "  -V          print the version and the back ends built in\n"
     "  -h          print this\n"
+    "lock-agent keeps the locks of processes that the web server starts, see "
+    "lock.agent.\n"
     "See tusfcgi(8) and tusfcgi.conf(5).\n";
 
 static void
@@ -91,6 +95,9 @@ parse_options(int argc, char **argv, struct options *o)
 {
 	int ch;
 
+	o->is_agent = argc > 1 && strcmp(argv[1], "lock-agent") == 0;
+	if (o->is_agent)
+		optind = 2;
 	while ((ch = getopt(argc, argv, "c:s:w:tvVh")) != -1)
 		switch (ch) {
 		case 'c':
@@ -123,6 +130,10 @@ parse_options(int argc, char **argv, struct options *o)
 			fputs(usage_text, stderr);
 			return EXIT_USAGE;
 		}
+	if (o->is_agent && (o->check || o->address || o->source.workers)) {
+		fprintf(stderr, "tusfcgi: lock-agent takes -c and -v\n");
+		return EXIT_USAGE;
+	}
 	if (optind == argc)
 		return -1;
 	fprintf(stderr, "tusfcgi: unexpected argument \"%s\"\n%s", argv[optind],
@@ -368,6 +379,38 @@ hold_signals(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+/* tusfcgi lock-agent */
+static int
+lock_agent(const struct settings *s)
+{
+	struct listener l;
+	struct err e;
+
+	hold_signals();
+	if (*s->conf->lock.agent == '\0') {
+		log_error("lock-agent: lock.agent has to say where its socket "
+			  "is, like "
+			  "\"/run/tusfcgi-lock/agent.sock\"");
+		return EXIT_USAGE;
+	}
+	sink_prepare();
+	if (listen_for_locks(s->conf, &l, &e) != ERR_OK)
+		return complain(&e);
+	if (become_pool_user(s->conf, &e) != ERR_OK ||
+	    log_open(s->conf, &e) != ERR_OK ||
+	    locker_serve(s->conf, l.fd, &e) != ERR_OK) {
+		listen_close(&l);
+		return complain(&e);
+	}
+	log_info("lock agent, listening on %s", l.name);
+	notify_send("READY=1");
+	lock_agent_wait(s->conf);
+	notify_send("STOPPING=1");
+	locker_stop();
+	listen_close(&l);
+	return EXIT_STOPPED;
+}
+
 /* The socket comes first: only root may be allowed to write to its
  * directory. */
 static int
@@ -414,10 +457,13 @@ main(int argc, char **argv)
 		return status;
 	if (o.verbose)
 		log_verbose();
+	locker_confine_agent(sandbox_enter_agent);
 	a = arena_new();
 	find_defaults(argv[0], a, &o);
 	if (settings_load(&s, &o.source, &e) == ERR_OK) {
-		status = o.check ? check(&s, &o) : run(&s, &o);
+		status = o.is_agent ? lock_agent(&s) :
+		    o.check	    ? check(&s, &o) :
+				      run(&s, &o);
 		settings_free(&s);
 	} else {
 		status = complain(&e);

@@ -503,6 +503,7 @@ reload_pool(struct pool *p)
 		p->generation++;
 		atomic_fetch_add(&p->board->reloads, 1);
 		apply(p);
+		locker_follow_log();
 		log_info("configuration read, replacing the workers");
 	}
 	heap_fill();

@@ -20,6 +20,10 @@
 #include "base/log.h"
 #include "fcgi/needs.h"
 #include "fcgi/sandbox.h"
+#include "lock/lock.h"
+
+/* Of a process: tells of each of its needs. */
+typedef void each_need(const struct conf *, need_ear *, void *arg);
 
 #ifdef USE_LANDLOCK
 
@@ -140,19 +144,20 @@ allow_log(int ruleset, const char *target)
 }
 
 static void
-allow_all(int ruleset, const struct conf *conf, uint64_t known)
+allow_all(
+    int ruleset, const struct conf *conf, each_need *needs, uint64_t known)
 {
 	struct rules r = { ruleset, known };
 	size_t i;
 
-	needs_each(conf, allow_need, &r);
+	needs(conf, allow_need, &r);
 	allow_log(ruleset, conf->log.target);
 	for (i = 0; i < NITEMS(always_read); i++)
 		allow(ruleset, always_read[i], TO_READ);
 }
 
 static void
-confine_files(const struct conf *conf)
+confine_files(const struct conf *conf, each_need *needs)
 {
 	struct landlock_ruleset_attr attr = { 0 };
 	int abi, fd;
@@ -169,7 +174,7 @@ confine_files(const struct conf *conf)
 		log_warn("files are not confined: %s", strerror(errno));
 		return;
 	}
-	allow_all(fd, conf, attr.handled_access_fs);
+	allow_all(fd, conf, needs, attr.handled_access_fs);
 	if (syscall(SYS_landlock_restrict_self, fd, 0) == -1)
 		log_warn("files are not confined: %s", strerror(errno));
 	else
@@ -180,31 +185,47 @@ confine_files(const struct conf *conf)
 #else
 
 static void
-confine_files(const struct conf *conf)
+confine_files(const struct conf *conf, each_need *needs)
 {
 	(void)conf;
+	(void)needs;
 	log_debug("files are not confined: built without Landlock");
 }
 
 #endif
 
-void
-sandbox_enter(const struct conf *conf, bool may_reload)
+static void
+give_away_rights(void)
 {
 	static const struct rlimit none = { 0, 0 };
 
-	if (!conf->pool.sandbox)
-		return;
 	(void)setrlimit(RLIMIT_CORE, &none);
 #ifdef PR_SET_NO_NEW_PRIVS
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		log_warn(
 		    "new privileges are not ruled out: %s", strerror(errno));
 #endif
+}
+
+void
+sandbox_enter(const struct conf *conf, bool may_reload)
+{
+	if (!conf->pool.sandbox)
+		return;
+	give_away_rights();
 	if (may_reload)
 		log_debug("files are not confined: there is no pool");
 	else if (needs_any(conf, NEED_PROGRAMS))
 		log_debug("files are not confined: hooks are programs");
 	else
-		confine_files(conf);
+		confine_files(conf, needs_each);
+}
+
+void
+sandbox_enter_agent(const struct conf *conf)
+{
+	if (!conf->pool.sandbox)
+		return;
+	give_away_rights();
+	confine_files(conf, locker_agent_needs);
 }

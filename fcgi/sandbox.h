@@ -24,4 +24,7 @@
  */
 void sandbox_enter(const struct conf *, bool may_reload);
 
+/* The same for the agent of a lock service, which sees no upload. */
+void sandbox_enter_agent(const struct conf *);
+
 #endif

@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -38,7 +39,9 @@ enum {
 	BACKLOG = 1024,
 	/* After an agent that lived shorter the next one waits so long, in ms.
 	 */
-	AGAIN_MS = 500
+	AGAIN_MS = 500,
+	/* An agent that is to leave has so long to give up what is held. */
+	LEAVE_MS = 4000
 };
 
 struct agent_locker {
@@ -70,6 +73,7 @@ static struct {
 	const struct engine_ops *engine;
 	/* As it was at the start: a reload changes no locks. */
 	struct conf *conf;
+	void (*confine)(const struct conf *);
 } ours = { .listen_fd = -1, .board_fd = -1 };
 
 /* --- The connection. --- */
@@ -130,19 +134,37 @@ call_up(struct agent_locker *l, struct err *e)
 	return ERR_OK;
 }
 
+static bool
+exchange(
+    struct agent_locker *l, struct agent_request *q, struct agent_answer *a)
+{
+	errno = 0;
+	return send(l->fd, q, sizeof(*q), MSG_NOSIGNAL) ==
+	    (ssize_t)sizeof(*q) &&
+	    recv(l->fd, a, sizeof(*a), 0) == (ssize_t)sizeof(*a);
+}
+
+/* An idle connection may lead to an agent that is gone. */
 static enum err_code
 ask(struct agent_locker *l, struct agent_request *q, const char *id,
     struct agent_answer *a, struct err *e)
 {
-	enum err_code rc = call_up(l, e);
+	bool is_old = l->fd != -1;
+	enum err_code rc;
 
-	if (rc != ERR_OK)
-		return rc;
 	if (id != NULL)
 		(void)snprintf(q->id, sizeof(q->id), "%s", id);
-	if (send(l->fd, q, sizeof(*q), MSG_NOSIGNAL) != (ssize_t)sizeof(*q) ||
-	    recv(l->fd, a, sizeof(*a), 0) != (ssize_t)sizeof(*a))
-		return hear_nothing(l, e);
+	if ((rc = call_up(l, e)) != ERR_OK)
+		return rc;
+	if (!exchange(l, q, a)) {
+		if (!is_old || errno == EAGAIN)
+			return hear_nothing(l, e);
+		hang_up(l);
+		if ((rc = call_up(l, e)) != ERR_OK)
+			return rc;
+		if (!exchange(l, q, a))
+			return hear_nothing(l, e);
+	}
 	return a->rc == ERR_OK ? ERR_OK :
 				 err_set(e, a->rc, "%s: %s", q->id, a->text);
 }
@@ -336,6 +358,7 @@ be_the_agent(pid_t parent, bool is_soon)
 	const struct timespec nap = { .tv_nsec = AGAIN_MS * 1000000L };
 	static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1,
 		SIGPIPE };
+	struct rlimit files;
 	sigset_t none;
 	size_t i;
 
@@ -349,6 +372,13 @@ be_the_agent(pid_t parent, bool is_soon)
 		(void)signal(ignored[i], SIG_IGN);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	/* One for each process that locks. */
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	if (ours.confine != NULL)
+		ours.confine(ours.conf);
 	if (is_soon)
 		(void)nanosleep(&nap, NULL);
 	agent_serve(ours.engine, ours.conf, ours.listen_fd, ours.board_fd);
@@ -396,6 +426,8 @@ copy_conf(const struct conf *conf, struct err *e)
 		    arena_printf(a, "%" PRId64 "ms", conf->lock.reply) },
 		{ "lock.user", conf->lock.user },
 		{ "lock.password_file", conf->lock.password_file },
+		{ "log.target", conf->log.target },
+		{ "pool.sandbox", conf->pool.sandbox ? "true" : "false" },
 	};
 	enum err_code rc = ERR_OK;
 	size_t i;
@@ -408,15 +440,29 @@ copy_conf(const struct conf *conf, struct err *e)
 	return rc;
 }
 
-enum err_code
-agent_begin(
-    const struct engine_ops *engine, const struct conf *conf, struct err *e)
+/* Of an agent that somebody else starts. */
+static enum err_code
+find_socket(const char *path, struct err *e)
+{
+	struct sockaddr_un *a = &ours.address;
+
+	if (strlen(path) >= sizeof(a->sun_path))
+		return err_set(e, ERR_INVALID,
+		    "lock.agent: %s is too long for a socket: %zu characters "
+		    "at most",
+		    path, sizeof(a->sun_path) - 1);
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	(void)stpcpy(a->sun_path, path);
+	ours.address_len = sizeof(*a);
+	return ERR_OK;
+}
+
+static enum err_code
+start(const struct engine_ops *engine, const struct conf *conf, struct err *e)
 {
 	struct engine *probe;
 	enum err_code rc;
 
-	if (ours.listen_fd != -1)
-		return ERR_OK;
 	ours.engine = engine;
 	if ((rc = copy_conf(conf, e)) != ERR_OK)
 		return rc;
@@ -424,11 +470,45 @@ agent_begin(
 	rc = engine_open(engine, conf, "none", &probe, e);
 	if (rc == ERR_OK) {
 		engine_close(probe);
-		rc = make_socket(e);
+		if (ours.listen_fd == -1)
+			rc = make_socket(e);
 	}
 	if (rc == ERR_OK)
 		rc = make_board(e);
 	return rc == ERR_OK ? fork_agent(e) : rc;
+}
+
+enum err_code
+agent_begin(
+    const struct engine_ops *engine, const struct conf *conf, struct err *e)
+{
+	if (*conf->lock.agent != '\0')
+		return find_socket(conf->lock.agent, e);
+	return ours.listen_fd != -1 ? ERR_OK : start(engine, conf, e);
+}
+
+enum err_code
+agent_begin_for_all(const struct engine_ops *engine, const struct conf *conf,
+    int listen_fd, struct err *e)
+{
+	ours.listen_fd = listen_fd;
+	return start(engine, conf, e);
+}
+
+void
+agent_confine(void (*confine)(const struct conf *))
+{
+	ours.confine = confine;
+}
+
+void
+agent_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	const char *file = conf->lock.password_file;
+
+	ear(arg, NEED_HOSTS, NULL, NULL);
+	if (*file != '\0')
+		ear(arg, NEED_READ, "lock.password_file", file);
 }
 
 bool
@@ -452,11 +532,26 @@ agent_look(void)
 }
 
 void
+agent_follow_log(void)
+{
+	if (ours.pid > 0)
+		(void)kill(ours.pid, SIGHUP);
+}
+
+void
 agent_end(void)
 {
-	if (ours.pid > 0) {
-		(void)kill(ours.pid, SIGKILL);
-		(void)waitpid(ours.pid, NULL, 0);
-	}
+	const struct timespec nap = { .tv_nsec = 5000000 };
+	int64_t end = clock_ms() + LEAVE_MS;
+	pid_t pid = ours.pid;
+
 	ours.pid = 0;
+	if (pid <= 0)
+		return;
+	(void)kill(pid, SIGUSR2);
+	while (waitpid(pid, NULL, WNOHANG) == 0) {
+		(void)nanosleep(&nap, NULL);
+		if (clock_ms() >= end)
+			(void)kill(pid, SIGKILL);
+	}
 }

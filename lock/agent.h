@@ -70,7 +70,8 @@ int agent_receive_board(int fd);
 
 /*
  * The process itself, in agentd.c: serves everybody who connects to the socket,
- * for ever, and gives each connection the board.
+ * and gives each connection the board, until SIGUSR2: then it gives up what is
+ * held, and leaves.  After SIGHUP it opens its log again.
  */
 _Noreturn void agent_serve(const struct engine_ops *, const struct conf *,
     int listen_fd, int board_fd);
@@ -83,8 +84,13 @@ MUST_CHECK enum err_code agent_open(
 /* For struct locker_class: see locker_start() and what follows it. */
 MUST_CHECK enum err_code agent_begin(
     const struct engine_ops *, const struct conf *, struct err *);
+MUST_CHECK enum err_code agent_begin_for_all(const struct engine_ops *,
+    const struct conf *, int listen_fd, struct err *);
+void agent_confine(void (*confine)(const struct conf *));
+void agent_needs(const struct conf *, need_ear *, void *arg);
 bool agent_reap(pid_t);
 void agent_look(void);
+void agent_follow_log(void);
 void agent_end(void);
 
 #endif

@@ -97,7 +97,19 @@ static struct {
 	struct engine_call beat;
 	bool is_beating, is_up;
 	int64_t beat_sent, next_beat;
+	bool is_leaving;
 } mine;
+
+static volatile sig_atomic_t got_leave, got_hup;
+
+static void
+on_signal(int sig)
+{
+	if (sig == SIGHUP)
+		got_hup = 1;
+	else
+		got_leave = 1;
+}
 
 static struct engine_held *
 held_of(const struct slot *s)
@@ -584,7 +596,7 @@ beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
 	mine.next_beat = now + (rc == ERR_OK ? BEAT_MS : RETRY_MS);
 	if (rc == ERR_OK && mine.is_up && now >= valid)
 		lose_all();
-	if (rc == ERR_OK) {
+	if (rc == ERR_OK && !mine.is_leaving) {
 		mine.board->valid_until =
 		    mine.beat_sent + mine.engine->session_ms - AGENT_MARGIN;
 		if (!mine.is_up)
@@ -600,7 +612,8 @@ beat(void)
 	static const struct engine_held *list[AGENT_SLOTS];
 	int i, n = 0;
 
-	if (mine.is_beating || agent_clock() < mine.next_beat)
+	if (mine.is_beating || mine.is_leaving ||
+	    agent_clock() < mine.next_beat)
 		return;
 	/* What is being taken may be ours by now, and its time runs. */
 	for (i = 0; i < mine.slots_top; i++)
@@ -669,6 +682,53 @@ turn(void)
 	}
 }
 
+/* Whoever still holds a lock learns that it is lost before it is free. */
+static void
+begin_to_leave(void)
+{
+	int i;
+
+	mine.is_leaving = true;
+	mine.board->valid_until = 0;
+	for (i = 0; i < mine.slots_top; i++) {
+		if (mine.slots[i].state != HELD)
+			continue;
+		lose(&mine.slots[i]);
+		mine.slots[i].state = DROPPING;
+		mine.slots[i].fd = -1;
+		mine.slots[i].again = clock_ms() + HEIR_MS;
+	}
+}
+
+static bool
+has_slots(void)
+{
+	int i;
+
+	for (i = 0; i < mine.slots_top; i++)
+		if (mine.slots[i].state != FREE)
+			return true;
+	return false;
+}
+
+static void
+look_at_signals(const struct conf *conf)
+{
+	if (got_hup) {
+		got_hup = 0;
+		log_follow(conf);
+	}
+	if (!got_leave)
+		return;
+	if (!mine.is_leaving) {
+		/* The end of those who are gone already is no loss. */
+		turn();
+		begin_to_leave();
+	}
+	if (!has_slots())
+		_exit(0);
+}
+
 void
 agent_serve(const struct engine_ops *ops, const struct conf *conf,
     int listen_fd, int board_fd)
@@ -676,6 +736,8 @@ agent_serve(const struct engine_ops *ops, const struct conf *conf,
 	struct epoll_event ev = { .events = EPOLLIN, .data.fd = listen_fd };
 	struct err e = { 0 };
 
+	(void)signal(SIGUSR2, on_signal);
+	(void)signal(SIGHUP, on_signal);
 	mine.listen_fd = listen_fd;
 	mine.board_fd = board_fd;
 	mine.beat.done = beat_done;
@@ -694,6 +756,8 @@ agent_serve(const struct engine_ops *ops, const struct conf *conf,
 	}
 	mine.engine->told = told;
 	inherit();
-	for (;;)
+	for (;;) {
 		turn();
+		look_at_signals(conf);
+	}
 }

@@ -77,6 +77,38 @@ locker_start(const struct conf *conf, struct err *e)
 	return agent_begin(class->engine, conf, e);
 }
 
+enum err_code
+locker_serve(const struct conf *conf, int listen_fd, struct err *e)
+{
+	const char *type = conf->lock.type;
+	const struct locker_class *class = find_class(type);
+
+	if (class == NULL)
+		return refuse_type(type, e);
+	if (class->engine == NULL)
+		return err_set(
+		    e, ERR_INVALID, "lock.type = \"%s\" needs no agent", type);
+	return agent_begin_for_all(class->engine, conf, listen_fd, e);
+}
+
+void
+locker_confine_agent(void (*confine)(const struct conf *))
+{
+	agent_confine(confine);
+}
+
+void
+locker_agent_needs(const struct conf *conf, need_ear *ear, void *arg)
+{
+	agent_needs(conf, ear, arg);
+}
+
+void
+locker_follow_log(void)
+{
+	agent_follow_log();
+}
+
 bool
 locker_reap(pid_t pid)
 {

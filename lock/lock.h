@@ -170,14 +170,30 @@ void locker_needs(const struct conf *, need_ear *, void *arg);
  * Some lockers need a process beside those that lock: the agent.  The master
  * of a pool, or whoever is alone, starts it before the locker is opened and
  * before it forks, and hands on which of its children has died: true if it was
- * the agent, and another has been started.  Without an agent these do nothing.
+ * the agent, and another has been started.  Without an agent these do nothing,
+ * nor if lock.agent says where one is that somebody else has started.
  */
 MUST_CHECK enum err_code locker_start(const struct conf *, struct err *);
 bool locker_reap(pid_t);
 /* The same for a process that does not hear of its children. */
 void locker_look(void);
-/* When nobody holds a lock any more. */
+/* After the log was rotated. */
+void locker_follow_log(void);
+/* What is held still is lost and, a second later, free. */
 void locker_stop(void);
+
+/*
+ * In place of locker_start(): be the one that starts the agent, for those who
+ * find it at lock.agent.  listen_fd: a socket of packets that listens there.
+ * ERR_INVALID: lock.type needs no agent.
+ */
+MUST_CHECK enum err_code locker_serve(
+    const struct conf *, int listen_fd, struct err *);
+
+/* What the agent does first of all, before either: it gives away what it will
+ * not need, see locker_agent_needs(). */
+void locker_confine_agent(void (*confine)(const struct conf *));
+void locker_agent_needs(const struct conf *, need_ear *, void *arg);
 
 /* Does lock.type name a locker that is?  For store_hold(). */
 bool locker_is_for_one_pool(const struct conf *);

@@ -135,6 +135,25 @@ def test_a_reload_does_not_change_who_excludes_whom(app, args):
     assert not list(elsewhere.iterdir())
 
 
+def test_a_reload_says_that_the_lock_service_is_kept(app):
+    """A list and a duration, too."""
+    one = app(config={"lock": {"hosts": ["10.0.0.1:1", "10.0.0.2:1"]}})
+    for hosts, session in (["10.0.0.3:1"], "12.5s"), ([], "5s"):
+        lock = {"hosts": hosts, "session": session, "prefix": "/x",
+                "agent": "/tmp/x"}
+        log = len(one.log())
+        reload(one, {"lock": lock})
+        rig.wait_for(lambda log=log: "configuration read" in one.log()[log:],
+                     "the reload")
+        said = one.log()[log:]
+        assert 'lock.hosts stays "10.0.0.1:1, 10.0.0.2:1" until a restart, ' \
+            f'it does not become "{", ".join(hosts)}"' in said
+        assert 'lock.session stays "10s" until a restart, it does not ' \
+            f'become "{session}"' in said
+        assert 'lock.prefix stays "/tus"' in said
+        assert 'lock.agent stays ""' in said
+
+
 def test_an_upload_has_one_holder_over_a_reload(app):
     one = app()
     elsewhere = one.dir / "elsewhere"

@@ -272,6 +272,14 @@ def test_it_serves_on_a_socket_that_it_was_given(given, place, fd):
     assert (place / "sock").exists(), "not ours to remove"
 
 
+def test_a_check_by_hand_says_that_the_socket_comes_from_elsewhere(place):
+    """As on a system where systemd has it: that is no mistake."""
+    done = run("-t", "-c", place / "t.conf")
+    assert done.returncode == 0, done.stderr
+    line, = [x for x in done.stdout.splitlines() if x.startswith("listens on")]
+    assert "what systemd or a web server passes" in line and "-s" in line
+
+
 @pytest.mark.skipif(not rig.have("spawn-fcgi"), reason="no spawn-fcgi")
 def test_it_serves_below_spawn_fcgi(place):
     """With the command line that the snippet for lighttpd names, but as who we

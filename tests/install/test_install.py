@@ -62,7 +62,7 @@ def test_everything_is_installed_and_nothing_stays(tmp_path):
 
 
 UNITS = ["tusfcgi.service", "tusfcgi.socket", "tusctl-sweep.service",
-         "tusctl-sweep.timer"]
+         "tusctl-sweep.timer", "tusfcgi-lock-agent.service"]
 
 
 def systemd_analyze(*argv):
@@ -121,8 +121,7 @@ def test_the_service_may_call_whatever_the_program_calls(app, tmp_path):
 
 
 def test_the_units_name_programs_that_are_installed():
-    units = ["tusfcgi.service", "tusfcgi.socket", "tusctl-sweep.service",
-             "tusctl-sweep.timer", "tusfcgi.sysusers", "tusfcgi.tmpfiles"]
+    units = [*UNITS, "tusfcgi.sysusers", "tusfcgi.tmpfiles"]
     names = [f"etc/systemd/{n}" for n in units]
     make(*names)
     text = {n: (BUILD / n).read_text() for n in names}

@@ -1,0 +1,293 @@
+"""tusfcgi lock-agent: one agent of a host for processes without a master."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+from lib import clients, fronts, proc, rig
+from lib.app import App, is_alive
+
+pytestmark = [
+    pytest.mark.skipif(not shutil.which("redis-server"),
+                       reason="redis-server is not installed"),
+    pytest.mark.skipif("redis" not in subprocess.run(
+        [rig.program(), "-V"], capture_output=True, text=True,
+        check=True).stdout, reason="built without hiredis"),
+]
+
+SESSION = 4
+
+
+class Redis:
+    def __init__(self, folder):
+        self.path = f"{folder}/redis.sock"
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", self.path,
+             "--unixsocketperm", "777", "--save", "", "--dir", folder],
+            stdout=subprocess.DEVNULL)
+        rig.wait_for(lambda: os.path.exists(self.path), "redis")
+
+    def locks(self):
+        return subprocess.run(
+            ["redis-cli", "-s", self.path, "keys", "*:l:{*"], check=True,
+            capture_output=True, text=True).stdout.split()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Agent:
+    """tusfcgi lock-agent as a service has it."""
+
+    def __init__(self, config, folder):
+        self.file = folder / "agent.conf"
+        self.file.write_text(rig.libconfig(config))
+        self.log_path = folder / "agent.log"
+        self.socket = config["lock"]["agent"]
+        self.start()
+
+    def start(self):
+        self.process = rig.spawn(
+            [rig.program(), "lock-agent", "-v", "-c", str(self.file)],
+            self.log_path)
+        rig.wait_for(lambda: "session of" in self.log(), "a session")
+
+    def log(self):
+        return self.log_path.read_text()
+
+    def child(self):
+        return rig.wait_for(
+            lambda: proc.children(self.process.pid), "the agent itself")[0]
+
+    def stop(self, sig=signal.SIGTERM):
+        self.process.send_signal(sig)
+        status = self.process.wait(20)
+        self.log_path.rename(self.log_path.with_suffix(f".{time.time()}"))
+        return status
+
+
+@pytest.fixture
+def place():
+    """A folder whose path is short enough for sockets, open to all."""
+    folder = tempfile.mkdtemp(prefix="tus-agent-", dir="/tmp")
+    os.chmod(folder, 0o755)
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def redis(place):
+    one = Redis(str(place))
+    yield one
+    one.stop()
+
+
+def settings(place, redis, **more):
+    return rig.merge({
+        "store": {"shared": True, "durability": "full"},
+        "lock": {"type": "redis", "hosts": [redis.path], "reply": "1s",
+                 "session": f"{SESSION}s", "agent": str(place / "lock.sock")},
+        "log": {"level": "debug"}}, more)
+
+
+@pytest.fixture
+def agent(place, redis):
+    one = Agent(settings(place, redis), place)
+    yield one
+    if one.process.poll() is None:
+        one.stop()
+    for log in place.glob("agent*"):
+        assert not rig.SANITIZER.search(log.read_text()), log.read_text()
+
+
+@pytest.fixture
+def alone(tmp_path, place, redis, agent):
+    """Any number of processes without a master, as a web server starts
+    them."""
+    started = []
+
+    def start():
+        folder = tmp_path / f"alone{len(started)}"
+        folder.mkdir()
+        one = App(folder, args=["-w", "1"], config=settings(
+            place, redis, store={"path": str(tmp_path / "store")}))
+        one.uploads = tmp_path / "store"
+        started.append(one)
+        one.start_app()
+        return one
+
+    assert is_alive(agent.child())
+    yield start
+    for one in started:
+        one.stop()
+        one.check_logs()
+
+
+def begin(one):
+    path = one.client.create(100)
+    patch = one.client.open_patch(path, 0, 100)
+    patch.send(b"x" * 50)
+    rig.wait_for(lambda: one.data_size(path) == 50, "the bytes")
+    return path, patch
+
+
+def test_processes_without_a_master_lock_each_other_out(alone):
+    a, b = alone(), alone()
+    path, patch = begin(a)
+    assert b.client.offset(path) == 50
+    assert patch.read().body.startswith(b"ERR_UPLOAD_INTERRUPTED")
+    assert b.client.patch(path, 50, b"y" * 50).status == 204
+    assert not proc.children(a.app.pid) and not proc.children(b.app.pid)
+
+
+def test_an_agent_that_dies_is_followed_by_another(alone, agent):
+    a = alone()
+    path, patch = begin(a)
+    child = agent.child()
+    os.kill(child, signal.SIGKILL)
+    assert patch.read().body.startswith(b"ERR_UPLOAD_INTERRUPTED")
+    began = time.monotonic()
+    rig.wait_for(lambda: a.client.head(path).status == 200, "another agent")
+    assert time.monotonic() - began < SESSION - 1
+    assert agent.child() != child
+    assert "the lock agent died" in agent.log()
+    assert a.client.patch(path, a.client.offset(path), b"y").status == 204
+
+
+def test_without_the_service_nothing_is_locked_until_it_is_back(alone, agent):
+    a = alone()
+    path = a.client.create(10)
+    assert a.client.patch(path, 0, b"abc").status == 204
+    agent.stop(signal.SIGKILL)
+    answer = a.client.patch(path, 3, b"d")
+    assert answer.status == 503
+    assert answer.body.startswith(b"ERR_LOCK_UNAVAILABLE")
+    assert a.client.head(path).status == 423
+    agent.start()
+    assert a.client.patch(path, 3, b"defghij").status == 204
+    assert a.client.offset(path) == 10
+
+
+def test_a_stop_gives_up_what_is_held(alone, agent, redis):
+    """The holder has been told before another may have it."""
+    a = alone()
+    path, patch = begin(a)
+    assert len(redis.locks()) >= 1
+    began = time.monotonic()
+    assert agent.stop() == 0
+    assert time.monotonic() - began < SESSION - 1
+    assert not [x for x in redis.locks() if path.rsplit("/", 1)[1] in x]
+    assert patch.read().body.startswith(b"ERR_UPLOAD_INTERRUPTED")
+    assert not os.path.exists(agent.socket)
+    agent.start()
+    assert a.client.head(path).status == 200
+
+
+def test_the_socket_is_for_its_user_alone(agent, alone):
+    info = os.stat(agent.socket)
+    assert info.st_mode & 0o777 == 0o600 and info.st_uid == os.geteuid()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.connect(agent.socket)
+        assert s.recv(1) == b"b"
+    if os.geteuid() == 0:
+        # Whatever the mode is, the agent looks who it is that connects.
+        os.chmod(agent.socket, 0o666)
+        run = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--clear-groups",
+             "/usr/bin/python3", "-c",
+             "import socket, sys; s = socket.socket(socket.AF_UNIX, "
+             "socket.SOCK_SEQPACKET); s.connect(sys.argv[1]); "
+             "print(s.recv(1))", agent.socket],
+            capture_output=True, text=True, check=False)
+        assert run.stdout == "b''\n", run
+    assert alone().client.create(1)
+
+
+def test_a_second_service_leaves_the_first_alone(agent, alone):
+    run = subprocess.run(
+        [rig.program(), "lock-agent", "-c", str(agent.file)], timeout=20,
+        capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "listens on" in run.stderr, run
+    assert alone().client.create(1)
+
+
+def test_the_agent_is_confined_and_follows_its_log(agent, place):
+    status = Path(f"/proc/{agent.child()}/status").read_text()
+    assert "NoNewPrivs:\t1" in status
+    assert "files are confined" in agent.log() or \
+        "files are not confined" in agent.log()
+    agent.stop()
+    log = place / "its.log"
+    agent.file.write_text(agent.file.read_text().replace(
+        'level = "debug"', f'level = "debug"; target = "{log}"'))
+    one = rig.spawn([rig.program(), "lock-agent", "-c", str(agent.file)],
+                    agent.log_path)
+    rig.wait_for(lambda: log.exists() and "session of" in log.read_text(),
+                 "its log")
+    log.rename(place / "old.log")
+    one.send_signal(signal.SIGHUP)
+    rig.wait_for(log.exists, "the new log")
+    os.kill(proc.children(one.pid)[0], signal.SIGKILL)
+    rig.wait_for(lambda: "session of" in log.read_text(), "its new session")
+    one.terminate()
+    assert one.wait(20) == 0
+
+
+@pytest.mark.parametrize("change,said", [
+    ({"lock": {"agent": ""}}, "lock.agent has to say"),
+    ({"lock": {"type": "flock"}, "store": {"shared": False}},
+     "needs no agent"),
+    ({"lock": {"agent": "/tmp/" + "x" * 200}}, "too long for a socket"),
+], ids=["nowhere", "flock", "long"])
+def test_what_cannot_be_is_said(place, redis, change, said):
+    file = place / "bad.conf"
+    file.write_text(rig.libconfig(
+        rig.merge(settings(place, redis), change)))
+    run = subprocess.run([rig.program(), "lock-agent", "-c", str(file)],
+                         capture_output=True, text=True, timeout=20,
+                         check=False)
+    assert run.returncode == 2 and said in run.stderr, run
+
+
+def create(url):
+    status, headers, _ = clients.request("POST", url, {"Upload-Length": "10"})
+    assert status == 201, headers
+    return urllib.parse.urljoin(url, headers["Location"])
+
+
+def patch(url, offset, body):
+    return clients.request("PATCH", url, {
+        "Upload-Offset": str(offset),
+        "Content-Type": "application/offset+octet-stream"}, body)[0]
+
+
+@pytest.mark.parametrize("name", ["apache-fcgid", "lighttpd-spawn"])
+def test_web_servers_that_start_it_use_the_agent(name, server, place, redis):
+    if fronts.missing(name):
+        pytest.skip(f"{name} is not installed")
+    probe = rig.FRONT_ENDS[name]()
+    who = {}
+    if probe.public and os.geteuid() == 0:
+        who = {"pool": {"user": "www-data"}}
+    agent = Agent(settings(place, redis, **who), place)
+    try:
+        one = server(name, config=settings(place, redis))
+        path = create(one.url)
+        assert patch(path, 0, b"hello") == 204
+        assert clients.offset(path) == 5
+        agent.stop()
+        assert patch(path, 5, b"world") == 503
+        agent.start()
+        assert patch(path, 5, b"world") == 204
+    finally:
+        if agent.process.poll() is None:
+            agent.stop()
