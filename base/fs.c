@@ -47,7 +47,7 @@ check_owner(const char *path, const struct stat *st, struct err *e)
 {
 	if ((st->st_mode & S_IWOTH) != 0)
 		return err_set(e, ERR_INVALID,
-		    "%s: everybody may write to it; run: chmod o-w %s", path,
+		    "%s: it is writable by everybody; run: chmod o-w %s", path,
 		    path);
 	if (st->st_uid == geteuid() || st->st_uid == 0 ||
 	    ((st->st_mode & S_IWGRP) != 0 && is_our_group(st->st_gid)))

@@ -1,5 +1,5 @@
 /*
- * advice.c - the web servers, and what each calls the same thing.
+ * advice.c - how each web server calls the directives that matter.
  */
 #include "config.h"
 
@@ -9,7 +9,7 @@
 #include "ctl/advice.h"
 
 static const struct {
-	/* In the Server header; the first that is there counts. */
+	/* To be found in the Server header; the first match counts. */
 	const char *token;
 	enum front_end front_end;
 } tokens[] = {

@@ -1,5 +1,6 @@
 /*
- * advice.h - which directive of which web server to change.
+ * advice.h - the directives of web servers that tusctl doctor advises to
+ * change.
  */
 #ifndef CTL_ADVICE_H
 #define CTL_ADVICE_H
@@ -9,7 +10,7 @@ enum front_end {
 	FRONT_NGINX,
 	FRONT_LIGHTTPD,
 	FRONT_APACHE,
-	/* As far as it says so: ServerTokens may hide it. */
+	/* Known only if the Server header says it: ServerTokens may hide it. */
 	FRONT_APACHE_FCGID,
 	FRONT_MAX
 };
@@ -30,7 +31,7 @@ enum advice {
 	ADVICE_MAX
 };
 
-/* From the Server header; NULL is unknown. */
+/* The web server named in a Server header; the name of one, NULL if unknown. */
 enum front_end front_end_of(const char *server);
 const char *front_end_name(enum front_end);
 

@@ -1,8 +1,8 @@
 /*
- * ask.c - ask a pool for its status, as a web server would.
+ * ask.c - request the status from a pool, as a web server would.
  *
- * The little of FastCGI that one GET needs (FastCGI specification 1.0, 3.3 and
- * 5): the request is one short write, the answer comes until END_REQUEST.
+ * The part of FastCGI that one GET needs (FastCGI specification 1.0, 3.3 and
+ * 5): the request is one short write, the answer ends with END_REQUEST.
  */
 #include "config.h"
 
@@ -20,7 +20,7 @@
 #include "base/compat.h"
 #include "ctl/ask.h"
 
-/* FastCGI's names for kinds of records, and for the role. */
+/* FastCGI's types of records, and its role. */
 enum {
 	BEGIN_REQUEST = 1,
 	END_REQUEST = 3,
@@ -32,10 +32,10 @@ enum {
 
 #define HEADER_LEN 8
 
-/* In seconds: a pool that is overloaded answers late. */
+/* In seconds: an overloaded pool answers late. */
 #define PATIENCE 10
 
-/* More than 8192 workers have to say. */
+/* More than the status of 8192 workers needs. */
 #define ANSWER_MAX (64 * 1024 * 1024)
 
 /* --- The connection. --- */
@@ -114,7 +114,7 @@ put_record(struct request *r, int type, const void *content, size_t len)
 	r->len += sizeof(header) + len;
 }
 
-/* Names and values of less than 128 bytes have one byte each for that. */
+/* Lengths below 128 are encoded in one byte each. */
 static void
 put_param(
     unsigned char *params, size_t *len, const char *name, const char *value)
@@ -165,7 +165,8 @@ read_whole(int fd, unsigned char *to, size_t len)
 	return true;
 }
 
-/* What a CGI program writes, header and all; NULL if it broke off. */
+/* The output as of a CGI program, with its header; NULL if the connection
+ * broke. */
 static char *
 read_answer(int fd, struct arena *a)
 {
@@ -195,7 +196,7 @@ read_answer(int fd, struct arena *a)
 	return NULL;
 }
 
-/* The body of a 200; else *e says what came. */
+/* The body of an answer with status 200; else *e says which answer came. */
 static enum err_code
 check_answer(const char *address, const char *uri, char *text,
     const char **answer, struct err *e)

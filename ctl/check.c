@@ -1,8 +1,8 @@
 /*
  * check.c - tusctl check: read every record and compare it with the bytes.
  *
- * Without its lock, a busy upload may look damaged.  So an upload that looks
- * wrong is looked at again under the lock before it is reported.
+ * An upload in use may look damaged to a reader without its lock.  So an upload
+ * that looks damaged is read again under its lock before it is reported.
  */
 #include "config.h"
 
@@ -40,8 +40,9 @@ look(struct ctl *c, const char *id, struct err *e)
 }
 
 /*
- * ERR_CONFLICT: it was wrong, and is not any more.  Where a lock cannot be made
- * because nothing can be written, nobody is at work.
+ * ERR_CONFLICT: the upload looked damaged and does not any more.  On a
+ * read-only file system no lock can be made, but no process can be writing
+ * either.
  */
 static enum err_code
 look_again(

@@ -1,5 +1,5 @@
 /*
- * common.c - walking, locking and complaining, for all commands.
+ * common.c - iteration, locking and messages for all commands.
  */
 #include "config.h"
 
@@ -16,11 +16,11 @@
 enum {
 	PROGRESS_MS = 300,
 
-	/* Of one command. */
+	/* The most options of one command. */
 	OPTIONS_MAX = 16
 };
 
-/* A line of progress is on the terminal, to be wiped before another. */
+/* The terminal shows a line of progress, to be cleared before other output. */
 static bool progress_is_shown;
 
 void
@@ -44,7 +44,7 @@ ctl_progress(const char *what, int64_t n)
 	(void)fprintf(stderr, "\r%s: %lld\033[K", what, (long long)n);
 }
 
-/* There may be names in it that others have chosen. */
+/* The text may contain names that clients chose. */
 static void
 complain(const char *fmt, va_list ap)
 {
@@ -163,8 +163,8 @@ ctl_hold(struct ctl *c, const char *id, int64_t wait_ms, struct hold *h,
 	return rc;
 }
 
-/* Hooks have a say in whether an upload may finish, and what is finished may
- * have to be moved: see the sweep. */
+/* Would finishing this upload run hooks or move its file?  The sweep does
+ * that. */
 static bool
 has_sequel(struct ctl *c, const struct upload *up)
 {
@@ -194,11 +194,12 @@ const char *
 ctl_damage_advice(struct ctl *c, const char *id, bool can_be_repaired)
 {
 	if (can_be_repaired)
-		return "tusctl check --repair goes back to the bytes that are "
-		       "there; the client sends the rest again";
+		return "tusctl check --repair goes back to the bytes that "
+		       "exist; the client sends the rest again";
 	return arena_printf(c->arena,
 	    "cannot be repaired: bring its bytes and its record back from a "
-	    "backup, in %s; or copy away what is of use, and run \"tusctl rm "
+	    "backup, in %s; or save the bytes that are of use, and run "
+	    "\"tusctl rm "
 	    "%s\": its client then begins anew",
 	    c->conf->store.path, id);
 }

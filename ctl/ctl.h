@@ -1,9 +1,9 @@
 /*
  * ctl.h - what the commands of tusctl share.
  *
- * A command is one row of the table in tusctl.c and one function.  It gets
- * the store and the locker open, prints its result to stdout and what went
- * wrong to stderr, and returns the exit status of the program.
+ * A command is one row of the table in tusctl.c and one function.  The function
+ * is called with the store and the locker open, prints its result to stdout and
+ * errors to stderr, and returns the exit status of the program.
  */
 #ifndef CTL_CTL_H
 #define CTL_CTL_H
@@ -36,49 +36,51 @@ typedef int ctl_run(struct ctl *, int argc, char **argv);
 /* An option of a command, "--name" or "--name=ARGUMENT". */
 struct ctl_option {
 	const char *name;
-	/* What ctl_option() returns for it; not '?'. */
+	/* The value that ctl_option() returns for it; not '?'. */
 	int value;
-	/* NULL: it takes none. */
+	/* The name of its argument; NULL if it takes none. */
 	const char *argument;
-	/* A line without quotes, brackets and colons, for shells complete it.
-	 */
+	/* A line without quotes, brackets and colons: shells show it as a
+	 * completion. */
 	const char *purpose;
-	/* What the argument may be, NULL-terminated; NULL: anything. */
+	/* The possible arguments, NULL-terminated; NULL: any text. */
 	const char *const *words;
 };
 
 struct ctl_command {
 	const char *name;
-	/* The command works on the store, not only on the configuration. */
+	/* The command needs the store, not only the configuration. */
 	bool wants_store;
 	bool wants_conf;
-	/* It may find out that others have yet to be told of something. */
+	/* The command may find events that hooks have yet to be told. */
 	bool wants_hooks;
 	ctl_run *run;
-	/* The last has no name; NULL for none. */
+	/* The last entry has no name; NULL if there are no options. */
 	const struct ctl_option *options;
-	/* "ID...", "" for none; and what it may be if these are words. */
+	/* "ID...", or "" for none; words: the possible arguments, if they are
+	 * fixed. */
 	const char *arguments;
 	const char *const *words;
-	/* As that of an option. */
+	/* As for an option. */
 	const char *purpose;
-	/* More than that, in sentences; "" for nothing. */
+	/* Further sentences for --help; "" for none. */
 	const char *details;
 };
 
 struct ctl {
-	/* This one, and all of them; the last has no name. */
+	/* The current command, and the table of all; its last entry has no
+	 * name. */
 	const struct ctl_command *command, *commands;
 	struct conf *conf;
 
-	/* NULL for a command that does not ask for them. */
+	/* NULL for a command without wants_store. */
 	struct data_store *store;
 	struct locker *locker;
 
-	/* For the sweep; NULL if nobody is told of anything. */
+	/* For the sweep; NULL if no hooks are configured. */
 	struct hooks *hooks;
 
-	/* Forgotten after every upload of ctl_each(). */
+	/* Emptied after every upload of ctl_each(). */
 	struct arena *arena;
 
 	/* When the program started, seconds since the epoch. */
@@ -95,61 +97,64 @@ extern const struct ctl_option ctl_list_options[], ctl_show_options[],
 extern const char *const ctl_shells[];
 
 /*
- * The value of the next option of the command, as getopt_long() gives it: -1
- * after the last, and optind says where the arguments begin; '?' if there is no
- * such option, which it has said.  The argument is in optarg.
+ * Parse the next option of the command.  Returns its value as getopt_long()
+ * does: -1 after the last one, when optind is the index of the first argument;
+ * '?' for an unknown option, after printing an error.  The option's argument is
+ * in optarg.
  */
 int ctl_option(struct ctl *, int argc, char **argv);
 
-/* What there is to know about a command, or about all of them. */
+/* Print the help for one command, or for all. */
 void ctl_help(const struct ctl_command *);
 void ctl_help_all(FILE *, const struct ctl_command *commands);
 
-/* A line to stderr about something that went wrong; the program will exit
- * with CTL_FAILED.  ctl_note() is for what did not. */
+/* ctl_warn() prints an error to stderr and makes the program exit with
+ * CTL_FAILED.  ctl_note() prints a line that is no error. */
 void ctl_warn(struct ctl *, const char *, ...) PRINTF_LIKE(2, 3);
 void ctl_note(const char *, ...) PRINTF_LIKE(1, 2);
 
-/* "tusctl COMMAND takes ..." and CTL_USAGE. */
+/* Print "tusctl COMMAND takes ..." and return CTL_USAGE. */
 int ctl_usage(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/* CTL_OK, or CTL_FAILED if anything was warned of. */
+/* CTL_FAILED if ctl_warn() was called, else CTL_OK. */
 int ctl_status(const struct ctl *);
 
 /*
- * Call one() for every upload.  what is a word for the progress shown on a
- * terminal, NULL for none.
+ * Call one() for every upload.  what is a noun for the progress line on a
+ * terminal; NULL shows none.
  */
 void ctl_each(struct ctl *, const char *what,
     void (*one)(struct ctl *, const char *id, void *arg), void *arg);
 
-/* The progress of something else that may take long; n 0 wipes it. */
+/* Show the progress of something else that may take long; n 0 clears the
+ * line. */
 void ctl_progress(const char *what, int64_t n);
 
 /*
- * Lock an id: once and without asking the holder if wait_ms is 0, else like a
- * request that waits.
+ * Lock an id.  With wait_ms 0: try once, and do not ask the holder to release
+ * it; else ask and wait as a request does.
  */
 MUST_CHECK enum err_code ctl_lock(struct ctl *, const char *id, int64_t wait_ms,
     struct lock **, struct err *);
 
-/* Open an upload and lock it in this way; it is not claimed.  ERR_NOT_FOUND if
- * there is no such upload: nothing is locked then. */
+/* Lock an upload like ctl_lock() and open it; it is not claimed.
+ * ERR_NOT_FOUND: there is no such upload, and nothing is locked. */
 MUST_CHECK enum err_code ctl_hold(
     struct ctl *, const char *id, int64_t wait_ms, struct hold *, struct err *);
 
 /*
- * Claim what is held, and finish it if only that is missing, there are no
- * hooks to be asked and told, and it is not to be moved; these are left to the
- * sweep, or to the next request.  Sets is_over if it does.
+ * Claim an upload that is held.  If it is complete but not finished, finish it,
+ * unless there are hooks to be run or the file is to be moved: the sweep or the
+ * next request does that.  Sets is_over if the upload is finished.
  */
 MUST_CHECK enum err_code ctl_repair(struct ctl *, struct hold *, struct err *);
 
-/* What to do about a damaged upload: a sentence, from c->arena. */
+/* A sentence on what to do about a damaged upload, from c->arena. */
 const char *ctl_damage_advice(
     struct ctl *, const char *id, bool can_be_repaired);
 
-/* The capability that several commands need; says so if it is missing. */
+/* Does the store have the capability that several commands need?  If not, an
+ * error is printed. */
 bool ctl_can_keep(struct ctl *);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * doctor.c - tusctl doctor: what the web server does to uploads on their way.
  *
- * Everything is seen from outside, as a client sees it, with small uploads
- * that are removed at the end.  So it also works where nobody may look at the
- * configuration of the web server.
+ * All is tested from outside, as a client, with small uploads that are removed
+ * at the end.  So it also works without access to the configuration of the web
+ * server.
  */
 #include "config.h"
 
@@ -21,7 +21,8 @@
 #define GIB (1024 * MIB)
 
 enum {
-	/* A dropped body: less than every limit in common use. */
+	/* A body that is not sent to its end: below every limit in common
+	 * use. */
 	DROP_ANNOUNCED = 128 * 1024,
 	DROP_SENT = 64 * 1024,
 	/* Just below the default of max_metadata. */
@@ -113,7 +114,7 @@ can_create(struct doctor *d)
 	return false;
 }
 
-/* That we are full, no directive of the web server changes. */
+/* That the server is full is not the fault of any directive. */
 static enum advice
 advice_on_body(const struct probe_reply *r)
 {
@@ -138,8 +139,8 @@ check_drop(struct doctor *d)
 		    "a body of %d bytes is not taken: %s", DROP_ANNOUNCED,
 		    doctor_outcome(d, r));
 	else if (kept == DROP_SENT)
-		doctor_good(
-		    "bodies stream: a broken connection keeps what came");
+		doctor_good("bodies stream: a broken connection keeps the "
+			    "bytes received");
 	else if (kept > 0)
 		doctor_note(d, ADVICE_MAX,
 		    "bodies stream, but a broken connection "
@@ -155,7 +156,7 @@ check_drop(struct doctor *d)
 		    "tell the offset");
 }
 
-/* True if a whole body of this size arrives. */
+/* Does a whole body of this size arrive? */
 static bool
 takes_body(struct doctor *d, int64_t size)
 {
@@ -181,7 +182,7 @@ takes_body(struct doctor *d, int64_t size)
 	return false;
 }
 
-/* True if such a body is not refused as soon as it is announced. */
+/* Is a body of this size not refused when it is announced? */
 static bool
 takes_announcement(struct doctor *d, int64_t size)
 {
@@ -245,7 +246,7 @@ check_metadata(struct doctor *d)
 	memcpy(line, name, at);
 	memset(line + at, 'A', METADATA_SIZE);
 	memcpy(line + at, "doctor ", 7);
-	/* The value is base64: a multiple of four. */
+	/* The length of base64 must be a multiple of four. */
 	line[at + 7 + (METADATA_SIZE - 7) / 4 * 4] = '\0';
 	url = doctor_create(d, 10, line, &r);
 	if (url == NULL && r->is_tus)
@@ -268,7 +269,7 @@ check_metadata(struct doctor *d)
 		    METADATA_SIZE, doctor_outcome(d, r));
 }
 
-/* A list of parts that is that long: is it seen, refused, or lost? */
+/* Send a list of parts of this length: is it seen, refused, or lost? */
 static bool
 passes_header(struct doctor *d, size_t size)
 {
@@ -310,8 +311,8 @@ enum target {
 	NO_UPLOAD
 };
 
-/* Requests that are wrong, with the answer: an error page may be set up for
- * some statuses only. */
+/* Invalid requests, and their answers: the web server may replace the answer by
+ * an error page for some statuses only. */
 static const struct {
 	int status;
 	const char *method;
@@ -362,7 +363,8 @@ check_errors(struct doctor *d)
 	doctor_good("errors arrive as tusfcgi sent them");
 }
 
-/* The answer to a body that is not read must not get lost behind it. */
+/* An answer that is sent before the body has been read must reach the
+ * client. */
 static void
 check_early_answer(struct doctor *d)
 {
@@ -381,7 +383,7 @@ check_early_answer(struct doctor *d)
 		    doctor_bytes(d, d->longest), doctor_outcome(d, r));
 }
 
-/* A short one could be mistaken for one that was announced. */
+/* A chunked body must be long: a short one could be buffered and announced. */
 static void
 check_unknown_length(struct doctor *d)
 {

@@ -1,9 +1,10 @@
 /*
- * doors.c - tusctl doctor: who gets in.
+ * doors.c - tusctl doctor: is anything open that should be closed?
  *
- * A web server asks for passwords by path and by method, so all that tusfcgi
- * would read otherwise is tried; and the folder beside the endpoint, where a
- * web space has the program and what it keeps.
+ * A web server asks for passwords by path and by method, so every way is tried
+ * in which tusfcgi would read another path or method out of a request; and the
+ * files beside the endpoint, where a web space has the program, its
+ * configuration and the uploads.
  */
 #include "config.h"
 
@@ -63,7 +64,7 @@ doctor_check_overrides(struct doctor *d)
 		doctor_good("no safe method can be made into one that writes");
 }
 
-/* Is an upload created at a URL that asks for it in another name? */
+/* Is an upload created with the user and password of this URL? */
 static bool
 lets_in(struct doctor *d, const char *url)
 {
@@ -119,11 +120,12 @@ is_handed_out(struct doctor *d, const char *name)
 	if (!is_file(beside(d, name)))
 		return false;
 	doctor_bad(d, ADVICE_FILES,
-	    "everybody can fetch %s, which is beside the endpoint", name);
+	    "%s, which is beside the endpoint, is open to everybody", name);
 	return true;
 }
 
-/* What a web space has there; an id is looked for in the folder of tus.conf. */
+/* The files that a web space has there; an upload's file is tried in the folder
+ * of tus.conf. */
 void
 doctor_check_files(struct doctor *d)
 {
@@ -135,7 +137,7 @@ doctor_check_files(struct doctor *d)
 	bool is_public = false;
 	size_t i;
 
-	/* Some sites answer to everything. */
+	/* Some sites answer 200 to every path. */
 	if (r == NULL || is_file(r))
 		return;
 	for (i = 0; i < NITEMS(names); i++)

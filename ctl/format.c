@@ -1,5 +1,5 @@
 /*
- * format.c - uploads, for people and for scripts.
+ * format.c - print uploads for people and for scripts.
  */
 #include "config.h"
 
@@ -90,7 +90,7 @@ format_time(struct arena *a, int64_t when)
 	return arena_strdup(a, text);
 }
 
-/* Bytes of another encoding than UTF-8 are for the locale to judge. */
+/* Text that is not UTF-8 is judged by the locale. */
 static bool
 is_control(const char *s, size_t n)
 {
@@ -148,7 +148,7 @@ find_pair(const struct pair *p, const char *key)
 	return p;
 }
 
-/* JSON is UTF-8; of anything else the ASCII remains. */
+/* JSON must be UTF-8; of any other text only the ASCII is kept. */
 static json_t *
 text_to_json(const char *s, size_t len)
 {
@@ -248,7 +248,7 @@ upload_to_json(const struct upload *up, enum ctl_state state)
 	return object;
 }
 
-/* JSON may have any character as it is; a terminal had better not. */
+/* Escape control characters, which JSON allows but a terminal would obey. */
 static void
 print_escaped(const char *text)
 {

@@ -1,5 +1,5 @@
 /*
- * format.h - uploads, for people and for scripts.
+ * format.h - print uploads for people and for scripts.
  */
 #ifndef CTL_FORMAT_H
 #define CTL_FORMAT_H
@@ -21,34 +21,34 @@ enum ctl_state {
 /* "unfinished" and so on. */
 const char *format_state(enum ctl_state);
 
-/* Of an upload that is not damaged. */
+/* The state of an upload that is not damaged. */
 enum ctl_state state_of(const struct upload *, int64_t now);
 
 /* "17", "1.5K", "12.0M": powers of 1024; "?" if negative. */
 const char *format_size(struct arena *, int64_t bytes);
 
-/* How long ago: "12s", "5m", "3h", "2d"; "-" if when is 0. */
+/* The time since when: "12s", "5m", "3h", "2d"; "-" if when is 0. */
 const char *format_age(struct arena *, int64_t when, int64_t now);
 
 /* Local date and time; "-" if when is 0. */
 const char *format_time(struct arena *, int64_t when);
 
-/* What a terminal cannot show, or should not obey, becomes '?'. */
+/* Replace each character that a terminal cannot show, or would obey, by '?'. */
 const char *format_text(struct arena *, const char *, size_t len);
 
-/* Not more of a text than fits into so many columns. */
+/* Cut a text to this many columns. */
 const char *format_columns(struct arena *, const char *, int columns);
 
-/* The value of a metadata key, NULL if there is none. */
+/* The pair with a metadata key, NULL if there is none. */
 const struct pair *find_pair(const struct pair *, const char *key);
 
-/* In which protocol it was created: "tus", "rufh". */
+/* The protocol in which the upload was created: "tus" or "rufh". */
 const char *format_protocol(const struct file_info *);
 
-/* Everything known about an upload; the caller owns the object. */
+/* All data of an upload; the caller owns the object. */
 json_t *upload_to_json(const struct upload *, enum ctl_state);
 
-/* One line on stdout; takes the object over. */
+/* Print one line to stdout; takes ownership of the object. */
 void print_json(json_t *);
 
 #endif

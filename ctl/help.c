@@ -1,5 +1,5 @@
 /*
- * help.c - what is to be said about the commands, to people and to shells.
+ * help.c - the help texts, and the completions for shells.
  *
  * All of it comes from the table in tusctl.c, as do the options themselves.
  */

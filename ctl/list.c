@@ -1,8 +1,8 @@
 /*
  * list.c - tusctl list: ls for uploads.
  *
- * A line is printed when its upload is read, however many there are.  Only for
- * an order of their own all of them are remembered first.
+ * Each line is printed as soon as its upload was read, however many there are.
+ * All of them are kept in memory only if they have to be sorted.
  */
 #include "config.h"
 
@@ -14,11 +14,11 @@
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 
-/* What a line says; of a damaged upload only the id is known. */
+/* The data of a line; of a damaged upload only the id is known. */
 struct row {
 	const char *id, *owner, *name;
 	enum ctl_state state;
-	/* Size and age -1 where they are not known. */
+	/* Size and age are -1 if unknown. */
 	int64_t received, size, age;
 	bool is_moved;
 	json_t *json;
@@ -26,10 +26,10 @@ struct row {
 
 struct listing {
 	bool as_json;
-	/* Only those in one of these states. */
+	/* Which states to list. */
 	bool wanted[STATE_MAX];
 
-	/* The order, NULL for any; and what is to be put into it. */
+	/* The order, NULL for none; and the rows to be sorted. */
 	int (*compare)(const void *, const void *);
 	bool is_reverse;
 	struct arena *arena;
@@ -51,7 +51,7 @@ by_number(int64_t a, int64_t b)
 	return (a > b) - (a < b);
 }
 
-/* Rows that are alike are in the order of their ids. */
+/* Rows that compare equal are sorted by id. */
 #define BY(field, compare)                                                     \
 	static int by_##field(const void *a, const void *b)                    \
 	{                                                                      \
@@ -156,7 +156,8 @@ make_row(struct ctl *c, struct arena *a, const struct upload *up,
 	return r;
 }
 
-/* The pointers are in blocks that double: those given up are as many. */
+/* Add a row.  The array doubles when it is full; the arena keeps the old ones,
+ * which are together no larger than the new one. */
 static void
 remember(struct listing *l, struct row *r)
 {
@@ -225,7 +226,7 @@ const struct ctl_option ctl_list_options[] = {
 	{ 0 },
 };
 
-/* What the options say; CTL_OK, or what is wrong was said. */
+/* Returns CTL_OK, or the error, which has been printed. */
 static int
 read_options(struct ctl *c, int argc, char **argv, struct listing *l)
 {
@@ -251,7 +252,7 @@ read_options(struct ctl *c, int argc, char **argv, struct listing *l)
 		return ctl_usage("list takes no ids; see show");
 	for (i = 0; all && i < STATE_MAX; i++)
 		l->wanted[i] = true;
-	/* What has expired is not finished either. */
+	/* Expired uploads are unfinished too. */
 	l->wanted[STATE_EXPIRED] |= l->wanted[STATE_UNFINISHED];
 	return CTL_OK;
 }
@@ -269,7 +270,7 @@ ctl_list(struct ctl *c, int argc, char **argv)
 	if (!l.as_json)
 		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %-12s  %s\n", "ID",
 		    "STATE", "RECEIVED", "SIZE", "AGE", "OWNER", "NAME");
-	/* On a terminal the lines themselves say how far it got. */
+	/* On a terminal the lines themselves show the progress. */
 	ctl_each(c, is_shown ? NULL : "uploads", list_one, &l);
 	print_in_order(c, &l);
 	arena_free(l.arena);

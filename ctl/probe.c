@@ -13,8 +13,8 @@
 #include "ctl/probe.h"
 
 enum {
-	/* How long the web server may take to pass on what it has, before the
-	 * connection is dropped. */
+	/* How long the web server may take to pass on the bytes that it has,
+	 * before the connection is dropped. */
 	LINGER_MS = 1000,
 	TIMEOUT_S = 60,
 	CONNECT_TIMEOUT_S = 10,
@@ -27,10 +27,10 @@ struct probe {
 	char error[CURL_ERROR_SIZE];
 	struct probe_reply *reply;
 
-	/* Of the body, what is still to be sent; whether it ends there. */
+	/* Bytes of the body still to be sent; whether the body ends there. */
 	int64_t left;
 	bool is_whole;
-	/* When the last byte went out; 0 before. */
+	/* When the last byte was sent; 0 before. */
 	int64_t sent_at;
 };
 
@@ -74,7 +74,7 @@ give_body(char *buf, size_t size, size_t n, void *arg)
 	return len;
 }
 
-/* Not 0 hangs up. */
+/* A return value other than 0 drops the connection. */
 static int
 watch(void *arg, curl_off_t dl_all, curl_off_t dl, curl_off_t ul_all,
     curl_off_t ul)
@@ -95,7 +95,7 @@ take_line(char *line, size_t size, size_t n, void *arg)
 	struct probe_reply *r = p->reply;
 	size_t len = size * n;
 
-	/* The final answer comes after those that only say go on. */
+	/* The final answer follows interim ones (1xx). */
 	if (len > 5 && strncmp(line, "HTTP/", 5) == 0)
 		r->n = 0;
 	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
@@ -136,7 +136,7 @@ headers_of(const struct probe_request *q)
 	const char *const *h;
 
 	add(&list, "Tus-Resumable: 1.0.0");
-	/* As browsers do: they send the body without asking. */
+	/* Send the body without Expect: 100-continue, as browsers do. */
 	add(&list, "Expect:");
 	if (q->announced == PROBE_CHUNKED)
 		add(&list, "Transfer-Encoding: chunked");
@@ -183,7 +183,7 @@ set_up(struct probe *p, const struct probe_request *q)
 	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, watch);
 	curl_easy_setopt(c, CURLOPT_XFERINFODATA, p);
-	/* Each probe on a connection of its own, as a stranger would come. */
+	/* Each probe uses a new connection, as a new client does. */
 	curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L);
 	curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
 	if (strcmp(q->method, "HEAD") == 0)

@@ -1,5 +1,5 @@
 /*
- * report.c - what the checks of tusctl doctor say, and how they ask.
+ * report.c - output and requests for the checks of tusctl doctor.
  */
 #include "config.h"
 
@@ -34,7 +34,7 @@ doctor_good(const char *fmt, ...)
 	va_end(ap);
 }
 
-/* ADVICE_MAX for none. */
+/* Print the advice; ADVICE_MAX is none. */
 static void
 advise(const struct doctor *d, enum advice advice)
 {
@@ -68,7 +68,7 @@ doctor_bad(struct doctor *d, enum advice advice, const char *fmt, ...)
 	advise(d, advice);
 }
 
-/* What came instead of what was expected. */
+/* In words, the answer that came instead of the expected one. */
 const char *
 doctor_outcome(struct doctor *d, const struct probe_reply *r)
 {
@@ -143,7 +143,7 @@ doctor_create(struct doctor *d, int64_t length, const char *header,
 	return doctor_created(d, *reply);
 }
 
-/* The same for checks that cannot go on without. */
+/* Likewise, for checks that cannot go on without an upload. */
 const char *
 doctor_must_create(struct doctor *d, int64_t length)
 {
@@ -157,7 +157,7 @@ doctor_must_create(struct doctor *d, int64_t length)
 	return url;
 }
 
-/* Asked again while the request before still holds the lock. */
+/* Repeated while the request before still holds the lock. */
 int64_t
 doctor_offset(struct doctor *d, const char *url)
 {

@@ -1,7 +1,7 @@
 /*
- * rm.c - tusctl rm: terminate uploads, whatever state they are in.
+ * rm.c - tusctl rm: terminate uploads in any state.
  *
- * Like DELETE: the process that writes to the upload is asked to let go, and a
+ * Like DELETE it asks the process that writes to the upload to release it.  A
  * damaged record is no obstacle.
  */
 #include "config.h"
@@ -22,8 +22,8 @@ remove_held(struct ctl *c, struct hold *h, struct err *e)
 	return rc;
 }
 
-/* On a full disk no lock can be made, so nobody holds one; a removal, which
- * makes room, goes on without. */
+/* On a full disk no lock can be made, so no process holds one; the removal,
+ * which frees space, goes on without a lock. */
 static enum err_code
 remove_unlocked(struct ctl *c, const char *id, struct err *e)
 {
@@ -38,8 +38,7 @@ remove_unlocked(struct ctl *c, const char *id, struct err *e)
 	return rc;
 }
 
-/* There is no such upload, but perhaps half of one, which a dead process left.
- */
+/* There is no such upload, but a dead process may have left parts of one. */
 static enum err_code
 remove_rest(struct ctl *c, const char *id, int64_t wait_ms, struct err *e)
 {

@@ -1,9 +1,9 @@
 /*
- * settle.c - tusctl settle and adopt: before and after another server, or a
- * reboot, has the directory.
+ * settle.c - tusctl settle and adopt: prepare the directory for another server
+ * or a reboot, and take it over afterwards.
  *
- * Both go over every unfinished upload under its lock.  Neither asks a holder
- * to let go: they are meant for a pool that was stopped.
+ * Both visit every unfinished upload under its lock.  Neither asks a holder to
+ * release it: they are meant for a pool that was stopped.
  */
 #include "config.h"
 
@@ -14,18 +14,19 @@
 #include "core/sweep.h"
 
 struct round {
-	/* What is done to one upload; its result and error are reported. */
+	/* The action on one upload; its result and error are reported. */
 	enum err_code (*act)(struct ctl *, struct hold *, struct err *);
 	const char *done;
-	/* What is left as it was is a failure. */
+	/* An upload that is skipped counts as a failure. */
 	bool is_strict;
 	int64_t uploads, in_use, damaged, left;
 
-	/* For settle: what finished uploads still need; NULL for adopt. */
+	/* For settle: does the pending work of finished uploads; NULL for
+	 * adopt. */
 	struct sweep *sweep;
 };
 
-/* What the line of one round says, and of which round. */
+/* Arguments of tell(): the command and its current round. */
 struct told {
 	struct ctl *ctl;
 	struct round *round;
@@ -50,7 +51,7 @@ adopt_held(struct ctl *c, struct hold *h, struct err *e)
 enum state {
 	ABSENT,
 	UNFINISHED,
-	/* Nothing is to be done for it, or something may be. */
+	/* A finished upload without pending work, and one with some. */
 	FINISHED,
 	PENDING
 };
@@ -81,8 +82,9 @@ look(struct ctl *c, const char *id)
 }
 
 /*
- * A release that keeps no notes in its records takes a lock file beside a
- * finished upload for one: the lock stays behind where something is left to do.
+ * A release that keeps no pending work in its records takes a lock file beside
+ * a finished upload for a sign of it: so the lock file is kept while work is
+ * pending.
  */
 static enum err_code
 follow_up(struct ctl *c, struct hold *h, struct sweep *s, struct err *e)
@@ -141,7 +143,8 @@ do_one(struct ctl *c, const char *id, void *arg)
 		ctl_warn(c, "%s: in use, left alone", id);
 		break;
 	case ERR_CORRUPT:
-		/* Nothing to be done about it here, so no failure of ours. */
+		/* Settle cannot repair it, so it is no failure of the
+		 * command. */
 		r->damaged++;
 		c->failed |= r->is_strict;
 		ctl_note("%s: damaged, left alone: %s", id, e.text);

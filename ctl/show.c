@@ -1,5 +1,5 @@
 /*
- * show.c - tusctl show: all that is known about one upload.
+ * show.c - tusctl show: all data of one upload.
  */
 #include "config.h"
 
@@ -70,7 +70,7 @@ show_kind(const struct file_info *info)
 		(void)printf("%-10s final, of %zu parts\n", "kind", n);
 }
 
-/* Until when a finished upload is kept; of another one, for how long. */
+/* Until when a finished upload is kept; for an unfinished one, for how long. */
 static void
 show_retention(struct ctl *c, const struct file_info *info)
 {

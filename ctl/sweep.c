@@ -1,5 +1,5 @@
 /*
- * sweep.c - tusctl sweep: the words for what core/sweep.h does.
+ * sweep.c - tusctl sweep: options and messages for core/sweep.h.
  */
 #include "config.h"
 
@@ -10,7 +10,8 @@
 #include "core/sweep.h"
 
 enum {
-	/* How many strange things are named before the rest is counted. */
+	/* How many unknown files are named before the others are only
+	 * counted. */
 	STRANGERS_NAMED = 10
 };
 
@@ -24,7 +25,7 @@ met(struct sweep *s, enum sweep_deed deed, const char *name, const char *what)
 {
 	if (deed == SWEEP_STRANGER && s->count[deed] <= STRANGERS_NAMED)
 		ctl_note("%s: left alone: %s", name, what);
-	/* What is left alone is counted only. */
+	/* Uploads that are left alone are only counted. */
 	if (deed >= SWEEP_IN_USE)
 		return;
 	ctl_progress(NULL, 0);
@@ -85,7 +86,7 @@ sum_up(const struct sweep *s)
 		    (long long)n[SWEEP_DAMAGED]);
 }
 
-/* In the syntax of the configuration. */
+/* Parse a duration in the syntax of the configuration. */
 static bool
 parse_seconds(const char *text, int64_t *seconds)
 {
@@ -115,7 +116,8 @@ begin(struct ctl *c, struct sweep *s)
 const struct ctl_option ctl_sweep_options[] = {
 	{ "dry-run", 'n', NULL, "only say what would be done", NULL },
 	{ "older-than", 'o', "AGE",
-	    "also what nobody has written to for so long, as 12h or 7d", NULL },
+	    "also uploads that were not written to for this long, as 12h or 7d",
+	    NULL },
 	{ "force", 'f', NULL, "believe the clock", NULL },
 	{ 0 },
 };

@@ -1,9 +1,9 @@
 /*
- * top.c - tusctl top: what the server is at, on a terminal.
+ * top.c - tusctl top: what the server is doing, on a terminal.
  *
- * Asks the pool's socket for the status as a web server would, so it needs
- * neither login nor web server.  On a terminal it is shown anew every two
- * seconds, else once.
+ * It requests the status from the pool's socket as a web server would, so it
+ * needs neither a login nor a web server.  On a terminal it refreshes every two
+ * seconds, elsewhere it prints once.
  */
 #include "config.h"
 
@@ -27,7 +27,7 @@
 #define USUAL_SOCKET "/run/tusfcgi/tusfcgi.sock"
 #define EVERY	     2000
 
-/* The most rows for each of errors, slow and other requests, on a terminal. */
+/* The most rows for errors, slow requests and other requests, on a terminal. */
 #define FEW 6
 
 struct screen {
@@ -35,11 +35,11 @@ struct screen {
 	const char *address;
 	bool is_live;
 
-	/* Rows and columns that are left; rows without end where it is not
-	 * live. */
+	/* Rows and columns that are left; rows are unlimited if the output is
+	 * not live. */
 	int rows, columns;
 
-	/* As they were the last time, and when that was. */
+	/* The totals at the last refresh, and its time. */
 	int64_t requests, bytes, at;
 };
 
@@ -54,7 +54,8 @@ on_signal(int sig)
 
 /* --- Pieces. --- */
 
-/* One row, cut to the width; what clients chose does not command it. */
+/* Print one row, cut to the width; control characters of clients are
+ * removed. */
 static void PRINTF_LIKE(2, 3) put(struct screen *s, const char *fmt, ...)
 {
 	struct arena *a = s->ctl->arena;
@@ -72,7 +73,7 @@ static void PRINTF_LIKE(2, 3) put(struct screen *s, const char *fmt, ...)
 	    s->is_live ? "\033[K" : "");
 }
 
-/* Inverse, after an empty row; nothing where no row would follow. */
+/* In inverse video, after an empty row; nothing if no row would follow. */
 static void
 put_title(struct screen *s, const char *text)
 {
@@ -118,7 +119,7 @@ took(struct screen *s, int64_t ms)
 
 /* --- Sections. --- */
 
-/* In a second since the last time. */
+/* The rate per second since the last refresh. */
 static double
 rate_of(const struct screen *s, int64_t before, int64_t now)
 {
@@ -249,7 +250,7 @@ least(int a, int b)
 	return a < b ? a : b;
 }
 
-/* The fewer rows there are, the more of them are for the uploads. */
+/* The fewer rows there are, the larger the share of the uploads. */
 static void
 show(struct screen *s, const json_t *st)
 {
@@ -285,7 +286,7 @@ measure(struct screen *s)
 		s->rows = size.ws_row;
 		s->columns = size.ws_col;
 	}
-	/* The last row stays empty, or the terminal scrolls. */
+	/* The last row stays empty, otherwise the terminal scrolls. */
 	s->rows--;
 }
 
@@ -306,7 +307,7 @@ refresh(struct screen *s)
 	}
 	st = json_loads(answer, 0, &where);
 	if (st == NULL) {
-		ctl_warn(c, "%s: what came is no status: %s", s->address,
+		ctl_warn(c, "%s: the answer is no status: %s", s->address,
 		    where.text);
 		return false;
 	}
@@ -319,7 +320,7 @@ refresh(struct screen *s)
 	return true;
 }
 
-/* False if it is time to leave. */
+/* False if the user wants to quit. */
 static bool
 wait_for_key(void)
 {
@@ -331,7 +332,7 @@ wait_for_key(void)
 	return !is_over && key != 'q' && key != 'Q';
 }
 
-/* The terminal is what it was when this returns. */
+/* Restores the state of the terminal before it returns. */
 static void
 run_live(struct screen *s)
 {
@@ -345,7 +346,7 @@ run_live(struct screen *s)
 		(void)tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 	(void)sigaction(SIGINT, &sa, NULL);
 	(void)sigaction(SIGTERM, &sa, NULL);
-	/* A screen of its own, without a cursor. */
+	/* Use the alternate screen and hide the cursor. */
 	(void)printf("\033[?1049h\033[?25l\033[2J");
 	while (refresh(s) && wait_for_key())
 		;

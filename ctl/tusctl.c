@@ -1,5 +1,5 @@
 /*
- * tusctl.c - the operator's tool: which command, which configuration.
+ * tusctl.c - main program of tusctl: options, configuration, dispatch.
  */
 #include "config.h"
 
@@ -21,7 +21,8 @@ static const struct ctl_command commands[] = {
 	    "ls for uploads",
 	    "One line for each upload. Expired ones are unfinished, too." },
 	{ "show", true, true, false, ctl_show, ctl_show_options, "ID", NULL,
-	    "everything known about one, and who has it locked", "" },
+	    "all that is known of one upload, and which process has its lock",
+	    "" },
 	{ "rm", true, true, false, ctl_rm, NULL, "ID...", NULL,
 	    "terminate uploads",
 	    "Finished or not, damaged or not. No hook is run." },
@@ -60,7 +61,7 @@ find_command(const char *name)
 	return NULL;
 }
 
-/* The file that was asked for must be there; the usual one need not. */
+/* A file given by -c must exist; the default file need not. */
 static enum err_code
 read_conf(struct conf *conf, const char *file, struct err *e)
 {
@@ -117,7 +118,7 @@ run_command(
 	struct err e;
 	int status = CTL_OK;
 
-	/* What getopt() calls us when it complains. */
+	/* getopt() prints this name in its messages. */
 	(void)snprintf(name, sizeof(name), "tusctl %s", command->name);
 	argv[0] = name;
 	optind = 0;
@@ -134,7 +135,8 @@ run_command(
 	return status;
 }
 
-/* Whatever else is there, and whatever works. */
+/* Is --help among the arguments?  It works with anything else beside it, and
+ * without a configuration. */
 static bool
 asks_for_help(int argc, char **argv)
 {

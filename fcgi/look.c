@@ -130,7 +130,9 @@ look_at_locker(const char *type, struct err *e)
 		if (strcmp(locker_name(i), type) == 0)
 			return ERR_OK;
 	return err_set(e, ERR_INVALID,
-	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
+	    "lock.type: \"%s\" is not built in; tusfcgi -V lists those that "
+	    "are",
+	    type);
 }
 
 /* Check a directory that root would have to give away.  The start creates none

@@ -460,8 +460,8 @@ parse_retention(const char *text)
 	if (text == NULL || *text == '\0')
 		return 0;
 	if (!conf_takes("retention.after", text, &ms)) {
-		log_warn("TUS_RETENTION is no duration: %s; what is created "
-			 "with it is kept for ever",
+		log_warn("TUS_RETENTION is no duration: %s; uploads created "
+			 "with it are kept for ever",
 		    text);
 		ms = 0;
 	}

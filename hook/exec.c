@@ -383,7 +383,7 @@ judge(const struct run *r, bool in_time, struct err *e)
 		    r->h->timeout, colon, r->last);
 	if (r->is_lost)
 		return err_set(
-		    e, ERR_SYSTEM, "hook %s: nobody knows how it ended", type);
+		    e, ERR_SYSTEM, "hook %s: its exit status was lost", type);
 	if (WIFSIGNALED(r->status))
 		return err_set(e, ERR_SYSTEM,
 		    "hook %s: killed by signal %d%s%s", type,

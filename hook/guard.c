@@ -102,7 +102,7 @@ become(const struct hook_start *how)
 	}
 	/* The reason comes first: the log cuts off what is long. */
 	(void)dprintf(2, "cannot be run: %s: %s\n",
-	    errno == ENOENT ? "it or its interpreter is not there" :
+	    errno == ENOENT ? "it or its interpreter does not exist" :
 			      strerror(errno),
 	    how->path);
 	_exit(127);

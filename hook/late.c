@@ -85,7 +85,8 @@ take(struct round *r, const char *name, int *fd, struct stat *st, struct err *e)
 	    fs_has_name(r->dirfd, name, st, &is_named, e) == ERR_OK && is_named)
 		return ERR_OK;
 	(void)close(*fd);
-	return err_set(e, ERR_NOT_FOUND, "event %s: somebody has it", name);
+	return err_set(
+	    e, ERR_NOT_FOUND, "event %s: another process has its lock", name);
 }
 
 /* --- One event. --- */

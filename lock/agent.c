@@ -518,7 +518,7 @@ agent_reap(pid_t pid)
 
 	if (pid != ours.pid || pid <= 0)
 		return false;
-	log_error("the lock agent died: what was locked is lost");
+	log_error("the lock agent died: its locks are lost");
 	if (fork_agent(&e) != ERR_OK)
 		log_error("%s", e.text);
 	return true;

@@ -61,7 +61,9 @@ refuse_type(const char *type, struct err *e)
 			    "and build anew",
 			    type, optional[i].package);
 	return err_set(e, ERR_INVALID,
-	    "lock.type: \"%s\" is not built in; tusfcgi -V says what is", type);
+	    "lock.type: \"%s\" is not built in; tusfcgi -V lists those that "
+	    "are",
+	    type);
 }
 
 enum err_code

@@ -79,7 +79,8 @@ find_built_in(
 	if ((*class = find_class(type)) != NULL)
 		return ERR_OK;
 	return err_set(e, ERR_INVALID,
-	    "store.type: \"%s\" is not built in; tusfcgi -V says what is",
+	    "store.type: \"%s\" is not built in; tusfcgi -V lists those that "
+	    "are",
 	    type);
 }
 

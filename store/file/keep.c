@@ -308,11 +308,11 @@ check(struct upload *up, struct err *e)
 		    (long long)h->size);
 	if (h->finished != 0)
 		return err_set(e, ERR_CONFLICT,
-		    "was finished, but only %lld of %lld bytes are there", n,
+		    "was finished, but only %lld of %lld bytes exist", n,
 		    (long long)h->size);
 	if (file_has_watermark(u) && u->data_size < h->offset)
 		return err_set(e, ERR_CONFLICT,
-		    "only %lld of at least %lld bytes are there", n,
+		    "only %lld of at least %lld bytes exist", n,
 		    (long long)h->offset);
 	return ERR_OK;
 }

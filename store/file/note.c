@@ -368,7 +368,8 @@ refuse_locks(const struct note *theirs, const struct note *mine, struct err *e)
 	if (theirs->is_shared != mine->is_shared)
 		return err_set(e, ERR_CONFLICT,
 		    "the store is in use with store.shared = %s, on this host "
-		    "or on another one: take that, or stop all who use it",
+		    "or on another one: set the same here, or stop all its "
+		    "users",
 		    theirs->is_shared ? "true" : "false");
 	return err_set(e, ERR_CONFLICT,
 	    "the store is in use with locks in %s (%.8s), not in %s (%.8s): "
@@ -386,8 +387,8 @@ refuse_company(int fd, const struct note *mine, bool alone, struct err *e)
 	if (!read_note(fd, &theirs))
 		(void)stpcpy(theirs.type, "?");
 	return err_set(e, ERR_CONFLICT,
-	    "the store is in use with lock.type = \"%s\", and \"%s\" lets "
-	    "nobody else in: stop its users first; a pool sweeps by itself, "
+	    "the store is in use with lock.type = \"%s\", and \"%s\" admits "
+	    "no other pool: stop its users first; a pool sweeps by itself, "
 	    "see expiration.sweep",
 	    theirs.type, alone ? mine->type : theirs.type);
 }

@@ -125,7 +125,7 @@ file_check_root(struct file_store *fs, struct err *e)
 			log_warn("finish.move_to: %s %s", fs->move_root,
 			    was_away ? "is in place again" :
 				       "leads to another directory now, or to "
-				       "none; what is finished waits for it, "
+				       "none; finished uploads wait for it, "
 				       "or for a reload");
 	}
 	if (!fs->root_is_away)

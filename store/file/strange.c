@@ -79,7 +79,7 @@ why_without_bytes(const struct file_upload *u, struct arena *a)
 	if (u->place != NULL)
 		return arena_printf(
 		    a, "its bytes are not in %s/%s", u->store->path, u->place);
-	return "its bytes are not there";
+	return "its bytes are missing";
 }
 
 /* Of an upload that is moved, the bytes may lie in the store as well. */

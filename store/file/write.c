@@ -554,8 +554,8 @@ file_declare_length(struct upload *up, int64_t size, struct err *e)
 
 	assert(u->data_fd != -1);
 	if (size < up->info.offset)
-		return err_set(
-		    e, ERR_INVALID, "%s: more is there already", up->info.id);
+		return err_set(e, ERR_INVALID, "%s: it has more bytes already",
+		    up->info.id);
 	rc =
 	    file_check_length(u->store, up->info.id, size - up->info.offset, e);
 	if (rc != ERR_OK)

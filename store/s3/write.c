@@ -438,8 +438,8 @@ declare_length(struct upload *up, int64_t size, struct err *e)
 	struct s3_upload *u = s3_upload_of(up);
 
 	if (size < up->info.offset)
-		return err_set(
-		    e, ERR_INVALID, "%s: more is there already", up->info.id);
+		return err_set(e, ERR_INVALID, "%s: it has more bytes already",
+		    up->info.id);
 	up->info.size = size;
 	up->info.size_deferred = false;
 	if (u->start != -1 || u->is_hidden)

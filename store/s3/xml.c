@@ -186,6 +186,6 @@ s3_xml_read(const char *text, size_t len, s3_xml_seen *seen,
 	free(r);
 	if (status != XML_STATUS_OK)
 		return err_set(e, ERR_UNAVAILABLE,
-		    "S3 answers what is no XML: %.60s", text);
+		    "the answer of S3 is no XML: %.60s", text);
 	return ERR_OK;
 }

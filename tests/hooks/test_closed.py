@@ -141,17 +141,17 @@ def everybodys_dir(place):
 
 
 BROKEN = [
-    (dangling_file, "cannot be run: it or its interpreter is not"),
+    (dangling_file, "cannot be run: it or its interpreter does not"),
     (looping_file, "cannot be run: .*symbolic links"),
     (directory, "cannot be run: Permission denied"),
     (no_run_bit, "cannot be run: Permission denied"),
-    (no_interpreter, "cannot be run: it or its interpreter is not"),
+    (no_interpreter, "cannot be run: it or its interpreter does not"),
     (empty, "cannot be run: Exec format error"),
     (dangling_dir, "hooks.dir: .*No such file or directory"),
     (looping_dir, "hooks.dir: .*symbolic links"),
     (no_dir, "hooks.dir: .*No such file or directory"),
     (a_file_is_the_dir, "hooks.dir: .*Not a directory"),
-    (everybodys_dir, "hooks.dir: .*everybody may write to it"),
+    (everybodys_dir, "hooks.dir: .*it is writable by everybody"),
 ]
 
 

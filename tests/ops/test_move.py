@@ -546,7 +546,7 @@ def test_a_move_that_takes_long_keeps_nobody_waiting(start, tmp_path):
     ("/srv/{nobody}", "an absolute path with {id}"),
     ("/srv/{id", "an absolute path with {id}"),
     ("/missing-root/{id}", "finish.move_to: "),
-    ("/tmp/{id}", "everybody may write")])
+    ("/tmp/{id}", "writable by everybody")])
 def test_a_bad_template_is_refused_at_the_start(tmp_path, template, why):
     conf = tmp_path / "t.conf"
     conf.write_text(rig.libconfig({

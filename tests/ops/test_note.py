@@ -151,7 +151,7 @@ def test_a_pool_with_locks_in_memory_has_the_store_alone(app, args):
     assert note(one)["Lock"]["Type"] == "memory"
     for config in memory, {"lock": {"type": "flock"}}:
         other = app(config, wait=False)
-        assert 'in use with lock.type = "memory", and "memory" lets nobody' \
+        assert 'in use with lock.type = "memory", and "memory" admits no' \
             in refused(other)
         one.configure(rig.merge(same, config))
         assert "stop its users first" in ctl(one, "list", status=1)
@@ -174,7 +174,7 @@ def test_a_pool_with_locks_in_memory_has_the_store_alone(app, args):
 def test_locks_in_memory_are_refused_where_others_are_at_work(app):
     one = app()
     other = app({"lock": {"type": "memory"}}, wait=False)
-    assert 'in use with lock.type = "flock", and "memory" lets nobody' \
+    assert 'in use with lock.type = "flock", and "memory" admits no' \
         in refused(other)
     one.stop_app()
     up(other)
