@@ -523,6 +523,12 @@ conf_is_set(const struct conf *c, const void *member)
 	return own_of_const(c)->values[find_member(c, member)].is_set;
 }
 
+const char *
+conf_where(const struct conf *c, const void *member)
+{
+	return own_of_const(c)->values[find_member(c, member)].where;
+}
+
 /* --- Keys that keep their value. --- */
 
 /* The index of the n-th of them; conf_key_count() after the last. */

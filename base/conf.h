@@ -135,19 +135,18 @@ struct conf_finish {
 	int64_t keep_record;
 };
 
-#ifdef USE_S3
 struct conf_s3 {
-	const char *endpoint, *bucket, *region, *prefix, *record_prefix;
+	const char *endpoint, *bucket, *region, *prefix, *record_prefix, *key;
 	const char *addressing, *access_key, *secret_key, *profile;
 	int64_t part_size;
 	bool part_growth;
 	const char *spool;
 	bool sign_payload, metadata;
-	const char *ca_file;
+	const char *encryption, *encryption_key, *storage_class, *acl, *tags;
+	const char *ca_file, *proxy;
 	bool verify;
-	int64_t timeout, retries;
+	int64_t timeout, retries, presign;
 };
-#endif
 
 struct conf {
 	const char *base_path, *location;
@@ -172,9 +171,7 @@ struct conf {
 	struct conf_status status;
 	struct conf_hooks hooks;
 	struct conf_finish finish;
-#ifdef USE_S3
 	struct conf_s3 s3;
-#endif
 };
 
 /* Nothing but the defaults.  conf_free(NULL) is allowed. */
@@ -225,6 +222,9 @@ bool conf_keep(struct conf *, const struct conf *from, size_t n);
 /* Would the key, of a number or a duration, take the text?  Then what it means,
  * in milliseconds if it is a duration. */
 bool conf_takes(const char *key, const char *text, int64_t *number);
+
+/* Where the key of this member was set: "FILE:LINE: ", or "" if in no file. */
+const char *conf_where(const struct conf *, const void *member);
 
 /* Was the key of this member set by the file, conf_set() or conf_put(), rather
  * than left alone? */

@@ -62,6 +62,16 @@ is_template_or_empty(const char *text)
 	return *text == '\0' || template_is_valid(text);
 }
 
+/* The same without the slash that it begins with. */
+static bool
+is_object_key(const char *text)
+{
+	char path[1024];
+	int len = snprintf(path, sizeof(path), "/%s", text);
+
+	return len > 0 && (size_t)len < sizeof(path) && template_is_valid(path);
+}
+
 static bool
 is_url_path(const char *text)
 {
@@ -146,6 +156,11 @@ static const struct conf_syntax path_or_empty = { is_path_or_empty,
 static const struct conf_syntax template_or_empty = { is_template_or_empty,
 	"an absolute path with {id}, {owner}, {filename}, {year}, {month}, "
 	"{day} or {meta:KEY} in it, or empty" };
+static const struct conf_syntax object_key = { is_object_key,
+	"a key that does not begin with /, with {id}, {owner}, {filename}, "
+	"{year}, {month}, {day} or {meta:KEY} in it" };
+static const struct conf_syntax visible = { is_visible,
+	"printable ASCII without blanks" };
 static const struct conf_syntax url_path = { is_url_path,
 	"the path of a URL, beginning with one /" };
 static const struct conf_syntax url_path_or_empty = { is_url_path_or_empty,
@@ -177,9 +192,8 @@ static const char *const expiration_modes[] = { "sliding", "fixed", NULL };
 static const char *const interims[] = { "off", "auto", "on", NULL };
 static const char *const sendfiles[] = { "none", "x-accel", "x-sendfile",
 	NULL };
-#ifdef USE_S3
 static const char *const addressings[] = { "auto", "path", "virtual", NULL };
-#endif
+static const char *const encryptions[] = { "", "AES256", "aws:kms", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug",
 	NULL };
 static const char *const log_formats[] = { "text", "json", NULL };
@@ -351,12 +365,12 @@ static const struct conf_key keys[] = {
 	CHOICE(finish.names, "auto", file_names),
 	NUMBER(finish.keep_record, CONF_DURATION, "7d", 0, DAYS(3650)),
 
-#ifdef USE_S3
 	FIXED(s3.endpoint, "", NULL, &url_or_empty),
 	FIXED(s3.bucket, "", NULL, &anything),
 	FIXED(s3.region, "us-east-1", NULL, &not_empty),
 	FIXED(s3.prefix, "", NULL, &anything),
 	FIXED(s3.record_prefix, "", NULL, &anything),
+	STRING(s3.key, "{id}", &object_key),
 	CHOICE(s3.addressing, "auto", addressings),
 	STRING(s3.access_key, "", &anything),
 	STRING(s3.secret_key, "", &anything),
@@ -366,11 +380,17 @@ static const struct conf_key keys[] = {
 	STRING(s3.spool, "/var/tmp", &path_or_empty),
 	BOOL(s3.sign_payload, "false"),
 	BOOL(s3.metadata, "true"),
+	CHOICE(s3.encryption, "", encryptions),
+	STRING(s3.encryption_key, "", &visible),
+	STRING(s3.storage_class, "", &visible),
+	STRING(s3.acl, "", &visible),
+	STRING(s3.tags, "", &visible),
 	STRING(s3.ca_file, "", &path_or_empty),
+	STRING(s3.proxy, "", &url_or_empty),
 	BOOL(s3.verify, "true"),
 	NUMBER(s3.timeout, CONF_DURATION, "10s", 100, HOURS(1)),
 	NUMBER(s3.retries, CONF_INT, "3", 0, 100),
-#endif
+	NUMBER(s3.presign, CONF_DURATION, "5m", SECONDS(1), DAYS(7)),
 };
 
 const struct conf_key *

@@ -276,6 +276,7 @@ settings_load(
 	if (from->file != NULL)
 		rc = conf_read(s->conf, from->file, e);
 	if (rc == ERR_OK && from->default_store != NULL &&
+	    strcmp(s->conf->store.type, "file") == 0 &&
 	    !conf_is_set(s->conf, &s->conf->store.path))
 		rc = conf_put(
 		    s->conf, &s->conf->store.path, from->default_store, e);

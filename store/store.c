@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/conf_key.h"
 #include "base/table.h"
 #include "store/store.h"
 
@@ -105,13 +106,31 @@ store_let_go(const struct conf *conf)
 		class->let_go();
 }
 
+/* Keys of a store that is not the one in use. */
+static enum err_code
+refuse_strange(const struct conf *conf, struct err *e)
+{
+	const char *type = conf->store.type;
+	const struct conf_key *k;
+	size_t i;
+
+	for (i = 0; strcmp(type, "s3") != 0 && (k = conf_key(i)) != NULL; i++)
+		if (strncmp(k->name, "s3.", 3) == 0 &&
+		    conf_key_is_set(conf, k->name))
+			return err_set(e, ERR_INVALID,
+			    "%s: means nothing where store.type is \"%s\"",
+			    k->name, type);
+	return ERR_OK;
+}
+
 enum err_code
 store_check_keys(const struct conf *conf, struct err *e)
 {
 	const struct store_class *class;
 	enum err_code rc = find_built_in(conf, &class, e);
 
-	if (rc != ERR_OK || class->check_keys == NULL)
+	if (rc != ERR_OK || (rc = refuse_strange(conf, e)) != ERR_OK ||
+	    class->check_keys == NULL)
 		return rc;
 	return class->check_keys(conf, e);
 }

@@ -278,7 +278,7 @@ set_up(struct s3_store *s, CURL *curl, const char *url, const char *method,
 	(void)http->easy_setopt(curl, CURLOPT_URL, url);
 	(void)http->easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
 	(void)http->easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	(void)http->easy_setopt(curl, CURLOPT_PROXY, "");
+	(void)http->easy_setopt(curl, CURLOPT_PROXY, s->proxy);
 	(void)http->easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
 	(void)http->easy_setopt(
 	    curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);

@@ -118,9 +118,6 @@ s3_find_keys(const struct conf *conf, struct arena *a, struct s3_keys *keys,
 	keys->access = arena_strdup(a, conf->s3.access_key);
 	keys->secret = arena_strdup(a, conf->s3.secret_key);
 	keys->token = NULL;
-	if (is_there(keys->access) != is_there(keys->secret))
-		return err_set(e, ERR_INVALID,
-		    "s3.access_key and s3.secret_key: set both or none");
 	if (is_there(keys->access))
 		return ERR_OK;
 	if (*profile == '\0' && from_environment(a, keys))

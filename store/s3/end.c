@@ -31,12 +31,31 @@ abort_mpu(struct s3_upload *u, struct err *e)
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-static enum err_code delete (
-    struct s3_upload *u, const char *key, struct err *e) {
-	enum err_code rc; struct s3_call c;
+static enum err_code
+remove_key(struct s3_upload *u, const char *key, struct err *e)
+{
+	enum err_code rc;
+	struct s3_call c;
 
-	    s3_call_init(&c, "DELETE", key); rc = s3_call(u->s, &c, e);
-	    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	s3_call_init(&c, "DELETE", key);
+	rc = s3_call(u->s, &c, e);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+/* Where the key does not say whose object it is, the object does. */
+static enum err_code
+delete_object(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc;
+	struct s3_call c;
+
+	if (s3_key_is_own(u))
+		return remove_key(u, u->key, e);
+	s3_call_init(&c, "HEAD", u->key);
+	rc = s3_call(u->s, &c, e);
+	if (rc == ERR_OK && strcmp(c.tus_id, u->base.info.id) == 0)
+		return remove_key(u, u->key, e);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
 static enum err_code
@@ -47,13 +66,13 @@ delete_all(struct s3_upload *u, struct err *e)
 
 	if (u->mpu != NULL && (rc = abort_mpu(u, e)) != ERR_OK)
 		return rc;
-	if ((rc = delete (u, u->key, e)) != ERR_OK ||
+	if ((rc = delete_object(u, e)) != ERR_OK ||
 	    (rc = s3_list_segments(u, e)) != ERR_OK)
 		return rc;
 	for (i = 0; i < u->n_segments; i++)
-		if ((rc = delete (u, u->segments[i].key, e)) != ERR_OK)
+		if ((rc = remove_key(u, u->segments[i].key, e)) != ERR_OK)
 			return rc;
-	return delete (u, s3_record_key(u->s, u->a, u->base.info.id), e);
+	return remove_key(u, s3_record_key(u->s, u->a, u->base.info.id), e);
 }
 
 static enum err_code

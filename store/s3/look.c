@@ -3,14 +3,10 @@
  */
 #include "config.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "store/s3/s3.h"
-
-/* Metadata that becomes headers of the object, so many at most. */
-#define HEADERS_MAX 20
 
 struct s3_upload *
 s3_upload_new(struct s3_store *s, const char *id, struct arena *a)
@@ -25,67 +21,6 @@ s3_upload_new(struct s3_store *s, const char *id, struct arena *a)
 	u->base.info.id = arena_strdup(a, id);
 	u->key = arena_printf(a, "%s%s", s->prefix, id);
 	return u;
-}
-
-/* --- The finished object's headers. --- */
-
-/* A name that any engine takes, in lower case; NULL if it is none. */
-static const char *
-header_name(struct arena *a, const char *key)
-{
-	char *name = arena_printf(a, "x-amz-meta-%s", key), *p;
-
-	for (p = name; *p != '\0'; p++) {
-		*p = (char)tolower((unsigned char)*p);
-		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789-", *p) == NULL)
-			return NULL;
-	}
-	return name;
-}
-
-static bool
-is_printable(const struct pair *p)
-{
-	size_t i;
-
-	for (i = 0; i < p->value_len; i++)
-		if (p->value[i] < ' ' || p->value[i] > '~')
-			return false;
-	/* libcurl drops a header without a value, and blanks get lost. */
-	return p->value_len > 0 && p->value_len <= 512 && p->value[0] != ' ' &&
-	    p->value[p->value_len - 1] != ' ';
-}
-
-static bool
-has_header(const struct s3_call *c, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < c->n_headers; i++)
-		if (strcmp(c->headers[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-void
-s3_add_object_headers(struct s3_upload *u, struct s3_call *c)
-{
-	const struct pair *p;
-	const char *name;
-	size_t n = 0;
-
-	s3_call_header(c, "x-amz-meta-tus-id", u->base.info.id);
-	for (p = u->base.info.metadata; p != NULL; p = p->next) {
-		if (!is_printable(p))
-			continue;
-		if (strcmp(p->key, "filetype") == 0)
-			s3_call_header(c, "content-type", p->value);
-		name = header_name(u->a, p->key);
-		if (!u->s->has_metadata || name == NULL ||
-		    has_header(c, name) || n++ >= HEADERS_MAX)
-			continue;
-		s3_call_header(c, name, p->value);
-	}
 }
 
 /* --- Creating. --- */
@@ -128,6 +63,8 @@ make(struct data_store *ds, const struct file_info *info, struct arena *a,
 
 	file_info_copy(a, &u->base.info, info);
 	u->base.info.offset = 0;
+	if ((rc = s3_place(u, e)) != ERR_OK)
+		return rc;
 	u->is_hidden = true;
 	u->part_growth = info->size_deferred && s->part_growth;
 	if ((u->part_size = s3_choose_part_size(s, info)) == 0)
@@ -178,20 +115,6 @@ s3_new_upload(struct data_store *ds, const struct file_info *info,
 }
 
 /* --- Looking. --- */
-
-enum err_code
-s3_find_object(struct s3_upload *u, bool *is_there, struct err *e)
-{
-	const struct file_info *info = &u->base.info;
-	enum err_code rc;
-	struct s3_call c;
-
-	s3_call_init(&c, "HEAD", u->key);
-	rc = s3_call(u->s, &c, e);
-	*is_there = rc == ERR_OK && strcmp(c.tus_id, info->id) == 0 &&
-	    !info->size_deferred && c.length == info->size;
-	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
-}
 
 static void
 set_finished(struct s3_upload *u)

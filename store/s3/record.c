@@ -76,10 +76,11 @@ read_storage(struct s3_upload *u, const struct info_record *r, struct err *e)
 	u->part_growth = text_of(r->storage, "PartGrowth") != NULL;
 	u->is_terminated = text_of(r->storage, "Terminated") != NULL;
 	u->part_size = size != NULL ? strtoll(size, NULL, 10) : 0;
-	/* The key is not believed: it could be another upload's. */
-	if (u->part_size <= 0 || key == NULL || strcmp(key, u->key) != 0)
+	if (u->part_size <= 0 || key == NULL ||
+	    strncmp(key, u->s->prefix, strlen(u->s->prefix)) != 0)
 		return err_set(e, ERR_CORRUPT,
 		    "%s.info: not a record of this store", r->info.id);
+	u->key = key;
 	return ERR_OK;
 }
 

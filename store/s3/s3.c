@@ -3,6 +3,8 @@
  */
 #include "config.h"
 
+#include <sys/stat.h>
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,18 +13,6 @@
 #include "store/s3/cred.h"
 #include "store/s3/s3.h"
 #include "store/s3/xml.h"
-
-struct s3_store *
-s3_store_of(struct data_store *ds)
-{
-	return OUTER(ds, struct s3_store, base);
-}
-
-struct s3_upload *
-s3_upload_of(struct upload *up)
-{
-	return OUTER(up, struct s3_upload, base);
-}
 
 static enum err_code
 confirm(struct upload *up, struct err *e)
@@ -137,50 +127,118 @@ set_up(struct s3_store *s, const struct conf *conf)
 	s->sign_payload = conf->s3.sign_payload;
 	s->timeout = conf->s3.timeout;
 	s->retries = conf->s3.retries;
+	s->key = arena_strdup(s->arena, conf->s3.key);
+	s->encryption = arena_strdup(s->arena, conf->s3.encryption);
+	s->encryption_key = arena_strdup(s->arena, conf->s3.encryption_key);
+	s->storage_class = arena_strdup(s->arena, conf->s3.storage_class);
+	s->acl = arena_strdup(s->arena, conf->s3.acl);
+	s->tags = arena_strdup(s->arena, conf->s3.tags);
 	s->ca_file = arena_strdup(s->arena, conf->s3.ca_file);
+	s->proxy = arena_strdup(s->arena, conf->s3.proxy);
 	s->verify = conf->s3.verify;
 	if (strcmp(conf->expiration.mode, "sliding") == 0)
 		s->renewed_for = conf->expiration.after / 1000;
+	s->min_free = conf->store.min_free;
 	s->spool_dir = arena_strdup(s->arena, conf->s3.spool);
 	set_place(s, conf->s3.endpoint, conf->s3.addressing);
 }
 
-/* What means nothing here is not to be believed to mean something. */
+/* Keys of which others would believe that they count; and why not. */
 static enum err_code
-check(const struct conf *conf, struct err *e)
+refuse_others(const struct conf *conf, struct err *e)
 {
+	static const char directory[] =
+	    "the uploads are in a bucket, not in a directory";
+	static const char ledger[] =
+	    "a bucket has no ledger of what an owner has";
 	const struct {
 		const char *key;
 		const void *member;
-	} others[] = { { "store.path", &conf->store.path },
-		{ "store.durability", &conf->store.durability },
-		{ "store.dir_mode", &conf->store.dir_mode },
-		{ "store.file_mode", &conf->store.file_mode } };
+		const char *why;
+	} others[] = { { "store.path", &conf->store.path, directory },
+		{ "store.durability", &conf->store.durability,
+		    "what S3 has acknowledged is safe" },
+		{ "store.dir_mode", &conf->store.dir_mode, directory },
+		{ "store.file_mode", &conf->store.file_mode, directory },
+		{ "store.overcommit", &conf->store.overcommit, directory },
+		{ "store.shared", &conf->store.shared,
+		    "any number of hosts may use a bucket" },
+		{ "quota.uploads", &conf->quota.uploads, ledger },
+		{ "quota.bytes", &conf->quota.bytes, ledger },
+		{ "finish.move_to", &conf->finish.move_to,
+		    "s3.key says what finished objects are called" } };
 	size_t i;
 
 	for (i = 0; i < NITEMS(others); i++)
 		if (conf_is_set(conf, others[i].member))
 			return err_set(e, ERR_INVALID,
-			    "%s: means nothing where store.type is \"s3\"",
-			    others[i].key);
+			    "%s: remove it where store.type is \"s3\": %s",
+			    others[i].key, others[i].why);
+	return ERR_OK;
+}
+
+/* conf_where() without the line. */
+static const char *
+file_of(const struct conf *conf, const void *member, struct arena *a)
+{
+	char *name = arena_strdup(a, conf_where(conf, member));
+	char *end = strrchr(name, ':');
+
+	if (end == NULL)
+		return name;
+	*end = '\0';
+	if ((end = strrchr(name, ':')) != NULL)
+		*end = '\0';
+	return name;
+}
+
+/* A file that everybody may read keeps no secret. */
+static enum err_code
+check_secret(const struct conf *conf, struct err *e)
+{
+	struct arena *a = arena_new();
+	const char *file = file_of(conf, &conf->s3.secret_key, a);
+	enum err_code rc = ERR_OK;
+	struct stat st;
+
+	if (*conf->s3.secret_key != '\0' && stat(file, &st) == 0 &&
+	    (st.st_mode & S_IROTH) != 0)
+		rc = err_set(e, ERR_INVALID,
+		    "s3.secret_key: everybody may read %s; run: chmod o-r %s",
+		    file, file);
+	arena_free(a);
+	return rc;
+}
+
+static enum err_code
+check_keys(const struct conf *conf, struct err *e)
+{
+	enum err_code rc = refuse_others(conf, e);
+
+	if (rc != ERR_OK || (rc = check_secret(conf, e)) != ERR_OK)
+		return rc;
 	if (*conf->s3.bucket == '\0')
 		return err_set(
 		    e, ERR_INVALID, "s3.bucket: has to be set for store s3");
+	if ((*conf->s3.access_key != '\0') != (*conf->s3.secret_key != '\0'))
+		return err_set(e, ERR_INVALID,
+		    "s3.access_key and s3.secret_key: set both or none");
 	if (strcmp(conf->lock.type, "flock") == 0 && *conf->lock.path == '\0')
 		return err_set(e, ERR_INVALID,
 		    "lock.path: has to be set where store.type is \"s3\"");
-	return ERR_OK;
+	if (*conf->s3.encryption_key != '\0' &&
+	    strcmp(conf->s3.encryption, "aws:kms") != 0)
+		return err_set(e, ERR_INVALID,
+		    "s3.encryption_key needs s3.encryption = \"aws:kms\"");
+	return s3_check_key(conf, e);
 }
 
 static enum err_code
 open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 {
-	struct s3_store *s;
+	struct s3_store *s = must_alloc(sizeof(*s));
 	enum err_code rc;
 
-	if ((rc = check(conf, e)) != ERR_OK)
-		return rc;
-	s = must_alloc(sizeof(*s));
 	*s = (struct s3_store) {
 		.base = {
 			.name = "s3",
@@ -191,6 +249,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.concater = &s3_concater,
 			.length_declarer = &s3_length_declarer,
 			.expirer = &s3_expirer,
+			.mover = &s3_mover,
 		},
 		.arena = arena_new(),
 		.scratch = arena_new(),
@@ -219,6 +278,7 @@ needs(const struct conf *conf, need_ear *ear, void *arg)
 
 const struct store_class store_s3 = {
 	.name = "s3",
+	.check_keys = check_keys,
 	.open = open_store,
 	.needs = needs,
 };

@@ -66,8 +66,12 @@ struct s3_store {
 	bool part_growth;
 	bool has_metadata;
 	bool sign_payload;
+
+	/* s3.key; and what objects are stored with, "" is nothing. */
+	const char *key;
+	const char *encryption, *encryption_key, *storage_class, *acl, *tags;
 	int64_t timeout, retries;
-	const char *ca_file;
+	const char *ca_file, *proxy;
 	bool verify;
 
 	/* expiration.after in seconds, where bytes that arrive renew it. */
@@ -90,6 +94,7 @@ struct s3_store {
 	/* Where unlinked files are made, and one that nobody needs now. */
 	const char *spool_dir;
 	int spare;
+	int64_t min_free;
 };
 
 /* A request and its answer.  key NULL is the bucket. */
@@ -196,8 +201,17 @@ struct s3_upload {
 	struct file_info before;
 };
 
-struct s3_store *s3_store_of(struct data_store *);
-struct s3_upload *s3_upload_of(struct upload *);
+static inline struct s3_store *
+s3_store_of(struct data_store *ds)
+{
+	return OUTER(ds, struct s3_store, base);
+}
+
+static inline struct s3_upload *
+s3_upload_of(struct upload *up)
+{
+	return OUTER(up, struct s3_upload, base);
+}
 
 /* --- grid.c --- */
 
@@ -209,6 +223,27 @@ int64_t s3_choose_part_size(const struct s3_store *, const struct file_info *);
 
 /* From the parts and segments that were listed: prefix and offset. */
 void s3_judge(struct s3_upload *);
+
+/* --- object.c --- */
+
+/* ERR_INVALID: s3.key could make the key of a record. */
+MUST_CHECK enum err_code s3_check_key(const struct conf *, struct err *);
+
+/* Set the key of a new upload's object.  ERR_INVALID: it is too long. */
+MUST_CHECK enum err_code s3_place(struct s3_upload *, struct err *);
+
+/* Can the object with this key be no other upload's? */
+bool s3_key_is_own(const struct s3_upload *);
+
+/* The object as the finish makes it: *is_there. */
+MUST_CHECK enum err_code s3_find_object(
+    struct s3_upload *, bool *is_there, struct err *);
+
+/* The headers of the finished object. */
+void s3_add_object_headers(struct s3_upload *, struct s3_call *);
+
+/* Keys that a hook chooses; nothing is moved. */
+extern const struct store_mover s3_mover;
 
 /* --- record.c --- */
 
@@ -259,13 +294,6 @@ MUST_CHECK enum err_code s3_claim(struct upload *, struct err *);
 /* Abort the multipart upload of one that does not come about; what cannot be
  * aborted now is a leftover. */
 void s3_drop_mpu(struct s3_upload *);
-
-/* The object as the finish makes it: *is_there. */
-MUST_CHECK enum err_code s3_find_object(
-    struct s3_upload *, bool *is_there, struct err *);
-
-/* The headers of the finished object. */
-void s3_add_object_headers(struct s3_upload *, struct s3_call *);
 
 /* An open upload, of which nothing is known but the id. */
 struct s3_upload *s3_upload_new(

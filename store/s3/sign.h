@@ -45,7 +45,7 @@ struct s3_signed {
 };
 
 #define S3_UNSIGNED    "UNSIGNED-PAYLOAD"
-#define S3_MAX_HEADERS 16
+#define S3_MAX_HEADERS 40
 
 /* The hexadecimal SHA-256 of some bytes. */
 #define S3_DIGEST_MAX 65

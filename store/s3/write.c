@@ -59,6 +59,20 @@ take_spare(struct s3_upload *u)
 	}
 }
 
+/* Others need the place, too. */
+static enum err_code
+check_room(const struct s3_upload *u, struct err *e)
+{
+	enum err_code rc;
+	int64_t bytes;
+
+	if ((rc = fs_free_space(u->spool, &bytes, e)) != ERR_OK ||
+	    bytes >= u->s->min_free)
+		return rc;
+	return err_set(e, ERR_NO_SPACE,
+	    "s3.spool: %s has less than store.min_free left", u->s->spool_dir);
+}
+
 enum err_code
 s3_begin_spool(struct s3_upload *u, struct err *e)
 {
@@ -72,7 +86,7 @@ s3_begin_spool(struct s3_upload *u, struct err *e)
 		return e->code;
 	if (ftruncate(u->spool, 0) == -1)
 		return err_sys(e, "s3.spool: %s", u->s->spool_dir);
-	return ERR_OK;
+	return check_room(u, e);
 }
 
 void

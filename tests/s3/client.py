@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 import time
@@ -38,12 +39,17 @@ class Engine:
     """An S3 at a port of this machine."""
 
     def __init__(self, port, access=fake.ACCESS, secret=fake.SECRET,
-                 process=None):
+                 process=None, ca_file=None):
         self.port, self.access, self.secret = port, access, secret
-        self.process = process
+        self.process, self.ca_file = process, ca_file
 
     def raw(self, method, target, body=b"", headers=()):
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        if self.ca_file:
+            c = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=30,
+                context=ssl.create_default_context(cafile=self.ca_file))
+        else:
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             c.request(method, target, body, dict(headers))
             r = c.getresponse()
@@ -68,6 +74,10 @@ class Engine:
         """Break requests from now on, and forget what came; the fake only."""
         self.raw("POST", "/-/rules", json.dumps(rules).encode())
 
+    def stored(self, bucket, key):
+        """The headers with which it was stored; the fake only."""
+        return json.loads(self.raw("GET", f"/-/stored/{bucket}/{key}").body)
+
     def log(self):
         return json.loads(self.raw("GET", "/-/log").body)
 
@@ -78,10 +88,11 @@ class Engine:
             self.process.stdout.close()
 
 
-def start_fake(*options):
+def start_fake(*options, ca_file=None):
     process = subprocess.Popen(
         [sys.executable, HERE / "fake.py", *options], stdout=subprocess.PIPE)
-    return Engine(int(process.stdout.readline()), process=process)
+    return Engine(int(process.stdout.readline()), process=process,
+                  ca_file=ca_file)
 
 
 def real():

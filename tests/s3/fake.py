@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """An S3 in memory, as strict as the strictest engine, for tests.
 
-usage: tests/s3/fake.py [--port N] [--min-part BYTES] [--flaw NAME]...
+usage: tests/s3/fake.py [--port N] [--min-part BYTES] [--tls FILE]
+                        [--flaw NAME]...
 
 Prints its port and serves until it is killed.  Access key, secret and region
 are below.  A request whose signature is wrong is 403; so is one that signs too
@@ -14,8 +15,12 @@ little.  Flaws are what engines are known to do:
   equal-parts    all parts but the last must have one size (R2)
   old-lists      a listing does not show what is younger than 0.3 s (Swift)
 
+--tls FILE serves TLS with the certificate and key in it.  A bucket may be in the
+name of the host, as in BUCKET.localhost.
+
 POST /-/rules with a JSON list has requests broken, GET /-/log says what came;
-see faults() for the rules.
+see faults() for the rules.  GET /-/stored/BUCKET/KEY says with which headers an
+object was stored.
 """
 
 import argparse
@@ -25,6 +30,7 @@ import http.server
 import json
 import re
 import socketserver
+import ssl
 import sys
 import threading
 import time
@@ -70,7 +76,7 @@ class Stored:
         self.etag = etag or hashlib.md5(data).hexdigest()
         self.at = time.time()
         self.headers = {k: v for k, v in headers.items()
-                        if k.startswith("x-amz-meta-") or k == "content-type"}
+                        if k.startswith("x-amz-") or k == "content-type"}
 
     def when(self):
         return datetime.fromtimestamp(self.at, timezone.utc).strftime(
@@ -128,7 +134,14 @@ def check_match(s, bucket, key, headers):
         raise S3Error("PreconditionFailed")
 
 
+def check_metadata(headers):
+    if sum(len(k) - len("x-amz-meta-") + len(v) for k, v in headers.items()
+           if k.startswith("x-amz-meta-")) > 2048:
+        raise S3Error("MetadataTooLarge")
+
+
 def put_object(s, bucket, key, query, headers, body):
+    check_metadata(headers)
     if "x-amz-copy-source" in headers:
         raise S3Error("NotImplemented")
     check_match(s, bucket, key, headers)
@@ -156,7 +169,8 @@ def get_object(s, bucket, key, query, headers, body):
            "Last-Modified": email.utils.formatdate(one.at, usegmt=True),
            "Content-Type": one.headers.get("content-type",
                                            "binary/octet-stream")}
-    out.update({k: v for k, v in one.headers.items() if k != "content-type"})
+    out.update({k: v for k, v in one.headers.items() if k.startswith(
+        ("x-amz-meta-", "x-amz-server-side", "x-amz-storage-class"))})
     for name in ("content-type", "content-disposition"):
         if "response-" + name in query:
             out[name.title()] = query["response-" + name]
@@ -195,6 +209,7 @@ def list_objects(s, bucket, key, query, headers, body):
 
 
 def create_upload(s, bucket, key, query, headers, body):
+    check_metadata(headers)
     s.n += 1
     number = f"2~upload.{s.n:06d}-{hashlib.sha1(key.encode()).hexdigest()}"
     s.uploads[bucket, number] = Multipart(key, headers)
@@ -449,11 +464,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def administer(self, body):
-        s = self.state
+        s, said = self.state, self.state.log
         with s.lock:
             if self.path == "/-/rules":
                 s.rules, s.log = json.loads(body), []
-            self.answer(200, {}, json.dumps(s.log).encode())
+            if self.path.startswith("/-/stored/"):
+                bucket, _, key = unquote(self.path[10:]).partition("/")
+                said = s.buckets[bucket][key].headers
+            self.answer(200, {}, json.dumps(said).encode())
 
     def perform(self, body):
         """What S3 does with this request."""
@@ -465,6 +483,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             check_signed(self.command, path, query, raw, headers, body)
             bucket, _, key = unquote(path)[1:].partition("/")
+            host = headers["host"].partition(":")[0]
+            if host.endswith(".localhost"):
+                bucket, key = host[:-len(".localhost")], unquote(path)[1:]
             if bucket not in s.buckets and not (
                     self.command == "PUT" and key == ""):
                 raise S3Error("NoSuchBucket")
@@ -552,8 +573,14 @@ def main():
     p.add_argument("--port", type=int, default=0)
     p.add_argument("--min-part", type=int, default=5 << 20)
     p.add_argument("--flaw", action="append", default=[], choices=FLAWS)
-    Handler.state = State(p.parse_args())
-    server = Server(("127.0.0.1", p.parse_args().port), Handler)
+    p.add_argument("--tls")
+    args = p.parse_args()
+    Handler.state = State(args)
+    server = Server(("127.0.0.1", args.port), Handler)
+    if args.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(args.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

@@ -307,6 +307,13 @@ what_was_moved_is_known_as_before(void **state)
 	struct upload *up;
 
 	up = make_to_move(p, ID, false);
+	/* In a bucket it has its place from the beginning. */
+	if (strcmp(p->variant->type, "s3") == 0) {
+		assert_false(p->ds->mover->wants(p->ds, &up->info));
+		drop(p, up);
+		assert_bytes(p, ID, 0, "hello");
+		return;
+	}
 	assert_true(p->ds->mover->wants(p->ds, &up->info));
 	assert_int_equal(up->info.moved, 0);
 	ok(p, p->ds->mover->move(up, &p->e));
