@@ -135,3 +135,11 @@ def test_it_says_that_it_has_no_hooks_url(one_file, tmp_path):
     run = subprocess.run([one_file, "-t", "-c", tmp_path / "t.conf"],
                          capture_output=True, text=True, check=False)
     assert run.returncode == 1 and "hooks.dir" in run.stderr
+
+
+def test_it_says_that_it_has_no_store_for_buckets(one_file, tmp_path):
+    (tmp_path / "t.conf").write_text(rig.libconfig({
+        "store": {"type": "s3"}, "s3": {"bucket": "b"}}))
+    run = subprocess.run([one_file, "-t", "-c", tmp_path / "t.conf"],
+                         capture_output=True, text=True, check=False)
+    assert run.returncode == 2 and "store.type" in run.stderr

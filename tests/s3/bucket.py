@@ -14,11 +14,11 @@ BASE = {"timeout": "5s", "retries": 3, "part_size": "4K"}
 
 
 def need_store():
-    """Skips a module where the program was configured without --enable-s3."""
+    """Skips a module where the program was configured with --disable-s3."""
     names = subprocess.run([rig.program(), "-V"], capture_output=True,
                            text=True, check=False).stdout
     if " s3" not in names:
-        pytest.skip("built without --enable-s3", allow_module_level=True)
+        pytest.skip("built with --disable-s3", allow_module_level=True)
 
 
 def start_engine(kind):

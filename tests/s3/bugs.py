@@ -110,7 +110,7 @@ def main():
             "node_modules", ".git", "build*"))
         run(["autoreconf", "-i"], cwd=top)
         (top / "build").mkdir()
-        run(["../configure", "-q", "--enable-s3"], cwd=top / "build")
+        run(["../configure", "-q"], cwd=top / "build")
         build(top)
         missed = [n for n in args.bug or BUGS if not plant(top, n)]
     sys.exit(bool(missed))

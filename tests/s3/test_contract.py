@@ -1,6 +1,6 @@
 """The contract of all stores, over a bucket.
 
-Skipped where the program was configured without --enable-s3.
+Skipped where the program was configured with --disable-s3.
 """
 
 import os

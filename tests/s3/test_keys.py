@@ -25,7 +25,7 @@ def start(tmp_path):
     started = []
 
     def begin(engine, **kw):
-        one = bucket.Server(tmp_path, engine, args=["-w", "1"], **kw)
+        one = bucket.Server(tmp_path, engine, args=["-w", "2"], **kw)
         started.append(one)
         one.start()
         return one
