@@ -372,11 +372,14 @@ why_not_these_lengths(struct task *t)
 {
 	const struct file_info *info = &t->up->info;
 	int64_t size = info->size_deferred ? t->in.length : info->size;
-	int64_t end =
-	    t->in.body_length < 0 ? -1 : info->offset + t->in.body_length;
+	int64_t end = -1;
 
 	if (is_too_large(t))
 		return REFUSE_TOO_LARGE;
+	if (t->in.body_length > INT64_MAX - info->offset)
+		return size < 0 ? REFUSE_TOO_LARGE : REFUSE_BEYOND_LENGTH;
+	if (t->in.body_length >= 0)
+		end = info->offset + t->in.body_length;
 	if (t->in.length >= 0 &&
 	    (t->in.length != size || t->in.length < info->offset))
 		return REFUSE_LENGTHS_DISAGREE;

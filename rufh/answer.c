@@ -50,7 +50,8 @@ rufh_limits(const struct web_call *c)
 	return add_limit(c, list, "max-age", left > 0 ? left : 0);
 }
 
-/* The digest of all of it, if the client wants one and we have it. */
+/* The digest of all of it, if the client wants one and we have it: once, for it
+ * means to read all of it. */
 static void
 add_digest(struct web_call *c)
 {
@@ -60,7 +61,8 @@ add_digest(struct web_call *c)
 	struct err ignored;
 	size_t len;
 
-	if (wanted == NULL || !c->srv->core.allow_checksum ||
+	if (wanted == NULL || !c->task.finished ||
+	    !c->srv->core.allow_checksum ||
 	    c->srv->core.store->reader == NULL ||
 	    whole_digest(c->task.up, wanted->algorithm, c->arena, bytes, &len,
 		&ignored) != ERR_OK)
@@ -81,8 +83,7 @@ rufh_answer_body(struct web_call *c)
 		web_header(c, "Location", web_location(c, up->info.id));
 	web_header_int(c, "Upload-Offset", up->info.offset);
 	web_header(c, "Upload-Limit", rufh_limits(c));
-	if (is_finished)
-		add_digest(c);
+	add_digest(c);
 	c->status = is_new || is_finished ? 201 : 204;
 }
 

@@ -34,17 +34,19 @@ take_token(struct arena *a, const char **p)
 static char *
 take_quoted(struct arena *a, const char **p)
 {
-	char *out = arena_alloc(a, strlen(*p) + 1), *end = out;
 	const char *s = *p;
+	char *out, *end;
+	size_t n;
 
-	for (; *s != '"'; s++) {
+	for (n = 0; s[n] != '"'; n++)
+		if (s[n] == '\0' || (s[n] == '\\' && s[++n] == '\0'))
+			return NULL;
+	out = end = arena_alloc(a, n + 1);
+	for (*p += n + 1; *s != '"'; s++) {
 		if (*s == '\\')
 			s++;
-		if (*s == '\0')
-			return NULL;
 		*end++ = *s;
 	}
-	*p = s + 1;
 	return out;
 }
 

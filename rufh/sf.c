@@ -104,11 +104,26 @@ parse_boolean(struct cursor *c, struct sf_item *item)
 	return skip(c, '0') || skip(c, '1');
 }
 
+/* How far it is to the quote that ends a string: it gets memory for no more, as
+ * a field may have thousands of them.  escape: '\0' if there is none. */
+static size_t
+find_quote(const char *s, char escape)
+{
+	size_t n;
+
+	for (n = 0; s[n] != '"' && s[n] != '\0'; n++)
+		if (s[n] == escape && s[n + 1] != '\0')
+			n++;
+	return n;
+}
+
 static bool
 parse_string(struct cursor *c, struct sf_item *item)
 {
-	char *out = arena_alloc(c->arena, strlen(++c->p) + 1), *end = out;
+	char *out, *end;
 
+	c->p++;
+	out = end = arena_alloc(c->arena, find_quote(c->p, '\\') + 1);
 	item->type = SF_STRING;
 	for (; *c->p != '"'; c->p++) {
 		if (*c->p == '\\' && !is_in(*++c->p, "\"\\"))
@@ -187,7 +202,7 @@ parse_display_string(struct cursor *c, struct sf_item *item)
 	if (strncmp(c->p, "%\"", 2) != 0)
 		return false;
 	c->p += 2;
-	out = end = arena_alloc(c->arena, strlen(c->p) + 1);
+	out = end = arena_alloc(c->arena, find_quote(c->p, '\0') + 1);
 	for (; *c->p != '"'; c->p++) {
 		if ((unsigned char)*c->p < 0x20 || (unsigned char)*c->p > 0x7e)
 			return false;

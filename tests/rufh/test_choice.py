@@ -99,6 +99,7 @@ def said(reply):
 
 
 @ids("RUFH-01", "RUFH-02", "RUFH-03")
+@pytest.mark.only("fastcgi", "nginx")
 @pytest.mark.parametrize("more", [
     {}, {"cors": {"origins": ["https://good.example"]}},
     {"extensions": {"termination": False, "download": False}}])
