@@ -187,9 +187,14 @@ place_of(struct raw *raw, const struct param *p)
 	return (const char **)(void *)((char *)base + p->offset);
 }
 
+/* The shortest of them; most parameters that are sent are shorter. */
+#define SHORTEST_OTHER (sizeof("SERVER_PROTOCOL") - 1)
+
 static const struct param *
 find_other(const struct name *name)
 {
+	if (name->len < SHORTEST_OTHER)
+		return NULL;
 	return bsearch(
 	    name, others, NITEMS(others), sizeof(others[0]), compare_name);
 }

@@ -53,10 +53,11 @@ SLACK = 1 if platform.libc_ver() == ("glibc", "2.36") else 1.25
 class Measured(App):
     """Serves so many requests below a tool that counts, then leaves."""
 
-    def __init__(self, folder, program, tool=(), requests=0, workers=1):
+    def __init__(self, folder, program, tool=(), requests=0, workers=1,
+                 more=None):
         super().__init__(folder, config={
             "pool": {"max_requests": requests}, "log": {"level": "info"},
-            "store": {"durability": "none"}})
+            "store": {"durability": "none"}, **(more or {})})
         self.client.patience = 120
         self.app = rig.spawn(
             [*map(str, tool), str(program), "-c", str(self.config_path),
@@ -124,9 +125,9 @@ REQUESTS = {
 }
 
 
-def run(folder, program, tool, kind, n):
+def run(folder, program, tool, kind, n, more=None):
     work, before = REQUESTS[kind]
-    one = Measured(folder, program, tool, n + before)
+    one = Measured(folder, program, tool, n + before, more=more)
     try:
         work(one, n)
         one.finish()
@@ -135,11 +136,11 @@ def run(folder, program, tool, kind, n):
         one.stop()
 
 
-def instructions(folder, program, kind):
-    """What N more requests of a kind cost, each."""
+def instructions(folder, program, kind, more=None):
+    """What N more requests of a kind cost, each; more: of the configuration."""
     tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
     count = [int(re.search(r"Collected : (\d+)", run(
-        folder, program, tool, kind, n))[1]) for n in (N, 2 * N)]
+        folder, program, tool, kind, n, more))[1]) for n in (N, 2 * N)]
     return (count[1] - count[0]) / N
 
 
@@ -178,6 +179,19 @@ def test_a_request_makes_no_more_system_calls(program, tmp_path, kind):
     found = calls(tmp_path, program, kind)
     # Some look at the time is due once a second.
     assert round(sum(found.values())) <= SLACK * CEILINGS[kind][1], found
+
+
+@pytest.mark.parametrize("kind", ["HEAD, finished", "POST with 1 KiB",
+                                  "PATCH of 1 KiB"])
+def test_another_protocol_costs_a_client_of_tus_a_word_in_the_log(
+        program, tmp_path, kind):
+    """1,150 to 1,500 were counted, and no system call."""
+    if not shutil.which("valgrind"):
+        pytest.skip("no valgrind")
+    alone, beside = (
+        instructions(tmp_path, program, kind, {"rufh": {"enable": is_on}})
+        for is_on in (False, True))
+    assert beside <= alone + SLACK * 1_800
 
 
 def own_memory(folder, program):
