@@ -1,5 +1,5 @@
 /*
- * copy.c - bytes from file to file, by the kernel where it can.
+ * copy.c - copy bytes from file to file, by the kernel where it can.
  */
 #include "config.h"
 
@@ -44,7 +44,7 @@ refuse_short(struct err *e)
 	return err_set(e, ERR_SYSTEM, "cut short");
 }
 
-/* Is there room for what comes until we ask again? */
+/* Is there space for the bytes until the next check? */
 static enum err_code
 check_room(
     const struct file_bytes *b, int64_t at, int64_t *until, struct err *e)
@@ -66,7 +66,7 @@ check_room(
 	return ERR_OK;
 }
 
-/* From some place on through a buffer of our own. */
+/* Copy from some offset on through a buffer of our own. */
 static enum err_code
 copy_by_hand(
     const struct file_bytes *b, int64_t at, struct arena *a, struct err *e)

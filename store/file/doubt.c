@@ -1,16 +1,15 @@
 /*
- * doubt.c - flush, raise the watermark, and what a flush that failed leaves
- * behind.
+ * doubt.c - flush, raise the watermark, and survive a flush that fails.
  *
- * The kernel takes the pages of a failed flush for clean, so the next flush
- * would succeed although the bytes are nowhere.  That is why the failure is
- * written into the record before anything else: the head that was safe, with
- * INFO_DOUBT for its boot.  Such an upload is not written to until its record
- * was flushed with that mark and its bytes were cut to the watermark, in this
- * process or in the next one that claims it.
+ * After a failed flush the kernel takes the pages for clean, so the next flush
+ * would succeed although the bytes are lost.  Therefore the failure is written
+ * into the record before anything else: the head that was safe, with INFO_DOUBT
+ * as its boot.  Such an upload is not written to until its record was flushed
+ * with that mark and its bytes were cut to the watermark, by this process or by
+ * the next one that claims the upload.
  *
- * Where the mark cannot be written either, it is remembered in memory that all
- * workers of a pool share, until one of them can write it.
+ * If the mark cannot be written either, it is kept in memory that all workers
+ * of a pool share, until one of them can write it.
  */
 #include "config.h"
 
@@ -23,10 +22,10 @@
 #include "base/log.h"
 #include "store/file/file.h"
 
-/* More uploads than this and every unfinished one is refused. */
+/* If more uploads than this are remembered, every unfinished one is refused. */
 #define REMEMBERED 60
 
-/* A line whose record could not be marked. */
+/* An upload whose record could not be marked. */
 struct line {
 	enum line_state {
 		LINE_FREE,
@@ -44,7 +43,7 @@ struct memory {
 	struct line lines[REMEMBERED];
 };
 
-/* Made by the process that opens a store first, before it forks others. */
+/* Created by the first process that opens a store, before it forks others. */
 static struct memory *memory;
 
 bool
@@ -136,7 +135,7 @@ file_check_doubt(const struct file_upload *u, struct err *e)
 	    u->base.info.id);
 }
 
-/* A record of another program has no place for the mark and is replaced. */
+/* A record of another program has no room for the mark and is replaced. */
 static enum err_code
 write_head(struct file_upload *u, const struct info_head *head, struct err *e)
 {
@@ -167,7 +166,7 @@ file_doubt(struct file_upload *u, const struct info_head *safe)
 	file_put_back(u, &head);
 }
 
-/* Perhaps another process could not write the mark. */
+/* Write the mark that another process of the pool could not write. */
 enum err_code
 file_recall_doubt(struct file_upload *u, struct err *e)
 {
@@ -209,8 +208,8 @@ file_set_durably(
 }
 
 /*
- * The mark is flushed before anything is cut: the disk may have a later head,
- * with a higher watermark, of a flush that failed but in its last step.
+ * Flush the mark before anything is cut: the disk may have a later head with a
+ * higher watermark, written by a flush that failed only in its last step.
  */
 enum err_code
 file_end_doubt(struct file_upload *u, struct err *e)
@@ -249,10 +248,10 @@ file_give_up(struct file_upload *u)
 	struct info_head head = u->head;
 	struct err e;
 
-	/* The next one who claims it cuts what is above the watermark. */
+	/* The next host that claims it cuts the bytes above the watermark. */
 	if (u->store->base.is_shared)
 		return;
-	/* Nobody ever flushed anything of a foreign one. */
+	/* No bytes of a foreign upload were ever flushed by us. */
 	if (u->foreign)
 		head.offset = 0;
 	file_doubt(u, &head);

@@ -101,8 +101,8 @@ leads_to(const char *root, const char *dir)
 	    (dir[len] == '/' && template_is_filled(dir + len + 1));
 }
 
-/* Names that strangers choose must not lead to where our own files are: they
- * would write records, locks and hooks, too. */
+/* A directory that clients can name must not contain our own files: clients
+ * could then overwrite records, locks and hooks. */
 static enum err_code
 check_ways(
     const char *root, const char *path, const struct conf *conf, struct err *e)
@@ -129,8 +129,8 @@ check_ways(
 	return ERR_OK;
 }
 
-/* Where finished uploads go.  The directory belongs to others, so we do not
- * make it. */
+/* Open the destination of finished uploads.  It is not created, because it
+ * belongs to other programs. */
 static enum err_code
 open_move_root(struct file_store *fs, const struct conf *conf, struct err *e)
 {
@@ -184,7 +184,7 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 	return ERR_OK;
 }
 
-/* What does not go together with the locks and the other keys. */
+/* Refuse locks and keys that do not work in a shared store. */
 static enum err_code
 check_sharing(const struct conf *conf, struct err *e)
 {

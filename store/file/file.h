@@ -41,19 +41,20 @@
 enum durability {
 	/* Never flush. */
 	DURABILITY_NONE,
-	/* Flush what is finished, and now and then what is not. */
+	/* Flush finished uploads, and unfinished ones now and then. */
 	DURABILITY_DATA,
-	/* Flush whatever is acknowledged. */
+	/* Flush every byte before it is acknowledged. */
 	DURABILITY_FULL
 };
 
-/* What an announced length is compared with, before bytes come. */
+/* What the announced length of a new upload must fit into
+ * (store.overcommit). */
 enum overcommit {
-	/* Nothing. */
+	/* No check. */
 	OVERCOMMIT_ALWAYS,
-	/* What is free. */
+	/* The free space. */
 	OVERCOMMIT_EACH,
-	/* What is free less what the unfinished uploads lack. */
+	/* The free space less the bytes that unfinished uploads still lack. */
 	OVERCOMMIT_NEVER
 };
 
@@ -67,26 +68,30 @@ struct file_store {
 	enum overcommit overcommit;
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 
-	/* The others see another boot: what is unsafe to us is not to them. */
+	/* The processes that use this store see another boot id than this one
+	 * does: bytes that look unflushed here are not so for them. */
 	bool is_stranger;
 
-	/* store.path and lock.path as they were given, and are they held? */
+	/* store.path and lock.path as they were configured; is_held: the note
+	 * of the store is locked by this process. */
 	char *given, *given_locks;
 	bool is_held;
 
-	/* The note of the sweep, locked; -1 while no sweep is ours. */
+	/* The sweep's note, locked; -1 while this process does not sweep. */
 	int note_fd;
 
-	/* Flush at least after so many bytes, and begin to after so many. */
+	/* After so many bytes a flush is finished, and after so many one is
+	 * started. */
 	int64_t checkpoint_every;
 	int64_t flush_every;
 
-	/* How long an upload has, in seconds; 0 is for ever. */
+	/* Seconds until an unfinished upload expires; 0 is never. */
 	int64_t expire_after;
 
 	/*
-	 * finish.move_to: its root, open and by name, as it is and as it was
-	 * given, and the rest of the template; -1 and NULL if it is not set.
+	 * finish.move_to: its root, opened and by name, without symbolic links
+	 * and as configured, and the rest of the template; -1 and NULL if it is
+	 * not set.
 	 */
 	int move_fd;
 	char *move_root;
@@ -94,47 +99,48 @@ struct file_store {
 	char *move_to;
 	int64_t keep_record;
 
-	/* Does the root's path lead elsewhere now?  And when that was looked
-	 * at, in ms. */
+	/* Does the root's path lead to another directory now?  And when that
+	 * was last checked, in ms. */
 	bool root_is_away;
 	int64_t root_looked;
 
-	/* The names there, once they are known; are they to be tried out? */
+	/* The names that the root accepts, once they are known; whether to find
+	 * them out by trying. */
 	struct template_names names;
 	bool is_probed, tries_names;
 
-	/* There was a record whose bytes have the name of another id. */
+	/* A record was found whose bytes have the file name of another id. */
 	bool has_borrowed;
 
 	/*
-	 * Bytes on probation wait here, if they fit and nobody else uses it.
-	 * Mapped when first needed.
+	 * A buffer for bytes on probation, if they fit and no other upload uses
+	 * it.  Mapped when first needed.
 	 */
 	char *waiting;
 	size_t waiting_room;
 	const void *waiting_user;
 };
 
-/* What ID.moved says. */
+/* The content of ID.moved. */
 struct file_moved {
-	/* The directory that was finish.move_to's root then, and the path
-	 * below it; NULL if there is nothing in the file. */
+	/* The root of finish.move_to at that time, and the path below it; NULL
+	 * if the file is empty. */
 	const char *root, *path;
 
 	/*
-	 * What else tells the file from another one of its name and size: its
-	 * inode, 0 where the file system numbers files anew each time, and
-	 * when it was last written to, in nanoseconds.  Both are 0 while a copy
-	 * is not whole.  Older notes have no time, and of a file that was
-	 * renamed no inode.
+	 * Tells the file apart from another one of the same name and size: the
+	 * inode (0 where the file system numbers files anew at each mount) and
+	 * the time of its last change, in nanoseconds.  Both are 0 until a copy
+	 * is complete.  Notes of older releases have no time; a file that was
+	 * renamed has no inode here.
 	 */
 	uint64_t inode;
 	int64_t written;
 
-	/* An empty file may keep its name free until it comes. */
+	/* An empty file may hold the name for the upload. */
 	bool is_reserved;
 
-	/* When it began, and when the record may go. */
+	/* When the move began, and when the record may be removed. */
 	int64_t when, forget;
 };
 
@@ -143,40 +149,42 @@ struct file_upload {
 	struct file_store *store;
 	struct arena *arena;
 
-	/* The record as it is in the file. */
+	/* The record as it is in the file; foreign: another program wrote
+	 * it. */
 	struct info_head head;
 	bool foreign;
 
-	/* The bytes that head was last read from or written as: where they
-	 * stand unchanged there is nothing to parse. */
+	/* The bytes from which head was last read or written: as long as they
+	 * are unchanged, nothing has to be parsed. */
 	char head_bytes[INFO_WHOLE_HEAD];
 
-	/* It could not be read. */
+	/* The record could not be read. */
 	bool damaged;
 
-	/* Why record or data are open for reading only; 0 if they are not. */
+	/* Why record or data are open for reading only (errno); 0 if they are
+	 * not. */
 	int denied;
 
-	/* Nobody else has written to it since it was made or claimed: all its
-	 * bytes count, for us. */
+	/* Only this process has written to it since it was created or claimed:
+	 * all its bytes count. */
 	bool is_claimed;
 
-	/* Another host may have it by now, see shared.c. */
+	/* Another host may have the upload by now, see shared.c. */
 	bool is_fenced;
 
-	/* It was changed since it was last flushed, by us. */
+	/* This process changed it and has not yet flushed it. */
 	bool unflushed;
 
-	/* There is no record yet: head is what it will be. */
+	/* There is no record on disk yet: head is what it will contain. */
 	bool is_hidden;
 
-	/* A flush failed, and the record does not say so yet: what the record
-	 * says counts for nothing. */
+	/* A flush failed and the record does not say so yet: the record must
+	 * not be trusted. */
 	bool is_remembered;
 
 	/*
-	 * Below the store, where the record of another server says that the
-	 * bytes are; NULL: in ID.  elsewhere is such a path if it is not
+	 * The path below the store at which the bytes are, if another server's
+	 * record says so; NULL: in ID.  elsewhere is such a path that is not
 	 * followed.
 	 */
 	const char *place, *elsewhere;
@@ -185,28 +193,29 @@ struct file_upload {
 	int info_fd;
 	int data_fd;
 
-	/* The data file has gone there. */
+	/* The data file was moved to there. */
 	bool is_moved;
 	struct file_moved moved;
 
-	/* Bytes in the data file, and when the last of them came. */
+	/* Bytes in the data file, and when the file was last written to. */
 	int64_t data_size;
 	int64_t data_time;
 
 	/*
-	 * The chunk between write_begin() and write_end(), start is -1
-	 * outside.  Bytes on probation are waiting in memory, until they are
-	 * too many and go to the file under a hold.
+	 * The chunk between write_begin() and write_end(); start is -1 outside.
+	 * Bytes on probation are kept in memory until they are too many; then
+	 * they go to the file, and the record gets a hold.
 	 */
 	int64_t start;
 	bool on_probation;
 	size_t waiting;
 
-	/* How far min_free allows to go, and when that was looked at, in ms. */
+	/* The offset up to which store.min_free permits writing, and when that
+	 * was computed, in ms. */
 	int64_t room_until, room_looked;
 
-	/* Where the bytes begin that no flush has begun for, or some multiple
-	 * of flush_every before that. */
+	/* A flush of the bytes before this offset has begun; a multiple of
+	 * flush_every or less. */
 	int64_t flushing;
 };
 
@@ -235,44 +244,44 @@ file_upload_of(struct upload *up)
 
 /* --- place.c ------------------------------------------------------------ */
 
-/* The id is checked here once more, where it becomes a name. */
+/* The name of a file of an upload.  The id is validated here once more, because
+ * it becomes a file name. */
 MUST_CHECK enum err_code file_name(
     const char *id, const char *suffix, struct file_name *, struct err *);
 
-/* Is there such a file, of whatever kind? */
+/* Does a file of this name exist, of whatever type? */
 MUST_CHECK enum err_code file_exists(struct file_store *, const char *id,
     const char *suffix, bool *, struct err *);
 
 /*
- * Open record or data with O_RDWR, or, where that is denied, for reading, which
- * is enough for what is finished: u->denied says why.
+ * Open record or data with O_RDWR.  If that is not permitted, open it for
+ * reading only, which is enough for finished uploads; u->denied has the reason.
  */
 MUST_CHECK enum err_code file_open_either(struct file_upload *, int dirfd,
     const char *name, int *fd, struct stat *, struct err *);
 
-/* Make a file that has yet to get its name.  One of that name that a process
- * left when it died is replaced. */
+/* Create a file that gets its final name later.  A file of that name which a
+ * dead process left is replaced. */
 MUST_CHECK enum err_code file_create(
     struct file_store *, int dirfd, const char *name, int *fd, struct err *);
 
 MUST_CHECK enum err_code file_flush_dir(struct file_store *, struct err *);
 
-/* The ledger, the note of what all agree upon, the note of the sweep, and the
- * events that wait for hooks, if they wait here. */
+/* The ledger, the note on which all users of the store agree, the sweep's note,
+ * and the events that wait for hooks, if their directory is in the store. */
 #define FILE_LEDGER ".quota"
 #define FILE_NOTE   ".store"
 #define FILE_SWEPT  ".sweep"
 #define FILE_EVENTS ".hooks"
 bool file_is_ours(const char *name);
 
-/* "ID.lock" or "ID.lock/x" among the uploads, which is the name of a file that
- * ID may need. */
+/* Is the path "ID.lock" or "ID.lock/x", which the locker of ID may need? */
 bool file_is_reserved(const char *path);
 
 /*
- * Open the directory of a path below root, which is the store or the root of
- * finish.move_to; *name is the path's last part.  ERR_NOT_FOUND if root is
- * neither, ERR_CORRUPT if a link is in the way.
+ * Open the directory of a path below root, which must be the store or the root
+ * of finish.move_to; *name is the last part of the path.  ERR_NOT_FOUND if root
+ * is neither, ERR_CORRUPT if a symbolic link is in the path.
  */
 MUST_CHECK enum err_code file_open_below(struct file_store *, const char *root,
     const char *path, struct arena *, int *dirfd, const char **name,
@@ -282,34 +291,35 @@ MUST_CHECK enum err_code file_open_below(struct file_store *, const char *root,
  * than when it was opened; looked at once a second. */
 MUST_CHECK enum err_code file_check_root(struct file_store *, struct err *);
 
-/* What Storage.Path and InfoPath of the record mean; either may be NULL. */
+/* Interpret Storage.Path and InfoPath of the record; either may be NULL. */
 void file_set_place(
     struct file_upload *, const char *path, const char *info_path);
 
-/* May another server have made it, so that bytes which are not there may be
- * somewhere else? */
+/* May another server have created the upload, so that bytes missing here may be
+ * in another place? */
 bool file_may_be_strange(const struct file_upload *);
 
-/* Its whole path. */
+/* The absolute path of its bytes. */
 const char *file_place_path(const struct file_upload *, struct arena *);
 
-/* The directory that the bytes are in, and their name there. */
+/* Open the directory that contains the bytes; *name is their name there. */
 MUST_CHECK enum err_code file_open_place(
     struct file_upload *, int *dirfd, const char **name, struct err *);
 void file_close_place(const struct file_upload *, int dirfd);
 
-/* ERR_NOT_FOUND if they are not there, ERR_CORRUPT if it is no plain file. */
+/* ERR_NOT_FOUND if the bytes do not exist, ERR_CORRUPT if their name is not a
+ * regular file. */
 MUST_CHECK enum err_code file_stat_place(
     struct file_upload *, struct stat *, struct err *);
 MUST_CHECK enum err_code file_is_in_place(
     struct file_upload *, bool *, struct err *);
 
-/* With O_RDONLY, or with O_RDWR as file_open_either() does. */
+/* Open the bytes with O_RDONLY, or with O_RDWR as file_open_either() does. */
 MUST_CHECK enum err_code file_open_bytes(
     struct file_upload *, int flags, int *fd, struct stat *, struct err *);
 MUST_CHECK enum err_code file_remove_bytes(struct file_upload *, struct err *);
 
-/* Cut the bytes to so many, if there are more. */
+/* Truncate the bytes to this length, if there are more. */
 MUST_CHECK enum err_code file_cut(
     struct file_upload *, int64_t to, struct err *);
 
@@ -324,16 +334,16 @@ void file_tell_place(struct file_upload *, const char *path);
  */
 MUST_CHECK enum err_code file_load(struct file_upload *, struct err *);
 
-/* Read the head anew. */
+/* Read the head again. */
 MUST_CHECK enum err_code file_load_head(struct file_upload *, struct err *);
 void file_close_info(struct file_upload *);
 
-/* Change the head in the file, by one write, and then in memory; only there,
- * as long as the upload is hidden. */
+/* Change the head in the file, by one write, and then in memory; while the
+ * upload is hidden, in memory only. */
 MUST_CHECK enum err_code file_set(
     struct file_upload *, const struct info_head *, struct err *);
 
-/* In memory only: the next look at the file reads it anew. */
+/* In memory only: the next read of the file sets it again. */
 void file_put_back(struct file_upload *, const struct info_head *);
 
 bool file_same_head(const struct info_head *, const struct info_head *);
@@ -341,47 +351,49 @@ bool file_same_head(const struct info_head *, const struct info_head *);
 /* Does the record say how much of the data was flushed? */
 bool file_has_watermark(const struct file_upload *);
 
-/* Boot of what is made here and now. */
+/* The boot id for records that are written here and now. */
 const char *file_boot(const struct file_store *);
 
 MUST_CHECK enum err_code file_flush_data(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_flush_info(struct file_upload *, struct err *);
 /*
- * Write the record under a temporary name and give it its name; an old one is
- * replaced.  With flushes if durably.
+ * Write the record to a temporary file and rename that into place, replacing an
+ * old record; flushed if durably.
  */
 MUST_CHECK enum err_code file_publish(
     struct file_upload *, bool durably, struct err *);
 
 /*
- * The same for a new upload, where that can be had for less: an empty record
- * is none, and one page is written as a whole or not at all.
+ * The same for a new upload, without the temporary file where that is safe: an
+ * empty record counts as none, and one page is written completely or not at
+ * all.
  */
 MUST_CHECK enum err_code file_publish_new(
     struct file_upload *, bool durably, struct err *);
 
 /* --- shared.c ----------------------------------------------------------- */
 
-/* All of these do nothing, and say ERR_OK, where only one host uses a store. */
+/* All of these do nothing and return ERR_OK where only one host uses the
+ * store. */
 
 /*
- * Lock an open descriptor before anything is read that a change depends on.
- * ERR_LOCKED: another process, or host, changes that file.
+ * Lock an open descriptor before reading data on which a change depends.
+ * ERR_LOCKED: another process, or host, is changing that file.
  */
 MUST_CHECK enum err_code file_fence(struct file_upload *, int fd, struct err *);
 
-/* What became of a change: a failure that may be the loss of the lock is
- * ERR_FENCED, and so is each change from then on. */
+/* Judge the result of a change: a failure that may be due to a lost lock
+ * becomes ERR_FENCED, and so does every later change. */
 MUST_CHECK enum err_code file_judge(
     struct file_upload *, enum err_code, struct err *);
 MUST_CHECK enum err_code file_check_fence(
     const struct file_upload *, struct err *);
 
-/* Does its record say that it is being removed? */
+/* Does the record say that the upload is being removed? */
 bool file_is_gone(const struct file_upload *);
 
-/* ERR_INVALID: mounted as it is, the file system below an absolute path does
- * not do what a shared store needs. */
+/* ERR_INVALID: with its mount options, the file system below an absolute path
+ * does not give the guarantees that a shared store needs. */
 MUST_CHECK enum err_code file_check_mount(
     const char *path, int dirfd, struct err *);
 
@@ -390,16 +402,16 @@ MUST_CHECK enum err_code file_check_mount(
 struct file_upload *file_new_handle(
     struct file_store *, const char *id, struct arena *);
 
-/* Say in base.info and base.settled what the head and the data mean. */
+/* Fill in base.info and base.settled from the head and the data. */
 void file_see(struct file_upload *);
 
 /* Is there nothing to repair? */
 bool file_is_sound(const struct file_upload *);
 
-/* Record and data as they are now that nobody else changes them. */
+/* Read record and data again, now that this process has the lock. */
 MUST_CHECK enum err_code file_reopen(struct file_upload *, struct err *);
 
-/* ERR_SYSTEM if it is open for reading only. */
+/* ERR_SYSTEM if the upload is open for reading only. */
 MUST_CHECK enum err_code file_check_writable(
     struct file_upload *, struct err *);
 
@@ -411,65 +423,67 @@ void file_close(struct upload *);
 
 /* --- doubt.c ------------------------------------------------------------ */
 
-/* What cannot be written down is remembered for all processes that are forked
- * after this.  False if there is no memory. */
+/* Set up the memory for failures that cannot be written to a record, shared by
+ * all processes forked later.  False if there is no memory. */
 bool file_set_up_memory(void);
 
-/* Is the record marked, or is that it should be remembered? */
+/* Is the record marked as doubtful, or is it remembered that it should be? */
 bool file_is_doubtful(const struct file_upload *);
 bool file_is_remembered(const struct file_upload *);
 
-/* The record cannot be marked: no more than this was safe. */
+/* The record cannot be marked: remember that only so many bytes are safe. */
 void file_remember(const char *id, int64_t offset);
 
-/* ERR_SYSTEM if it is marked: its bytes do not count. */
+/* ERR_SYSTEM if the record is marked: its bytes do not count. */
 MUST_CHECK enum err_code file_check_doubt(
     const struct file_upload *, struct err *);
 
-/* Mark the record: no more than this head was safe. */
+/* Mark the record: only what this head says was safe. */
 void file_doubt(struct file_upload *, const struct info_head *);
 
-/* Mark the record of a claimed upload if that could not be done before. */
+/* Mark the record of a claimed upload if that was not possible before. */
 MUST_CHECK enum err_code file_recall_doubt(struct file_upload *, struct err *);
 
-/* Go on with the bytes that were safe; else the mark stays. */
+/* Cut the upload to the bytes that were safe and remove the mark; on failure
+ * the mark stays. */
 MUST_CHECK enum err_code file_end_doubt(struct file_upload *, struct err *);
 
-/* After a flush of the bytes that failed: mark it, and go on with what was
- * safe if that can be done.  And such a flush. */
+/* file_flush_bytes() flushes the bytes.  If that fails it calls file_give_up(),
+ * which marks the record and goes back to the safe bytes if possible. */
 void file_give_up(struct file_upload *);
 MUST_CHECK enum err_code file_flush_bytes(struct file_upload *, struct err *);
 
 /*
- * Change the head and see it on disk.  If that fails the head is put back as it
- * was before, which makes a later flush a real one; but in doubt, and without
- * its hold, because by now the bytes are verified and the disk may count them
- * already.
+ * Change the head and flush it.  If that fails the old head is written back, so
+ * that a later flush is not skipped by the kernel; but as doubtful and without
+ * its hold, because the bytes are verified by now and the disk may already
+ * count them.
  */
 MUST_CHECK enum err_code file_set_durably(
     struct file_upload *, const struct info_head *, struct err *);
 
-/* Flush all bytes, and raise the watermark to their end; that and the rest of
+/* Flush all bytes and raise the watermark to their end; this and the rest of
  * the head are written together. */
 MUST_CHECK enum err_code file_raise(
     struct file_upload *, struct info_head, struct err *);
 
-/* The same outside a chunk, and with no other change. */
+/* The same outside a chunk, without another change. */
 MUST_CHECK enum err_code file_checkpoint(struct file_upload *, struct err *);
 
 /*
- * A foreign record gets a head, one without a watermark gets one if durably:
- * all that is there counts.
+ * Give a foreign record a head, and (if durably) a watermark to a record
+ * without one; all existing bytes count.
  */
 MUST_CHECK enum err_code file_adopt(
     struct file_upload *, bool durably, struct err *);
 
-/* If the durability mode needs what the record does not have. */
+/* The same if the durability mode needs what the record lacks. */
 MUST_CHECK enum err_code file_adopt_if_needed(
     struct file_upload *, struct err *);
 
-/* In a shared store: before a name is changed, see on disk that the record can
- * still be written to; and before the upload is removed, have it say so. */
+/* For a shared store.  file_prove(): flush the record, to see that this host
+ * may still write to it, before a name is changed.  The other function makes
+ * the record say that the upload is being removed. */
 MUST_CHECK enum err_code file_prove(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_mark_gone(struct file_upload *, struct err *);
 
@@ -486,16 +500,16 @@ MUST_CHECK enum err_code file_clear(
     struct data_store *, const char *id, bool only_look, struct err *);
 
 /*
- * The data file of an upload that may be being made, locked; *fd is -1 if
- * there is none.  ERR_LOCKED: it is being made.
+ * Open and lock the data file of an upload that another process may be
+ * creating; *fd is -1 if there is none.  ERR_LOCKED: it is being created.
  */
 MUST_CHECK enum err_code file_lock_data(
     struct file_store *, const char *id, int *fd, struct err *);
 
 /* --- time.c ------------------------------------------------------------- */
 
-/* When the client says that its file was last changed; false if it does not, or
- * in no way that is understood. */
+/* When the file was last changed, according to the client's metadata; false if
+ * there is no such date, or none that is understood. */
 bool file_time_of(const struct file_info *, struct timespec *);
 
 /* --- write.c ------------------------------------------------------------ */
@@ -504,8 +518,8 @@ bool file_time_of(const struct file_info *, struct timespec *);
 MUST_CHECK enum err_code file_check_space(
     struct file_store *, int64_t need, struct err *);
 
-/* ERR_NO_SPACE if so many bytes that the upload of an id will bring cannot all
- * be taken, as far as store.overcommit asks for that. */
+/* ERR_NO_SPACE if the upload of this id will need more bytes than
+ * store.overcommit permits. */
 MUST_CHECK enum err_code file_check_length(
     struct file_store *, const char *id, int64_t length, struct err *);
 
@@ -527,12 +541,12 @@ MUST_CHECK enum err_code file_set_expiry(
 
 /* --- copy.c ------------------------------------------------------------- */
 
-/* So many bytes are written, by a copy or a client, before min_free is looked
- * at anew. */
+/* After this many bytes, written by a copy or by a client, min_free is checked
+ * again. */
 #define FILE_ROOM ((int64_t)16 << 20)
 
-/* The beginning of one file that goes to some place in another; as much has to
- * be left free there. */
+/* A range at the beginning of one file, to be copied to some offset of another;
+ * and the space that must stay free there. */
 struct file_bytes {
 	int from, to;
 	int64_t to_at, len, min_free;
@@ -543,70 +557,74 @@ MUST_CHECK enum err_code file_copy(
 
 /* --- moved.c ------------------------------------------------------------ */
 
-/* ERR_NOT_FOUND if there is none.  One that is blank has no path. */
+/* ERR_NOT_FOUND if there is no note.  A blank one has no path. */
 MUST_CHECK enum err_code file_read_moved(struct file_store *, const char *id,
     struct arena *, struct file_moved *, struct err *);
 MUST_CHECK enum err_code file_write_moved(
     struct file_upload *, const struct file_moved *, struct err *);
 
-/* The bytes of an upload are not here: have they been moved? */
+/* The bytes of an upload are missing: were they moved? */
 MUST_CHECK enum err_code file_find_moved(struct file_upload *, struct err *);
 
-/* The directory of a move; *name is what comes after it. */
+/* Open the directory to which a file was moved; *name is its name there. */
 MUST_CHECK enum err_code file_open_moved_dir(struct file_store *,
     const struct file_moved *, struct arena *, int *dirfd, const char **name,
     struct err *);
 
-/* Note what an open file that is to be moved, or its copy, can be known by. */
+/* Note the properties of an open file that is to be moved, or of its copy, by
+ * which it can be recognised later. */
 MUST_CHECK enum err_code file_identify(
     struct file_moved *, int fd, const char *name, struct err *);
 
-/* Is it the file that was moved, as far as the note knows it? */
+/* As far as the note tells, is this the file that was moved? */
 bool file_is_as_moved(
     const struct file_moved *, const struct stat *, int64_t size);
 
-/* The file, wherever it is now; ERR_NOT_FOUND unless it is as it was. */
+/* Open the file where it was moved to; ERR_NOT_FOUND if it is not the same any
+ * more. */
 MUST_CHECK enum err_code file_open_moved(
     struct file_upload *, int *fd, struct err *);
 const char *file_moved_path(const struct file_moved *, struct arena *);
 
-/* Where a copy is made, beside its place to be. */
+/* The name of an unfinished copy, in the directory that it is meant for. */
 const char *file_copy_name(const char *id, struct arena *);
 
-/* Before an upload goes: that it was moved, or was to be, is forgotten. */
+/* Before an upload is removed: remove the note of its move, and an unfinished
+ * copy. */
 MUST_CHECK enum err_code file_forget_moved(struct file_upload *, struct err *);
 
 /* --- suit.c ------------------------------------------------------------- */
 
-/* Learn which names the place of finished uploads takes, if that is not known
- * yet. */
+/* Find out which names the destination of finished uploads accepts, if that is
+ * unknown. */
 MUST_CHECK enum err_code file_probe(struct file_store *, struct err *);
 
-/* Does a new file in this directory get something else than its maker's? */
+/* Does a new file in this directory get another group, mode or ACL than its
+ * creator's? */
 MUST_CHECK enum err_code file_has_rules(int dirfd, bool *has, struct err *);
 
-/* Give a file the group, the mode and the ACL of another; false if it cannot
- * be. */
+/* Give a file the group, mode and ACL of another; false if that fails. */
 bool file_take_rules(int from, int to, struct arena *);
 
 extern const struct store_mover file_mover;
 
 /* --- note.c ------------------------------------------------------------- */
 
-/* Make the directory store.path, if only its last part is missing. */
+/* Create the directory store.path, if only its last part is missing. */
 MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
 
 MUST_CHECK enum err_code file_hold(
     const struct conf *, enum store_use, bool alone, struct err *);
 void file_let_go(void);
 
-/* Is this the store that is held?  Then its boot is what was agreed upon. */
+/* Is this the store whose note this process holds?  Then its boot is the one
+ * that all users agreed on. */
 bool file_is_held(const struct conf *);
 void file_take_boot(struct file_store *);
 
-/* ERR_AWAY if its path leads to another directory than at the start, or that of
- * its locks.  One process of a pool looks once a second, and the log says it.
- */
+/* ERR_AWAY if the path of the store, or of its locks, leads to another
+ * directory than at the start.  One process of a pool checks once a second and
+ * logs it. */
 MUST_CHECK enum err_code file_check_directory(
     const struct file_store *, struct err *);
 
@@ -627,7 +645,7 @@ extern const struct store_reader file_reader;
 extern const struct store_keeper file_keeper;
 extern const struct store_expirer file_expirer;
 
-/* The next name in the directory; NULL after the last, and then, or after an
+/* The next name in the directory; NULL after the last one.  Then, and after an
  * error, the cursor is gone. */
 MUST_CHECK enum err_code file_next_name(
     struct file_store *, void **cursor, const char **name, struct err *);

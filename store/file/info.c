@@ -1,5 +1,5 @@
 /*
- * info.c - the record of an upload as text: read, judged and written.
+ * info.c - the text of a record: parsed, validated and written.
  */
 #include "config.h"
 
@@ -33,7 +33,7 @@ static const char empty_head[INFO_HEAD + 1] =
 
 static const char empty_pending[INFO_PENDING + 1] = "\"Pending\":\"    \",";
 
-/* In their places; a space is nothing. */
+/* The letters of pending work at their positions; a space means none. */
 static const struct {
 	char letter;
 	unsigned pending;
@@ -44,8 +44,8 @@ static const struct {
 	{ 'r', STORE_TO_REMOVE },
 };
 
-/* For the values of the record that is being read or written, which go all at
- * once; NULL before and after. */
+/* For the values of the record that is being parsed or written, all freed
+ * together; NULL before and after. */
 static struct arena *values;
 static struct arena *scratch;
 
@@ -55,7 +55,7 @@ json_alloc(size_t size)
 	return values != NULL ? arena_alloc(values, size) : must_alloc(size);
 }
 
-/* What is in an arena goes with it. */
+/* Memory of the arena is freed with the arena. */
 static void
 json_free(void *p)
 {
@@ -82,7 +82,7 @@ end_json(void)
 	arena_reset(scratch);
 }
 
-/* To the right, as wide as a number may become. */
+/* Right-aligned, in a field wide enough for any number. */
 static void
 put_number(char *buf, size_t at, int64_t number)
 {
@@ -142,8 +142,8 @@ read_pending(const char *buf, size_t len, struct info_head *h)
 			h->pending |= letters[i].pending;
 }
 
-/* Take the values from their places, then see whether that is how they would
- * have been written: no other test is as strict. */
+/* Read the values at their positions, then check that info_write_head() would
+ * write the same bytes: no other test is as strict. */
 bool
 info_read_head(const char *buf, size_t len, struct info_head *h)
 {
@@ -190,7 +190,7 @@ is_utf8(const char *s, size_t len)
 	return true;
 }
 
-/* What people see: U+FFFD for every byte that belongs to no character. */
+/* A readable form: U+FFFD for every byte that belongs to no character. */
 static json_t *
 readable(struct arena *a, const char *s, size_t len)
 {
@@ -200,7 +200,7 @@ readable(struct arena *a, const char *s, size_t len)
 	return json_stringn(text, n);
 }
 
-/* What we read again: the character U+00xx for the byte xx. */
+/* A reversible form: the character U+00xx for the byte xx. */
 static json_t *
 exact(struct arena *a, const char *s, size_t len)
 {
@@ -219,7 +219,7 @@ exact(struct arena *a, const char *s, size_t len)
 	return json_stringn(buf, at);
 }
 
-/* The bytes that exact() was given; NULL if it cannot have written this. */
+/* The reverse of exact(); NULL if exact() cannot have written this. */
 static const char *
 bytes_of(struct arena *a, const json_t *value, size_t *len)
 {
@@ -240,7 +240,8 @@ bytes_of(struct arena *a, const json_t *value, size_t *len)
 	return buf;
 }
 
-/* Put a string into an object, and into another one if it is not text. */
+/* Put a string into one object, and into a second one too if it is not
+ * UTF-8. */
 static int
 put_string(struct arena *a, json_t *text, json_t *bytes, const char *key,
     const char *s, size_t len)
@@ -252,7 +253,8 @@ put_string(struct arena *a, json_t *text, json_t *bytes, const char *key,
 	return json_object_set_new(text, key, readable(a, s, len));
 }
 
-/* The reverse; *s is NULL if there is no such string.  False if damaged. */
+/* The reverse of put_string(); *s is NULL if there is no such string.  False if
+ * damaged. */
 static bool
 get_string(struct arena *a, const json_t *text, const json_t *bytes,
     const char *key, const char **s, size_t *len)
@@ -352,7 +354,7 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 	return true;
 }
 
-/* Not followed as it is: see place.c. */
+/* The path is validated by place.c before it is followed. */
 static void
 read_storage(struct arena *a, const json_t *root, struct info_record *r)
 {
@@ -378,7 +380,7 @@ read_storage(struct arena *a, const json_t *root, struct info_record *r)
 		r->info_path = NULL;
 }
 
-/* What never changes. */
+/* Read the members that never change. */
 static bool
 read_keys(
     struct arena *a, const json_t *root, const char *id, struct file_info *info)
@@ -398,7 +400,7 @@ read_keys(
 	    !get_cstring(a, root, bytes, "ConcatRaw", &info->concat_raw) ||
 	    !get_cstring(a, root, bytes, "Owner", &info->owner) ||
 	    !get_cstring(a, root, bytes, "Protocol", &info->protocol) ||
-	    /* tus has no such thing. */
+	    /* The tus protocol has no such member. */
 	    (info->protocol != NULL &&
 		!get_cstring(a, root, bytes, "ReprDigest", &info->digest)) ||
 	    !get_cstring(a, root, bytes, "MoveTo", &info->move_to) ||
@@ -413,7 +415,7 @@ read_keys(
 	return true;
 }
 
-/* The watermark of a foreign record means nothing to us. */
+/* The watermark of a foreign record has another meaning and is ignored. */
 static bool
 read_foreign(
     struct arena *a, const json_t *root, const char *id, struct info_record *r)
@@ -457,7 +459,8 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 		return err_set(e, ERR_NOT_FOUND, "%s.info: empty", id);
 	begin_json();
 	if (info_read_head(buf, len, &r->head)) {
-		/* The comma that ends the head begins the rest. */
+		/* Turn the comma at the end of the head into the opening brace
+		 * of the rest. */
 		buf[INFO_HEAD - 1] = '{';
 		root = json_loadb(
 		    buf + INFO_HEAD - 1, len - INFO_HEAD + 1, flags, &why);
@@ -514,7 +517,7 @@ put_cstring(struct arena *a, json_t *root, json_t *bytes, const char *key,
 	return put_string(a, root, bytes, key, s, strlen(s));
 }
 
-/* An object that is left out if there is nothing in it. */
+/* Put an object, unless it is empty. */
 static int
 put_filled(json_t *root, const char *key, json_t *object)
 {
@@ -576,7 +579,8 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 	begin_json();
 	root = json_object();
 	if (put_keys(a, &r->info, root)) {
-		/* The rest goes behind the head, its brace over the comma. */
+		/* Append the rest to the head, so that its brace replaces the
+		 * comma. */
 		do {
 			room = n > 0 ? n : room;
 			buf = arena_alloc(a, at - 1 + room);
@@ -599,8 +603,8 @@ info_format(const struct info_record *r, struct arena *a, const char **text,
 
 /* --- starting ------------------------------------------------------------ */
 
-/* The first call of a function writes to a page of the library, which the
- * processes that are forked later shall have in common. */
+/* The first call of a function of the library writes to a page of it.  Make
+ * these calls before the fork, so that all processes share the page. */
 static void
 rehearse(void)
 {

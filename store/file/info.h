@@ -19,37 +19,37 @@
 
 #define INFO_HEAD 219
 
-/* Behind it, in all records but those of the first builds of 0.1.0, which take
- * it for a key that they do not know: what is pending. */
+/* After the head in all records except those of the first builds of 0.1.0,
+ * which read it as an unknown key: the pending work. */
 #define INFO_PENDING	17
 #define INFO_WHOLE_HEAD (INFO_HEAD + INFO_PENDING)
 
-/* Longer records are refused when they are made, and damaged when found.  Room
- * for a thousand parts, as ids and as URLs. */
+/* A longer record is refused when it is created, and counts as damaged when it
+ * is found.  This is enough for a thousand parts, as ids and as URLs. */
 #define INFO_MAX 131072
 
-/* Boot of an upload whose watermark nobody keeps. */
+/* The boot of an upload that has no watermark. */
 #define INFO_NO_BOOT "------------------------------------"
 
-/* Boot of an upload of which a flush failed: none ever has this id, so that
- * bytes above the watermark count in no boot. */
+/* The boot of an upload after a failed flush.  No boot ever has this id, so
+ * bytes above the watermark count in none. */
 #define INFO_DOUBT "00000000-0000-0000-0000-000000000000"
 
-/* Boot of all uploads of a store that several hosts share. */
+/* The boot of all uploads of a store that several hosts share. */
 #define INFO_SHARED "ssssssssssssssssssssssssssssssssssss"
 
-/* Boot, there, of an upload that is being removed. */
+/* In a shared store: the boot of an upload that is being removed. */
 #define INFO_GONE "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
 struct info_head {
 	/* The watermark: bytes below it survived a flush. */
 	int64_t offset;
 
-	/* 0 while deferred. */
+	/* 0 while the length is deferred. */
 	int64_t size;
 	bool size_deferred;
 
-	/* Seconds since the epoch, 0 is not yet and never. */
+	/* Seconds since the epoch; 0 is not yet, and never. */
 	int64_t finished;
 	int64_t expires;
 
@@ -59,34 +59,37 @@ struct info_head {
 	/* The boot in which the upload was last written. */
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 
-	/* What is pending once it is finished (enum store_pending), if there is
-	 * room for that. */
+	/* The work that is pending once the upload is finished (enum
+	 * store_pending), if the record has room for it. */
 	bool has_pending;
 	unsigned pending;
 };
 
-/* What a record says.  foreign: it had no head, and this one is made up. */
+/* The content of a record.  foreign: it had no head, and this one was derived
+ * from the rest. */
 struct info_record {
 	struct info_head head;
 	bool foreign;
 	struct file_info info;
 
-	/* Storage.Path and InfoPath; NULL if it does not say. */
+	/* Storage.Path and InfoPath; NULL if absent. */
 	const char *path, *info_path;
 
-	/* All of Storage that is text; when a record is written, it is
+	/* All text members of Storage; when a record is written, they come from
 	 * info.storage. */
 	const struct pair *storage;
 };
 
 /*
- * For the JSON library, before its first use.  Out of memory it would say that
- * a record makes no sense; now it ends the process, as everybody does here.
- * And its hash tables get their seed from /dev/urandom before the sandbox.
+ * Set up the JSON library; call this before its first use.  Running out of
+ * memory then ends the process, as everywhere in this program, instead of
+ * looking like a damaged record.  The seed of its hash tables is read from
+ * /dev/urandom before the sandbox is entered.
  */
 void info_set_up(void);
 
-/* INFO_HEAD bytes, or INFO_WHOLE_HEAD, no NUL; how many it returns. */
+/* Writes INFO_HEAD or INFO_WHOLE_HEAD bytes, without a NUL, and returns how
+ * many. */
 size_t info_write_head(char *buf, const struct info_head *);
 
 /* False unless every byte is as info_write_head() would write it. */
@@ -97,19 +100,19 @@ bool info_read_head(const char *buf, size_t len, struct info_head *);
 void *info_scratch(size_t size);
 
 /*
- * Read a whole record of the upload id; buf is scratch afterwards.  Strings
- * come from the arena; info.offset and info.storage are left alone, for only
- * the store knows them.  ERR_NOT_FOUND if there is nothing in the file, or
- * nothing but NUL bytes: a creation that did not survive a power loss.
- * ERR_CORRUPT for all else that makes no sense.
+ * Parse a whole record of the upload id; buf is overwritten.  Strings come from
+ * the arena; info.offset and info.storage are not set, because only the store
+ * knows them.  ERR_NOT_FOUND if the file is empty or has only NUL bytes: its
+ * creation did not survive a power failure.  ERR_CORRUPT for anything else that
+ * is invalid.
  */
 MUST_CHECK enum err_code info_parse(char *buf, size_t len, const char *id,
     struct arena *, struct info_record *, struct err *);
 
 /*
- * The text of a record, for any bytes in its strings.  An owner "" comes back
- * as nobody.  ERR_INVALID if it would be longer than INFO_MAX, or if a key of
- * the metadata is not UTF-8.
+ * The text of a record; its strings may contain any bytes.  An owner "" is read
+ * back as no owner.  ERR_INVALID if it would be longer than INFO_MAX, or if a
+ * key of the metadata is not UTF-8.
  */
 MUST_CHECK enum err_code info_format(const struct info_record *, struct arena *,
     const char **text, size_t *len, struct err *);

@@ -1,5 +1,5 @@
 /*
- * keep.c - keep the directory in order.
+ * keep.c - the calls that look after the whole directory.
  */
 #include "config.h"
 
@@ -14,10 +14,10 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* After so many names that are no leftovers, return to report progress. */
+/* After so many names without a leftover, return to report progress. */
 #define AT_ONCE 1000
 
-/* What lies beside the uploads, by the end of its name. */
+/* Files beside the uploads, told apart by the end of their names. */
 enum kind {
 	KIND_DATA,
 	KIND_INFO,
@@ -29,8 +29,8 @@ enum kind {
 	KIND_OURS
 };
 
-/* What is wrong with a file, NULL if nothing is.  is_strange: we may not have
- * made it, or it may have more to it than we see. */
+/* what is the fault of a file, NULL if it has none.  is_strange: the file may
+ * not be ours, or more of it may be elsewhere. */
 struct judgement {
 	const char *what;
 	bool is_strange;
@@ -57,7 +57,7 @@ kind_of(const char *name, const char *suffix)
 	return KIND_OTHER;
 }
 
-/* The id is what comes before the first dot; false if that is none. */
+/* The id is the part before the first dot; false if that is not an id. */
 static bool
 id_in(const char *name, char id[ID_MAX + 1])
 {
@@ -70,7 +70,8 @@ id_in(const char *name, char id[ID_MAX + 1])
 	return id_is_valid(id);
 }
 
-/* A sweep has to look into every record: one byte tells of nearly all. */
+/* Does the record have any content?  A sweep checks every record; the first
+ * byte is enough for nearly all. */
 static bool
 begins_with_text(struct file_store *fs, const char *id)
 {
@@ -89,7 +90,7 @@ begins_with_text(struct file_store *fs, const char *id)
 	return first != '\0';
 }
 
-/* A creation that a power loss left without content. */
+/* Is the record blank, because its creation did not survive a power failure? */
 static bool
 is_blank_record(struct file_store *fs, const char *id, struct arena *a)
 {
@@ -106,9 +107,9 @@ is_blank_record(struct file_store *fs, const char *id, struct arena *a)
 }
 
 /*
- * Bytes are here, or where they were moved to.  If not, what is left of a
- * deletion is a record of ours whose bytes were nowhere else; one of another
- * server may know of bytes that we cannot see.
+ * The record is sound if its bytes are here, or where they were moved to.  If
+ * not, our own record is the rest of a deletion; the record of another server
+ * may name a place that we cannot see.
  */
 static enum err_code
 judge_record(struct file_store *fs, const char *id, struct arena *a,
@@ -164,7 +165,7 @@ judge_moved(struct file_store *fs, const char *id, struct arena *a,
 	return rc;
 }
 
-/* What is wrong with it; nothing if it belongs to an upload. */
+/* Find the fault of a file; it has none if it belongs to an upload. */
 static enum err_code
 judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
     struct judgement *j, struct err *e)
@@ -196,8 +197,8 @@ judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
 	return rc;
 }
 
-/* Bytes and all belong together, or a sweep between two of our steps would
- * find the other half. */
+/* Bytes and record are removed together, otherwise a second sweep at the same
+ * time would find only one of them. */
 static enum err_code
 describe(struct file_store *fs, const char *name, struct arena *a,
     struct store_leftover *l, struct err *e)
@@ -278,7 +279,7 @@ leftover_remove(
 	return rc;
 }
 
-/* The bytes that repair will not cut as a matter of course. */
+/* The bytes that a repair must not cut without asking. */
 static int64_t
 bytes_to_keep(const struct file_upload *u)
 {
@@ -329,7 +330,7 @@ settle(struct upload *up, struct err *e)
 	return rc;
 }
 
-/* Once, because it takes ten times as long as all the rest of settle(). */
+/* Called once, because this takes ten times as long as the rest of settle(). */
 static enum err_code
 settle_all(struct data_store *ds, struct err *e)
 {

@@ -1,11 +1,11 @@
 /*
- * ledger.c - how much the uploads of an owner are together.
+ * ledger.c - how many bytes the uploads of an owner have together.
  *
- * FORMAT says what the ledger looks like: each owner has a page, a directory in
- * which the name of each file says how long an upload is.  The lock of a page
- * is held only as long as it takes to read and to write the page.  A process
- * that makes an upload holds a lock on the file of its entry, so an entry that
- * can be locked and has no upload was left behind by a process that died.
+ * FORMAT describes the ledger: each owner has a page, which is a directory; the
+ * name of each file in it contains the length of an upload.  A page is locked
+ * only while it is read and written.  A process that creates an upload holds a
+ * lock on the file of its entry, so an entry that can be locked and has no
+ * upload was left by a process that died.
  */
 #include "config.h"
 
@@ -23,17 +23,17 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* No entry has this name, for it has no dot. */
+/* Names of entries contain a dot, so this is none. */
 #define PAGE_LOCK "lock"
 
-/* How often a page may be thrown away while we want to lock it. */
+/* How often locking is tried again because the page was removed meanwhile. */
 #define TRIES 100
 
-/* How long its lock is waited for, in ms.  A page is locked for as long as it
- * takes to read a directory, unless its holder was stopped. */
+/* How long to wait for the lock of a page, in ms.  A page is locked while a
+ * directory is read, unless its holder was stopped. */
 #define LOCK_TIME 1000
 
-/* Room for a hash in hex, and for an entry's name. */
+/* The length of a hash in hex, and of an entry's name. */
 #define HASH_MAX     (2 * EVP_MAX_MD_SIZE + 1)
 #define NAME_MAX_LEN (ID_MAX + 22)
 
@@ -69,7 +69,7 @@ entry_name(char name[NAME_MAX_LEN], const char *id, int64_t bytes)
 	(void)snprintf(name, NAME_MAX_LEN, "%s.%" PRId64, id, bytes);
 }
 
-/* False for what is no entry: it does not count. */
+/* False if the name is not an entry: such a file does not count. */
 static bool
 parse_entry(const char *name, char id[ID_MAX + 1], int64_t *bytes)
 {
@@ -89,7 +89,7 @@ parse_entry(const char *name, char id[ID_MAX + 1], int64_t *bytes)
 
 /* --- Pages. --------------------------------------------------------------- */
 
-/* ERR_NOT_FOUND if there is none; made unless mode is 0. */
+/* ERR_NOT_FOUND if the directory does not exist; created unless mode is 0. */
 static enum err_code
 open_dir(int at, const char *name, mode_t mode, int *fd, struct err *e)
 {
@@ -142,8 +142,8 @@ close_page(struct page *p)
 	p->dir = -1;
 }
 
-/* ERR_NOT_FOUND if the page is being thrown away, ERR_UNAVAILABLE if the
- * process that has locked it does not let go. */
+/* ERR_NOT_FOUND if the page is being removed, ERR_UNAVAILABLE if another
+ * process keeps it locked too long. */
 static enum err_code
 lock_page(struct page *p, mode_t mode, struct err *e)
 {
@@ -199,7 +199,7 @@ struct entry {
 	int64_t bytes;
 };
 
-/* As fs_walk_next(), without what is no entry. */
+/* Like fs_walk_next(), skipping files that are not entries. */
 static enum err_code
 next_entry(int dir, DIR **cursor, struct entry *it, struct err *e)
 {
@@ -213,9 +213,9 @@ next_entry(int dir, DIR **cursor, struct entry *it, struct err *e)
 }
 
 struct tally {
-	/* Without the upload in question. */
+	/* The sums over all uploads except the one in question. */
 	int64_t uploads, bytes;
-	/* What is entered for that; -1 if nothing is. */
+	/* The bytes entered for that one; -1 if it has no entry. */
 	int64_t own;
 };
 
@@ -250,8 +250,9 @@ has_files(struct file_store *fs, const char *id, bool *has, struct err *e)
 	return rc;
 }
 
-/* The page is locked.  In this order: who made the upload did so before he let
- * go of the entry. */
+/* Remove the entry of an upload that does not exist.  The page must be locked.
+ * Lock the entry before looking for the upload: its creator makes the upload
+ * before it unlocks the entry. */
 static enum err_code
 strike_if_dead(struct file_store *fs, int dir, const char *name, const char *id,
     bool *is_struck, struct err *e)
@@ -348,7 +349,8 @@ find_room(struct file_store *fs, int dir, const struct demand *n,
 
 /* --- Uploads that come. --------------------------------------------------- */
 
-/* If a hook chose the id, a process may have died after it entered the same. */
+/* Remove an entry of the same id.  If a hook chose the id, a process may have
+ * died after entering it. */
 static enum err_code
 clear_id(struct file_store *fs, int dir, const char *id, int64_t bytes,
     struct err *e)
@@ -450,8 +452,8 @@ rewrite(struct file_store *fs, int dir, const char *id, int64_t from,
 	return rc;
 }
 
-/* Also what is given back is written under the lock: who reads names while
- * one changes may see neither of the two. */
+/* Even a smaller size is written under the lock of the page: a process that
+ * reads the directory during a rename may see neither name. */
 static enum err_code
 resize(struct upload *up, const struct store_quota *quota, int64_t least,
     int64_t most, int64_t *got, struct err *e)
@@ -463,7 +465,7 @@ resize(struct upload *up, const struct store_quota *quota, int64_t least,
 	int64_t room;
 	enum err_code rc;
 
-	/* There may be more bytes than count. */
+	/* The file may have more bytes than count. */
 	if ((rc = file_check_doubt(file_upload_of(up), e)) != ERR_OK ||
 	    (rc = take_page(fs, up->info.owner, &page, e)) != ERR_OK)
 		return rc;
@@ -507,7 +509,7 @@ is_right(struct upload *up, bool *right, struct err *e)
 
 /* --- Uploads that go. ----------------------------------------------------- */
 
-/* What was reserved need not be what it should be. */
+/* Remove an entry, whatever length it has. */
 static enum err_code
 strike(int dir, const char *id, struct err *e)
 {
@@ -521,7 +523,7 @@ strike(int dir, const char *id, struct err *e)
 	return fs_unlink_at(dir, name, e);
 }
 
-/* Without the page's lock: nobody minds when a name goes. */
+/* Needs no lock: removing an entry harms no reader. */
 enum err_code
 file_release(struct upload *up, struct err *e)
 {
@@ -546,7 +548,7 @@ file_release(struct upload *up, struct err *e)
 
 /* --- The sweep. ----------------------------------------------------------- */
 
-/* Looks without the lock: most of what is there is as it should be. */
+/* Without the lock: most entries are right. */
 static enum err_code
 count_dead(
     struct file_store *fs, int dir, int64_t *dead, int64_t *all, struct err *e)
@@ -569,7 +571,8 @@ count_dead(
 	return rc;
 }
 
-/* The lock goes first: who waits for it then begins anew. */
+/* Remove the lock file first: a process that waits for it then starts again
+ * with a new page. */
 static enum err_code
 throw_away_if_empty(int ledger, const char *hex, struct page *p, struct err *e)
 {
@@ -604,7 +607,8 @@ prune_page(struct file_store *fs, int ledger, const char *hex, bool only_count,
 			rc = throw_away_if_empty(ledger, hex, &page, e);
 	}
 	close_page(&page);
-	/* Thrown away, or for the next sweep. */
+	/* The page was removed by another process, or the next sweep does
+	 * it. */
 	return rc == ERR_NOT_FOUND || rc == ERR_UNAVAILABLE ? ERR_OK : rc;
 }
 

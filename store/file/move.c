@@ -1,15 +1,15 @@
 /*
- * move.c - carry a finished upload off to where people want it.
+ * move.c - move a finished upload to its destination.
  *
- * FORMAT says in which order the files change.  Where ID and ID.moved are both
- * there, a move was interrupted: if the place holds a file of this size and
- * content, the copy is whole and only ID has to go; if not, what there is of
- * the copy is removed and the move begins anew.
+ * FORMAT says in which order the files change.  If ID and ID.moved both exist,
+ * a move was interrupted: if the destination has a file of this size and
+ * content, the copy is complete and only ID has to be removed; if not, the
+ * unfinished copy is removed and the move begins again.
  *
- * A name that is taken is never overwritten.  Where a file can neither be
- * renamed on that condition nor be linked, as on exFAT, the name is taken by an
- * empty file, which the copy then replaces; ID.moved says so beforehand.  Who
- * holds the lock of the upload does all this, and nobody else.
+ * An existing file is never overwritten.  On a file system that can neither
+ * rename without replacing nor link, as exFAT, an empty file reserves the name,
+ * and the copy then replaces it; ID.moved says so beforehand.  All of this is
+ * done under the lock of the upload.
  */
 #include "config.h"
 
@@ -27,28 +27,30 @@
 #include "store/file/file.h"
 #include "store/fill.h"
 
-/* So many files of one name. */
+/* The highest number that is appended to a name that is taken. */
 #define NUMBER_MAX 100000
 
-/* Compared at once. */
+/* Bytes that are compared at a time. */
 #define SLICE ((size_t)256 << 10)
 
-/* Longer paths are of no use to anybody. */
+/* Longer paths are refused: few programs could open them. */
 #define PATH_LIMIT 4096
 
 struct move {
 	struct file_upload *u;
 
-	/* The directory, open, and its path below the root with a slash. */
+	/* The directory, open, and its path below the root, ending in a
+	 * slash. */
 	int dirfd;
 	const char *dir;
 
-	/* The name there, while nobody has it, and that of the copy. */
+	/* A name there that is free, and the name of the copy. */
 	const char *name;
 	const char *copy;
 
-	/* The copy is whole; it has to be one, because no rename would do what
-	 * a new file there gets. */
+	/* is_copied: the copy is complete.  must_copy: a copy is needed,
+	 * because a renamed file would not get the group and ACL of a new
+	 * one. */
 	bool is_copied, must_copy;
 	struct file_moved moved;
 };
@@ -61,7 +63,7 @@ root_of(const struct file_store *fs)
 	return fs->move_fd != -1 ? fs->move_root : fs->path;
 }
 
-/* The path below the root; NULL if there is none. */
+/* The destination's path below the root; NULL if the upload has none. */
 static const char *
 plan(const struct file_upload *u)
 {
@@ -76,7 +78,7 @@ plan(const struct file_upload *u)
 	return store_fill(u->arena, u->store->move_to, info, info->finished);
 }
 
-/* The directories on the way, made where they are missing. */
+/* Create the missing directories of the path. */
 static enum err_code
 make_dirs(struct move *m, const char *path, struct err *e)
 {
@@ -129,8 +131,8 @@ check_room(struct move *m, struct err *e)
 	return rc;
 }
 
-/* Of whoever may not, as of an upload that another user has made, the file has
- * the time at which it came. */
+/* Set the file's time to the client's.  If that is not permitted, as for a file
+ * of another user, the file keeps the time of its arrival. */
 static void
 set_time(const struct move *m, int fd)
 {
@@ -142,8 +144,8 @@ set_time(const struct move *m, int fd)
 		    strerror(errno));
 }
 
-/* Flushed even where nothing else is: the other file system may be one that
- * keeps it in memory longer than ours would have. */
+/* The copy is flushed even with durability none: the other file system may keep
+ * data in memory longer than the store's does. */
 static enum err_code
 copy(struct move *m, struct err *e)
 {
@@ -183,8 +185,8 @@ rename_it(struct move *m, const char *name, struct err *e)
 	return rc;
 }
 
-/* Give the file what a new file would get there, before it can be seen.  Where
- * that is not permitted, a copy is made. */
+/* Give the file the group, mode and ACL of a new file there, before it becomes
+ * visible.  If that is not permitted, a copy is made. */
 static enum err_code
 take_rules(struct move *m, struct err *e)
 {
@@ -216,7 +218,7 @@ name_copy(struct move *m, const char *name, struct err *e)
 	return fs_name_reserved(m->dirfd, m->copy, name, e);
 }
 
-/* ERR_EXISTS: the name is taken by now. */
+/* ERR_EXISTS: the name has been taken. */
 static enum err_code
 go_by(struct move *m, const char *name, struct err *e)
 {
@@ -238,7 +240,7 @@ go_by(struct move *m, const char *name, struct err *e)
 	return name_copy(m, name, e);
 }
 
-/* The first name that is free: "a.txt", "a-1.txt", ... */
+/* Take the first name that is free: "a.txt", "a-1.txt", ... */
 static enum err_code
 go(struct move *m, struct err *e)
 {
@@ -262,8 +264,8 @@ go(struct move *m, struct err *e)
 	}
 }
 
-/* It has its name.  Both directories are flushed before the copy's original
- * goes, and before anybody is told. */
+/* The file has its name.  Flush both directories before the original is removed
+ * and before any hook is told. */
 static enum err_code
 arrive(struct move *m, struct err *e)
 {
@@ -304,7 +306,7 @@ is_same(int a, int b, int64_t size, struct arena *arena)
 	return true;
 }
 
-/* Is the copy, that was whole, where it was meant to be? */
+/* Is the complete copy at its destination? */
 static bool
 has_arrived(struct file_upload *u, int dirfd, const char *name)
 {
@@ -326,7 +328,7 @@ has_arrived(struct file_upload *u, int dirfd, const char *name)
 	return is_it;
 }
 
-/* The empty file that was to keep the name free, if it is one. */
+/* Remove the empty file that reserved the name, if the file is empty. */
 static enum err_code
 give_back(struct file_upload *u, int dirfd, const char *name, struct err *e)
 {
@@ -340,8 +342,8 @@ give_back(struct file_upload *u, int dirfd, const char *name, struct err *e)
 }
 
 /*
- * Go on with a move that did not come to its end: *arrived if nothing is
- * missing but the end.  Else nothing is left of it.
+ * Continue an interrupted move.  *arrived: the file is at its destination, and
+ * only the last steps are missing.  If not, all traces of the move are removed.
  */
 static enum err_code
 take_up(struct move *m, bool *arrived, struct err *e)
@@ -378,7 +380,7 @@ take_up(struct move *m, bool *arrived, struct err *e)
 	return rc;
 }
 
-/* It failed: as if nothing had been, unless it has its name already. */
+/* The move failed: undo it, unless the file already has its name. */
 static void
 take_back(struct move *m)
 {
@@ -428,7 +430,7 @@ begin(struct move *m, const char *path, struct err *e)
 	return rc == ERR_OK ? go(m, e) : rc;
 }
 
-/* The process that moved it may have died before it flushed. */
+/* The process that moved it may have died before flushing. */
 static enum err_code
 make_sure(struct file_upload *u, struct err *e)
 {
@@ -444,7 +446,7 @@ make_sure(struct file_upload *u, struct err *e)
 		rc = fs_sync(dirfd, u->moved.path, e);
 		(void)close(dirfd);
 	}
-	/* Where it went is gone, or is no concern of ours any more. */
+	/* The destination is gone, or not configured any more. */
 	if (rc == ERR_NOT_FOUND || rc == ERR_CORRUPT)
 		rc = ERR_OK;
 	return rc == ERR_OK ? file_flush_dir(u->store, e) : rc;
@@ -462,7 +464,7 @@ move(struct upload *up, struct err *e)
 	assert(upload_is_finished(up));
 	if (u->is_moved)
 		return make_sure(u, e);
-	/* A move that was interrupted is not taken up either. */
+	/* An interrupted move is not continued either. */
 	if ((path = plan(u)) == NULL)
 		return file_forget_moved(u, e);
 	m.copy = file_copy_name(up->info.id, u->arena);
@@ -479,7 +481,7 @@ move(struct upload *up, struct err *e)
 	u->moved = m.moved;
 	u->is_moved = true;
 	file_see(u);
-	/* If that fails the entry is struck out when its room is needed. */
+	/* If this fails, the entry is removed when its room is needed. */
 	(void)!file_release(up, &ignored);
 	return rc;
 }
@@ -504,7 +506,7 @@ is_pending(struct upload *up)
 	    there;
 }
 
-/* What follows the root in an absolute path; NULL if it is elsewhere. */
+/* The part of an absolute path below the root; NULL if it is outside. */
 static const char *
 below(const char *path, const char *root)
 {
@@ -517,7 +519,7 @@ below(const char *path, const char *root)
 	return path + len + 1;
 }
 
-/* No symbolic link is on the way, as far as there is one already. */
+/* Is there no symbolic link in the part of the path that exists? */
 static enum err_code
 check_way(
     struct file_store *fs, const char *path, struct arena *a, struct err *e)

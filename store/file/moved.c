@@ -1,9 +1,9 @@
 /*
- * moved.c - what is known of an upload that is gone, or is going.
+ * moved.c - the note that an upload was moved, or is being moved.
  *
- * FORMAT says what ID.moved holds.  Its path counts only below the root that is
- * configured now: to follow any path that stands in a file which others may
- * write is to give them access to any file.
+ * FORMAT says what ID.moved contains.  Its path counts only below the root that
+ * is configured now: following any path in a file that others can write would
+ * give them access to any file.
  */
 #include "config.h"
 
@@ -19,7 +19,7 @@
 #include "base/template.h"
 #include "store/file/file.h"
 
-/* The first has neither time nor reservation. */
+/* The first format has neither time nor reservation. */
 #define FORMAT_1 "tusfcgi moved 1"
 #define FORMAT	 "tusfcgi moved 2"
 
@@ -215,7 +215,7 @@ file_is_as_moved(
 		    (m->inode == 0 || m->inode == st->st_ino)));
 }
 
-/* It may have more names than one by now: it is not ours any more. */
+/* The file may have further names by now: it does not belong to us any more. */
 enum err_code
 file_open_moved(struct file_upload *u, int *fd, struct err *e)
 {
@@ -246,8 +246,8 @@ file_open_moved(struct file_upload *u, int *fd, struct err *e)
 	return err_set(e, ERR_NOT_FOUND, "%s: not there", u->moved.path);
 }
 
-/* Half a copy, if that is how far it got.  Where it is, nothing may be writable
- * any more; the upload goes nevertheless. */
+/* Remove an unfinished copy.  If the destination is not writable any more, the
+ * upload is removed nevertheless. */
 static void
 remove_copy(struct file_upload *u)
 {
@@ -268,8 +268,8 @@ remove_copy(struct file_upload *u)
 }
 
 /*
- * While the data is still here ID.moved names a place that the upload has not
- * come to, so that it must go for good before the data does.
+ * While the data still exists, ID.moved names a place that the upload has not
+ * reached: so ID.moved must be removed durably before the data.
  */
 enum err_code
 file_forget_moved(struct file_upload *u, struct err *e)

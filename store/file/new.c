@@ -1,8 +1,8 @@
 /*
- * new.c - make an upload, out of nothing or out of others; unmake it.
+ * new.c - create an upload, empty or from other uploads; remove it.
  *
  * An advisory lock on the data file tells the sweep that an upload is being
- * made.  The record comes last: until then there is no upload.
+ * created.  The record is written last: before, the upload does not exist.
  */
 #include "config.h"
 
@@ -32,7 +32,7 @@ remove_files(struct file_upload *u, struct err *e)
 	struct file_name info;
 	enum err_code rc;
 
-	/* Nothing that is yet hidden was ever moved. */
+	/* An upload that is still hidden was never moved. */
 	if ((!u->is_hidden && (rc = file_forget_moved(u, e)) != ERR_OK) ||
 	    (rc = file_name(u->base.info.id, FILE_INFO, &info, e)) != ERR_OK ||
 	    (rc = file_remove_bytes(u, e)) != ERR_OK)
@@ -51,13 +51,14 @@ file_terminate(struct upload *up, struct err *e)
 		rc = remove_files(u, e);
 	if (rc == ERR_OK && u->store->durability == DURABILITY_FULL)
 		rc = file_flush_dir(u->store, e);
-	/* An entry that stays counts too much, and not for long. */
+	/* An entry that stays counts too many bytes, but only until the next
+	 * sweep. */
 	if (rc == ERR_OK && file_release(up, &ignored) != ERR_OK)
 		log_warn("%s: %s", up->info.id, ignored.text);
 	return rc;
 }
 
-/* The record first: what is left without it is no upload. */
+/* Remove the record first: files without a record are no upload. */
 static void
 unmake(struct file_upload *u)
 {
@@ -95,8 +96,8 @@ file_lock_data(struct file_store *fs, const char *id, int *fd, struct err *e)
 	return rc;
 }
 
-/* ERR_EXISTS: the record can be read, and its bytes are here, or were moved, or
- * may be where another server put them; or it is damaged. */
+/* ERR_EXISTS: the record can be read, and its bytes exist, were moved, or may
+ * be where another server put them; or the record is damaged. */
 static enum err_code
 is_left_over(struct file_upload *u, bool has_data, struct err *e)
 {
@@ -146,7 +147,7 @@ file_clear(struct data_store *ds, const char *id, bool only_look, struct err *e)
 	return rc;
 }
 
-/* The empty data file, and the head that the record will have. */
+/* Create the empty data file, and the head of the record in memory. */
 static enum err_code
 begin(struct file_upload *u, const struct file_info *info, struct err *e)
 {
@@ -155,7 +156,8 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 	enum err_code rc;
 	bool is_taken;
 
-	/* By one that was moved, which has no data file any more. */
+	/* The id may be taken by an upload that was moved and has no data
+	 * file. */
 	if ((rc = file_check_directory(fs, e)) == ERR_OK)
 		rc = file_exists(fs, info->id, FILE_MOVED, &is_taken, e);
 	if (rc == ERR_OK && is_taken)
@@ -237,7 +239,7 @@ copy_part(struct file_upload *dst, struct file_upload *part, struct err *e)
 	return ERR_OK;
 }
 
-/* The open descriptor keeps the bytes, even if the part is deleted. */
+/* The open descriptor keeps the bytes even if the part is deleted meanwhile. */
 static enum err_code
 append_part(struct file_upload *dst, struct upload *up, struct err *e)
 {

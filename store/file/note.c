@@ -1,15 +1,15 @@
 /*
- * note.c - the store's note: which locks guard it, and in which boot.
+ * note.c - the store's note: the locks that guard the store, and its boot.
  *
- * A process that takes other locks than the rest locks none of them out.  A
- * process that sees another boot id than the rest takes their bytes for bytes
- * of a boot that is over, and cuts them.  So every process that works in the
- * store holds a shared lock on the file .store in it, for life, and agrees with
- * it.  A pool that starts and can have an exclusive lock is alone, and writes
- * it anew.
+ * Two processes that use different lock directories do not exclude each other.
+ * A process that sees another boot id than the others takes their bytes for
+ * unflushed bytes of an earlier boot and cuts them.  So every process that
+ * works in the store holds a shared lock on the file .store in it as long as it
+ * lives, and checks that it agrees with its content.  A pool that starts and
+ * gets an exclusive lock is alone, and writes the note anew.
  *
- * The lock is flock's, on a descriptor that children inherit: it stays until
- * the last of them is gone.
+ * The lock is flock's, on a descriptor that children inherit: it is held until
+ * the last of them has ended.
  */
 #include "config.h"
 
@@ -36,48 +36,49 @@
 #include "store/file/file.h"
 
 enum {
-	/* Of the text. */
+	/* The longest text of a note. */
 	NOTE_MAX = 4096,
-	/* A pool that starts holds the note for less than this. */
+	/* A starting pool has the exclusive lock for less than this. */
 	TRIES = 100,
 	PAUSE_MS = 20,
-	/* Of a path, in a line of the log. */
+	/* How much of a path is shown in a log line. */
 	PATH_SHOWN = 34,
-	/* Seconds by which two looks at the same clock may differ. */
+	/* Seconds by which two readings of the same clock may differ. */
 	SLACK = 2,
-	/* Seconds between two times that we write down how long it runs. */
+	/* Seconds between two updates of the time that this boot has run. */
 	WATCH = 10
 };
 
 struct note {
-	/* Of the store, for ever. */
+	/* The id of the store, which never changes. */
 	char id[CLOCK_BOOT_ID_LEN + 1];
 
-	/* The kernel's id of the boot, "" where it cannot be seen; the one
-	 * that records get; the seconds that this boot had run at the last
-	 * look, and when it began, by the clock as it was set then. */
+	/* The kernel's id of the boot, "" where it is not available; the id
+	 * that records get; how many seconds this boot had run at the last
+	 * look; and when it began, by the clock as it was set then. */
 	char kernel[CLOCK_BOOT_ID_LEN + 1];
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 	int64_t running, began;
 
-	/* The locks. */
+	/* The locks: lock.type, method, path, and the directory's device and
+	 * inode. */
 	char type[32], method[16], path[2048];
 	uint64_t device, inode;
 
-	/* Do several hosts share it?  Then no boot means anything. */
+	/* Do several hosts share the store?  Then boots have no meaning. */
 	bool is_shared;
 };
 
-/* What all processes of a pool have looked at, the last time that one did. */
+/* The result of the last check, shared by all processes of a pool. */
 struct watch {
-	/* Seconds of a clock that only grows. */
+	/* Seconds of a clock that only increases. */
 	_Atomic int64_t looked, noted;
 	_Atomic bool is_away;
 };
 
-/* What this process, and those that forked it, agreed upon. */
+/* What this process, or the one that forked it, agreed on. */
 static struct {
-	/* The note; -1 if there is none. */
+	/* The descriptor of the note; -1 if there is none. */
 	int fd;
 	bool is_writable, is_held, is_stranger, has_began;
 	const char *path;
@@ -113,7 +114,7 @@ file_make_directory(const struct conf *conf, struct err *e)
 
 /* --- The text. --- */
 
-/* First, so that they can be changed in place. */
+/* These come first, so that they can be changed in place. */
 #define RUNNING "{\"Running\":%20" PRId64 ","
 #define BEGAN	"\"Began\":%20" PRId64 ","
 
@@ -172,7 +173,7 @@ parse_note(json_t *root, struct note *n)
 	    copy_text(lock, "Path", n->path, sizeof(n->path));
 }
 
-/* False if it makes no sense: as if there were none. */
+/* False if the note is invalid: it then counts as absent. */
 static bool
 read_note(int fd, struct note *n)
 {
@@ -217,9 +218,9 @@ describe(const struct conf *conf, struct note *n, struct err *e)
 }
 
 /*
- * Where one of the two did not see the kernel's id, a boot is known by its
- * beginning.  A clock that was set in between makes two of it, which costs what
- * was not flushed, and no more.
+ * If either note lacks the kernel's id, the boots are compared by the time when
+ * they began.  A clock that was set in between makes one boot look like two,
+ * which costs the bytes that were not flushed, and no more.
  */
 static bool
 is_same_boot(const struct note *then, const struct note *now)
@@ -233,7 +234,7 @@ is_same_boot(const struct note *then, const struct note *now)
 	return llabs(then->began - now->began) <= SLACK;
 }
 
-/* Devices are numbered anew at a reboot. */
+/* Device numbers are not compared: they change at a reboot. */
 static bool
 are_same_locks(const struct note *a, const struct note *b)
 {
@@ -255,7 +256,7 @@ try_lock(int fd, int how)
 	return rc == 0;
 }
 
-/* The process that writes the note is done in a moment. */
+/* The process that writes the note needs only a moment. */
 static bool
 lock_soon(int fd, int how)
 {
@@ -270,7 +271,7 @@ lock_soon(int fd, int how)
 	return false;
 }
 
-/* Would a host that knows nothing of this boot cut bytes off? */
+/* Would a host that does not know this boot cut bytes of the record? */
 static enum err_code
 check_record(int dirfd, const char *name, struct err *e)
 {
@@ -300,7 +301,7 @@ check_record(int dirfd, const char *name, struct err *e)
 	    id);
 }
 
-/* All uploads are, before the first start with store.shared. */
+/* Before store.shared is first used, all uploads must be settled. */
 static enum err_code
 check_settled(struct err *e)
 {
@@ -327,8 +328,8 @@ check_settled(struct err *e)
 }
 
 /*
- * Nobody else is here.  A boot that runs shorter than it did is another one,
- * whatever the kernel calls it: some boards always say the same.
+ * No other process uses the store.  If the boot has run shorter than noted, it
+ * is another one even with the same id: some boards always have the same id.
  */
 static enum err_code
 renew(int fd, struct note *mine, struct err *e)
@@ -353,7 +354,7 @@ renew(int fd, struct note *mine, struct err *e)
 	return write_note(fd, mine, e);
 }
 
-/* The end of a path is what tells it from another. */
+/* The end of a path tells it from others. */
 static const char *
 end_of(const char *path)
 {
@@ -378,7 +379,7 @@ refuse_locks(const struct note *theirs, const struct note *mine, struct err *e)
 	    mine->method);
 }
 
-/* Locks that only one pool can reach exclude all others: ours or theirs. */
+/* Locks that only one pool can use exclude all other pools. */
 static enum err_code
 refuse_company(int fd, const struct note *mine, bool alone, struct err *e)
 {
@@ -393,8 +394,8 @@ refuse_company(int fd, const struct note *mine, bool alone, struct err *e)
 	    theirs.type, alone ? mine->type : theirs.type);
 }
 
-/* With a shared lock, or one of our own: does what the others agreed upon hold
- * for us? */
+/* Called with a shared or an exclusive lock on the note: does this process
+ * agree with what the others agreed on? */
 static enum err_code
 agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 {
@@ -407,12 +408,12 @@ agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 			"the note of the store, %s, is damaged: stop all who "
 			"use the store, and the next start writes it anew",
 			FILE_NOTE);
-	/* Alone, tusctl keeps everybody out for as long as it takes. */
+	/* tusctl, if alone, keeps all others out while it runs. */
 	if (!are_same_locks(&theirs, mine) &&
 	    ((use == STORE_SERVED && ours.is_writable) ||
 		!try_lock(fd, LOCK_EX)))
 		return refuse_locks(&theirs, mine, e);
-	/* One that an older release has written has no room for it. */
+	/* A note of an older release has no room for it. */
 	ours.has_began = theirs.began != 0;
 	if (is_same_boot(&theirs, mine)) {
 		(void)stpcpy(ours.boot, theirs.boot);
@@ -427,7 +428,7 @@ agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 	return ERR_OK;
 }
 
-/* On a full disk uploads have to be removed, so we go on without the note. */
+/* On a full disk uploads have to be removed, so go on without the note. */
 static enum err_code
 do_without(const struct err *e)
 {
@@ -458,7 +459,7 @@ hold_note(
 	return agree(ours.fd, use, &mine, e);
 }
 
-/* -1 if there is none, and none is made. */
+/* *fd is -1 if there is no note and none may be created. */
 static enum err_code
 open_note(
     const struct conf *conf, enum store_use use, bool alone, struct err *e)
@@ -554,7 +555,7 @@ file_is_held(const struct conf *conf)
 
 /* --- Afterwards. --- */
 
-/* So that the next boot knows this one by it; not flushed. */
+/* Note how long this boot has run, for the next boot; not flushed. */
 static void
 note_running(void)
 {
@@ -570,7 +571,7 @@ note_running(void)
 		log_warn("%s: %s", FILE_NOTE, e.text);
 }
 
-/* One process of the pool looks, and says so if it changed. */
+/* One process of the pool checks, and logs a change. */
 static void
 look(const struct file_store *fs)
 {

@@ -1,5 +1,5 @@
 /*
- * open.c - look at an upload, claim and repair it.
+ * open.c - read an upload, claim it and repair it.
  */
 #include "config.h"
 
@@ -14,10 +14,10 @@
 #include "base/log.h"
 #include "store/file/file.h"
 
-/* How often a record may be replaced while we look. */
+/* How often reading starts again because the record was replaced. */
 #define LOOKS 3
 
-/* The longest pause before another look at one that may be torn, in ms. */
+/* The longest pause before reading again a head that may be torn, in ms. */
 #define PAUSE_MAX 16
 
 struct file_upload *
@@ -50,9 +50,9 @@ file_close(struct upload *up)
 }
 
 /*
- * A head read without the lock may be torn, and one of mode none may have
- * outlived its bytes: only one that agrees with itself and with the data
- * says that an upload is finished.
+ * A head read without the lock may be torn, and with durability none a head may
+ * have survived without its bytes.  So an upload counts as finished only if its
+ * head is consistent and agrees with the data.
  */
 static bool
 is_finished(const struct file_upload *u)
@@ -110,8 +110,8 @@ file_is_sound(const struct file_upload *u)
 	    (is_of_this_boot(u) && u->data_size >= h->offset);
 }
 
-/* Was the flush that makes it finished seen to succeed?  An old record does not
- * say. */
+/* Was the flush that finished the upload seen to succeed?  An old record does
+ * not say. */
 static bool
 is_end_confirmed(const struct file_upload *u)
 {
@@ -119,7 +119,7 @@ is_end_confirmed(const struct file_upload *u)
 	    (u->head.has_pending && (u->head.pending & STORE_TO_CONFIRM) == 0);
 }
 
-/* As safe as an acknowledged offset has to be? */
+/* Is it as safe as an acknowledged offset must be? */
 static bool
 is_confirmed(const struct file_upload *u)
 {
@@ -162,7 +162,7 @@ take_stat(struct file_upload *u, const struct stat *st)
 	u->data_time = st->st_mtime > 0 ? (int64_t)st->st_mtime : 1;
 }
 
-/* Without its bytes an upload is there only if it is finished and moved. */
+/* An upload without its bytes exists only if it is finished and was moved. */
 static enum err_code
 find_moved(struct file_upload *u, struct err *e)
 {
@@ -188,7 +188,7 @@ stat_data(struct file_upload *u, struct err *e)
 	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;
 }
 
-/* Has the record that we have open been replaced, or removed? */
+/* Was the record that we have open replaced, or removed? */
 static enum err_code
 is_replaced(struct file_upload *u, bool *replaced, struct err *e)
 {
@@ -207,9 +207,9 @@ is_replaced(struct file_upload *u, bool *replaced, struct err *e)
 }
 
 /*
- * Without the lock we may see half of an old head and half of a new one, which
- * need not make sense, or says that the upload expired long ago.  What stands
- * still is whole.
+ * Without the lock, a read may return half of an old head and half of a new
+ * one, which may be invalid or claim that the upload expired long ago.  A head
+ * that does not change any more is complete.
  */
 static bool
 is_torn(struct file_upload *u, enum err_code rc)
@@ -224,7 +224,7 @@ is_torn(struct file_upload *u, enum err_code rc)
 		!file_same_head(&before, &u->head));
 }
 
-/* The writer may have been interrupted half way: give it time. */
+/* The writer may have been interrupted in the middle: give it time. */
 static enum err_code
 load_whole(struct file_upload *u, struct err *e)
 {
@@ -239,9 +239,9 @@ load_whole(struct file_upload *u, struct err *e)
 }
 
 /*
- * Record and data, in this order.  A foreign record says that an upload is
- * finished only by its size: between our two looks another process may have
- * adopted it and written.
+ * Read record and data, in this order.  A foreign record shows only by its size
+ * that an upload is finished: between the two reads another process may have
+ * adopted and extended it.
  */
 static enum err_code
 look(struct file_upload *u, struct err *e)
@@ -280,7 +280,8 @@ file_get_upload(struct data_store *ds, const char *id, struct arena *a,
 	rc = look(u, e);
 	if (rc == ERR_OK)
 		file_see(u);
-	/* What this host knows of a file may be some seconds old. */
+	/* On a shared file system, this host's view of a file may be some
+	 * seconds old. */
 	if (u->store->base.is_shared && u->base.info.finished == 0)
 		u->base.settled = false;
 	if (rc == ERR_CORRUPT)
@@ -295,8 +296,9 @@ file_get_upload(struct data_store *ds, const char *id, struct arena *a,
 /* --- repair --------------------------------------------------------------- */
 
 /*
- * Mode none, after a power loss: the head reached the disk, the bytes did
- * not.  Left alone it would count as finished once they are as many again.
+ * With durability none, after a power failure: the head reached the disk, the
+ * bytes did not.  Unchanged, the upload would count as finished once it has as
+ * many bytes again.
  */
 static enum err_code
 undo_finish(struct file_upload *u, struct err *e)
@@ -312,8 +314,9 @@ undo_finish(struct file_upload *u, struct err *e)
 	return file_set_durably(u, &head, e);
 }
 
-/* On disk before a byte is written above it: after a power loss the old
- * watermark would vouch for bytes that were never flushed. */
+/* Lower the watermark on disk before a byte is written above the new one: after
+ * a power failure the old watermark would count bytes that were never
+ * flushed. */
 static enum err_code
 lower_watermark(struct file_upload *u, struct err *e)
 {
@@ -327,16 +330,16 @@ lower_watermark(struct file_upload *u, struct err *e)
 	return file_set_durably(u, &head, e);
 }
 
-/* Bytes of another boot are there only as far as they were flushed.  They are
- * cut before the new boot vouches for what is left. */
+/* Of the bytes of an earlier boot only those exist for sure that were flushed.
+ * The others are cut before the record gets the current boot. */
 static enum err_code
 enter_this_boot(struct file_upload *u, struct err *e)
 {
 	struct info_head head = u->head;
 	enum err_code rc;
 
-	/* Between hosts, what is above the watermark may still be in the memory
-	 * of one that died. */
+	/* In a shared store, the bytes above the watermark may only be in the
+	 * memory of a host that died. */
 	if (is_of_this_boot(u) && !u->store->base.is_shared)
 		return ERR_OK;
 	if (file_is_doubtful(u))
@@ -351,7 +354,7 @@ enter_this_boot(struct file_upload *u, struct err *e)
 	return file_set(u, &head, e);
 }
 
-/* The process that held these bytes died before it verified them. */
+/* The process that received these bytes died before it verified them. */
 static enum err_code
 lift_hold(struct file_upload *u, struct err *e)
 {
@@ -366,8 +369,8 @@ lift_hold(struct file_upload *u, struct err *e)
 	return file_set(u, &head, e);
 }
 
-/* What is of no boot of ours may well be of that of the others, who would lose
- * what they acknowledged. */
+/* A boot that is not ours may be that of the other users of the store; cutting
+ * would lose bytes that they acknowledged. */
 static enum err_code
 check_boot(const struct file_upload *u, struct err *e)
 {
@@ -419,7 +422,7 @@ open_data(struct file_upload *u, struct err *e)
 	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;
 }
 
-/* The record as it is now that nobody else changes it. */
+/* Read the record again, now that this process has the lock. */
 static enum err_code
 read_again(struct file_upload *u, struct err *e)
 {
@@ -442,8 +445,8 @@ file_reopen(struct file_upload *u, struct err *e)
 }
 
 /*
- * The same, with the file system's own locks on both; only what was read after
- * that is true on all hosts.
+ * The same with the file system's own locks on record and data; only what is
+ * read after that is the same on all hosts.
  */
 static enum err_code
 reopen_shared(struct file_upload *u, struct err *e)
@@ -494,8 +497,8 @@ file_claim(struct upload *up, struct err *e)
 	    ((rc = file_check_writable(u, e)) != ERR_OK ||
 		(rc = repair(u, e)) != ERR_OK))
 		return rc;
-	/* The writer of this head may have been killed before it was flushed,
-	 * and full durability vouches for it. */
+	/* The writer of this head may have been killed before flushing it, and
+	 * with full durability every head must be on disk. */
 	if (u->store->durability == DURABILITY_FULL)
 		u->unflushed = true;
 	u->is_claimed = true;
@@ -504,9 +507,9 @@ file_claim(struct upload *up, struct err *e)
 }
 
 /*
- * After a flush of a finished record that failed.  Without the lock its head
- * is not ours to change, but for a byte that is the same in all of them: with
- * it the page is dirty again, and a later flush is a real one.
+ * After a failed flush of a finished record.  Without the lock its head must
+ * not be changed, except for writing one byte that is the same in every head:
+ * that makes the page dirty again, so that a later flush really writes it.
  */
 static void
 soil_record(const struct file_upload *u)
@@ -529,7 +532,8 @@ soil_record(const struct file_upload *u)
 		file_remember(id, u->head.offset);
 }
 
-/* The finisher may still be flushing this head, or taking it back. */
+/* The process that finishes the upload may still be flushing this head, or
+ * undoing it. */
 static enum err_code
 confirm_finished(struct file_upload *u, struct err *e)
 {

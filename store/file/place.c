@@ -1,15 +1,15 @@
 /*
- * place.c - names in the directory of the store, and where the bytes of an
- * upload are.
+ * place.c - the names of files in the store's directory, and where the bytes of
+ * an upload are.
  *
- * An upload has the names ID, ID.info and so on.  No id begins with a dot, so
- * no upload can have one of the names that are the store's own.
+ * An upload has the files ID, ID.info and so on.  No id begins with a dot, so
+ * no upload can have a name that belongs to the store itself.
  *
- * The bytes are in STORE/ID, unless another server made the record: tusd lets a
- * hook choose a place, which Storage.Path names.  Such a path is followed if it
- * stays in the store: name by name, none of them "..", hidden, or a symbolic
- * link, for a path found in a file that others may write is else access to any
- * file.
+ * The bytes are in STORE/ID, unless another server made the record: with tusd a
+ * hook can choose a path, which Storage.Path names.  Such a path is followed
+ * only if it stays in the store and no part of it is "..", hidden, or a
+ * symbolic link: following any path in a file that others can write would give
+ * them access to any file.
  */
 #include "config.h"
 
@@ -107,7 +107,7 @@ file_flush_dir(struct file_store *fs, struct err *e)
  * --- Directories below the store, and below the root of finish.move_to. ---
  */
 
-/* Milliseconds between two looks at where the root is. */
+/* Milliseconds between two checks of the root's path. */
 #define ROOT_MS 1000
 
 enum err_code
@@ -172,7 +172,7 @@ file_open_below(struct file_store *fs, const char *root, const char *path,
 
 /* --- Where the bytes are. --- */
 
-/* What follows "DIRECTORY/" in a path; NULL if it is elsewhere. */
+/* The part of a path after "DIRECTORY/"; NULL if it is outside. */
 static const char *
 below(const char *path, const char *dir, size_t len)
 {
@@ -183,8 +183,8 @@ below(const char *path, const char *dir, size_t len)
 	return path + len + 1;
 }
 
-/* The directory may have another name by now than it had for the other server;
- * but it was the one that had the record. */
+/* The directory may have had another path for the other server; but it is the
+ * directory that contained the record. */
 static const char *
 below_record(const char *path, const char *info_path, const char *id)
 {
@@ -205,7 +205,7 @@ below_record(const char *path, const char *info_path, const char *id)
 	return below(path, info_path, len > 0 ? len - 1 : 0);
 }
 
-/* A name among the uploads that is an id is the place of that one. */
+/* A name in the store's directory that is an id belongs to that upload. */
 static bool
 may_be_place(struct file_store *fs, const char *path)
 {
@@ -290,7 +290,8 @@ file_stat_place(struct file_upload *u, struct stat *st, struct err *e)
 	else
 		rc = err_sys(e, "stat %s", name);
 	file_close_place(u, dirfd);
-	/* What was put into such a place is followed as little as its path. */
+	/* A symbolic link that was put at such a path is not followed
+	 * either. */
 	return rc == ERR_CORRUPT && u->place != NULL ?
 	    err_set(e, ERR_NOT_FOUND, "%s: not there", u->place) :
 	    rc;
@@ -302,7 +303,7 @@ file_is_in_place(struct file_upload *u, bool *is, struct err *e)
 	struct stat st;
 	enum err_code rc = file_stat_place(u, &st, e);
 
-	/* Whatever has its name is in its place. */
+	/* Any type of file counts as existing. */
 	*is = rc == ERR_OK || rc == ERR_CORRUPT;
 	return *is || rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }

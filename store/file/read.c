@@ -1,5 +1,5 @@
 /*
- * read.c - the bytes of an upload on their way out, and all names.
+ * read.c - downloads, and the list of all names.
  */
 #include "config.h"
 
@@ -31,7 +31,7 @@ open_stream(struct upload *up, int64_t from, struct arena *a,
 	s = arena_alloc(a, sizeof(*s));
 	s->base.path = file_place_path(u, a);
 	rc = file_open_bytes(u, O_RDONLY, &s->base.fd, NULL, e);
-	/* It may have gone since it was looked at. */
+	/* It may have been moved since it was opened. */
 	if (rc == ERR_NOT_FOUND && (rc = file_find_moved(u, e)) == ERR_OK &&
 	    (rc = file_open_moved(u, &s->base.fd, e)) == ERR_OK)
 		s->base.path = file_moved_path(&u->moved, a);
@@ -75,7 +75,8 @@ const struct store_reader file_reader = {
 	.close = close_stream,
 };
 
-/* A directory stream of its own: the store's descriptor has one position. */
+/* Open a separate directory stream: the store's descriptor has one position for
+ * all. */
 static enum err_code
 open_names(struct file_store *fs, DIR **dir, struct err *e)
 {

@@ -11,7 +11,7 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* The kernel writes so much in one piece, even if the writer is killed. */
+/* The kernel writes this much in one piece, even if the writer is killed. */
 #define ONE_PAGE 4096
 
 void
@@ -35,8 +35,9 @@ file_tell_place(struct file_upload *u, const char *path)
 }
 
 /*
- * Where the bytes are we know without the record.  That is a third of it, its
- * end, which is not parsed if it reads as we write it.
+ * Cut off the end of the record, if it is the text that we write there: it says
+ * where the bytes are, which we know, and a third of the record needs no
+ * parsing then.
  */
 static size_t
 without_storage(const struct file_upload *u, char *buf, size_t len)
@@ -194,7 +195,8 @@ file_flush_info(struct file_upload *u, struct err *e)
 	return ERR_OK;
 }
 
-/* The record as text; its head counts as what is in the file from now on. */
+/* The record as text; from now on its head is taken for what the file
+ * contains. */
 static enum err_code
 format(struct file_upload *u, const char **text, size_t *len, struct err *e)
 {
@@ -220,7 +222,7 @@ take_record(struct file_upload *u, int fd, bool durably)
 	u->unflushed = !durably;
 }
 
-/* Made, written, and open; or not there. */
+/* The file is created, written and open, or does not exist. */
 static enum err_code
 write_file(struct file_store *fs, const char *name, const char *text,
     size_t len, bool durably, int *fd, struct err *e)
@@ -240,7 +242,7 @@ write_file(struct file_store *fs, const char *name, const char *text,
 	return rc;
 }
 
-/* Nobody else can have a record locked that has no name yet. */
+/* No other process can have locked a record that has no name yet. */
 static enum err_code
 write_and_rename(struct file_upload *u, const char *text, size_t len,
     bool durably, int *fd, struct err *e)

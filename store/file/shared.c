@@ -1,16 +1,16 @@
 /*
  * shared.c - a store that several hosts share (store.shared).
  *
- * A host that was cut off, or slept, can lose its lock without learning of it.
- * The file system is what stops its late writes: of each file that an upload
- * is written through, the bytes and the record, the writer holds a lock of the
- * open file itself, and when the file system gives that lock away it lets
- * nothing more through that descriptor.  So whatever fails on it is taken for
- * the loss of the lock: nothing is acknowledged then, and nothing is taken
- * back.
+ * A host that was cut off or suspended can lose its lock without noticing.
+ * Only the file system can stop its late writes: the writer of an upload holds
+ * a lock of the file system on each file it writes through, the bytes and the
+ * record.  When the file system gives such a lock to another host, it rejects
+ * every further write through the old descriptor.  So any failure on these
+ * descriptors is treated as the loss of the lock: nothing more is acknowledged,
+ * and nothing is undone.
  *
- * Names are not guarded by locks.  Before a name goes, the record says so, on
- * disk and through the descriptor that is.
+ * Names are not protected by such locks.  So before a file is removed, the
+ * record must say so on disk, written through its locked descriptor.
  */
 #include "config.h"
 
@@ -26,7 +26,7 @@
 #include "base/log.h"
 #include "store/file/file.h"
 
-/* Far behind the end of any file, and no byte of a lock file. */
+/* Far beyond the end of any file, and a byte that no lock file uses. */
 #define BYTE_FENCE (((off_t)1 << 40) + 8)
 
 /* f_type of statfs(2). */
@@ -97,8 +97,8 @@ struct mount {
 	char type[64], options[2048];
 };
 
-/* What the list of mounts says of the file system below a path: the last mount
- * that it lies under counts. */
+/* Find the entry of the file system below a path in the list of mounts: the
+ * last mount that contains the path counts. */
 static bool
 find_mount(const char *path, struct mount *m)
 {
@@ -128,7 +128,8 @@ find_mount(const char *path, struct mount *m)
 	return best > 0;
 }
 
-/* Mounted so, the file system does not do what a shared store needs. */
+/* Refuse mount options with which the file system does not give the guarantees
+ * that a shared store needs. */
 static enum err_code
 check_options(const char *options, struct err *e)
 {

@@ -1,9 +1,9 @@
 /*
- * strange.c - what is in the directory and cannot be served.
+ * strange.c - files in the directory that cannot be served.
  *
- * Another server may have made uploads that we cannot serve: their ids have a
- * slash or a dot, or their bytes lie outside.  Nothing of that is ever removed;
- * tusctl adopt names each file.
+ * Another server may have created uploads that we cannot serve: their ids
+ * contain a slash or a dot, or their bytes are outside.  Such files are never
+ * removed; tusctl adopt names each of them.
  */
 #include "config.h"
 
@@ -16,7 +16,7 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* Directories within directories. */
+/* How deep directories are searched. */
 #define DEPTH_MAX 64
 
 struct search {
@@ -25,7 +25,7 @@ struct search {
 	store_stranger *tell;
 	void *arg;
 
-	/* The places outside STORE/ID that an upload has its bytes in. */
+	/* The paths other than STORE/ID at which uploads have their bytes. */
 	const char **places;
 	size_t n, room;
 };
@@ -82,7 +82,7 @@ why_without_bytes(const struct file_upload *u, struct arena *a)
 	return "its bytes are missing";
 }
 
-/* Of an upload that is moved, the bytes may lie in the store as well. */
+/* A moved upload may have its bytes in the store as well. */
 static void
 see_moved(struct search *s, struct file_upload *u, const char *name)
 {
@@ -94,7 +94,7 @@ see_moved(struct search *s, struct file_upload *u, const char *name)
 		add_place(s, u->moved.path);
 }
 
-/* A damaged record is for who adopts the upload to complain about. */
+/* A damaged record is reported when its upload is adopted. */
 static void
 see_record(struct search *s, const char *name, const char *id)
 {
@@ -144,7 +144,8 @@ see_records(struct search *s, struct err *e)
 
 /* --- All other files. --- */
 
-/* NULL: it is ours, or a lock of the other server, or was looked at before. */
+/* NULL: the file is ours, or a lock of the other server, or was already
+ * checked. */
 static const char *
 why_top(struct search *s, const char *name)
 {
@@ -200,7 +201,7 @@ see_entry(
 		s->tell(s->arg, whole, why);
 }
 
-/* Of ours, and what mkfs makes. */
+/* Files of our own, and those that mkfs creates. */
 static bool
 is_known(const char *name)
 {

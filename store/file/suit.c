@@ -1,12 +1,12 @@
 /*
- * suit.c - what the place that finished uploads go to is like.
+ * suit.c - the properties of the destination of finished uploads.
  *
- * Which names it takes is tried out, in a hidden directory of its own: FAT and
- * exFAT, NTFS and SMB refuse some, shorten others without a word, or put what
- * follows a colon somewhere else.  So a name counts as taken only if it can be
- * seen in the directory afterwards.
+ * Which names it accepts is found out by trying, in a hidden directory there:
+ * FAT, exFAT, NTFS and SMB refuse some names, silently shorten others, or put
+ * what follows a colon elsewhere.  So a name counts as accepted only if it
+ * appears in the directory afterwards.
  *
- * And what comes there by rename gets what a new file would have got there: the
+ * A file that is renamed into it gets what a new file would have got there: the
  * group of a directory with the set-group-ID bit, and its default ACL.
  */
 #include "config.h"
@@ -26,10 +26,11 @@
 
 #define PROBE ".tusfcgi-probe"
 
-/* No file system is expected to have less. */
+/* Every file system is expected to accept names of this length. */
 #define NAME_MIN 64
 
-/* How often another process that probes is waited for, 20 ms each time. */
+/* How often to wait, 20 ms each time, for another process that is trying
+ * names. */
 #define TRIES	    50
 
 #define ACL_DEFAULT "system.posix_acl_default"
@@ -67,7 +68,7 @@ empty(int dir, struct err *e)
 	}
 }
 
-/* Something else than a name may be wrong, which is no answer. */
+/* An error other than a refused name gives no answer. */
 static enum err_code
 takes(int dir, const char *name, bool *does, struct err *e)
 {
@@ -93,7 +94,7 @@ try_windows(int dir, struct template_names *names, struct err *e)
 	enum err_code rc;
 	size_t i;
 
-	/* If not even this can be had, it is not the name. */
+	/* If not even "a" is accepted, the fault is not in the name. */
 	rc = takes(dir, "a", &does, e);
 	if (rc == ERR_OK && !does)
 		rc = err_set(e, ERR_SYSTEM, "no file can be made");
@@ -111,7 +112,7 @@ try_length(int dir, struct template_names *names, struct err *e)
 	enum err_code rc = ERR_OK;
 	bool does;
 
-	/* low can be had, what is above high cannot. */
+	/* Length low is accepted, lengths above high are not. */
 	for (middle = high; rc == ERR_OK && low < high;
 	     middle = low + (high - low + 1) / 2) {
 		memset(name, 'a', middle);
@@ -126,7 +127,8 @@ try_length(int dir, struct template_names *names, struct err *e)
 	return rc;
 }
 
-/* Make it, or take one that a dead process left; it is ours while locked. */
+/* Create the directory, or take one that a dead process left; the lock on it
+ * makes it ours. */
 static enum err_code
 open_probe(int root, int *dir, struct err *e)
 {
@@ -177,8 +179,8 @@ longest_name(int root)
 	return v.f_namemax;
 }
 
-/* Where nothing can be tried out, as in a directory of which only those below
- * may be written to, any name is thought to do. */
+/* If trying is impossible, as in a directory in which only subdirectories are
+ * writable, any name is assumed to be accepted. */
 enum err_code
 file_probe(struct file_store *fs, struct err *e)
 {

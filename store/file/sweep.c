@@ -1,5 +1,5 @@
 /*
- * sweep.c - what the sweep needs of the directory store.
+ * sweep.c - the store's part of a sweep.
  */
 #include "config.h"
 
@@ -98,8 +98,8 @@ lock_note(struct data_store *ds, struct err *e)
 	return rc;
 }
 
-/* In place: there is room for it on a full disk, too, and it keeps its lock.
- * Whatever a longer one leaves behind comes after the end of the line. */
+/* Write the note in place: that works on a full disk too, and the file keeps
+ * its lock.  The rest of a longer old note follows the end of the line. */
 static enum err_code
 write_note(struct data_store *ds, const char *line, struct err *e)
 {

@@ -1,8 +1,10 @@
 /*
- * time.c - when the file of an upload was last changed, as its client says.
+ * time.c - when the file of an upload was last changed, according to its
+ * client.
  *
- * Clients agree on no key and on no form: browsers have File.lastModified, in
- * milliseconds, other programs send mtime, in seconds or as a date.
+ * Clients agree neither on a key nor on a format: browsers have
+ * File.lastModified, in milliseconds; other programs send mtime, in seconds or
+ * as a date.
  */
 #include "config.h"
 
@@ -13,16 +15,17 @@
 
 #include "store/file/file.h"
 
-/* Seconds since the epoch would be in the year 5138. */
+/* Larger numbers are milliseconds: as seconds they would be after the year
+ * 5138. */
 #define MILLISECONDS_FROM INT64_C(100000000000)
 
-/* The last second of the year 9999: what follows no tool can show. */
+/* The last second of the year 9999: programs cannot show later dates. */
 #define LAST	 INT64_C(253402300799)
 
 #define NS_PER_S INT64_C(1000000000)
 
-/* Up to nine digits behind a point, and more that are not looked at; *text is
- * behind them. */
+/* Read up to nine digits after a point and skip further ones; *text is advanced
+ * past them. */
 static int64_t
 take_fraction(const char **text)
 {
@@ -59,7 +62,7 @@ read_number(const char *text, struct timespec *when)
 	return true;
 }
 
-/* "Z", "+01:00"; *seconds is how much the clock there is ahead. */
+/* "Z", "+01:00"; *seconds is the offset from UTC. */
 static bool
 read_zone(const char *text, int64_t *seconds)
 {
@@ -96,7 +99,7 @@ read_date(const char *text, struct timespec *when)
 	return true;
 }
 
-/* Not 0, which is no time of a file that was moved. */
+/* 0 is not accepted: for a moved file it means that there is no time. */
 static bool
 is_possible(const struct timespec *when)
 {

@@ -1,6 +1,6 @@
 /*
- * write.c - append to an upload, take bytes back, finish it; and whether there
- * is room for what comes.
+ * write.c - append to an upload, roll back, finish it; and check the free
+ * space.
  */
 #include "config.h"
 
@@ -12,16 +12,16 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-/* As much of the waiting room as may stay in memory between two requests. */
+/* How much of the waiting buffer may stay mapped between two requests. */
 #define WAITING_KEPT 65536
 
-/* How long it holds how much room there is. */
+/* How long a computed amount of free space is used, in ms. */
 #define ROOM_MS 1000
 
 /* --- Room. --- */
 
-/* How much is there beyond need and min_free; as much as you like where
- * min_free is 0. */
+/* *left is the free space beyond need and min_free; unlimited if min_free
+ * is 0. */
 static enum err_code
 look_for_space(
     struct file_store *fs, int64_t need, int64_t *left, struct err *e)
@@ -50,7 +50,7 @@ file_check_space(struct file_store *fs, int64_t need, struct err *e)
 	return look_for_space(fs, need, &left, e);
 }
 
-/* What the unfinished uploads have yet to bring, but the one of that id. */
+/* The bytes that the unfinished uploads, except this one, still lack. */
 static enum err_code
 count_lacking(
     struct file_store *fs, const char *but, int64_t *lacking, struct err *e)
@@ -67,7 +67,7 @@ count_lacking(
 	while (
 	    (rc = ds->expirer->walk_next(ds, &cursor, a, &id, e)) == ERR_OK &&
 	    id != NULL) {
-		/* What cannot be read takes no more bytes. */
+		/* An upload that cannot be read takes no more bytes. */
 		if (strcmp(id, but) != 0 &&
 		    ds->core->get_upload(ds, id, a, &up, &ignored) == ERR_OK) {
 			if (!up->info.size_deferred &&
@@ -107,8 +107,8 @@ file_check_length(
 	return ERR_OK;
 }
 
-/* Bytes come: may so many more?  Others write, too, so what was found out does
- * not hold for long. */
+/* May so many more bytes be written?  Other processes write too, so the amount
+ * of free space is computed again soon. */
 static enum err_code
 check_room(struct file_upload *u, size_t len, struct err *e)
 {
@@ -127,7 +127,7 @@ check_room(struct file_upload *u, size_t len, struct err *e)
 
 /* --- Bytes. --- */
 
-/* The head, with what was decided about the upload since it was written. */
+/* The head with the decisions on the upload that it does not contain yet. */
 static struct info_head
 decided(const struct file_upload *u)
 {
@@ -141,8 +141,8 @@ decided(const struct file_upload *u)
 }
 
 /*
- * Cut the file.  If the watermark was higher it comes down first, on disk:
- * else the disk would vouch for bytes that are cut and sent anew.
+ * Truncate the file.  If the watermark is higher it is lowered on disk first:
+ * otherwise it would count bytes that were cut and sent again.
  */
 static enum err_code
 roll_back(struct file_upload *u, int64_t to, struct err *e)
@@ -213,7 +213,7 @@ waiting_room(struct file_store *fs)
 	return fs->waiting;
 }
 
-/* Let bytes on probation wait in memory, if there is room. */
+/* Keep bytes on probation in memory, if there is room. */
 static bool
 let_wait(struct file_upload *u, const void *buf, size_t len)
 {
@@ -252,8 +252,8 @@ append_waiting(struct file_upload *u, struct err *e)
 	return rc;
 }
 
-/* From here on the bytes go to the file.  If we die, the hold tells the next
- * process which of them were never verified. */
+/* From here on bytes on probation go to the file.  If this process dies, the
+ * hold in the record tells the next one which bytes were never verified. */
 static enum err_code
 hold(struct file_upload *u, struct err *e)
 {
@@ -272,7 +272,8 @@ is_checkpoint_due(const struct file_upload *u)
 	return u->data_size - u->head.offset >= u->store->checkpoint_every;
 }
 
-/* What is on its way to the disk while more comes is not waited for later. */
+/* Start writing to the disk early, so that the flush at the end has less to
+ * wait for. */
 static enum err_code
 start_flush(struct file_upload *u, struct err *e)
 {
@@ -290,7 +291,7 @@ start_flush(struct file_upload *u, struct err *e)
 	return rc;
 }
 
-/* What flushes are due in the middle of a chunk. */
+/* Do the flushes that are due in the middle of a chunk. */
 static enum err_code
 flush_some(struct file_upload *u, struct err *e)
 {
@@ -343,15 +344,16 @@ take_back(struct file_upload *u, struct err *e)
 	return file_set(u, &head, e);
 }
 
-/* The record of what was hidden comes after its bytes. */
+/* The record of a hidden upload is written after its bytes. */
 static enum err_code
 show(struct file_upload *u, struct info_head head, bool durably, struct err *e)
 {
 	struct info_head before;
 	enum err_code rc = ERR_OK;
 
-	/* The name, too: the id may have been that of another upload, whose
-	 * bytes a power loss would bring back below this record. */
+	/* Flush the name too: the id may have belonged to another upload
+	 * before, whose bytes a power failure would bring back under this
+	 * record. */
 	if (durably &&
 	    ((rc = file_flush_bytes(u, e)) != ERR_OK ||
 		(rc = file_flush_dir(u->store, e)) != ERR_OK))
@@ -423,9 +425,9 @@ flush_before_finish(struct file_upload *u, struct err *e)
 }
 
 /*
- * An old record has no room for what is pending and is replaced by one that
- * has.  After a power loss that may not have happened, so the old one says
- * first that all its bytes are safe.
+ * An old record has no room for pending work and is replaced by one that has.
+ * A power failure may undo the replacement, so the old record first says that
+ * all its bytes are safe.
  */
 static enum err_code
 finish_old(struct file_upload *u, const struct info_head *head, bool durably,
@@ -444,8 +446,8 @@ finish_old(struct file_upload *u, const struct info_head *head, bool durably,
 	return rc;
 }
 
-/* All flushes but one come before the head says so, and until that has
- * succeeded it is pending as well. */
+/* All flushes but one are done before the head says finished; until the last
+ * one has succeeded, confirming it is pending work too. */
 static enum err_code
 finish(struct file_upload *u, unsigned after, struct err *e)
 {
@@ -473,7 +475,7 @@ finish(struct file_upload *u, unsigned after, struct err *e)
 	head.pending |= STORE_TO_CONFIRM;
 	if ((rc = file_set_durably(u, &head, e)) != ERR_OK)
 		return rc;
-	/* What else there is will be struck out together with it. */
+	/* The other pending work will be cleared together with it. */
 	head.pending = after;
 	return after == 0 ? file_set(u, &head, e) : ERR_OK;
 }
@@ -492,7 +494,7 @@ file_finish(struct upload *up, unsigned pending, struct err *e)
 	return rc;
 }
 
-/* An old record has nothing to strike out of. */
+/* An old record has no pending work to clear. */
 enum err_code
 file_done(struct upload *up, unsigned what, struct err *e)
 {
@@ -521,14 +523,15 @@ file_refuse(struct upload *up, struct err *e)
 	head = decided(u);
 	if (rc == ERR_OK && !file_same_head(&head, &u->head))
 		rc = file_set(u, &head, e);
-	/* What is not safe no other host goes on with. */
+	/* Another host does not continue with bytes that are not safe. */
 	if (rc == ERR_OK && u->store->base.is_shared)
 		rc = file_checkpoint(u, e);
 	file_see(u);
 	return rc;
 }
 
-/* Outside a chunk it takes effect at once, inside together with the chunk. */
+/* Outside a chunk a decision takes effect at once, inside one together with
+ * it. */
 static enum err_code
 decide(struct file_upload *u, struct err *e)
 {

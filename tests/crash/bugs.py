@@ -166,10 +166,10 @@ BUGS = [
     Bug("finish-without-record-flush", ("A", "P"), (WRITE, """
 	if ((rc = file_set_durably(u, &head, e)) != ERR_OK)
 		return rc;
-	/* What else there is""", """
+	/* The other pending""", """
 	if ((rc = file_set(u, &head, e)) != ERR_OK)
 		return rc;
-	/* What else there is""")),
+	/* The other pending""")),
     Bug("checkpoint-without-data-flush", ("A", "P"), (DOUBT, CHECKPOINT, """
 	    false)
 		return rc;
@@ -491,11 +491,11 @@ BUGS = [
 	return rc;
 }
 
-/* What flushes are due""", """
+/* Do the flushes that are due""", """
 	return ERR_OK;
 }
 
-/* What flushes are due"""), modes=["data"]),
+/* Do the flushes that are due"""), modes=["data"]),
 ]
 
 
