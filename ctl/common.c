@@ -193,6 +193,8 @@ ctl_repair(struct ctl *c, struct hold *h, struct err *e)
 const char *
 ctl_damage_advice(struct ctl *c, const char *id, bool can_be_repaired)
 {
+	const char *home = store_home(c->conf);
+
 	if (can_be_repaired)
 		return "tusctl check --repair goes back to the bytes that "
 		       "exist; the client sends the rest again";
@@ -201,7 +203,7 @@ ctl_damage_advice(struct ctl *c, const char *id, bool can_be_repaired)
 	    "backup, in %s; or save the bytes that are of use, and run "
 	    "\"tusctl rm "
 	    "%s\": its client then begins anew",
-	    c->conf->store.path, id);
+	    home != NULL ? home : "the store", id);
 }
 
 bool

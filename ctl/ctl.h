@@ -93,7 +93,8 @@ struct ctl {
 ctl_run ctl_list, ctl_show, ctl_rm, ctl_sweep, ctl_check, ctl_settle, ctl_adopt,
     ctl_doctor, ctl_top, ctl_completion;
 extern const struct ctl_option ctl_list_options[], ctl_show_options[],
-    ctl_sweep_options[], ctl_check_options[], ctl_top_options[];
+    ctl_sweep_options[], ctl_check_options[], ctl_settle_options[],
+    ctl_top_options[];
 extern const char *const ctl_shells[];
 
 /*

@@ -1,6 +1,6 @@
 /*
- * settle.c - tusctl settle and adopt: prepare the directory for another server
- * or a reboot, and take it over afterwards.
+ * settle.c - tusctl settle and adopt: prepare the uploads for another server or
+ * a reboot, and take them over afterwards.
  *
  * Both visit every unfinished upload under its lock.  Neither asks a holder to
  * release it: they are meant for a pool that was stopped.
@@ -15,10 +15,13 @@
 
 struct round {
 	/* The action on one upload; its result and error are reported. */
-	enum err_code (*act)(struct ctl *, struct hold *, struct err *);
+	enum err_code (*act)(
+	    struct ctl *, struct hold *, const struct round *, struct err *);
 	const char *done;
 	/* An upload that is skipped counts as a failure. */
 	bool is_strict;
+	/* For settle: the other server is tusd. */
+	bool for_tusd;
 	int64_t uploads, in_use, damaged, left;
 
 	/* For settle: does the pending work of finished uploads; NULL for
@@ -33,18 +36,19 @@ struct told {
 };
 
 static enum err_code
-settle_held(struct ctl *c, struct hold *h, struct err *e)
+settle_held(struct ctl *c, struct hold *h, const struct round *r, struct err *e)
 {
 	enum err_code rc = ctl_repair(c, h, e);
 
 	if (rc == ERR_OK && !upload_is_finished(h->up))
-		rc = c->store->keeper->settle(h->up, e);
+		rc = c->store->keeper->settle(h->up, r->for_tusd, e);
 	return rc;
 }
 
 static enum err_code
-adopt_held(struct ctl *c, struct hold *h, struct err *e)
+adopt_held(struct ctl *c, struct hold *h, const struct round *r, struct err *e)
 {
+	(void)r;
 	return c->store->keeper->adopt(h->up, e);
 }
 
@@ -129,7 +133,7 @@ do_one(struct ctl *c, const char *id, void *arg)
 	if (state != UNFINISHED)
 		return;
 	if ((rc = ctl_hold(c, id, 0, &held, &e)) == ERR_OK) {
-		rc = r->act(c, &held, &e);
+		rc = r->act(c, &held, r, &e);
 		hold_release(&held);
 	}
 	switch (rc) {
@@ -179,14 +183,23 @@ tell_strangers(struct ctl *c, struct round *r)
 static int
 do_round(struct ctl *c, int argc, char **argv, struct round *r)
 {
+	int option;
 	struct err e;
 
-	if (ctl_option(c, argc, argv) != -1)
-		return CTL_USAGE;
+	while ((option = ctl_option(c, argc, argv)) != -1) {
+		if (option == '?')
+			return CTL_USAGE;
+		r->for_tusd = true;
+	}
 	if (optind != argc)
 		return ctl_usage("%s takes no arguments", argv[0]);
 	if (!ctl_can_keep(c))
 		return CTL_FAILED;
+	if (c->store->is_always_settled && !r->is_strict && !r->for_tusd) {
+		(void)printf("nothing to settle: what was acknowledged is "
+			     "safe; --tusd prepares a move to tusd\n");
+		return CTL_OK;
+	}
 	ctl_each(c, "uploads", do_one, r);
 	if (c->store->keeper->settle_all(c->store, &e) != ERR_OK)
 		ctl_warn(c, "%s", e.text);
@@ -200,6 +213,12 @@ do_round(struct ctl *c, int argc, char **argv, struct round *r)
 	(void)putchar('\n');
 	return ctl_status(c);
 }
+
+const struct ctl_option ctl_settle_options[] = {
+	{ "tusd", 't', NULL, "for tusd, which has another layout in a bucket",
+	    NULL },
+	{ 0 },
+};
 
 int
 ctl_settle(struct ctl *c, int argc, char **argv)

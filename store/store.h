@@ -536,9 +536,12 @@ struct store_keeper {
 	/*
 	 * For a claimed upload: make info.offset survive what comes next, be
 	 * it a reboot or another server, whatever the durability mode says.
-	 * Complete with settle_all() only.
+	 * Complete with settle_all() only.  for_tusd: that server will be
+	 * tusd, where this is more work.  ERR_CONFLICT: it cannot go there as
+	 * it is.
 	 */
-	MUST_CHECK enum err_code (*settle)(struct upload *, struct err *);
+	MUST_CHECK enum err_code (*settle)(
+	    struct upload *, bool for_tusd, struct err *);
 
 	/* After the last settle(): what all uploads have in common. */
 	MUST_CHECK enum err_code (*settle_all)(
@@ -581,6 +584,10 @@ struct data_store {
 
 	/* The reader takes uploads that are not finished, too. */
 	bool reads_unfinished;
+
+	/* Nothing takes back what was acknowledged, so that settle() is for
+	 * tusd alone. */
+	bool is_always_settled;
 
 	/*
 	 * Several hosts may use it at the same time (store.shared).  What a

@@ -380,17 +380,31 @@ read_storage(struct arena *a, const json_t *root, struct info_record *r)
 		r->info_path = NULL;
 }
 
+/* ID, or ID+MULTIPART in a bucket of tusd. */
+static bool
+read_id(
+    struct arena *a, const json_t *root, const char *id, struct info_record *r)
+{
+	const json_t *own = json_object_get(root, "ID");
+	const char *text = json_string_value(own);
+	size_t len = strlen(id);
+
+	if (text == NULL || json_string_length(own) != strlen(text) ||
+	    strncmp(text, id, len) != 0 ||
+	    (text[len] != '\0' && text[len] != '+'))
+		return false;
+	if (text[len] == '+')
+		r->multipart = arena_strdup(a, text + len + 1);
+	return true;
+}
+
 /* Read the members that never change. */
 static bool
 read_keys(
     struct arena *a, const json_t *root, const char *id, struct file_info *info)
 {
-	const json_t *own = json_object_get(root, "ID");
 	const json_t *bytes = json_object_get(root, "Bytes");
 
-	if (!json_is_string(own) || json_string_length(own) != strlen(id) ||
-	    strcmp(json_string_value(own), id) != 0)
-		return false;
 	info->id = arena_strdup(a, id);
 	if (!get_metadata(a, root, &info->metadata) ||
 	    !get_cstring(a, root, bytes, "MetadataRaw", &info->metadata_raw) ||
@@ -426,7 +440,7 @@ read_foreign(
 	*h = (struct info_head){ .hold = -1, .boot = INFO_NO_BOOT };
 	if (!get_number(root, "Size", &h->size) ||
 	    !get_flag(root, "SizeIsDeferred", &h->size_deferred) ||
-	    !read_keys(a, root, id, &r->info))
+	    !read_id(a, root, id, r) || !read_keys(a, root, id, &r->info))
 		return false;
 	if (!h->size_deferred && json_object_get(root, "Size") == NULL)
 		return false;
@@ -464,8 +478,8 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 		buf[INFO_HEAD - 1] = '{';
 		root = json_loadb(
 		    buf + INFO_HEAD - 1, len - INFO_HEAD + 1, flags, &why);
-		is_good =
-		    makes_sense(&r->head) && read_keys(a, root, id, &r->info);
+		is_good = makes_sense(&r->head) && read_id(a, root, id, r) &&
+		    read_keys(a, root, id, &r->info);
 	} else {
 		root = json_loadb(buf, len, flags, &why);
 		is_good = read_foreign(a, root, id, r);

@@ -72,6 +72,10 @@ struct info_record {
 	bool foreign;
 	struct file_info info;
 
+	/* What follows the id in ID, without the + between them: tusd puts the
+	 * name of a multipart upload there.  NULL if nothing does. */
+	const char *multipart;
+
 	/* Storage.Path and InfoPath; NULL if absent. */
 	const char *path, *info_path;
 

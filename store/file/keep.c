@@ -319,11 +319,12 @@ check(struct upload *up, struct err *e)
 }
 
 static enum err_code
-settle(struct upload *up, struct err *e)
+settle(struct upload *up, bool for_tusd, struct err *e)
 {
 	struct file_upload *u = file_upload_of(up);
 	enum err_code rc;
 
+	(void)for_tusd;
 	rc = file_has_watermark(u) ? file_checkpoint(u, e) :
 				     file_flush_bytes(u, e);
 	file_see(u);

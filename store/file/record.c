@@ -72,6 +72,8 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 	got = without_storage(u, buf, got);
 	if ((rc = info_parse(buf, got, id, u->arena, &r, e)) != ERR_OK)
 		return rc;
+	if (r.multipart != NULL)
+		return err_set(e, ERR_CORRUPT, "%s.info: is of a bucket", id);
 	u->head = r.head;
 	u->foreign = r.foreign;
 	u->base.info = r.info;

@@ -241,6 +241,7 @@ take_header(char *line, size_t size, size_t n, void *arg)
 	} wanted[] = {
 		{ "etag:", c->etag, sizeof(c->etag) },
 		{ "x-amz-meta-tus-id:", c->tus_id, sizeof(c->tus_id) },
+		{ "last-modified:", c->modified, sizeof(c->modified) },
 	};
 	size_t i, len;
 
@@ -337,7 +338,7 @@ once(struct s3_store *s, struct s3_call *c)
 
 	s->answer_len = 0;
 	c->status = 0;
-	c->code[0] = c->etag[0] = c->tus_id[0] = '\0';
+	c->code[0] = c->etag[0] = c->tus_id[0] = c->modified[0] = '\0';
 	c->sent = 0;
 	/* A long upload makes thousands of requests in one arena. */
 	arena_reset(s->scratch);

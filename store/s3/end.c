@@ -53,26 +53,36 @@ delete_object(struct s3_upload *u, struct err *e)
 		return remove_key(u, u->key, e);
 	s3_call_init(&c, "HEAD", u->key);
 	rc = s3_call(u->s, &c, e);
-	if (rc == ERR_OK && strcmp(c.tus_id, u->base.info.id) == 0)
+	if (rc == ERR_OK && s3_is_object_of(u, &c))
 		return remove_key(u, u->key, e);
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-static enum err_code
-delete_all(struct s3_upload *u, struct err *e)
+enum err_code
+s3_remove_record(struct s3_upload *u, struct err *e)
 {
 	enum err_code rc;
 	size_t i;
 
-	if (u->mpu != NULL && (rc = abort_mpu(u, e)) != ERR_OK)
-		return rc;
-	if ((rc = delete_object(u, e)) != ERR_OK ||
-	    (rc = s3_list_segments(u, e)) != ERR_OK)
+	if ((rc = s3_list_segments(u, e)) != ERR_OK)
 		return rc;
 	for (i = 0; i < u->n_segments; i++)
 		if ((rc = remove_key(u, u->segments[i].key, e)) != ERR_OK)
 			return rc;
+	if (u->tail >= 0 && (rc = s3_remove_tail(u, e)) != ERR_OK)
+		return rc;
 	return remove_key(u, s3_record_key(u->s, u->a, u->base.info.id), e);
+}
+
+enum err_code
+s3_remove_all(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc;
+
+	if ((u->mpu != NULL && (rc = abort_mpu(u, e)) != ERR_OK) ||
+	    (rc = delete_object(u, e)) != ERR_OK)
+		return rc;
+	return s3_remove_record(u, e);
 }
 
 static enum err_code
@@ -89,7 +99,7 @@ terminate(struct upload *up, struct err *e)
 			return rc;
 		}
 	}
-	return delete_all(u, e);
+	return s3_remove_all(u, e);
 }
 
 /* A removal that died is carried on; what a creation left has no record. */
@@ -107,7 +117,7 @@ clear(struct data_store *ds, const char *id, bool only_look, struct err *e)
 		if (!u->is_terminated && u->n_segments == 0)
 			rc = err_set(e, ERR_NOT_FOUND, "%s: not there", id);
 		else if (!only_look)
-			rc = delete_all(u, e);
+			rc = s3_remove_all(u, e);
 	}
 	arena_free(a);
 	return rc;

@@ -15,10 +15,11 @@
 static int64_t
 grid_line(const struct s3_upload *u, size_t n)
 {
-	int64_t line = 0, size = u->part_size;
+	int64_t line = u->adopted, size = u->part_size;
 
+	n -= n < u->adopted_parts ? n : u->adopted_parts;
 	if (!u->part_growth)
-		return (int64_t)n * size;
+		return line + (int64_t)n * size;
 	for (; n > S3_GROWS_EACH; n -= S3_GROWS_EACH) {
 		line += S3_GROWS_EACH * size;
 		size *= 2;
@@ -48,18 +49,49 @@ s3_choose_part_size(const struct s3_store *s, const struct file_info *info)
 	return info->size <= s->part_size * S3_PARTS_MAX ? s->part_size : least;
 }
 
+int64_t
+s3_choose_rest_size(const struct s3_upload *u)
+{
+	int64_t left = S3_PARTS_MAX - (int64_t)u->adopted_parts;
+	int64_t size = u->part_size > 0 ? u->part_size : u->s->part_size;
+	int64_t least;
+
+	if (u->base.info.size_deferred || left <= 0)
+		return size;
+	least = (u->base.info.size - u->adopted + left - 1) / left;
+	least = (least + MIB - 1) / MIB * MIB;
+	return (u->base.info.size - u->adopted) / size < left ? size : least;
+}
+
+/* Those that were adopted have any size, and are all there. */
+static size_t
+count_adopted(struct s3_upload *u)
+{
+	int64_t sum = 0;
+	size_t n;
+
+	for (n = 0; n < u->adopted_parts && n < u->n_parts; n++)
+		sum += u->parts[n].size;
+	if (n < u->adopted_parts || sum != u->adopted)
+		return 0;
+	u->prefix = sum;
+	return n;
+}
+
 static void
 find_prefix(struct s3_upload *u)
 {
 	size_t n;
 
 	u->prefix = 0;
-	for (n = 0; n < u->n_parts; n++) {
+	n = count_adopted(u);
+	for (; n >= u->adopted_parts && n < u->n_parts; n++) {
 		if (u->parts[n].size == 0 ||
 		    u->parts[n].size != s3_part_end(u, n + 1) - u->prefix)
 			break;
 		u->prefix += u->parts[n].size;
 	}
+	u->has_stray_parts = n < u->n_parts;
 	u->n_parts = n;
 }
 

@@ -126,6 +126,75 @@ s3_list_page(struct s3_store *s, const char *prefix, const char **token,
 	return rc;
 }
 
+/* --- Multipart uploads. --- */
+
+struct mpu_list {
+	struct arena *a;
+	s3_listed_mpu_fn *seen;
+	void *arg;
+	struct s3_listed_mpu one;
+	bool is_truncated;
+	struct s3_mpu_token next;
+};
+
+static void
+see_mpu(void *arg, const struct s3_xml_text *t)
+{
+	struct mpu_list *l = arg;
+
+	if (strcmp(t->name, "IsTruncated") == 0)
+		l->is_truncated = strcmp(t->text, "true") == 0;
+	else if (strcmp(t->name, "NextKeyMarker") == 0)
+		l->next.key = arena_strdup(l->a, t->text);
+	else if (strcmp(t->name, "NextUploadIdMarker") == 0)
+		l->next.id = arena_strdup(l->a, t->text);
+	if (strcmp(t->parent, "Upload") != 0)
+		return;
+	if (strcmp(t->name, "Key") == 0)
+		l->one.key = arena_strdup(l->a, t->text);
+	else if (strcmp(t->name, "UploadId") == 0)
+		l->one.id = arena_strdup(l->a, t->text);
+	else if (strcmp(t->name, "Initiated") == 0)
+		l->one.started = time_of(t->text);
+}
+
+static void
+end_mpu(void *arg, const char *name)
+{
+	struct mpu_list *l = arg;
+
+	if (strcmp(name, "Upload") != 0)
+		return;
+	if (l->one.key != NULL && l->one.id != NULL)
+		l->seen(l->arg, &l->one);
+	memset(&l->one, 0, sizeof(l->one));
+}
+
+enum err_code
+s3_list_mpus(struct s3_store *s, const char *prefix, struct s3_mpu_token *token,
+    struct arena *a, s3_listed_mpu_fn *seen, void *arg, struct err *e)
+{
+	struct mpu_list l = { .a = a, .seen = seen, .arg = arg };
+	enum err_code rc;
+	struct s3_call c;
+
+	s3_call_init(&c, "GET", NULL);
+	s3_call_query(&c, "uploads", "");
+	s3_call_query(&c, "prefix", prefix);
+	if (token->key != NULL)
+		s3_call_query(&c, "key-marker", token->key);
+	if (token->id != NULL && *token->id != '\0')
+		s3_call_query(&c, "upload-id-marker", token->id);
+	if ((rc = s3_call(s, &c, e)) != ERR_OK)
+		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
+	rc = s3_xml_read(s->answer, s->answer_len, see_mpu, end_mpu, &l, e);
+	if (rc == ERR_OK && l.is_truncated && l.next.key == NULL)
+		rc = err_set(
+		    e, ERR_UNAVAILABLE, "S3: a list that does not go on");
+	*token = l.is_truncated ? l.next : (struct s3_mpu_token){ NULL, NULL };
+	return rc;
+}
+
 /* --- The segments of an upload. --- */
 
 struct segment_list {
@@ -155,7 +224,11 @@ see_segment(void *arg, const struct s3_listed *l)
 	struct s3_upload *u = list->u;
 	struct s3_segment g = { 0 }, *more;
 
-	if (!parse_segment(l->key + list->prefix_len, l, &g))
+	const char *rest = l->key + list->prefix_len;
+
+	if (*rest == '\0')
+		u->tail = l->size;
+	if (*rest != '.' || !parse_segment(rest + 1, l, &g))
 		return;
 	if (u->n_segments == list->room) {
 		list->room = list->room > 0 ? 2 * list->room : 16;
@@ -173,12 +246,13 @@ see_segment(void *arg, const struct s3_listed *l)
 enum err_code
 s3_list_segments(struct s3_upload *u, struct err *e)
 {
-	const char *prefix = s3_segment_prefix(u->s, u->a, u->base.info.id);
+	const char *prefix = s3_tail_key(u->s, u->a, u->base.info.id);
 	struct segment_list list = { .u = u, .prefix_len = strlen(prefix) };
 	const char *token = NULL;
 	enum err_code rc;
 
 	u->n_segments = 0;
+	u->tail = -1;
 	do
 		rc = s3_list_page(
 		    u->s, prefix, &token, u->a, see_segment, &list, e);

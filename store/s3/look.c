@@ -8,25 +8,10 @@
 #include "base/clock.h"
 #include "store/s3/s3.h"
 
-struct s3_upload *
-s3_upload_new(struct s3_store *s, const char *id, struct arena *a)
-{
-	struct s3_upload *u = arena_alloc(a, sizeof(*u));
-
-	u->s = s;
-	u->a = a;
-	u->start = u->spool = -1;
-	u->base.store = &s->base;
-	u->base.settled = true;
-	u->base.info.id = arena_strdup(a, id);
-	u->key = arena_printf(a, "%s%s", s->prefix, id);
-	return u;
-}
-
 /* --- Creating. --- */
 
-static enum err_code
-create_mpu(struct s3_upload *u, struct err *e)
+enum err_code
+s3_create_mpu(struct s3_upload *u, struct err *e)
 {
 	enum err_code rc;
 	struct s3_call c;
@@ -71,7 +56,7 @@ make(struct data_store *ds, const struct file_info *info, struct arena *a,
 		return err_set(
 		    e, ERR_INVALID, "%s: S3 takes 5 TiB at most", info->id);
 	if (info->size_deferred || info->size > u->part_size)
-		if ((rc = create_mpu(u, e)) != ERR_OK)
+		if ((rc = s3_create_mpu(u, e)) != ERR_OK)
 			return rc;
 	*up = &u->base;
 	return ERR_OK;
@@ -139,7 +124,7 @@ look_at_finished(struct s3_upload *u, struct err *e)
 	bool is_there;
 
 	u->base.info.offset = u->base.info.size;
-	if (u->s->condition == S3_CONDITION_QUOTED ||
+	if (u->s->is_kept || u->s->condition == S3_CONDITION_QUOTED ||
 	    u->s->condition == S3_CONDITION_BARE)
 		return ERR_OK;
 	rc = s3_find_object(u, &is_there, e);
@@ -165,18 +150,24 @@ look_at_bytes(struct s3_upload *u, struct err *e)
 		if (rc != ERR_OK && rc != ERR_NOT_FOUND)
 			return rc;
 	}
-	if (!has_parts) {
+	s3_judge(u);
+	/* Swift lists parts even of an upload that is complete, and those that
+	 * do not fit are another server's. */
+	if (!has_parts || u->has_stray_parts) {
 		if ((rc = s3_find_object(u, &is_there, e)) != ERR_OK)
 			return rc;
 		if (is_there) {
 			set_finished(u);
 			return ERR_OK;
 		}
-		if (u->mpu != NULL)
-			return err_set(e, ERR_NOT_FOUND,
-			    "%s: neither parts nor an object", u->base.info.id);
 	}
-	s3_judge(u);
+	if (!has_parts && u->mpu != NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    "%s: neither parts nor an object", u->base.info.id);
+	if (u->n_parts < u->adopted_parts)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "%s: the parts that were adopted are not all there",
+		    u->base.info.id);
 	return ERR_OK;
 }
 
@@ -201,6 +192,9 @@ look(struct s3_upload *u, struct err *e)
 	u->is_unmarked = false;
 	if (rc != ERR_OK)
 		return rc;
+	u->base.settled = true;
+	if (u->is_foreign)
+		return s3_look_at_foreign(u, e);
 	if (u->base.info.finished != 0)
 		return look_at_finished(u, e);
 	if ((rc = look_at_bytes(u, e)) == ERR_OK)
@@ -216,6 +210,8 @@ s3_get_upload(struct data_store *ds, const char *id, struct arena *a,
 	enum err_code rc = look(u, e);
 
 	*up = NULL;
+	if (rc == ERR_NOT_FOUND)
+		s3_lose(u->s, u);
 	if (rc == ERR_CORRUPT)
 		u->base.info = (struct file_info){ .id = arena_strdup(a, id) };
 	if (rc == ERR_OK || rc == ERR_CORRUPT)
@@ -229,6 +225,13 @@ s3_claim(struct upload *up, struct err *e)
 	struct s3_upload *u = s3_upload_of(up);
 	enum err_code rc = look(u, e);
 
+	if (rc == ERR_OK && u->is_foreign && !upload_is_finished(up))
+		return err_set(e, ERR_UNAVAILABLE,
+		    "%s: is tusd's, and was not adopted: run tusctl adopt",
+		    up->info.id);
+	/* What was there for tusd is a tail no longer once bytes come. */
+	if (rc == ERR_OK && !u->is_foreign && u->tail >= 0)
+		rc = s3_remove_tail(u, e);
 	/* Completed, and then the process died: say so, once. */
 	if (rc == ERR_OK && u->is_unmarked) {
 		up->info.expires = 0;

@@ -244,6 +244,14 @@ s3_add_object_headers(struct s3_upload *u, struct s3_call *c)
 	add_metadata(u, c);
 }
 
+bool
+s3_is_object_of(const struct s3_upload *u, const struct s3_call *c)
+{
+	if ((u->is_foreign || u->is_adopted) && c->tus_id[0] == '\0')
+		return true;
+	return strcmp(c->tus_id, u->base.info.id) == 0;
+}
+
 enum err_code
 s3_find_object(struct s3_upload *u, bool *is_there, struct err *e)
 {
@@ -253,7 +261,7 @@ s3_find_object(struct s3_upload *u, bool *is_there, struct err *e)
 
 	s3_call_init(&c, "HEAD", u->key);
 	rc = s3_call(u->s, &c, e);
-	*is_there = rc == ERR_OK && strcmp(c.tus_id, info->id) == 0 &&
+	*is_there = rc == ERR_OK && s3_is_object_of(u, &c) &&
 	    !info->size_deferred && c.length == info->size;
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }

@@ -7,6 +7,8 @@
  *     Type Bucket Key          as tusd has them
  *     MultipartUpload          the upload id; not there for a small upload
  *     PartSize PartGrowth      the grid, for ever
+ *     Base BaseParts           so many bytes in so many parts of any size come
+ *                              before the grid: see adopt.c
  *     Terminated               a removal has begun
  *
  * Nothing that a PATCH changes is in it.  Where the engine takes If-Match, a
@@ -20,14 +22,37 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "store/file/info.h"
 #include "store/s3/s3.h"
+
+struct s3_upload *
+s3_upload_new(struct s3_store *s, const char *id, struct arena *a)
+{
+	struct s3_upload *u = arena_alloc(a, sizeof(*u));
+
+	u->s = s;
+	u->a = a;
+	u->start = u->tail = -1;
+	u->spool = -1;
+	u->base.store = &s->base;
+	u->base.settled = true;
+	u->base.info.id = arena_strdup(a, id);
+	u->key = arena_printf(a, "%s%s", s->prefix, id);
+	return u;
+}
 
 const char *
 s3_record_key(struct s3_store *s, struct arena *a, const char *id)
 {
 	return arena_printf(a, "%s%s.info", s->record_prefix, id);
+}
+
+const char *
+s3_tail_key(struct s3_store *s, struct arena *a, const char *id)
+{
+	return arena_printf(a, "%s%s.part", s->record_prefix, id);
 }
 
 const char *
@@ -66,22 +91,62 @@ storage_for_hooks(struct s3_upload *u)
 	return first;
 }
 
+static int64_t
+number_of(const struct pair *p, const char *key)
+{
+	const char *text = text_of(p, key);
+
+	return text != NULL ? strtoll(text, NULL, 10) : 0;
+}
+
+/* Before it had Storage, the key was always this one. */
+static enum err_code
+read_foreign(struct s3_upload *u, const struct info_record *r, struct err *e)
+{
+	const char *bucket = text_of(r->storage, "Bucket");
+	const char *key = text_of(r->storage, "Key");
+
+	u->is_foreign = true;
+	u->mpu = text_of(r->storage, "MultipartUpload");
+	if (u->mpu == NULL)
+		u->mpu = r->multipart;
+	if (u->mpu == NULL ||
+	    (bucket != NULL && strcmp(bucket, u->s->bucket) != 0) ||
+	    (key != NULL && strcmp(key, u->key) != 0))
+		return err_set(e, ERR_CORRUPT,
+		    "%s.info: not a record of this store", r->info.id);
+	return ERR_OK;
+}
+
 static enum err_code
 read_storage(struct s3_upload *u, const struct info_record *r, struct err *e)
 {
-	const char *size = text_of(r->storage, "PartSize");
 	const char *key = text_of(r->storage, "Key");
 
 	u->mpu = text_of(r->storage, "MultipartUpload");
 	u->part_growth = text_of(r->storage, "PartGrowth") != NULL;
 	u->is_terminated = text_of(r->storage, "Terminated") != NULL;
-	u->part_size = size != NULL ? strtoll(size, NULL, 10) : 0;
-	if (u->part_size <= 0 || key == NULL ||
+	u->part_size = number_of(r->storage, "PartSize");
+	u->is_adopted = text_of(r->storage, "Base") != NULL;
+	u->adopted = number_of(r->storage, "Base");
+	u->adopted_parts = (size_t)number_of(r->storage, "BaseParts");
+	if (u->part_size <= 0 || u->adopted < 0 ||
+	    u->adopted_parts > S3_PARTS_MAX || key == NULL ||
 	    strncmp(key, u->s->prefix, strlen(u->s->prefix)) != 0)
 		return err_set(e, ERR_CORRUPT,
 		    "%s.info: not a record of this store", r->info.id);
 	u->key = key;
 	return ERR_OK;
+}
+
+int64_t
+s3_call_time(const struct s3_call *c)
+{
+	struct tm tm = { 0 };
+
+	if (strptime(c->modified, "%a, %d %b %Y %H:%M:%S", &tm) == NULL)
+		return 0;
+	return (int64_t)timegm(&tm);
 }
 
 enum err_code
@@ -105,12 +170,19 @@ s3_get_record(struct s3_upload *u, struct err *e)
 	    info_parse(s->answer, s->answer_len, id, u->a, &r, e);
 	if (rc != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_CORRUPT : rc;
-	if ((rc = read_storage(u, &r, e)) != ERR_OK)
+	u->is_foreign = false;
+	rc = r.foreign && text_of(r.storage, "PartSize") == NULL ?
+	    read_foreign(u, &r, e) :
+	    read_storage(u, &r, e);
+	if (rc != ERR_OK)
 		return rc;
 	u->base.info = r.info;
 	u->base.info.offset = offset;
 	u->base.info.pending = r.head.pending;
 	u->base.info.storage = storage_for_hooks(u);
+	u->changed = s3_call_time(&c);
+	if (u->base.info.created == 0)
+		u->base.info.created = u->changed;
 	if (u->is_terminated)
 		return err_set(e, ERR_NOT_FOUND, "%s: was removed", id);
 	return ERR_OK;
@@ -204,6 +276,12 @@ storage_to_keep(struct s3_upload *u)
 	add_pair(
 	    u, &end, "PartSize", arena_printf(u->a, "%" PRId64, u->part_size));
 	add_pair(u, &end, "PartGrowth", u->part_growth ? "2" : NULL);
+	if (u->is_adopted) {
+		add_pair(u, &end, "Base",
+		    arena_printf(u->a, "%" PRId64, u->adopted));
+		add_pair(u, &end, "BaseParts",
+		    arena_printf(u->a, "%zu", u->adopted_parts));
+	}
 	add_pair(u, &end, "Terminated", u->is_terminated ? "1" : NULL);
 	return first;
 }
@@ -215,6 +293,8 @@ format(struct s3_upload *u, const char **text, size_t *len, struct err *e)
 	struct info_record r = { .info = *info };
 
 	r.info.storage = storage_to_keep(u);
+	if (u->is_for_tusd)
+		r.info.id = arena_printf(u->a, "%s+%s", info->id, u->mpu);
 	r.head = (struct info_head){
 		.size = info->size_deferred ? 0 : info->size,
 		.size_deferred = info->size_deferred,

@@ -44,6 +44,7 @@ shut_down(struct data_store *ds)
 		s->http->easy_cleanup(s->curl);
 	if (s->spare != -1)
 		(void)close(s->spare);
+	s3_forget_lost(s);
 	free(s->answer);
 	arena_free(s->scratch);
 	arena_free(s->arena);
@@ -233,6 +234,24 @@ check_keys(const struct conf *conf, struct err *e)
 	return s3_check_key(conf, e);
 }
 
+static bool is_kept;
+
+static enum err_code
+hold(const struct conf *conf, enum store_use use, bool alone, struct err *e)
+{
+	(void)conf;
+	(void)alone;
+	(void)e;
+	is_kept = use == STORE_KEPT;
+	return ERR_OK;
+}
+
+static void
+let_go(void)
+{
+	is_kept = false;
+}
+
 static enum err_code
 open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 {
@@ -242,6 +261,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 	*s = (struct s3_store) {
 		.base = {
 			.name = "s3",
+			.is_always_settled = true,
 			.core = &core,
 			.terminater = &s3_terminater,
 			.finisher = &s3_finisher,
@@ -249,11 +269,13 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.concater = &s3_concater,
 			.length_declarer = &s3_length_declarer,
 			.expirer = &s3_expirer,
+			.keeper = &s3_keeper,
 			.mover = &s3_mover,
 		},
 		.arena = arena_new(),
 		.scratch = arena_new(),
 		.spare = -1,
+		.is_kept = is_kept,
 	};
 	set_up(s, conf);
 	info_set_up();
@@ -281,4 +303,6 @@ const struct store_class store_s3 = {
 	.check_keys = check_keys,
 	.open = open_store,
 	.needs = needs,
+	.hold = hold,
+	.let_go = let_go,
 };

@@ -10,6 +10,7 @@
  *     R + ID.info             the record, JSON as in a directory
  *     R + ID.part.START-N     a segment: START in 16 hexadecimal digits, N is
  *                             random; immutable
+ *     R + ID.part             tusd's tail, see adopt.c; not there otherwise
  *
  * prefix is the bytes of part 1, 2, ... while each is as long as the grid
  * says; the offset is where the chain of segments leads from there.
@@ -25,6 +26,7 @@
 #include "base/arena.h"
 #include "base/conf.h"
 #include "base/http.h"
+#include "base/id.h"
 #include "store/s3/sign.h"
 #include "store/store.h"
 
@@ -61,6 +63,14 @@ struct s3_store {
 	 * root is "/bucket" where the bucket is not in the host. */
 	const char *origin, *host, *root;
 	const char *prefix, *record_prefix;
+
+	/* For tusctl, which shows and checks what records say. */
+	bool is_kept;
+
+	/* While walk_next() goes on: the records without an upload that
+	 * get_upload() met. */
+	bool is_walking;
+	struct s3_lost *lost;
 
 	int64_t part_size;
 	bool part_growth;
@@ -129,6 +139,8 @@ struct s3_call {
 	char tus_id[80];
 	int64_t length;
 	int64_t sent;
+	/* Last-Modified, as it was sent, or "". */
+	char modified[40];
 };
 
 /* Begin to describe a request: the rest is 0. */
@@ -157,6 +169,13 @@ struct s3_segment {
 	bool is_used;
 };
 
+/* A record whose upload is gone, or was to go. */
+struct s3_lost {
+	struct s3_lost *next;
+	int64_t changed;
+	char id[ID_MAX + 1];
+};
+
 struct s3_upload {
 	struct upload base;
 	struct s3_store *s;
@@ -168,6 +187,17 @@ struct s3_upload {
 	int64_t part_size;
 	bool part_growth;
 	bool is_terminated;
+
+	/* So many bytes are in so many parts that tusd has made, of any size;
+	 * the grid begins behind them.  Its object does not say whose it is. */
+	bool is_adopted;
+	int64_t adopted;
+	size_t adopted_parts;
+
+	/* A record of tusd's: not even the grid is known. */
+	bool is_foreign;
+	/* The record is written so that tusd finds what it needs. */
+	bool is_for_tusd;
 
 	/* The record as it was read; NULL if there is none yet. */
 	const char *etag;
@@ -182,6 +212,10 @@ struct s3_upload {
 	struct s3_part *parts;
 	size_t n_parts, room;
 	int64_t prefix;
+	/* There are parts behind these, which do not count. */
+	bool has_stray_parts;
+	/* The length of R + ID.part; -1: it is not there. */
+	int64_t tail;
 	struct s3_segment *segments;
 	size_t n_segments;
 
@@ -221,6 +255,9 @@ int64_t s3_part_end(const struct s3_upload *, size_t n);
 /* What a new upload is cut into; 0 if it is too long. */
 int64_t s3_choose_part_size(const struct s3_store *, const struct file_info *);
 
+/* The same for what comes behind the parts that were adopted. */
+int64_t s3_choose_rest_size(const struct s3_upload *);
+
 /* From the parts and segments that were listed: prefix and offset. */
 void s3_judge(struct s3_upload *);
 
@@ -235,6 +272,9 @@ MUST_CHECK enum err_code s3_place(struct s3_upload *, struct err *);
 /* Can the object with this key be no other upload's? */
 bool s3_key_is_own(const struct s3_upload *);
 
+/* Is it the object of this upload, as the answer to a HEAD says? */
+bool s3_is_object_of(const struct s3_upload *, const struct s3_call *);
+
 /* The object as the finish makes it: *is_there. */
 MUST_CHECK enum err_code s3_find_object(
     struct s3_upload *, bool *is_there, struct err *);
@@ -247,12 +287,21 @@ extern const struct store_mover s3_mover;
 
 /* --- record.c --- */
 
+/* An open upload, of which nothing is known but the id. */
+struct s3_upload *s3_upload_new(
+    struct s3_store *, const char *id, struct arena *);
+
 const char *s3_record_key(struct s3_store *, struct arena *, const char *id);
+const char *s3_tail_key(struct s3_store *, struct arena *, const char *id);
 const char *s3_segment_prefix(
     struct s3_store *, struct arena *, const char *id);
 
 /* ERR_NOT_FOUND also if it says that the upload was terminated. */
 MUST_CHECK enum err_code s3_get_record(struct s3_upload *, struct err *);
+
+/* When an object was changed last, as the answer to a GET or HEAD says; 0 if it
+ * does not. */
+int64_t s3_call_time(const struct s3_call *);
 
 /* Make or change it.  ERR_EXISTS; ERR_UNAVAILABLE if it was changed by another
  * one meanwhile. */
@@ -272,6 +321,20 @@ MUST_CHECK enum err_code s3_list_page(struct s3_store *, const char *prefix,
     const char **token, struct arena *, s3_listed_fn *, void *arg,
     struct err *);
 
+/* Multipart uploads, in the same way; the token is two markers. */
+struct s3_listed_mpu {
+	const char *key;
+	const char *id;
+	int64_t started;
+};
+struct s3_mpu_token {
+	const char *key, *id;
+};
+typedef void s3_listed_mpu_fn(void *arg, const struct s3_listed_mpu *);
+MUST_CHECK enum err_code s3_list_mpus(struct s3_store *, const char *prefix,
+    struct s3_mpu_token *, struct arena *, s3_listed_mpu_fn *, void *arg,
+    struct err *);
+
 MUST_CHECK enum err_code s3_list_segments(struct s3_upload *, struct err *);
 
 /* ERR_NOT_FOUND: there is no such multipart upload. */
@@ -280,6 +343,22 @@ MUST_CHECK enum err_code s3_list_parts(struct s3_upload *, struct err *);
 /* The text of an element in the last answer, "" if there is none. */
 MUST_CHECK enum err_code s3_answer_text(struct s3_store *, const char *name,
     struct arena *, const char **, struct err *);
+
+/* --- foreign.c --- */
+
+MUST_CHECK enum err_code s3_look_at_foreign(struct s3_upload *, struct err *);
+
+/* The sum of all parts that were listed; what tusd counts, the tail as well, is
+ * no more than the size.  ERR_CORRUPT. */
+MUST_CHECK enum err_code s3_count_bytes(
+    const struct s3_upload *, int64_t *parts, struct err *);
+
+/* Was it finished by tusd?  Then info says so, and since when. */
+MUST_CHECK enum err_code s3_find_finished(
+    struct s3_upload *, bool *is_there, struct err *);
+
+/* Remove R + ID.part. */
+MUST_CHECK enum err_code s3_remove_tail(struct s3_upload *, struct err *);
 
 /* --- look.c --- */
 
@@ -291,13 +370,11 @@ MUST_CHECK enum err_code s3_get_upload(struct data_store *, const char *id,
     struct arena *, struct upload **, struct err *);
 MUST_CHECK enum err_code s3_claim(struct upload *, struct err *);
 
+MUST_CHECK enum err_code s3_create_mpu(struct s3_upload *, struct err *);
+
 /* Abort the multipart upload of one that does not come about; what cannot be
  * aborted now is a leftover. */
 void s3_drop_mpu(struct s3_upload *);
-
-/* An open upload, of which nothing is known but the id. */
-struct s3_upload *s3_upload_new(
-    struct s3_store *, const char *id, struct arena *);
 
 /* --- write.c --- */
 
@@ -330,6 +407,29 @@ MUST_CHECK enum err_code s3_put_segment(
 
 /* Remove those that lie wholly below; what cannot be removed stays. */
 void s3_drop_segments(struct s3_upload *, int64_t below);
+
+/* --- end.c --- */
+
+/* Remove all there is of it, the record last. */
+MUST_CHECK enum err_code s3_remove_all(struct s3_upload *, struct err *);
+
+/* The segments and the record alone. */
+MUST_CHECK enum err_code s3_remove_record(struct s3_upload *, struct err *);
+
+/* --- adopt.c, keep.c, walk.c --- */
+
+MUST_CHECK enum err_code s3_adopt(struct upload *, struct err *);
+MUST_CHECK enum err_code s3_settle(
+    struct upload *, bool for_tusd, struct err *);
+extern const struct store_keeper s3_keeper;
+
+/* The id in R + ID + suffix; false if it is none. */
+bool s3_id_in(const struct s3_store *, const char *key, const char *suffix,
+    char id[ID_MAX + 1]);
+
+/* Remember a record without an upload, if a walk is under way. */
+void s3_lose(struct s3_store *, const struct s3_upload *);
+void s3_forget_lost(struct s3_store *);
 
 /* --- finish.c, end.c, read.c, concat.c, walk.c --- */
 

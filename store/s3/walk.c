@@ -6,10 +6,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/id.h"
 #include "store/s3/s3.h"
 
 #define SUFFIX ".info"
+
+/* --- Records without an upload. --- */
+
+void
+s3_lose(struct s3_store *s, const struct s3_upload *u)
+{
+	struct s3_lost *lost;
+
+	if (!s->is_walking || u->etag == NULL || u->is_foreign)
+		return;
+	lost = must_alloc(sizeof(*lost));
+	*lost = (struct s3_lost){ .next = s->lost, .changed = u->changed };
+	(void)strcpy(lost->id, u->base.info.id);
+	s->lost = lost;
+}
+
+void
+s3_forget_lost(struct s3_store *s)
+{
+	struct s3_lost *next;
+
+	for (; s->lost != NULL; s->lost = next) {
+		next = s->lost->next;
+		free(s->lost);
+	}
+}
+
+bool
+s3_id_in(const struct s3_store *s, const char *key, const char *suffix,
+    char id[ID_MAX + 1])
+{
+	const char *name = key + strlen(s->record_prefix);
+	size_t len = strlen(name), end = strlen(suffix);
+
+	if (len <= end || len - end > ID_MAX ||
+	    strcmp(name + len - end, suffix) != 0)
+		return false;
+	memcpy(id, name, len - end);
+	id[len - end] = '\0';
+	return id_is_valid(id);
+}
+
+/* --- Walking. --- */
 
 /* An id of the page that was read last. */
 struct found {
@@ -30,17 +72,13 @@ static void
 see(void *arg, const struct s3_listed *l)
 {
 	struct walk *w = arg;
-	const char *name = l->key + strlen(w->s->record_prefix);
-	size_t len = strlen(name), end = strlen(SUFFIX);
+	char id[ID_MAX + 1];
 	struct found *f;
 
-	if (len <= end || len - end > ID_MAX ||
-	    strcmp(name + len - end, SUFFIX) != 0)
+	if (!s3_id_in(w->s, l->key, SUFFIX, id))
 		return;
 	f = arena_alloc(w->a, sizeof(*f));
-	memcpy(f->id, name, len - end);
-	if (!id_is_valid(f->id))
-		return;
+	(void)strcpy(f->id, id);
 	*w->end = f;
 	w->end = &f->next;
 }
@@ -67,12 +105,15 @@ begin(struct s3_store *s)
 	struct walk *w = must_alloc(sizeof(*w));
 
 	*w = (struct walk){ .s = s, .a = arena_new() };
+	s3_forget_lost(s);
+	s->is_walking = true;
 	return w;
 }
 
 static void
 end(struct walk *w, void **cursor)
 {
+	w->s->is_walking = false;
 	arena_free(w->a);
 	free(w->token);
 	free(w);

@@ -43,6 +43,25 @@ BUGS = {
         "	up->info.finished = 1;\n	(void)!s3_put_record(u, e);\n"
         "	if (u->mpu != NULL && up->info.size > 0)\n"
         "		rc = make_of_parts(u, e);", "test_faults.py -k good"),
+    "a tail of tusd is taken for bytes at the grid's line": (
+        "adopt.c", "	u->adopted_parts = u->n_parts;\n",
+        "	u->adopted_parts = 0;\n",
+        "test_keeper.py -k strict_any"),
+    "a gap in the parts of tusd is not noticed": (
+        "foreign.c", "		if (u->parts[n].size == 0)\n",
+        "		if (u->parts[n].size < 0)\n",
+        "test_keeper.py -k strict_gap"),
+    "the tail that was for tusd stays": (
+        "look.c", "	if (rc == ERR_OK && !u->is_foreign && u->tail >= 0)",
+        "	if (false)", "test_keeper.py -k strict_stayed"),
+    "the tail for tusd begins where the last chunk did": (
+        "adopt.c", "	c.at = u->prefix - u->spool_base;\n",
+        "	c.at = u->start - u->spool_base;\n",
+        "test_keeper.py -k strict_settled"),
+    "a sweep takes the object beside a record without an upload": (
+        "keep.c", "	return rc == ERR_OK ? s3_remove_record(u, e) : rc;",
+        "	return rc == ERR_OK ? s3_remove_all(u, e) : rc;",
+        "test_keeper.py -k strict_sweep"),
     "an id that is taken is taken again": (
         "look.c", "	if (rc == ERR_OK)\n		return err_set("
         "e, ERR_EXISTS,", "	if (false)\n		return err_set("

@@ -78,6 +78,10 @@ class Engine:
         """The headers with which it was stored; the fake only."""
         return json.loads(self.raw("GET", f"/-/stored/{bucket}/{key}").body)
 
+    def age(self, seconds):
+        """Make all that is there so much older; the fake only."""
+        self.raw("POST", "/-/age", json.dumps(seconds).encode())
+
     def log(self):
         return json.loads(self.raw("GET", "/-/log").body)
 

@@ -19,8 +19,9 @@ little.  Flaws are what engines are known to do:
 name of the host, as in BUCKET.localhost.
 
 POST /-/rules with a JSON list has requests broken, GET /-/log says what came;
-see faults() for the rules.  GET /-/stored/BUCKET/KEY says with which headers an
-object was stored.
+see faults() for the rules.  POST /-/age with a number makes all that is there so
+many seconds older.  GET /-/stored/BUCKET/KEY says with which headers an object
+was stored.
 """
 
 import argparse
@@ -105,6 +106,12 @@ class State:
         if one is None or one.key != key:
             raise S3Error("NoSuchUpload")
         return one
+
+    def everything(self):
+        for objects in self.buckets.values():
+            yield from objects.values()
+        for one in self.uploads.values():
+            yield from (one.started, *one.parts.values())
 
     def visible(self, stored):
         return "old-lists" not in self.flaws or time.time() - stored.at > 0.3
@@ -468,6 +475,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with s.lock:
             if self.path == "/-/rules":
                 s.rules, s.log = json.loads(body), []
+            if self.path == "/-/age":
+                for one in s.everything():
+                    one.at -= json.loads(body)
             if self.path.startswith("/-/stored/"):
                 bucket, _, key = unquote(self.path[10:]).partition("/")
                 said = s.buckets[bucket][key].headers

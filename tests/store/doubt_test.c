@@ -186,10 +186,10 @@ what_settle_could_not_flush_does_not_count(void **state)
 	up = make(ID, 20);
 	append(up, "hello");
 	bad_flushes = 1;
-	is(ERR_SYSTEM, place.ds->keeper->settle(up, &place.e));
+	is(ERR_SYSTEM, place.ds->keeper->settle(up, false, &place.e));
 	drop(up);
 	up = claim(ID);
-	ok(place.ds->keeper->settle(up, &place.e));
+	ok(place.ds->keeper->settle(up, false, &place.e));
 	assert_int_equal(up->info.offset, 0);
 	drop(up);
 }

@@ -139,7 +139,7 @@ what_was_settled_survives_a_reboot(void **state)
 		open_with(variants[i]);
 		up = make(ID, 11);
 		append(up, "hello");
-		ok(place.ds->keeper->settle(up, &place.e));
+		ok(place.ds->keeper->settle(up, false, &place.e));
 		drop(up);
 		memcpy(files()->boot, OTHER_BOOT, sizeof(files()->boot));
 		up = claim(ID);
