@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/digits.h"
 
 /* Room for an ordinary request with its headers, in two pages. */
 #define BLOCK_SIZE ((size_t)8192)
@@ -151,6 +152,30 @@ char *
 arena_strdup(struct arena *a, const char *s)
 {
 	return s == NULL ? NULL : arena_memdup(a, s, strlen(s));
+}
+
+char *
+arena_join(struct arena *a, const char *const parts[])
+{
+	size_t i, len = 0;
+	char *s, *end;
+
+	for (i = 0; parts[i] != NULL; i++)
+		len += strlen(parts[i]);
+	s = end = arena_alloc(a, len + 1);
+	for (i = 0; parts[i] != NULL; i++)
+		end = stpcpy(end, parts[i]);
+	return s;
+}
+
+char *
+arena_int(struct arena *a, int64_t number)
+{
+	char text[DIGITS_MAX];
+	char *end = text + sizeof(text);
+	const char *p = digits_before(end, number);
+
+	return arena_memdup(a, p, (size_t)(end - p));
 }
 
 /* Into what is left of the block if it fits there, as nearly all does. */

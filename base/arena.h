@@ -14,6 +14,7 @@
 
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compat.h"
 
@@ -32,6 +33,10 @@ void *arena_alloc(struct arena *, size_t size);
 /* A copy with a NUL behind it; arena_strdup(a, NULL) is NULL. */
 char *arena_memdup(struct arena *, const void *, size_t);
 char *arena_strdup(struct arena *, const char *);
+
+/* The parts, NULL after the last, as one string; and a number in decimal. */
+char *arena_join(struct arena *, const char *const parts[]);
+char *arena_int(struct arena *, int64_t);
 
 char *arena_printf(struct arena *, const char *, ...) PRINTF_LIKE(2, 3);
 char *arena_vprintf(struct arena *, const char *, va_list) PRINTF_LIKE(2, 0);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/digits.h"
 #include "base/log.h"
 #include "base/sink.h"
 
@@ -83,6 +84,16 @@ static bool PRINTF_LIKE(2, 3) put_format(struct line *l, const char *fmt, ...)
 	return len > 0 && (size_t)len < sizeof(buf) && put(l, buf, (size_t)len);
 }
 
+static void
+put_int(struct line *l, int64_t number)
+{
+	char text[DIGITS_MAX];
+	char *end = text + sizeof(text);
+	const char *p = digits_before(end, number);
+
+	(void)put(l, p, (size_t)(end - p));
+}
+
 /* There is always room for it: that is what RESERVE is for. */
 static void
 put_last(struct line *l, const char *text)
@@ -96,15 +107,20 @@ put_last(struct line *l, const char *text)
 static void
 put_time(struct line *l)
 {
+	static char second[] = "0000-00-00T00:00:00.";
+	static time_t last = -1;
+	char ms[] = "000Z";
 	struct timespec ts;
 	struct tm tm;
 
-	if (clock_gettime(CLOCK_REALTIME, &ts) == -1 ||
-	    gmtime_r(&ts.tv_sec, &tm) == NULL)
+	if (clock_gettime(CLOCK_REALTIME, &ts) == -1)
 		return;
-	(void)put_format(l, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-	    tm.tm_sec, (int)(ts.tv_nsec / 1000000));
+	/* A busy process writes many lines in a second. */
+	if (ts.tv_sec != last && gmtime_r(&ts.tv_sec, &tm) != NULL &&
+	    strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S.", &tm) > 0)
+		last = ts.tv_sec;
+	(void)digits_before(ms + 3, ts.tv_nsec / 1000000);
+	(void)(put_string(l, second) && put_string(l, ms));
 }
 
 /* --- Text. --- */
@@ -137,8 +153,10 @@ begin_text(struct line *l, enum log_level level, const char *msg)
 {
 	if (out.sink.kind != SINK_SYSLOG) {
 		put_time(l);
-		(void)put_format(
-		    l, " %s [%ld] ", level_name[level], (long)getpid());
+		(void)(put_string(l, " ") && put_string(l, level_name[level]) &&
+		    put_string(l, " ["));
+		put_int(l, getpid());
+		(void)put_string(l, "] ");
 	}
 	put_text(l, msg, false);
 }
@@ -148,9 +166,10 @@ field_text(struct line *l, const struct log_field *f)
 {
 	bool quoted;
 
-	(void)put_format(l, " %.40s=", f->key);
+	(void)(put_string(l, " ") && put_string(l, f->key) &&
+	    put_string(l, "="));
 	if (f->text == NULL) {
-		(void)put_format(l, "%lld", (long long)f->number);
+		put_int(l, f->number);
 		return;
 	}
 	quoted = *f->text == '\0' || strpbrk(f->text, " \"=\\") != NULL;
@@ -246,9 +265,10 @@ begin_json(struct line *l, enum log_level level, const char *msg)
 static void
 field_json(struct line *l, const struct log_field *f)
 {
-	(void)put_format(l, ",\"%.40s\":", f->key);
+	(void)(put_string(l, ",\"") && put_string(l, f->key) &&
+	    put_string(l, "\":"));
 	if (f->text == NULL) {
-		(void)put_format(l, "%lld", (long long)f->number);
+		put_int(l, f->number);
 		return;
 	}
 	(void)put_string(l, "\"");

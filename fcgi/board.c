@@ -56,10 +56,10 @@ board_set(struct board *b, size_t slot, enum worker_state state)
 static int
 count_places(const struct board *b)
 {
+	size_t i, words = (atomic_load(&b->used) + 63) / 64;
 	int n = 0;
-	size_t i;
 
-	for (i = 0; i < BOARD_SLOTS / 64; i++)
+	for (i = 0; i < words; i++)
 		n += __builtin_popcountll(atomic_load(&b->placed[i]));
 	return n;
 }

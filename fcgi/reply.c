@@ -6,10 +6,10 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "base/log.h"
 #include "fcgi/reply.h"
 #include "fcgi/work.h"
@@ -51,10 +51,9 @@ put_header(FCGX_Stream *out, const char *key, const char *value)
 static void
 put_number(FCGX_Stream *out, const char *key, int64_t n)
 {
-	char text[24];
+	char text[DIGITS_MAX + 1] = "";
 
-	(void)snprintf(text, sizeof(text), "%" PRId64, n);
-	put_header(out, key, text);
+	put_header(out, key, digits_before(text + DIGITS_MAX, n));
 }
 
 /* The part of a file's path below the store's directory; NULL if it is not
@@ -157,10 +156,10 @@ reply_send(FCGX_Request *fcgi, const struct settings *s, struct web_call *call,
 	const struct web_response *res = web_response(call);
 	const struct pair *p;
 	FCGX_Stream *out = fcgi->out;
-	char status[16];
+	char status[] = "000 ";
 	bool is_sent = false;
 
-	(void)snprintf(status, sizeof(status), "%d ", res->status);
+	(void)digits_before(status + 3, res->status);
 	put(out, "Status: ");
 	put(out, status);
 	put(out, res->reason);

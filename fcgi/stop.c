@@ -127,26 +127,24 @@ pending(void)
 	return set;
 }
 
-/* On a busy socket we never sleep, so signals are let in here. */
-static void
-let_in(void)
+bool
+stop_let_in(void)
 {
 	sigset_t set = pending();
-	size_t i;
+	size_t i = 0;
 
-	for (i = 0; i < NITEMS(signals); i++)
-		if (sigismember(&set, signals[i]) == 1)
-			break;
-	if (i == NITEMS(signals))
-		return;
-	(void)sigprocmask(SIG_SETMASK, &asleep, NULL);
-	(void)sigprocmask(SIG_BLOCK, &held, NULL);
+	while (i < NITEMS(signals) && sigismember(&set, signals[i]) != 1)
+		i++;
+	if (i < NITEMS(signals)) {
+		(void)sigprocmask(SIG_SETMASK, &asleep, NULL);
+		(void)sigprocmask(SIG_BLOCK, &held, NULL);
+	}
+	return is_due || is_wanted;
 }
 
 bool
 stop_or_wait_for(int listen_fd, int ms)
 {
-	let_in();
 	if (is_wanted || is_due || reload_is_wanted)
 		return false;
 	return wait_for(listen_fd, ms);

@@ -22,6 +22,10 @@ void stop_install(bool alone);
 /* For a process that serves no requests: the signals end it, or are ignored. */
 void stop_uninstall(void);
 
+/* Between two requests: let in the signals that came meanwhile, as on a busy
+ * socket no process sleeps.  True as stop_is_due(). */
+bool stop_let_in(void);
+
 /*
  * Sleep until a connection waits at a listening socket; of all processes that
  * sleep there one is woken, not all.  False: a signal came instead, or no

@@ -18,6 +18,8 @@
 
 struct work_slot *work_mine;
 
+static long own_pid;
+
 /* Both are set before the first fork, or once in a worker. */
 static struct work_past *remembered, *listening;
 
@@ -85,6 +87,7 @@ work_join(struct work_slot *mine, struct work_past *past)
 	remembered = past;
 	if (mine == NULL)
 		return;
+	own_pid = (long)getpid();
 	open_record(&mine->seq);
 	mine->is_at_work = false;
 	close_record(&mine->seq);
@@ -105,7 +108,7 @@ work_begin(const struct web_request *req, int64_t began)
 	w->when = clock_now();
 	w->phase = WORK_CLIENT;
 	w->offset = w->size = -1;
-	w->pid = (long)getpid();
+	w->pid = own_pid;
 	copy_string(w->method, sizeof(w->method), req->method);
 	copy_string(w->owner, sizeof(w->owner), req->owner);
 	copy_string(w->client, sizeof(w->client), req->shown.remote);

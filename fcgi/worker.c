@@ -622,7 +622,7 @@ worker_run(const struct worker *w)
 	    &w->board->past);
 	/* Flushes during the start do not count for the first request. */
 	(void)fs_take_sync_ns();
-	while (end == WORKER_LEFT && !stop_is_due()) {
+	while (end == WORKER_LEFT && !stop_let_in()) {
 		if (stop_reload_is_wanted())
 			end = WORKER_RELOAD;
 		else if (!serve_one(&job))

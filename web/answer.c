@@ -7,7 +7,6 @@
  */
 #include "config.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -209,7 +208,7 @@ web_header_set(struct web_call *c, const char *key, const char *value)
 void
 web_header_int(struct web_call *c, const char *key, int64_t value)
 {
-	web_header(c, key, arena_printf(c->arena, "%" PRId64, value));
+	web_header(c, key, arena_int(c->arena, value));
 }
 
 bool
@@ -281,7 +280,8 @@ web_location(const struct web_call *c, const char *id)
 	case WEB_LOCATION_PATH:
 		break;
 	}
-	return arena_printf(c->arena, "%s%s/%s", prefix_of(c), base_of(c), id);
+	return arena_join(c->arena,
+	    (const char *[]){ prefix_of(c), base_of(c), "/", id, NULL });
 }
 
 const char *

@@ -518,10 +518,10 @@ bool file_time_of(const struct file_info *, struct timespec *);
 MUST_CHECK enum err_code file_check_space(
     struct file_store *, int64_t need, struct err *);
 
-/* ERR_NO_SPACE if the upload of this id will need more bytes than
+/* ERR_NO_SPACE if the upload will need more bytes than
  * store.overcommit permits. */
 MUST_CHECK enum err_code file_check_length(
-    struct file_store *, const char *id, int64_t length, struct err *);
+    struct file_upload *, int64_t length, struct err *);
 
 MUST_CHECK enum err_code file_write_begin(
     struct upload *, bool on_probation, struct err *);

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "base/digits.h"
 #include "base/utf8.h"
 #include "store/file/info.h"
 
@@ -86,14 +87,7 @@ end_json(void)
 static void
 put_number(char *buf, size_t at, int64_t number)
 {
-	uint64_t n = number < 0 ? -(uint64_t)number : (uint64_t)number;
-	char *p = buf + at + NUMBER_WIDTH;
-
-	do
-		*--p = (char)('0' + n % 10);
-	while ((n /= 10) != 0);
-	if (number < 0)
-		*--p = '-';
+	(void)digits_before(buf + at + NUMBER_WIDTH, number);
 }
 
 size_t
@@ -118,14 +112,20 @@ info_write_head(char *buf, const struct info_head *h)
 	return INFO_WHOLE_HEAD;
 }
 
+/* Anything, where it is none that put_number() would have written. */
 static int64_t
 number_at(const char *buf, size_t at)
 {
-	char digits[NUMBER_WIDTH + 1];
+	const char *p = buf + at, *end = p + NUMBER_WIDTH;
+	bool is_negative;
+	uint64_t n = 0;
 
-	memcpy(digits, buf + at, NUMBER_WIDTH);
-	digits[NUMBER_WIDTH] = '\0';
-	return strtoll(digits, NULL, 10);
+	while (p < end && *p == ' ')
+		p++;
+	is_negative = p < end && *p == '-';
+	for (p += is_negative ? 1 : 0; p < end; p++)
+		n = n * 10 + (uint64_t)(unsigned char)(*p - '0');
+	return (int64_t)(is_negative ? -n : n);
 }
 
 static void

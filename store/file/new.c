@@ -193,7 +193,7 @@ file_new_hidden(struct data_store *ds, const struct file_info *info,
 	if (info->size_deferred)
 		rc = file_check_space(fs, 0, e);
 	else
-		rc = file_check_length(fs, info->id, info->size, e);
+		rc = file_check_length(u, info->size, e);
 	if (rc != ERR_OK)
 		return rc;
 	rc = begin(u, info, e);

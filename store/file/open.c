@@ -33,6 +33,7 @@ file_new_handle(struct file_store *fs, const char *id, struct arena *a)
 	u->info_fd = -1;
 	u->data_fd = -1;
 	u->start = -1;
+	u->room_until = -1;
 	return u;
 }
 

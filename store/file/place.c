@@ -246,8 +246,9 @@ file_may_be_strange(const struct file_upload *u)
 const char *
 file_place_path(const struct file_upload *u, struct arena *a)
 {
-	return arena_printf(a, "%s/%s", u->store->path,
-	    u->place != NULL ? u->place : u->base.info.id);
+	return arena_join(a,
+	    (const char *[]){ u->store->path, "/",
+		u->place != NULL ? u->place : u->base.info.id, NULL });
 }
 
 enum err_code

@@ -22,11 +22,12 @@ file_tell_place(struct file_upload *u, const char *path)
 	const char *dir = u->store->path, *id = u->base.info.id;
 
 	if (path == NULL)
-		path = arena_printf(a, "%s/%s", dir, id);
+		path = arena_join(a, (const char *[]){ dir, "/", id, NULL });
 	p[0] = (struct pair){ &p[1], "Type", "filestore", 0 };
 	p[1] = (struct pair){ &p[2], "Path", path, 0 };
 	p[2] = (struct pair){ NULL, "InfoPath",
-		arena_printf(a, "%s/%s.info", dir, id), 0 };
+		arena_join(a, (const char *[]){ dir, "/", id, ".info", NULL }),
+		0 };
 	p[0].value_len = strlen(p[0].value);
 	p[1].value_len = strlen(p[1].value);
 	p[2].value_len = strlen(p[2].value);
@@ -43,16 +44,20 @@ static size_t
 without_storage(const struct file_upload *u, char *buf, size_t len)
 {
 	const char *path = u->store->path, *id = u->base.info.id;
-	const char *end = arena_printf(u->arena,
-	    ",\"Storage\":{\"Type\":\"filestore\",\"Path\":\"%s/%s\","
-	    "\"InfoPath\":\"%s/%s.info\"}}",
-	    path, id, path, id);
-	size_t n = strlen(end);
+	const char *const backwards[] = { ".info\"}}", id, "/", path,
+		"\",\"InfoPath\":\"", id, "/", path,
+		",\"Storage\":{\"Type\":\"filestore\",\"Path\":\"" };
+	size_t i, n, left = len;
 
-	if (len < INFO_HEAD + n || memcmp(buf + len - n, end, n) != 0)
-		return len;
-	buf[len - n] = '}';
-	return len - n + 1;
+	for (i = 0; i < NITEMS(backwards); i++) {
+		n = strlen(backwards[i]);
+		if (left < INFO_HEAD + n ||
+		    memcmp(buf + left - n, backwards[i], n) != 0)
+			return len;
+		left -= n;
+	}
+	buf[left] = '}';
+	return left + 1;
 }
 
 static enum err_code

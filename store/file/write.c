@@ -83,20 +83,32 @@ count_lacking(
 	return rc;
 }
 
-enum err_code
-file_check_length(
-    struct file_store *fs, const char *id, int64_t length, struct err *e)
+/* Others write, too, so what was found out does not hold for long. */
+static void
+note_room(struct file_upload *u, int64_t end, int64_t left)
 {
+	u->room_until = end + (left < FILE_ROOM ? left : FILE_ROOM);
+	u->room_looked = clock_ms();
+}
+
+enum err_code
+file_check_length(struct file_upload *u, int64_t length, struct err *e)
+{
+	struct file_store *fs = u->store;
 	int64_t bytes, lacking = 0;
 	enum err_code rc;
 
-	if (fs->overcommit == OVERCOMMIT_ALWAYS)
-		return file_check_space(fs, 0, e);
+	if (fs->overcommit == OVERCOMMIT_ALWAYS) {
+		rc = look_for_space(fs, 0, &bytes, e);
+		if (rc == ERR_OK)
+			note_room(u, u->data_size, bytes);
+		return rc;
+	}
 	if ((rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
 		return rc;
 	bytes -= fs->min_free;
 	if (fs->overcommit == OVERCOMMIT_NEVER && length <= bytes &&
-	    (rc = count_lacking(fs, id, &lacking, e)) != ERR_OK)
+	    (rc = count_lacking(fs, u->base.info.id, &lacking, e)) != ERR_OK)
 		return rc;
 	if (bytes < 0 || length > bytes || lacking > bytes - length)
 		return err_set(e, ERR_NO_SPACE,
@@ -104,6 +116,7 @@ file_check_length(
 		    "store.min_free, other uploads lack %lld",
 		    fs->path, (long long)length,
 		    (long long)(bytes > 0 ? bytes : 0), (long long)lacking);
+	note_room(u, u->data_size, bytes);
 	return ERR_OK;
 }
 
@@ -112,17 +125,15 @@ file_check_length(
 static enum err_code
 check_room(struct file_upload *u, size_t len, struct err *e)
 {
-	int64_t end = u->data_size + (int64_t)len, now = clock_ms(), left;
+	int64_t end = u->data_size + (int64_t)len, left;
 	enum err_code rc;
 
-	if (end <= u->room_until && now - u->room_looked < ROOM_MS)
+	if (end <= u->room_until && clock_ms() - u->room_looked < ROOM_MS)
 		return ERR_OK;
 	rc = look_for_space(u->store, (int64_t)len, &left, e);
-	if (rc != ERR_OK)
-		return rc;
-	u->room_until = end + (left < FILE_ROOM ? left : FILE_ROOM);
-	u->room_looked = now;
-	return ERR_OK;
+	if (rc == ERR_OK)
+		note_room(u, end, left);
+	return rc;
 }
 
 /* --- Bytes. --- */
@@ -169,7 +180,9 @@ file_write_begin(struct upload *up, bool on_probation, struct err *e)
 	enum err_code rc;
 
 	assert(u->data_fd != -1 && u->start == -1 && !upload_is_finished(up));
-	u->room_until = -1;
+	/* For what is being made the room was looked at a moment ago. */
+	if (!u->is_hidden)
+		u->room_until = -1;
 	if ((rc = check_room(u, 0, e)) != ERR_OK)
 		return rc;
 	if ((rc = file_adopt_if_needed(u, e)) != ERR_OK)
@@ -559,8 +572,7 @@ file_declare_length(struct upload *up, int64_t size, struct err *e)
 	if (size < up->info.offset)
 		return err_set(e, ERR_INVALID, "%s: it has more bytes already",
 		    up->info.id);
-	rc =
-	    file_check_length(u->store, up->info.id, size - up->info.offset, e);
+	rc = file_check_length(u, size - up->info.offset, e);
 	if (rc != ERR_OK)
 		return rc;
 	up->info.size = size;

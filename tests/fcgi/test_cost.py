@@ -30,14 +30,14 @@ N = 40
 
 # Per request: instructions, system calls.
 CEILINGS = {
-    "OPTIONS": (60_000, 12),
-    "HEAD, finished": (90_000, 18),
-    "HEAD, locked before": (92_000, 28),
-    "POST": (115_000, 27),
-    "POST with 1 KiB": (122_000, 29),
+    "OPTIONS": (49_000, 11),
+    "HEAD, finished": (71_000, 16),
+    "HEAD, locked before": (74_000, 28),
+    "POST": (86_000, 20),
+    "POST with 1 KiB": (89_000, 21),
     # Two of them compare record and lock with their names: a file may have
     # several, so that its number of links says nothing.
-    "PATCH of 1 KiB": (96_000, 30),
+    "PATCH of 1 KiB": (77_000, 30),
     # How much of the body is here at a time is up to chance.
     "PATCH of 1 MiB": (600_000, 80),
 }

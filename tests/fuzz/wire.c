@@ -89,6 +89,12 @@ stop_is_wanted(void)
 }
 
 bool
+stop_let_in(void)
+{
+	return is_over;
+}
+
+bool
 stop_is_due(void)
 {
 	return is_over;
