@@ -170,6 +170,8 @@ lock(struct task *t, enum lock_how how)
 		return STEP_RECEIVE;
 	case ERR_LOCKED:
 		t->waited = true;
+		if (*locker->held_by != '\0' && t->lock_host == NULL)
+			t->lock_host = arena_strdup(t->arena, locker->held_by);
 		t->wait = (struct wait){ .fd = -1, .ms = RETRY_MS };
 		e->code = ERR_OK;
 		look_again(t);

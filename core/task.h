@@ -139,6 +139,8 @@ struct task {
 	bool created, finished, removed;
 	/* Waited for the lock; the lock was taken over. */
 	bool waited, interrupted;
+	/* The host that it waited for; NULL: this one, or not known. */
+	const char *lock_host;
 	/* Bytes of the body that were taken in, kept or not. */
 	int64_t received;
 	/* A bit for each of in.sums that was wrong; and the algorithm by which

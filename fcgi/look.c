@@ -218,29 +218,39 @@ look_at_uploads(const struct conf *conf, FILE *out)
 
 /* --- Locks. --- */
 
-void
-look_at_locks(const struct conf *conf, struct locker *locker, FILE *out)
+enum err_code
+look_at_locks(const struct conf *conf, struct locker *locker, struct err *e)
 {
 	static const char id[] = "tusfcgi-t";
 	const struct timespec nap = { .tv_nsec = 20000000 };
 	int64_t end = clock_ms() + conf->lock.reply;
+	struct lock_figures f = { .refusal = "" };
 	struct arena *a;
 	struct lock *lock;
 	enum err_code rc;
-	struct err e;
 
-	if (!locker_is_far(conf))
-		return;
+	if (locker->service == NULL)
+		return ERR_OK;
 	a = arena_new();
 	/* The agent may not have its session with the service yet. */
-	while ((rc = locker->ops->acquire(locker, id, LOCK_QUIETLY, a, &lock,
-		    &e)) == ERR_UNAVAILABLE &&
-	    clock_ms() < end)
+	for (;;) {
+		rc =
+		    locker->ops->acquire(locker, id, LOCK_QUIETLY, a, &lock, e);
+		if (rc == ERR_OK)
+			locker->ops->release(lock, true);
+		if (!locker->service->figures(locker, &f) ||
+		    *f.refusal != '\0' || clock_ms() >= end ||
+		    (rc != ERR_UNAVAILABLE &&
+			(f.is_claimed || *store_id(conf) == '\0')))
+			break;
 		(void)nanosleep(&nap, NULL);
-	if (rc == ERR_OK)
-		locker->ops->release(lock, true);
-	else if (rc != ERR_LOCKED)
-		fprintf(out, "warning: lock.hosts: cannot get a lock: %s\n",
-		    e.text);
+	}
 	arena_free(a);
+	if (rc == ERR_LOCKED)
+		rc = ERR_OK;
+	if (*f.refusal != '\0')
+		rc = err_set(e, ERR_INVALID, "%s", f.refusal);
+	else if (rc != ERR_OK)
+		rc = err_within(e, "lock.hosts: cannot get a lock");
+	return rc;
 }

@@ -45,8 +45,12 @@ MUST_CHECK enum err_code look_for_store(const struct conf *, struct err *);
  */
 void look_at_uploads(const struct conf *, FILE *out);
 
-/* Try to get a lock from a lock service.  If that fails, print a warning only:
- * the service may be started later. */
-void look_at_locks(const struct conf *, struct locker *, FILE *);
+/*
+ * Try to get a lock from a lock service.  ERR_UNAVAILABLE: it does not answer
+ * in lock.reply, and may do so later.  ERR_INVALID: it refuses, or lock.prefix
+ * belongs to another store.
+ */
+MUST_CHECK enum err_code look_at_locks(
+    const struct conf *, struct locker *, struct err *);
 
 #endif

@@ -231,7 +231,13 @@ try_store(struct settings *s, struct err *e)
 		log_error("%s", why.text);
 	else if (rc == ERR_OK && read_only != NULL)
 		log_warn("%s" LOOK_READ_ONLY, read_only);
-	return no_mistake(rc, e);
+	if (rc != ERR_OK)
+		return no_mistake(rc, e);
+	rc = look_at_locks(s->conf, s->server.core.locker, e);
+	if (rc != ERR_UNAVAILABLE)
+		return rc;
+	log_warn("%s", e->text);
+	return ERR_OK;
 }
 
 /* Become the user to whom the uploads belong or would belong.  ERR_NOT_FOUND:
@@ -261,6 +267,13 @@ look_at_note(const struct conf *conf, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code
+start_locker(const struct conf *conf, struct err *e)
+{
+	locker_know_store(store_id(conf));
+	return locker_start(conf, e);
+}
+
 /* Make the checks of a start in the same order, without creating anything. */
 static enum err_code
 look(struct settings *s, const struct options *o, const char **read_only,
@@ -279,7 +292,7 @@ look(struct settings *s, const struct options *o, const char **read_only,
 	if (rc == ERR_OK && !is_new)
 		rc = look_at_note(s->conf, e);
 	if (rc == ERR_OK)
-		rc = locker_start(s->conf, e);
+		rc = start_locker(s->conf, e);
 	if (rc == ERR_OK)
 		rc = no_mistake(
 		    is_new ? hook_check(s->conf, e) : settings_try_store(s, e),
@@ -300,6 +313,7 @@ static int
 check(struct settings *s, const struct options *o)
 {
 	const char *read_only = NULL;
+	enum err_code rc;
 	struct err e;
 
 	if (look(s, o, &read_only, &e) != ERR_OK)
@@ -313,12 +327,16 @@ check(struct settings *s, const struct options *o)
 	if (read_only != NULL)
 		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
 	look_at_uploads(s->conf, stdout);
-	if (s->server.core.locker != NULL)
-		look_at_locks(s->conf, s->server.core.locker, stdout);
+	rc = s->server.core.locker == NULL ?
+	    ERR_OK :
+	    look_at_locks(s->conf, s->server.core.locker, &e);
+	if (rc == ERR_UNAVAILABLE)
+		printf("warning: %s\n", e.text);
 	settings_close_store(s);
 	locker_stop();
 	store_let_go(s->conf);
-	return EXIT_STOPPED;
+	return rc == ERR_OK || rc == ERR_UNAVAILABLE ? EXIT_STOPPED :
+						       complain(&e);
 }
 
 /* Reload in a process without a master. */
@@ -426,7 +444,7 @@ run(struct settings *s, const struct options *o)
 		return complain(&e);
 	if (become_pool_user(s->conf, &e) != ERR_OK ||
 	    log_open(s->conf, &e) != ERR_OK || hold_store(s, &e) != ERR_OK ||
-	    locker_start(s->conf, &e) != ERR_OK || try_store(s, &e) != ERR_OK) {
+	    start_locker(s->conf, &e) != ERR_OK || try_store(s, &e) != ERR_OK) {
 		locker_stop();
 		listen_close(&l);
 		return complain(&e);

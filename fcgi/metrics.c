@@ -14,6 +14,7 @@
 #include "base/fs.h"
 #include "fcgi/board.h"
 #include "fcgi/metrics.h"
+#include "lock/lock.h"
 
 enum entry_state {
 	ENTRY_FREE,
@@ -244,8 +245,59 @@ put_workers(struct page *p, const struct board *b)
 		    states[i].name, count[states[i].state]);
 }
 
+static void
+put_service_call(struct page *p, const struct lock_figures *f)
+{
+	static const char name[] = "lock_engine_seconds";
+	uint64_t n = 0;
+	size_t i;
+
+	put_head(p, name, "histogram",
+	    "Calls to the lock service that were answered.");
+	for (i = 0; i < LOCK_CALL_LIMITS; i++) {
+		n += f->calls[i];
+		put(p, "%s_%s_bucket{le=\"%g\"} %" PRIu64 "\n", p->prefix, name,
+		    (double)lock_call_limits[i] / 1e6, n);
+	}
+	n += f->calls[i];
+	put(p, "%s_%s_bucket{le=\"+Inf\"} %" PRIu64 "\n", p->prefix, name, n);
+	put(p, "%s_%s_sum %.6f\n%s_%s_count %" PRIu64 "\n", p->prefix, name,
+	    (double)f->us / 1e6, p->prefix, name, n);
+}
+
+static void
+put_one(struct page *p, const char *name, const char *type, const char *help,
+    double value)
+{
+	put_head(p, name, type, help);
+	put(p, "%s_%s %.15g\n", p->prefix, name, value);
+}
+
+/* Where a service keeps the locks. */
+static void
+put_service(struct page *p, struct locker *locker)
+{
+	struct lock_figures f;
+	bool is_there = locker->service->figures(locker, &f);
+
+	put_one(p, "lock_agent_up", "gauge",
+	    "Is the lock agent there, and has it a session?",
+	    is_there && f.session_ms > 0);
+	put_one(p, "lock_session_seconds", "gauge",
+	    "For how long what is locked is locked for sure.",
+	    (double)f.session_ms / 1000);
+	put_one(p, "lock_held", "gauge", "Uploads that this host has locked.",
+	    (double)f.held);
+	put_one(p, "lock_lost_total", "counter",
+	    "Locks that were lost while they were held.", (double)f.lost);
+	put_one(p, "lock_engine_errors_total", "counter",
+	    "Calls to the lock service without an answer.", (double)f.errors);
+	put_service_call(p, &f);
+}
+
 const char *
-metrics_text(const struct board *b, const char *prefix, struct arena *a)
+metrics_text(const struct board *b, struct locker *locker, const char *prefix,
+    struct arena *a)
 {
 	struct page *p = arena_alloc(a, sizeof(*p));
 
@@ -258,5 +310,7 @@ metrics_text(const struct board *b, const char *prefix, struct arena *a)
 	put_hooks(p, "hook_errors_total", "Hooks that failed.",
 	    b->metrics.hook_errors);
 	put_workers(p, b);
+	if (locker->service != NULL)
+		put_service(p, locker);
 	return p->text;
 }

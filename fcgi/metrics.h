@@ -62,9 +62,10 @@ void metrics_count_hook(struct metrics *, enum hook_point, bool went_well);
 void metrics_count(struct metrics *, const struct web_response *);
 
 struct board;
+struct locker;
 
 /* All metrics as Prometheus text; each name begins with the prefix. */
 const char *metrics_text(
-    const struct board *, const char *prefix, struct arena *);
+    const struct board *, struct locker *, const char *prefix, struct arena *);
 
 #endif

@@ -251,6 +251,7 @@ log_request(const struct job *job, const struct web_request *req,
 		{ res->err != NULL && res->err->code == ERR_FENCED ? "fenced" :
 								     NULL,
 		    NULL, 1 },
+		{ o->lock_host != NULL ? "lock_host" : NULL, o->lock_host, 0 },
 		{ o->offset >= 0 ? "offset" : NULL, NULL, o->offset },
 		{ "bytes", NULL, o->received },
 		{ "ms", NULL, clock_ms() - job->began },
@@ -350,7 +351,8 @@ answer_metrics(struct job *job, const struct web_request *req)
 
 	(void)req;
 	reply_text(&job->fcgi, "", "text/plain; version=0.0.4; charset=utf-8",
-	    metrics_text(w->board, job->settings->metrics_prefix, job->arena));
+	    metrics_text(w->board, job->settings->server.core.locker,
+		job->settings->metrics_prefix, job->arena));
 }
 
 static void

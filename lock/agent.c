@@ -74,6 +74,8 @@ static struct {
 	/* As it was at the start: a reload changes no locks. */
 	struct conf *conf;
 	void (*confine)(const struct conf *);
+	/* What this process tells the agent; "": nothing. */
+	char store[ID_MAX + 1];
 } ours = { .listen_fd = -1, .board_fd = -1 };
 
 /* --- The connection. --- */
@@ -105,11 +107,39 @@ read_board(struct agent_locker *l)
 	return true;
 }
 
+static bool
+exchange(
+    struct agent_locker *l, struct agent_request *q, struct agent_answer *a)
+{
+	errno = 0;
+	return send(l->fd, q, sizeof(*q), MSG_NOSIGNAL) ==
+	    (ssize_t)sizeof(*q) &&
+	    recv(l->fd, a, sizeof(*a), 0) == (ssize_t)sizeof(*a);
+}
+
 static enum err_code
 hear_nothing(struct agent_locker *l, struct err *e)
 {
 	hang_up(l);
 	return err_set(e, ERR_UNAVAILABLE, "the lock agent does not answer");
+}
+
+/* Which store it is that we lock. */
+static enum err_code
+say_hello(struct agent_locker *l, struct err *e)
+{
+	struct agent_request q = { .op = AGENT_HELLO };
+	struct agent_answer a;
+
+	if (*ours.store == '\0')
+		return ERR_OK;
+	(void)stpcpy(q.id, ours.store);
+	if (!exchange(l, &q, &a))
+		return hear_nothing(l, e);
+	if (a.rc == ERR_OK)
+		return ERR_OK;
+	hang_up(l);
+	return err_set(e, ERR_UNAVAILABLE, "%s", a.text);
 }
 
 static enum err_code
@@ -131,17 +161,7 @@ call_up(struct agent_locker *l, struct err *e)
 	    !read_board(l))
 		return hear_nothing(l, e);
 	l->connection++;
-	return ERR_OK;
-}
-
-static bool
-exchange(
-    struct agent_locker *l, struct agent_request *q, struct agent_answer *a)
-{
-	errno = 0;
-	return send(l->fd, q, sizeof(*q), MSG_NOSIGNAL) ==
-	    (ssize_t)sizeof(*q) &&
-	    recv(l->fd, a, sizeof(*a), 0) == (ssize_t)sizeof(*a);
+	return say_hello(l, e);
 }
 
 /* An idle connection may lead to an agent that is gone. */
@@ -191,6 +211,9 @@ agent_acquire(struct locker *base, const char *id, enum lock_how how,
 	if (!id_is_valid(id))
 		return err_set(e, ERR_INVALID, "lock: not an upload id");
 	rc = ask(l, &q, id, &a, e);
+	base->held_by[0] = '\0';
+	if (rc == ERR_LOCKED)
+		(void)stpcpy(base->held_by, a.holder.host);
 	if (rc != ERR_OK)
 		return rc;
 	lock = arena_alloc(arena, sizeof(*lock));
@@ -289,6 +312,40 @@ agent_shutdown(struct locker *base)
 	free(l);
 }
 
+static bool
+agent_figures(struct locker *base, struct lock_figures *f)
+{
+	struct agent_locker *l = locker_of(base);
+	struct agent_request q = { .op = AGENT_HOLDER };
+	struct agent_answer a;
+	struct err e;
+	size_t i;
+
+	*f = (struct lock_figures){ 0 };
+	/* An answer at all says that it is there. */
+	(void)!ask(l, &q, "", &a, &e);
+	if (l->fd == -1)
+		return false;
+	f->session_ms = l->board->valid_until - agent_clock();
+	if (f->session_ms < 0)
+		f->session_ms = 0;
+	f->is_claimed = l->board->is_claimed;
+	f->held = l->board->held;
+	f->lost = l->board->lost;
+	f->errors = l->board->errors;
+	f->us = l->board->us;
+	for (i = 0; i <= LOCK_CALL_LIMITS; i++)
+		f->calls[i] = l->board->calls[i];
+	if (l->board->is_refused)
+		(void)snprintf(
+		    f->refusal, sizeof(f->refusal), "%s", l->board->refusal);
+	return true;
+}
+
+static const struct locker_service service = {
+	.figures = agent_figures,
+};
+
 static const struct locker_ops ops = {
 	.acquire = agent_acquire,
 	.stop_asking = agent_stop_asking,
@@ -307,11 +364,12 @@ agent_open(const char *name, const struct conf *conf, struct locker **locker,
 	if (ours.address_len == 0)
 		return err_set(e, ERR_INVALID, "no lock agent was started");
 	l = must_alloc(sizeof(*l));
-	*l = (struct agent_locker){
-		.base = { .name = name, .ops = &ops, .can_lose = true },
+	*l = (struct agent_locker){ .base = { .name = name,
+					.ops = &ops,
+					.service = &service,
+					.can_lose = true },
 		.fd = -1,
-		.reply_ms = conf->lock.reply
-	};
+		.reply_ms = conf->lock.reply };
 	*locker = &l->base;
 	return ERR_OK;
 }
@@ -493,6 +551,12 @@ agent_begin_for_all(const struct engine_ops *engine, const struct conf *conf,
 {
 	ours.listen_fd = listen_fd;
 	return start(engine, conf, e);
+}
+
+void
+agent_know_store(const char *id)
+{
+	(void)snprintf(ours.store, sizeof(ours.store), "%s", id);
 }
 
 void

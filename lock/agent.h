@@ -19,10 +19,15 @@ enum {
 	AGENT_SLOTS = 8192,
 	/* The deadline lies so many ms before the service may give a lock to
 	 * another. */
-	AGENT_MARGIN = 500
+	AGENT_MARGIN = 500,
+	/* Of a sentence, with the NUL. */
+	AGENT_TEXT = 192
 };
 
 enum agent_op {
+	/* First, if there is one: the id of the store, in the place of that of
+	 * an upload. */
+	AGENT_HELLO,
 	AGENT_TAKE,
 	AGENT_UNASK,
 	AGENT_RELEASE,
@@ -41,6 +46,7 @@ struct agent_answer {
 	enum err_code rc;
 	int slot;
 	uint64_t token;
+	/* Also of ERR_LOCKED: the host. */
 	struct lock_holder holder;
 	char text[96];
 };
@@ -57,11 +63,20 @@ struct agent_board {
 	/* Ms of CLOCK_BOOTTIME until which all that is held is held for sure.
 	 */
 	_Atomic int64_t valid_until;
+	/* For people. */
+	_Atomic uint64_t held, lost, errors, calls[LOCK_CALL_LIMITS + 1], us;
+	_Atomic bool is_claimed, is_refused;
+	char refusal[AGENT_TEXT];
 	struct agent_slot slots[AGENT_SLOTS];
 };
 
 /* Ms that go on while the machine sleeps. */
 int64_t agent_clock(void);
+
+/* A call to the service is over, after so many ns. */
+void agent_count(struct agent_board *, bool was_answered, int64_t ns);
+/* Why no lock can be had before somebody mends it; "" takes that back. */
+void agent_refuse(struct agent_board *, const char *why);
 
 /* The first message on a connection has the descriptor of the board; -1: it
  * did not come. */
@@ -86,6 +101,7 @@ MUST_CHECK enum err_code agent_begin(
     const struct engine_ops *, const struct conf *, struct err *);
 MUST_CHECK enum err_code agent_begin_for_all(const struct engine_ops *,
     const struct conf *, int listen_fd, struct err *);
+void agent_know_store(const char *id);
 void agent_confine(void (*confine)(const struct conf *));
 void agent_needs(const struct conf *, need_ear *, void *arg);
 bool agent_reap(pid_t);

@@ -5,10 +5,14 @@
 
 #include <sys/socket.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "lock/agent.h"
+
+const int64_t lock_call_limits[LOCK_CALL_LIMITS] = { 250, 1000, 2500, 10000,
+	25000, 100000, 500000, 2000000 };
 
 int64_t
 agent_clock(void)
@@ -17,6 +21,30 @@ agent_clock(void)
 
 	(void)clock_gettime(CLOCK_BOOTTIME, &ts);
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+void
+agent_count(struct agent_board *board, bool was_answered, int64_t ns)
+{
+	size_t i = 0;
+
+	if (!was_answered) {
+		board->errors++;
+		return;
+	}
+	while (i < LOCK_CALL_LIMITS && ns > lock_call_limits[i] * 1000)
+		i++;
+	board->calls[i]++;
+	board->us += (uint64_t)ns / 1000;
+}
+
+void
+agent_refuse(struct agent_board *board, const char *why)
+{
+	if (*why != '\0' && !board->is_refused)
+		(void)snprintf(
+		    board->refusal, sizeof(board->refusal), "%s", why);
+	board->is_refused = *why != '\0';
 }
 
 bool

@@ -25,16 +25,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "lock/agent.h"
+#include "lock/agentd.h"
 
 enum {
 	CLIENTS = 16384,
-	ASKS = 4096,
-	FARS = 1024,
-	/* An answer "held elsewhere" is good for so many ms. */
-	FAR_MS = 100,
-	/* A question is put again after so many ms. */
-	ASK_AGAIN = 1000,
 	BEAT_MS = 500,
 	/* After a beat, or a drop, without an answer. */
 	RETRY_MS = 250,
@@ -63,20 +57,9 @@ struct slot {
 	/* Whether an answer is on its way, and when to drop it again. */
 	bool is_out;
 	int64_t again;
+	/* When the call was made. */
+	int64_t sent_ns;
 	struct engine_call call;
-};
-
-/* Of a process: it waits for that id. */
-struct ask {
-	int fd;
-	char id[ID_MAX + 1];
-};
-
-/* An upload that another host holds. */
-struct far {
-	char id[ID_MAX + 1];
-	char holder[ENGINE_OWNER_SIZE];
-	int64_t until, asked;
 };
 
 static struct {
@@ -90,13 +73,10 @@ static struct {
 	pid_t pids[CLIENTS];
 	struct slot slots[AGENT_SLOTS];
 	int slots_top;
-	struct ask asks[ASKS];
-	int asks_top;
-	struct far fars[FARS];
 
 	struct engine_call beat;
 	bool is_beating, is_up;
-	int64_t beat_sent, next_beat;
+	int64_t beat_sent, next_beat, beat_ns;
 	bool is_leaving;
 } mine;
 
@@ -141,16 +121,6 @@ refuse(int fd, enum err_code rc, const char *text)
 
 /* --- Who waits. --- */
 
-static int
-count_asks(const char *id)
-{
-	int i, n = 0;
-
-	for (i = 0; i < mine.asks_top; i++)
-		n += mine.asks[i].fd != -1 && strcmp(mine.asks[i].id, id) == 0;
-	return n;
-}
-
 static struct slot *
 find_slot(const char *id)
 {
@@ -163,126 +133,50 @@ find_slot(const char *id)
 	return NULL;
 }
 
-static struct far *
-find_far(const char *id)
-{
-	int i;
-
-	for (i = 0; i < FARS; i++)
-		if (strcmp(mine.fars[i].id, id) == 0)
-			return &mine.fars[i];
-	return NULL;
-}
-
 static void
 show_wanted(const struct slot *s)
 {
 	shown(s)->is_wanted = s->state == HELD &&
-	    (s->is_wanted_far || count_asks(held_of(s)->id) > 0);
-}
-
-static void
-ask_engine(enum engine_kind kind, const struct far *far)
-{
-	struct engine_held held;
-
-	(void)stpcpy(held.id, far->id);
-	(void)stpcpy(held.owner, far->holder);
-	engine_send(mine.engine, kind, NULL, &held);
+	    (s->is_wanted_far || wait_count(held_of(s)->id) > 0);
 }
 
 static void
 stop_asking(int fd, const char *id)
 {
 	struct slot *s;
-	struct far *far;
-	int i;
 
-	for (i = 0; i < mine.asks_top; i++)
-		if (mine.asks[i].fd == fd && strcmp(mine.asks[i].id, id) == 0)
-			mine.asks[i].fd = -1;
+	wait_end(fd, id);
 	if ((s = find_slot(id)) != NULL)
 		show_wanted(s);
-	if ((far = find_far(id)) == NULL || count_asks(id) > 0)
-		return;
-	if (far->asked != 0)
-		ask_engine(ENGINE_UNASK, far);
-	far->asked = 0;
+	far_unask(mine.engine, id);
 }
 
-/* False: too many do. */
-static bool
-begin_to_ask(int fd, const char *id)
+static void
+name_host(struct lock_holder *holder, const struct far *far)
 {
-	int i, room = -1, n = 0;
-
-	for (i = 0; i < mine.asks_top; i++) {
-		if (mine.asks[i].fd == -1) {
-			room = i;
-			continue;
-		}
-		if (strcmp(mine.asks[i].id, id) != 0)
-			continue;
-		if (mine.asks[i].fd == fd)
-			return true;
-		n++;
-	}
-	if (room == -1 && mine.asks_top < ASKS)
-		room = mine.asks_top++;
-	if (n >= LOCK_WAITERS || room == -1)
-		return false;
-	mine.asks[room].fd = fd;
-	(void)stpcpy(mine.asks[room].id, id);
-	return true;
+	(void)snprintf(holder->host, sizeof(holder->host), "%.*s",
+	    (int)strcspn(far->holder, "/"), far->holder);
 }
 
 static void
 say_locked(int fd, const char *id, bool may_ask)
 {
+	struct agent_answer a = { .rc = ERR_LOCKED,
+		.slot = -1,
+		.holder.pid = -1,
+		.text = "it is held" };
+	const struct far *far = far_find(id);
 	const struct slot *s;
-	bool is_crowded = may_ask && !begin_to_ask(fd, id);
+	bool is_crowded = may_ask && !wait_begin(fd, id);
 
 	if ((s = find_slot(id)) != NULL)
 		show_wanted(s);
+	else if (far != NULL)
+		name_host(&a.holder, far);
 	if (is_crowded)
 		refuse(fd, ERR_CROWDED, "as many as may wait for it do so");
 	else
-		refuse(fd, ERR_LOCKED, "it is held");
-}
-
-/* --- What another host has. --- */
-
-static void
-ask_far(struct far *far)
-{
-	int64_t now = clock_ms();
-
-	if (count_asks(far->id) == 0 ||
-	    (far->asked != 0 && now - far->asked < ASK_AGAIN))
-		return;
-	far->asked = now;
-	ask_engine(ENGINE_ASK, far);
-}
-
-/* In the place of the oldest. */
-static struct far *
-note_far(const char *id, const char *holder)
-{
-	struct far *far = find_far(id);
-	int i;
-
-	if (far == NULL) {
-		far = &mine.fars[0];
-		for (i = 1; i < FARS; i++)
-			if (mine.fars[i].until < far->until)
-				far = &mine.fars[i];
-		far->asked = 0;
-		(void)stpcpy(far->id, id);
-	}
-	(void)snprintf(far->holder, sizeof(far->holder), "%s",
-	    holder != NULL ? holder : "");
-	far->until = clock_ms() + FAR_MS;
-	return far;
+		answer(fd, &a);
 }
 
 /* --- Slots. --- */
@@ -293,6 +187,7 @@ drop(struct slot *s)
 	s->state = DROPPING;
 	s->is_out = true;
 	show_wanted(s);
+	s->sent_ns = clock_ns();
 	engine_send(mine.engine, ENGINE_DROP, &s->call, held_of(s));
 }
 
@@ -350,13 +245,13 @@ found_taken(struct slot *s, const char *holder)
 		drop(s);
 		return;
 	}
-	far = note_far(held_of(s)->id, holder);
+	far = far_note(held_of(s)->id, holder);
 	s->state = FREE;
 	shown(s)->is_used = false;
 	if (fd == -1)
 		return;
 	say_locked(fd, far->id, s->may_ask);
-	ask_far(far);
+	far_ask(mine.engine, far);
 }
 
 static void
@@ -365,6 +260,7 @@ done(struct engine_call *call, enum err_code rc, uint64_t token,
 {
 	struct slot *s = OUTER(call, struct slot, call);
 
+	agent_count(mine.board, rc != ERR_UNAVAILABLE, clock_ns() - s->sent_ns);
 	s->is_out = false;
 	if (s->state == DROPPING && rc == ERR_OK) {
 		set_free(s);
@@ -405,11 +301,14 @@ static void
 take(int fd, const struct agent_request *q)
 {
 	struct slot *s = find_slot(q->id);
-	struct far *far = find_far(q->id);
+	struct far *far = far_find(q->id);
 
-	if (agent_clock() >= mine.board->valid_until) {
+	if (agent_clock() >= mine.board->valid_until || claim_is_refused()) {
 		stop_asking(fd, q->id);
-		refuse(fd, ERR_UNAVAILABLE, "the lock service does not answer");
+		refuse(fd, ERR_UNAVAILABLE,
+		    mine.board->is_refused ?
+			"the lock service refuses" :
+			"the lock service does not answer");
 		return;
 	}
 	if (s != NULL) {
@@ -418,7 +317,7 @@ take(int fd, const struct agent_request *q)
 	}
 	if (far != NULL && clock_ms() < far->until) {
 		say_locked(fd, q->id, q->may_ask);
-		ask_far(far);
+		far_ask(mine.engine, far);
 		return;
 	}
 	if ((s = new_slot()) == NULL) {
@@ -430,6 +329,7 @@ take(int fd, const struct agent_request *q)
 		.fd = fd,
 		.may_ask = q->may_ask,
 		.is_out = true,
+		.sent_ns = clock_ns(),
 		.call = { done } };
 	(void)stpcpy(held_of(s)->id, q->id);
 	(void)snprintf(held_of(s)->owner, sizeof(held_of(s)->owner),
@@ -457,15 +357,14 @@ tell_holder(int fd, const char *id)
 {
 	struct agent_answer a = { .rc = ERR_NOT_FOUND, .holder.pid = -1 };
 	const struct slot *s = find_slot(id);
-	const struct far *far = find_far(id);
+	const struct far *far = far_find(id);
 
 	if (s != NULL && s->state == HELD && s->fd != -1) {
 		a.rc = ERR_OK;
 		a.holder.pid = mine.pids[s->fd];
 	} else if (far != NULL && clock_ms() < far->until) {
 		a.rc = ERR_OK;
-		(void)snprintf(a.holder.host, sizeof(a.holder.host), "%.*s",
-		    (int)strcspn(far->holder, "/"), far->holder);
+		name_host(&a.holder, far);
 	}
 	answer(fd, &a);
 }
@@ -473,6 +372,7 @@ tell_holder(int fd, const char *id)
 static void
 forget(int fd)
 {
+	const char *id;
 	int i;
 
 	for (i = 0; i < mine.slots_top; i++) {
@@ -482,9 +382,8 @@ forget(int fd)
 		if (mine.slots[i].state == HELD)
 			drop(&mine.slots[i]);
 	}
-	for (i = 0; i < mine.asks_top; i++)
-		if (mine.asks[i].fd == fd)
-			stop_asking(fd, mine.asks[i].id);
+	while ((id = wait_for_what(fd)) != NULL)
+		stop_asking(fd, id);
 	(void)close(fd);
 }
 
@@ -502,6 +401,13 @@ serve(int fd)
 	}
 	q.id[ID_MAX] = '\0';
 	switch (q.op) {
+	case AGENT_HELLO:
+		if (claim_store(q.id))
+			refuse(fd, ERR_OK, "");
+		else
+			refuse(fd, ERR_UNAVAILABLE,
+			    "the lock agent serves another store");
+		break;
 	case AGENT_TAKE:
 		take(fd, &q);
 		break;
@@ -547,14 +453,17 @@ lose(struct slot *s)
 {
 	shown(s)->is_lost = true;
 	s->is_wanted_far = false;
+	mine.board->lost++;
 }
 
 static void
 told(const char *id, enum engine_hint hint)
 {
 	struct slot *s = find_slot(id);
-	struct far *far = find_far(id);
+	struct far *far = far_find(id);
 
+	if (claim_was_told(id, hint))
+		return;
 	if (hint == ENGINE_FREE && far != NULL)
 		far->until = 0;
 	if (s == NULL || s->state != HELD)
@@ -593,6 +502,7 @@ beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
 	(void)token;
 	(void)holder;
 	mine.is_beating = false;
+	agent_count(mine.board, rc == ERR_OK, clock_ns() - mine.beat_ns);
 	mine.next_beat = now + (rc == ERR_OK ? BEAT_MS : RETRY_MS);
 	if (rc == ERR_OK && mine.is_up && now >= valid)
 		lose_all();
@@ -609,7 +519,7 @@ beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
 static void
 beat(void)
 {
-	static const struct engine_held *list[AGENT_SLOTS];
+	static const struct engine_held *list[AGENT_SLOTS + 1];
 	int i, n = 0;
 
 	if (mine.is_beating || mine.is_leaving ||
@@ -621,7 +531,11 @@ beat(void)
 			mine.slots[i].state == TAKING) &&
 		    !shown(&mine.slots[i])->is_lost)
 			list[n++] = held_of(&mine.slots[i]);
+	mine.board->held = (uint64_t)n;
+	if (claim_held() != NULL)
+		list[n++] = claim_held();
 	mine.is_beating = true;
+	mine.beat_ns = clock_ns();
 	mine.beat_sent = agent_clock();
 	engine_beat(mine.engine, &mine.beat, list, (size_t)n);
 }
@@ -668,6 +582,10 @@ turn(void)
 	int i, n, timeout = 50;
 
 	beat();
+	if (agent_clock() < mine.board->valid_until)
+		claim_look(mine.engine, mine.board);
+	if (mine.engine->refusal.code != ERR_OK)
+		agent_refuse(mine.board, mine.engine->refusal.text);
 	try_again();
 	n = engine_prepare(mine.engine, fds, &timeout);
 	fds[n] = (struct pollfd){ .fd = mine.epoll_fd, .events = POLLIN };
@@ -725,7 +643,7 @@ look_at_signals(const struct conf *conf)
 		turn();
 		begin_to_leave();
 	}
-	if (!has_slots())
+	if (!has_slots() && claim_leave(mine.engine))
 		_exit(0);
 }
 

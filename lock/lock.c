@@ -28,6 +28,10 @@ locker_check(const struct locker *l, struct err *e)
 	if (l->traces != NULL && table_has_hole(l->traces, sizeof(*l->traces)))
 		return err_set(e, ERR_INVALID,
 		    "locker %s has only part of its traces", l->name);
+	if (l->service != NULL &&
+	    table_has_hole(l->service, sizeof(*l->service)))
+		return err_set(e, ERR_INVALID,
+		    "locker %s has only part of its service", l->name);
 	return ERR_OK;
 }
 
@@ -91,6 +95,12 @@ locker_serve(const struct conf *conf, int listen_fd, struct err *e)
 		return err_set(
 		    e, ERR_INVALID, "lock.type = \"%s\" needs no agent", type);
 	return agent_begin_for_all(class->engine, conf, listen_fd, e);
+}
+
+void
+locker_know_store(const char *id)
+{
+	agent_know_store(id);
 }
 
 void

@@ -121,10 +121,43 @@ struct locker_traces {
 	    struct arena *, const char **id, struct err *);
 };
 
+enum {
+	LOCK_CALL_LIMITS = 8
+};
+
+/* In us, rising: how long calls to a service take. */
+extern const int64_t lock_call_limits[LOCK_CALL_LIMITS];
+
+/* What an administrator may know of a service that keeps the locks. */
+struct lock_figures {
+	/* What is held is held for sure for so many ms; 0: there is no
+	 * session. */
+	int64_t session_ms;
+	/* Of this host: how many are held; and since the agent was started, how
+	 * many were lost, calls without an answer, and calls by the limit that
+	 * they kept, the last by none, and their time in us. */
+	uint64_t held, lost, errors, calls[LOCK_CALL_LIMITS + 1], us;
+	/* It is known that no other store has the prefix. */
+	bool is_claimed;
+	/* Why no lock can be had before somebody mends it; "" it can. */
+	char refusal[192];
+};
+
+/* Of a locker behind which there is a service. */
+struct locker_service {
+	/* False: there is no agent. */
+	bool (*figures)(struct locker *, struct lock_figures *);
+};
+
 /* An open locker.  Back ends embed this and add their own. */
 struct locker {
 	const char *name;
 	const struct locker_ops *ops;
+	/* NULL: no service. */
+	const struct locker_service *service;
+	/* After ERR_LOCKED of acquire(): the host of the holder; "" this one,
+	 * or not known. */
+	char held_by[64];
 	/* NULL: its locks leave no trace. */
 	const struct locker_traces *traces;
 	/* After a fork() the child has the locks of the parent as well, and
@@ -181,6 +214,10 @@ void locker_look(void);
 void locker_follow_log(void);
 /* What is held still is lost and, a second later, free. */
 void locker_stop(void);
+
+/* The id of the store, for ever: two stores with one lock.prefix are refused.
+ * Before either; "" asks for nothing. */
+void locker_know_store(const char *id);
 
 /*
  * In place of locker_start(): be the one that starts the agent, for those who

@@ -106,6 +106,14 @@ store_let_go(const struct conf *conf)
 		class->let_go();
 }
 
+const char *
+store_id(const struct conf *conf)
+{
+	const struct store_class *class = find_class(conf->store.type);
+
+	return class != NULL && class->id != NULL ? class->id() : "";
+}
+
 /* Keys of a store that is not the one in use. */
 static enum err_code
 refuse_strange(const struct conf *conf, struct err *e)

@@ -657,6 +657,9 @@ struct store_class {
 	MUST_CHECK enum err_code (*hold)(
 	    const struct conf *, enum store_use, bool alone, struct err *);
 	void (*let_go)(void);
+
+	/* See store_id(); NULL if it has none. */
+	const char *(*id)(void);
 };
 
 /* Do the keys go together, as far as one can say without the store?  Opening it
@@ -681,6 +684,10 @@ MUST_CHECK enum err_code store_open(
 MUST_CHECK enum err_code store_hold(
     const struct conf *, enum store_use, bool alone, struct err *);
 void store_let_go(const struct conf *);
+
+/* What tells this store from all others, for ever; "" if nothing does.  Of one
+ * that is held. */
+const char *store_id(const struct conf *);
 
 /*
  * Is every capability table of this store filled?  store_open() asks it of

@@ -427,6 +427,7 @@ note_outcome(struct web_call *c)
 	o->finished = t->finished;
 	o->terminated = t->removed;
 	o->waited = t->waited;
+	o->lock_host = t->lock_host;
 	o->interrupted = t->interrupted;
 	if (c->srv->protocols[1] != NULL)
 		o->protocol = c->protocol->name;

@@ -121,6 +121,8 @@ struct web_outcome {
 
 	/* We waited for a lock; ours was taken over. */
 	bool waited, interrupted;
+	/* The host that it waited for; NULL: this one, or not known. */
+	const char *lock_host;
 };
 
 struct web_response {

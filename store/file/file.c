@@ -300,4 +300,5 @@ const struct store_class store_file = {
 	.open = file_open,
 	.hold = file_hold,
 	.let_go = file_let_go,
+	.id = file_store_id,
 };

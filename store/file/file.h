@@ -616,6 +616,8 @@ MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
 MUST_CHECK enum err_code file_hold(
     const struct conf *, enum store_use, bool alone, struct err *);
 void file_let_go(void);
+/* "" as long as there is no note. */
+const char *file_store_id(void);
 
 /* Is this the store whose note this process holds?  Then its boot is the one
  * that all users agreed on. */

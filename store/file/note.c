@@ -60,9 +60,9 @@ struct note {
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 	int64_t running, began;
 
-	/* The locks: lock.type, method, path, and the directory's device and
-	 * inode. */
-	char type[32], method[16], path[2048];
+	/* The locks: lock.type, method, path, prefix if there is a service, and
+	 * the directory's device and inode. */
+	char type[32], method[16], path[2048], prefix[256];
 	uint64_t device, inode;
 
 	/* Do several hosts share the store?  Then boots have no meaning. */
@@ -82,7 +82,7 @@ static struct {
 	int fd;
 	bool is_writable, is_held, is_stranger, has_began;
 	const char *path;
-	char boot[CLOCK_BOOT_ID_LEN + 1];
+	char boot[CLOCK_BOOT_ID_LEN + 1], id[CLOCK_BOOT_ID_LEN + 1];
 	struct watch *watch;
 } ours = { .fd = -1 };
 
@@ -121,10 +121,11 @@ file_make_directory(const struct conf *conf, struct err *e)
 static enum err_code
 write_note(int fd, const struct note *n, struct err *e)
 {
-	json_t *rest = json_pack("{ss ss ss sb s{ss ss ss? sI sI}}", "Kernel",
-	    n->kernel, "Boot", n->boot, "ID", n->id, "Shared", n->is_shared,
-	    "Lock", "Type", n->type, "Method", n->method, "Path", n->path,
-	    "Device", (json_int_t)n->device, "Inode", (json_int_t)n->inode);
+	json_t *rest = json_pack("{ss ss ss sb s{ss ss ss? ss* sI sI}}",
+	    "Kernel", n->kernel, "Boot", n->boot, "ID", n->id, "Shared",
+	    n->is_shared, "Lock", "Type", n->type, "Method", n->method, "Path",
+	    n->path, "Prefix", *n->prefix != '\0' ? n->prefix : NULL, "Device",
+	    (json_int_t)n->device, "Inode", (json_int_t)n->inode);
 	char text[NOTE_MAX];
 	char *json = rest != NULL ? json_dumps(rest, JSON_COMPACT) : NULL;
 	enum err_code rc;
@@ -164,6 +165,8 @@ parse_note(json_t *root, struct note *n)
 	    (uint64_t)json_integer_value(json_object_get(lock, "Device"));
 	n->inode = (uint64_t)json_integer_value(json_object_get(lock, "Inode"));
 	n->is_shared = json_is_true(json_object_get(root, "Shared"));
+	if (!copy_text(lock, "Prefix", n->prefix, sizeof(n->prefix)))
+		n->prefix[0] = '\0';
 	return copy_text(root, "Kernel", n->kernel, sizeof(n->kernel)) &&
 	    copy_text(root, "Boot", n->boot, sizeof(n->boot)) &&
 	    strlen(n->boot) == CLOCK_BOOT_ID_LEN &&
@@ -210,6 +213,9 @@ describe(const struct conf *conf, struct note *n, struct err *e)
 	(void)snprintf(n->type, sizeof(n->type), "%s", conf->lock.type);
 	(void)snprintf(n->method, sizeof(n->method), "%s", conf->lock.method);
 	(void)snprintf(n->path, sizeof(n->path), "%s", real);
+	if (conf->lock.hosts[0] != NULL)
+		(void)snprintf(
+		    n->prefix, sizeof(n->prefix), "%s", conf->lock.prefix);
 	if (fstat(held_fd(path), &st) == -1)
 		return err_sys(e, "stat %s", path);
 	n->device = st.st_dev;
@@ -239,7 +245,8 @@ static bool
 are_same_locks(const struct note *a, const struct note *b)
 {
 	return a->is_shared == b->is_shared && strcmp(a->type, b->type) == 0 &&
-	    strcmp(a->method, b->method) == 0 && a->inode == b->inode &&
+	    strcmp(a->method, b->method) == 0 &&
+	    strcmp(a->prefix, b->prefix) == 0 && a->inode == b->inode &&
 	    (a->device == b->device || a->is_shared || !is_same_boot(a, b));
 }
 
@@ -351,6 +358,7 @@ renew(int fd, struct note *mine, struct err *e)
 		good = clock_new_boot_id(mine->boot);
 	if (!good)
 		return err_set(e, ERR_SYSTEM, "the kernel has no random ids");
+	(void)stpcpy(ours.id, mine->id);
 	return write_note(fd, mine, e);
 }
 
@@ -372,6 +380,12 @@ refuse_locks(const struct note *theirs, const struct note *mine, struct err *e)
 		    "or on another one: set the same here, or stop all its "
 		    "users",
 		    theirs->is_shared ? "true" : "false");
+	if (strcmp(theirs->prefix, mine->prefix) != 0)
+		return err_set(e, ERR_CONFLICT,
+		    "the store is in use with lock.prefix = \"%.40s\", not "
+		    "\"%.40s\": take the configuration of its users, or stop "
+		    "them",
+		    theirs->prefix, mine->prefix);
 	return err_set(e, ERR_CONFLICT,
 	    "the store is in use with locks in %s (%.8s), not in %s (%.8s): "
 	    "take the configuration of its users, or stop them",
@@ -408,6 +422,7 @@ agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 			"the note of the store, %s, is damaged: stop all who "
 			"use the store, and the next start writes it anew",
 			FILE_NOTE);
+	(void)stpcpy(ours.id, theirs.id);
 	/* tusctl, if alone, keeps all others out while it runs. */
 	if (!are_same_locks(&theirs, mine) &&
 	    ((use == STORE_SERVED && ours.is_writable) ||
@@ -503,6 +518,7 @@ file_let_go(void)
 		(void)close(ours.fd);
 	ours.fd = -1;
 	ours.is_held = ours.is_stranger = false;
+	ours.id[0] = '\0';
 	held_forget();
 	if (ours.watch != NULL)
 		(void)munmap(ours.watch, sizeof(*ours.watch));
@@ -537,6 +553,12 @@ file_hold(
 	else
 		file_let_go();
 	return rc;
+}
+
+const char *
+file_store_id(void)
+{
+	return ours.id;
 }
 
 void

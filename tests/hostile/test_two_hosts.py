@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -152,6 +153,8 @@ def test_an_upload_goes_from_host_to_host(hosts):
     answer = patch.read()
     assert answer.status == 423
     assert answer.body.startswith(b"ERR_UPLOAD_INTERRUPTED")
+    line = [x for x in b.log().splitlines() if "method=HEAD" in x][-1]
+    assert f"lock_host={socket.gethostname()} " in line, line
     assert b.client.patch(path, 50, b"y" * 50).status == 204
     assert a.client.head(path).headers["upload-offset"] == "100"
 

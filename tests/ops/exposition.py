@@ -31,7 +31,8 @@ class Metrics(dict):
         what, name, text = match.groups()
         known = self.types if what == "TYPE" else self.helps
         assert name not in known, line
-        assert what == "HELP" or text in ("counter", "gauge"), line
+        assert what == "HELP" or text in ("counter", "gauge", "histogram"), \
+            line
         known[name] = text
         return name
 
@@ -40,7 +41,9 @@ class Metrics(dict):
         match = SAMPLE.fullmatch(line)
         assert match, line
         name, labels, value = match.groups()
-        assert name == family and name in self.types, line
+        assert family in self.types, line
+        assert name == family or self.types[family] == "histogram" and name \
+            in [f"{family}_{x}" for x in ("bucket", "sum", "count")], line
         pairs = re.findall(LABEL, labels or "")
         names = [p.split("=")[0] for p in pairs]
         assert len(names) == len(set(names)), line

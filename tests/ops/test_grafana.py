@@ -4,7 +4,9 @@ import json
 import re
 
 from lib import rig
-from ops.test_metrics import NAMES
+from ops.test_metrics import NAMES, SERVICE
+
+ALL = {**NAMES, **SERVICE}
 
 
 def dashboard():
@@ -18,15 +20,17 @@ def expressions(board):
 
 def test_every_metric_is_shown_and_exists():
     text = " ".join(expressions(dashboard()))
-    shown = set(re.findall(r"tusd_([a-z_]+)", text))
+    shown = {x.removesuffix("_bucket")
+             for x in re.findall(r"tusd_([a-z_]+)", text)}
     # How many connections are open, the workers say in detail.
-    assert shown == set(NAMES) - {"connections_open"}
+    assert shown == set(ALL) - {"connections_open"}
 
 
 def test_counters_are_shown_as_rates():
     for text in expressions(dashboard()):
         (name,) = re.findall(r"tusd_([a-z_]+)", text)
-        assert ("rate(" in text) == (NAMES[name] == "counter"), text
+        kind = ALL[name.removesuffix("_bucket")]
+        assert ("rate(" in text) == (kind != "gauge"), text
 
 
 def test_the_data_source_is_asked_for_not_wired_in():

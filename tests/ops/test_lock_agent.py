@@ -1,5 +1,6 @@
 """tusfcgi lock-agent: one agent of a host for processes without a master."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,6 +15,9 @@ import pytest
 
 from lib import clients, fronts, proc, rig
 from lib.app import App, is_alive
+from lib.locks import SESSION, Agent, Redis
+from ops.exposition import Metrics
+from ops.test_metrics import NAMES, SERVICE
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("redis-server"),
@@ -22,58 +26,6 @@ pytestmark = [
         [rig.program(), "-V"], capture_output=True, text=True,
         check=True).stdout, reason="built without hiredis"),
 ]
-
-SESSION = 4
-
-
-class Redis:
-    def __init__(self, folder):
-        self.path = f"{folder}/redis.sock"
-        self.process = subprocess.Popen(
-            ["redis-server", "--port", "0", "--unixsocket", self.path,
-             "--unixsocketperm", "777", "--save", "", "--dir", folder],
-            stdout=subprocess.DEVNULL)
-        rig.wait_for(lambda: os.path.exists(self.path), "redis")
-
-    def locks(self):
-        return subprocess.run(
-            ["redis-cli", "-s", self.path, "keys", "*:l:{*"], check=True,
-            capture_output=True, text=True).stdout.split()
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-
-
-class Agent:
-    """tusfcgi lock-agent as a service has it."""
-
-    def __init__(self, config, folder):
-        self.file = folder / "agent.conf"
-        self.file.write_text(rig.libconfig(config))
-        self.log_path = folder / "agent.log"
-        self.socket = config["lock"]["agent"]
-        self.start()
-
-    def start(self):
-        self.process = rig.spawn(
-            [rig.program(), "lock-agent", "-v", "-c", str(self.file)],
-            self.log_path)
-        rig.wait_for(lambda: "session of" in self.log(), "a session")
-
-    def log(self):
-        return self.log_path.read_text()
-
-    def child(self):
-        return rig.wait_for(
-            lambda: proc.children(self.process.pid), "the agent itself")[0]
-
-    def stop(self, sig=signal.SIGTERM):
-        self.process.send_signal(sig)
-        status = self.process.wait(20)
-        self.log_path.rename(self.log_path.with_suffix(f".{time.time()}"))
-        return status
-
 
 @pytest.fixture
 def place():
@@ -115,11 +67,11 @@ def alone(tmp_path, place, redis, agent):
     them."""
     started = []
 
-    def start():
+    def start(**more):
         folder = tmp_path / f"alone{len(started)}"
         folder.mkdir()
-        one = App(folder, args=["-w", "1"], config=settings(
-            place, redis, store={"path": str(tmp_path / "store")}))
+        one = App(folder, args=["-w", "1"], config=rig.merge(settings(
+            place, redis, store={"path": str(tmp_path / "store")}), more))
         one.uploads = tmp_path / "store"
         started.append(one)
         one.start_app()
@@ -181,15 +133,138 @@ def test_a_stop_gives_up_what_is_held(alone, agent, redis):
     """The holder has been told before another may have it."""
     a = alone()
     path, patch = begin(a)
-    assert len(redis.locks()) >= 1
+    assert [x for x in redis.locks() if path.rsplit("/", 1)[1] in x]
     began = time.monotonic()
     assert agent.stop() == 0
     assert time.monotonic() - began < SESSION - 1
-    assert not [x for x in redis.locks() if path.rsplit("/", 1)[1] in x]
+    assert not redis.locks()
     assert patch.read().body.startswith(b"ERR_UPLOAD_INTERRUPTED")
     assert not os.path.exists(agent.socket)
     agent.start()
     assert a.client.head(path).status == 200
+
+
+def scrape(one):
+    answer = one.client.request("GET", "/metrics", resumable=None)
+    return Metrics(answer.body.decode())
+
+
+def test_the_metrics_tell_of_the_service(alone, agent, redis):
+    one = alone(metrics={"enabled": True})
+    assert one.client.create(1)
+    m = scrape(one)
+    assert m.types == {f"tusd_{k}": v for k, v in {**NAMES, **SERVICE}.items()}
+    assert m["tusd_lock_agent_up"] == 1 and m["tusd_lock_held"] == 0
+    assert 0 < m["tusd_lock_session_seconds"] <= SESSION
+    path, patch = begin(one)
+    other = alone(metrics={"enabled": True})
+    rig.wait_for(lambda: scrape(other)["tusd_lock_held"] == 1, "the lock")
+    before = scrape(other)
+    assert before["tusd_lock_engine_seconds_count"] > m[
+        "tusd_lock_engine_seconds_count"] > 0
+    assert before['tusd_lock_engine_seconds_bucket{le="+Inf"}'] == before[
+        "tusd_lock_engine_seconds_count"]
+    assert before["tusd_lock_lost_total"] == 0
+    redis.ask("del", *redis.locks())
+    assert patch.read().status == 423
+    rig.wait_for(lambda: scrape(other)["tusd_lock_lost_total"] == 1,
+                 "the loss")
+    redis.process.send_signal(signal.SIGSTOP)
+    rig.wait_for(lambda: scrape(other)["tusd_lock_engine_errors_total"] > 0,
+                 "an error")
+    rig.wait_for(lambda: scrape(other)["tusd_lock_agent_up"] == 0, "the end")
+    assert scrape(other)["tusd_lock_session_seconds"] == 0
+    redis.process.send_signal(signal.SIGCONT)
+    rig.wait_for(lambda: scrape(other)["tusd_lock_agent_up"] == 1, "its back")
+    agent.stop()
+    assert scrape(other)["tusd_lock_agent_up"] == 0
+    assert path
+
+
+def test_two_stores_with_one_prefix_are_refused(alone, agent, place, redis,
+                                                tmp_path):
+    """By accident they would wait for each other."""
+    one = alone()
+    mine = json.loads((tmp_path / "store/.store").read_text())["ID"]
+    file = place / "second.conf"
+    config = rig.merge(settings(place, redis), {
+        "store": {"path": str(tmp_path / "second")},
+        "pool": {"listen": str(place / "second.sock")},
+        "lock": {"agent": ""}})
+    file.write_text(rig.libconfig(config))
+    run = subprocess.run([rig.program(), "-c", str(file)], timeout=30,
+                         capture_output=True, text=True, check=False)
+    assert run.returncode == 2, run
+    assert f'lock.prefix = "/tus" belongs to another store, {mine}' \
+        in run.stderr
+    check = subprocess.run([rig.program(), "-t", "-c", str(file)], timeout=30,
+                           capture_output=True, text=True, check=False)
+    assert check.returncode == 2 and "another store" in check.stderr, check
+    # So it is with the agent of the first.
+    file.write_text(rig.libconfig(rig.merge(
+        config, {"lock": {"agent": agent.socket, "reply": "1s"}})))
+    check = subprocess.run([rig.program(), "-t", "-c", str(file)], timeout=30,
+                           capture_output=True, text=True, check=False)
+    assert "serves another store" in check.stdout + check.stderr, check
+    file.write_text(rig.libconfig(rig.merge(
+        config, {"lock": {"prefix": "/two"}})))
+    check = subprocess.run([rig.program(), "-t", "-c", str(file)], timeout=30,
+                           capture_output=True, text=True, check=False)
+    assert check.returncode == 0 and "warning" not in check.stdout, check
+    assert one.client.create(1)
+    # When the last of the first store is gone, the name is free.
+    one.stop_app()
+    agent.stop()
+    file.write_text(rig.libconfig(config))
+    check = subprocess.run([rig.program(), "-t", "-c", str(file)], timeout=30,
+                           capture_output=True, text=True, check=False)
+    assert check.returncode == 0, check
+
+
+def test_one_store_with_two_prefixes_is_refused(alone, place, redis, tmp_path):
+    assert alone().client.create(1)
+    file = place / "second.conf"
+    file.write_text(rig.libconfig(rig.merge(settings(place, redis), {
+        "store": {"path": str(tmp_path / "store")},
+        "pool": {"listen": str(place / "second.sock")},
+        "lock": {"agent": "", "prefix": "/two"}})))
+    run = subprocess.run([rig.program(), "-c", str(file)], timeout=30,
+                         capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run
+    assert 'in use with lock.prefix = "/tus", not "/two"' in run.stderr
+
+
+def test_a_claim_that_the_service_forgot_is_made_again(alone, agent, redis):
+    one = alone()
+    assert one.client.create(1)
+    assert len(redis.locks()) == 1
+    redis.ask("flushall")
+    rig.wait_for(redis.locks, "the claim")
+    assert one.client.create(1)
+    assert ".store was lost" not in agent.log()
+
+
+def test_a_service_that_does_not_answer_is_no_mistake(place, redis, tmp_path):
+    """It may come later, so the start says so and goes on."""
+    redis.process.send_signal(signal.SIGSTOP)
+    file = place / "t.conf"
+    file.write_text(rig.libconfig(rig.merge(settings(place, redis), {
+        "store": {"path": str(tmp_path / "store")},
+        "pool": {"listen": str(place / "t.sock")}, "lock": {"agent": ""}})))
+    log = place / "t.log"
+    one = rig.spawn([rig.program(), "-c", str(file)], log)
+    try:
+        rig.wait_for(lambda: "listening on" in log.read_text(), "the start")
+        assert " warn " in log.read_text()
+        assert "cannot get a lock" in log.read_text()
+        check = subprocess.run([rig.program(), "-t", "-c", str(file)],
+                               timeout=30, capture_output=True, text=True,
+                               check=False)
+        assert check.returncode == 0, check
+        assert "warning: lock.hosts: cannot get a lock" in check.stdout
+    finally:
+        redis.process.send_signal(signal.SIGCONT)
+        assert rig.end(one, signal.SIGTERM) == 0
 
 
 def test_the_socket_is_for_its_user_alone(agent, alone):

@@ -23,6 +23,13 @@ NAMES = {
     "store_fenced_total": "counter", "fsync_seconds_total": "counter"}
 
 
+# Of lock.type = "redis" and the like alone.
+SERVICE = {
+    "lock_agent_up": "gauge", "lock_session_seconds": "gauge",
+    "lock_held": "gauge", "lock_lost_total": "counter",
+    "lock_engine_errors_total": "counter", "lock_engine_seconds": "histogram"}
+
+
 def scrape(one):
     answer = one.client.request("GET", "/metrics", resumable=None)
     assert answer.status == 200
