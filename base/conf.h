@@ -34,6 +34,8 @@ struct conf_lock {
 	const char *prefix;
 	int64_t session, reply;
 	const char *user, *password_file, *agent;
+	bool tls;
+	const char *ca_file, *cert_file, *key_file;
 };
 
 struct conf_extensions {

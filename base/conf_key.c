@@ -283,6 +283,10 @@ static const struct conf_key keys[] = {
 	FIXED(lock.user, "", NULL, &anything),
 	FIXED(lock.password_file, "", NULL, &path_or_empty),
 	FIXED(lock.agent, "", NULL, &path_or_empty),
+	FIXED_BOOL(lock.tls, "false"),
+	FIXED(lock.ca_file, "", NULL, &path_or_empty),
+	FIXED(lock.cert_file, "", NULL, &path_or_empty),
+	FIXED(lock.key_file, "", NULL, &path_or_empty),
 
 	BOOL(extensions.termination, "true"),
 	BOOL(extensions.concatenation, "true"),

@@ -28,6 +28,13 @@ static const struct {
 	FUNCTION(easy_getinfo),
 	FUNCTION(easy_strerror),
 	FUNCTION(easy_cleanup),
+	FUNCTION(multi_init),
+	FUNCTION(multi_setopt),
+	FUNCTION(multi_add_handle),
+	FUNCTION(multi_remove_handle),
+	FUNCTION(multi_socket_action),
+	FUNCTION(multi_info_read),
+	FUNCTION(multi_cleanup),
 	FUNCTION(slist_append),
 	FUNCTION(slist_free_all),
 };

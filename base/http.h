@@ -23,6 +23,13 @@ struct http_lib {
 	CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
 	__typeof__(&curl_easy_strerror) easy_strerror;
 	__typeof__(&curl_easy_cleanup) easy_cleanup;
+	__typeof__(&curl_multi_init) multi_init;
+	CURLMcode (*multi_setopt)(CURLM *, CURLMoption, ...);
+	__typeof__(&curl_multi_add_handle) multi_add_handle;
+	__typeof__(&curl_multi_remove_handle) multi_remove_handle;
+	__typeof__(&curl_multi_socket_action) multi_socket_action;
+	__typeof__(&curl_multi_info_read) multi_info_read;
+	__typeof__(&curl_multi_cleanup) multi_cleanup;
 	__typeof__(&curl_slist_append) slist_append;
 	__typeof__(&curl_slist_free_all) slist_free_all;
 };

@@ -1,9 +1,20 @@
 /*
- * no_http.c - no hooks.url, for a program that cannot load libcurl.
+ * no_http.c - no hooks.url and no etcd, for a program that cannot load libcurl.
  */
 #include "config.h"
 
+#include "base/http.h"
 #include "hook/parts.h"
+
+enum err_code
+http_load(const char *key, const struct http_lib **lib, struct err *e)
+{
+	(void)lib;
+	return err_set(e, ERR_SYSTEM,
+	    "%s needs libcurl, which is not in this program, for it is in one "
+	    "file",
+	    key);
+}
 
 static const char *
 target(const struct conf *conf)

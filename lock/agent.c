@@ -486,6 +486,10 @@ copy_conf(const struct conf *conf, struct err *e)
 		{ "lock.password_file", conf->lock.password_file },
 		{ "log.target", conf->log.target },
 		{ "pool.sandbox", conf->pool.sandbox ? "true" : "false" },
+		{ "lock.tls", conf->lock.tls ? "true" : "" },
+		{ "lock.ca_file", conf->lock.ca_file },
+		{ "lock.cert_file", conf->lock.cert_file },
+		{ "lock.key_file", conf->lock.key_file },
 	};
 	enum err_code rc = ERR_OK;
 	size_t i;
@@ -568,11 +572,20 @@ agent_confine(void (*confine)(const struct conf *))
 void
 agent_needs(const struct conf *conf, need_ear *ear, void *arg)
 {
-	const char *file = conf->lock.password_file;
+	const struct {
+		const char *key, *file;
+	} rows[] = {
+		{ "lock.password_file", conf->lock.password_file },
+		{ "lock.ca_file", conf->lock.ca_file },
+		{ "lock.cert_file", conf->lock.cert_file },
+		{ "lock.key_file", conf->lock.key_file },
+	};
+	size_t i;
 
 	ear(arg, NEED_HOSTS, NULL, NULL);
-	if (*file != '\0')
-		ear(arg, NEED_READ, "lock.password_file", file);
+	for (i = 0; i < NITEMS(rows); i++)
+		if (*rows[i].file != '\0')
+			ear(arg, NEED_READ, rows[i].key, rows[i].file);
 }
 
 bool

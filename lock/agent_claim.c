@@ -105,7 +105,7 @@ claim_look(struct engine *e, struct agent_board *board)
 bool
 claim_was_told(const char *id, enum engine_hint hint)
 {
-	if (strcmp(id, CLAIM) != 0)
+	if (id != NULL && strcmp(id, CLAIM) != 0)
 		return false;
 	/* Another host of ours may have given it up. */
 	if (hint == ENGINE_LOST || hint == ENGINE_FREE) {

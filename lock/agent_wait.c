@@ -139,8 +139,10 @@ far_note(const char *id, const char *holder)
 		far->asked = 0;
 		(void)stpcpy(far->id, id);
 	}
-	(void)snprintf(far->holder, sizeof(far->holder), "%s",
-	    holder != NULL ? holder : "");
+	/* A new holder does not know yet that we wait. */
+	if (far->asked != 0 && strcmp(far->holder, holder) != 0)
+		far->asked = 1;
+	(void)snprintf(far->holder, sizeof(far->holder), "%s", holder);
 	far->until = clock_ms() + FAR_MS;
 	return far;
 }

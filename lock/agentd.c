@@ -211,7 +211,8 @@ taken(struct slot *s, uint64_t token)
 
 	s->state = HELD;
 	s->token = token;
-	if (s->fd == -1 || agent_clock() >= mine.board->valid_until) {
+	if (s->fd == -1 || shown(s)->is_lost ||
+	    agent_clock() >= mine.board->valid_until) {
 		refuse(s->fd, ERR_UNAVAILABLE, "the session was lost");
 		s->fd = -1;
 		drop(s);
@@ -457,13 +458,34 @@ lose(struct slot *s)
 }
 
 static void
+lose_all(const char *why)
+{
+	int i, n = 0;
+
+	for (i = 0; i < mine.slots_top; i++) {
+		n += mine.slots[i].state == HELD;
+		if (mine.slots[i].state == HELD ||
+		    mine.slots[i].state == TAKING)
+			lose(&mine.slots[i]);
+	}
+	log_warn("locks: %s: %d locks are lost", why, n);
+}
+
+static void
 told(const char *id, enum engine_hint hint)
 {
-	struct slot *s = find_slot(id);
-	struct far *far = far_find(id);
+	struct slot *s;
+	struct far *far;
 
+	if (id == NULL) {
+		(void)claim_was_told(NULL, hint);
+		lose_all("the service has ended our session");
+		return;
+	}
 	if (claim_was_told(id, hint))
 		return;
+	s = find_slot(id);
+	far = far_find(id);
 	if (hint == ENGINE_FREE && far != NULL)
 		far->until = 0;
 	if (s == NULL || s->state != HELD)
@@ -475,21 +497,6 @@ told(const char *id, enum engine_hint hint)
 		lose(s);
 	}
 	show_wanted(s);
-}
-
-static void
-lose_all(void)
-{
-	int i, n = 0;
-
-	for (i = 0; i < mine.slots_top; i++)
-		if (mine.slots[i].state == HELD) {
-			lose(&mine.slots[i]);
-			n++;
-		}
-	log_warn("locks: no answer for longer than lock.session: %d locks are "
-		 "lost",
-	    n);
 }
 
 static void
@@ -505,7 +512,7 @@ beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
 	agent_count(mine.board, rc == ERR_OK, clock_ns() - mine.beat_ns);
 	mine.next_beat = now + (rc == ERR_OK ? BEAT_MS : RETRY_MS);
 	if (rc == ERR_OK && mine.is_up && now >= valid)
-		lose_all();
+		lose_all("no answer for longer than lock.session");
 	if (rc == ERR_OK && !mine.is_leaving) {
 		mine.board->valid_until =
 		    mine.beat_sent + mine.engine->session_ms - AGENT_MARGIN;

@@ -38,7 +38,7 @@ void far_unask(struct engine *, const char *id);
 bool claim_store(const char *id);
 /* Once in a turn of the loop, while the service answers. */
 void claim_look(struct engine *, struct agent_board *);
-/* told() of an id: true if it was ours. */
+/* told() of an id, or of all: true if it was ours. */
 bool claim_was_told(const char *id, enum engine_hint);
 /* For the beat; NULL: nothing. */
 const struct engine_held *claim_held(void);

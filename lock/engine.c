@@ -23,7 +23,8 @@
 
 enum {
 	/* What is wrong is said once in so many ms. */
-	QUIET_MS = 10000
+	QUIET_MS = 10000,
+	PREFIX_MAX = 128
 };
 
 /* --- Opening. --- */
@@ -46,7 +47,7 @@ engine_name_session(char session[ENGINE_SESSION_SIZE])
 }
 
 static enum err_code
-check_hosts(const struct conf_lock *conf, struct err *e)
+check_keys(const struct conf_lock *conf, struct err *e)
 {
 	const char *host;
 	size_t n;
@@ -57,6 +58,9 @@ check_hosts(const struct conf_lock *conf, struct err *e)
 			    "lock.hosts: \"%s\": write HOST:PORT, or the path "
 			    "of a socket",
 			    host);
+	if (strlen(conf->prefix) > PREFIX_MAX)
+		return err_set(e, ERR_INVALID,
+		    "lock.prefix: at most %d characters", PREFIX_MAX);
 	if (n > 0)
 		return ERR_OK;
 	return err_set(e, ERR_INVALID,
@@ -103,7 +107,7 @@ engine_open(const struct engine_ops *ops, const struct conf *conf,
 	engine->conf = &conf->lock;
 	engine->session_ms = conf->lock.session;
 	(void)snprintf(engine->session, sizeof(engine->session), "%s", session);
-	rc = check_hosts(engine->conf, e);
+	rc = check_keys(engine->conf, e);
 	if (rc == ERR_OK)
 		rc = read_password(conf->lock.password_file, engine->password,
 		    sizeof(engine->password), e);

@@ -52,7 +52,8 @@ enum engine_hint {
 	ENGINE_WANTED,
 	ENGINE_UNWANTED,
 	ENGINE_FREE,
-	/* That lock of ours is not there any more. */
+	/* That lock of ours is not there any more; without an id: none is of
+	 * those that were taken before. */
 	ENGINE_LOST
 };
 

@@ -4,6 +4,7 @@
  */
 LOCKER(flock)
 LOCKER(memory)
+LOCKER(etcd)
 #ifdef HAVE_HIREDIS
 LOCKER(redis)
 #endif

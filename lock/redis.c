@@ -420,8 +420,9 @@ redis_close(struct engine *e)
 static enum err_code
 redis_open(struct engine *e, struct err *err)
 {
-	(void)e;
-	(void)err;
+	if (e->conf->tls)
+		return err_set(err, ERR_INVALID,
+		    "lock.tls: not with Redis: use stunnel, or a unix socket");
 	return ERR_OK;
 }
 

@@ -1,0 +1,286 @@
+/*
+ * post.c - HTTP requests by libcurl, in a loop that waits for other things too.
+ *
+ * libcurl's sockets are in an epoll of ours, which is one descriptor to wait
+ * for.
+ */
+#include "config.h"
+
+#include <sys/epoll.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/http.h"
+#include "lock/post.h"
+
+enum {
+	LINE_SIZE = 2048,
+	CONNECTIONS = 16,
+	EVENTS = 32
+};
+
+struct post_office {
+	const struct http_lib *lib;
+	const struct conf_lock *conf;
+	CURLM *multi;
+	int epoll_fd;
+	/* When libcurl wants to be called, by clock_ms(); 0: by no clock. */
+	int64_t timer;
+	struct post *first;
+};
+
+struct post {
+	struct post_office *office;
+	CURL *curl;
+	struct curl_slist *headers;
+	post_line *line;
+	post_done *done;
+	void *arg;
+	char *body, *text;
+	size_t len;
+	char error[CURL_ERROR_SIZE];
+	struct post *next, **place;
+};
+
+/* --- What libcurl calls. --- */
+
+static int
+on_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *own)
+{
+	const struct post_office *o = arg;
+	struct epoll_event ev = { .data.fd = fd };
+
+	(void)curl;
+	(void)own;
+	if ((what & CURL_POLL_IN) != 0)
+		ev.events |= EPOLLIN;
+	if ((what & CURL_POLL_OUT) != 0)
+		ev.events |= EPOLLOUT;
+	if (what == CURL_POLL_REMOVE)
+		(void)epoll_ctl(o->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+	else if (epoll_ctl(o->epoll_fd, EPOLL_CTL_MOD, fd, &ev) == -1)
+		(void)epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+	return 0;
+}
+
+static int
+on_timer(CURLM *multi, long ms, void *arg)
+{
+	(void)multi;
+	((struct post_office *)arg)->timer = ms < 0 ? 0 : clock_ms() + ms;
+	return 0;
+}
+
+static void
+cut_lines(struct post *p)
+{
+	char *end;
+	size_t n;
+
+	while ((end = memchr(p->text, '\n', p->len)) != NULL) {
+		n = (size_t)(end + 1 - p->text);
+		p->line(p->arg, p->text, n);
+		p->len -= n;
+		memmove(p->text, end + 1, p->len);
+	}
+}
+
+static size_t
+on_data(char *data, size_t size, size_t n, void *arg)
+{
+	struct post *p = arg;
+
+	p->text = realloc(p->text, p->len + size * n + 1);
+	if (p->text == NULL)
+		out_of_memory();
+	memcpy(p->text + p->len, data, size * n);
+	p->len += size * n;
+	if (p->line != NULL)
+		cut_lines(p);
+	p->text[p->len] = '\0';
+	return size * n;
+}
+
+/* --- The office. --- */
+
+struct post_office *
+post_open(const struct conf_lock *conf, struct err *e)
+{
+	const struct http_lib *lib;
+	struct post_office *o;
+
+	if (http_load("lock.type", &lib, e) != ERR_OK)
+		return NULL;
+	o = must_alloc(sizeof(*o));
+	*o = (struct post_office){ .lib = lib, .conf = conf };
+	o->multi = lib->multi_init();
+	o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (o->multi == NULL || o->epoll_fd == -1)
+		out_of_memory();
+	(void)lib->multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	(void)lib->multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);
+	(void)lib->multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+	(void)lib->multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
+	(void)lib->multi_setopt(
+	    o->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS);
+	return o;
+}
+
+void
+post_close(struct post_office *o)
+{
+	while (o->first != NULL)
+		post_stop(o->first);
+	(void)o->lib->multi_cleanup(o->multi);
+	(void)close(o->epoll_fd);
+	free(o);
+}
+
+int
+post_prepare(const struct post_office *o, struct pollfd *fd, int *timeout_ms)
+{
+	int64_t left = o->timer - clock_ms();
+
+	*fd = (struct pollfd){ .fd = o->epoll_fd, .events = POLLIN };
+	if (o->timer != 0 && left < *timeout_ms)
+		*timeout_ms = left > 0 ? (int)left : 0;
+	return 1;
+}
+
+static void
+over(struct post *p, CURLcode rc)
+{
+	const struct http_lib *lib = p->office->lib;
+	struct post_answer a = {
+		.why = *p->error != '\0' ? p->error : lib->easy_strerror(rc),
+		.is_refusal = rc == CURLE_PEER_FAILED_VERIFICATION ||
+		    rc == CURLE_SSL_CACERT_BADFILE ||
+		    rc == CURLE_SSL_CERTPROBLEM ||
+		    rc == CURLE_SSL_CONNECT_ERROR,
+		.text = p->text != NULL ? p->text : "",
+		.len = p->len
+	};
+
+	if (rc == CURLE_OK)
+		(void)lib->easy_getinfo(
+		    p->curl, CURLINFO_RESPONSE_CODE, &a.status);
+	p->done(p->arg, &a);
+	post_stop(p);
+}
+
+void
+post_work(struct post_office *o)
+{
+	struct epoll_event events[EVENTS];
+	struct post *p = NULL;
+	CURLMsg *m;
+	int n, running;
+
+	if (o->timer != 0 && clock_ms() >= o->timer) {
+		o->timer = 0;
+		(void)o->lib->multi_socket_action(
+		    o->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	n = epoll_wait(o->epoll_fd, events, EVENTS, 0);
+	while (n-- > 0)
+		(void)o->lib->multi_socket_action(
+		    o->multi, events[n].data.fd, 0, &running);
+	while ((m = o->lib->multi_info_read(o->multi, &n)) != NULL) {
+		(void)o->lib->easy_getinfo(
+		    m->easy_handle, CURLINFO_PRIVATE, (char **)&p);
+		over(p, m->data.result);
+	}
+}
+
+/* --- One request. --- */
+
+static void
+add_header(struct post *p, const char *line)
+{
+	p->headers = p->office->lib->slist_append(p->headers, line);
+	if (p->headers == NULL)
+		out_of_memory();
+}
+
+static void
+set_file(struct post *p, CURLoption option, const char *file)
+{
+	if (*file != '\0')
+		(void)p->office->lib->easy_setopt(p->curl, option, file);
+}
+
+static void
+set_up(struct post *p, const char *url)
+{
+	const struct http_lib *lib = p->office->lib;
+	const struct conf_lock *conf = p->office->conf;
+
+	(void)lib->easy_setopt(p->curl, CURLOPT_URL, url);
+	(void)lib->easy_setopt(p->curl, CURLOPT_HTTPHEADER, p->headers);
+	(void)lib->easy_setopt(p->curl, CURLOPT_POSTFIELDS, p->body);
+	(void)lib->easy_setopt(p->curl, CURLOPT_WRITEFUNCTION, on_data);
+	(void)lib->easy_setopt(p->curl, CURLOPT_WRITEDATA, p);
+	(void)lib->easy_setopt(p->curl, CURLOPT_PRIVATE, p);
+	(void)lib->easy_setopt(p->curl, CURLOPT_ERRORBUFFER, p->error);
+	(void)lib->easy_setopt(p->curl, CURLOPT_NOSIGNAL, 1L);
+	(void)lib->easy_setopt(p->curl, CURLOPT_PROXY, "");
+	(void)lib->easy_setopt(
+	    p->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)conf->reply);
+	set_file(p, CURLOPT_CAINFO, conf->ca_file);
+	set_file(p, CURLOPT_SSLCERT, conf->cert_file);
+	set_file(p, CURLOPT_SSLKEY, conf->key_file);
+}
+
+struct post *
+post_send(struct post_office *o, const char *host, const char *path,
+    const char *authorization, char *body, post_line *line, post_done *done,
+    void *arg)
+{
+	struct post *p = must_alloc(sizeof(*p));
+	char text[LINE_SIZE];
+
+	*p = (struct post){ .office = o,
+		.body = body,
+		.line = line,
+		.done = done,
+		.arg = arg,
+		.curl = o->lib->easy_init(),
+		.next = o->first,
+		.place = &o->first };
+	if (p->curl == NULL)
+		out_of_memory();
+	if (p->next != NULL)
+		p->next->place = &p->next;
+	o->first = p;
+	add_header(p, "Content-Type: application/json");
+	add_header(p, "Expect:");
+	(void)snprintf(text, sizeof(text), "Authorization: %s", authorization);
+	if (*authorization != '\0')
+		add_header(p, text);
+	(void)snprintf(text, sizeof(text), "%s://%s/%s",
+	    o->conf->tls ? "https" : "http", host, path);
+	set_up(p, text);
+	(void)o->lib->multi_add_handle(o->multi, p->curl);
+	return p;
+}
+
+void
+post_stop(struct post *p)
+{
+	if (p == NULL)
+		return;
+	(void)p->office->lib->multi_remove_handle(p->office->multi, p->curl);
+	p->office->lib->easy_cleanup(p->curl);
+	p->office->lib->slist_free_all(p->headers);
+	*p->place = p->next;
+	if (p->next != NULL)
+		p->next->place = p->place;
+	free(p->body);
+	free(p->text);
+	free(p);
+}
