@@ -217,6 +217,18 @@ no_mistake(enum err_code rc, struct err *e)
 	return rc == ERR_INVALID ? e->code = ERR_SYSTEM : rc;
 }
 
+/* A service that does not answer now may do so when it is needed. */
+static enum err_code
+try_service(struct settings *s, struct err *e)
+{
+	enum err_code rc = store_try_out(s->conf, s->server.core.store, e);
+
+	if (rc != ERR_UNAVAILABLE)
+		return rc;
+	log_warn("%s", e->text);
+	return ERR_OK;
+}
+
 /* Open the store and the locker once, so that errors are reported at the
  * start. */
 static enum err_code
@@ -234,10 +246,11 @@ try_store(struct settings *s, struct err *e)
 	if (rc != ERR_OK)
 		return no_mistake(rc, e);
 	rc = look_at_locks(s->conf, s->server.core.locker, e);
-	if (rc != ERR_UNAVAILABLE)
+	if (rc != ERR_OK && rc != ERR_UNAVAILABLE)
 		return rc;
-	log_warn("%s", e->text);
-	return ERR_OK;
+	if (rc == ERR_UNAVAILABLE)
+		log_warn("%s", e->text);
+	return try_service(s, e);
 }
 
 /* Become the user to whom the uploads belong or would belong.  ERR_NOT_FOUND:
@@ -297,6 +310,8 @@ look(struct settings *s, const struct options *o, const char **read_only,
 		rc = no_mistake(
 		    is_new ? hook_check(s->conf, e) : settings_try_store(s, e),
 		    e);
+	if (rc == ERR_OK && !is_new)
+		rc = try_service(s, e);
 	return rc;
 }
 

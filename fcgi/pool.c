@@ -36,6 +36,7 @@
 #include "fcgi/stop.h"
 #include "fcgi/sweeper.h"
 #include "fcgi/worker.h"
+#include "store/store.h"
 
 enum {
 	/* Milliseconds between two looks at the board: while nothing happens,

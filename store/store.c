@@ -175,6 +175,25 @@ store_needs(const struct conf *conf, need_ear *ear, void *arg)
 		class->needs(conf, ear, arg);
 }
 
+enum err_code
+store_try_out(const struct conf *conf, struct data_store *ds, struct err *e)
+{
+	const struct store_class *class = find_class(conf->store.type);
+
+	if (class == NULL || class->try_out == NULL)
+		return ERR_OK;
+	return class->try_out(ds, e);
+}
+
+void
+store_tend(const struct conf *conf)
+{
+	const struct store_class *class = find_class(conf->store.type);
+
+	if (class != NULL && class->tend != NULL)
+		class->tend(conf);
+}
+
 bool
 store_is_private(const struct conf *conf)
 {

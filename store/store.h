@@ -646,6 +646,17 @@ struct store_class {
 	 */
 	void (*needs)(const struct conf *, need_ear *, void *arg);
 
+	/*
+	 * Try out what uploads will need of a service: ERR_INVALID says what is
+	 * to be mended, ERR_UNAVAILABLE that it does not answer now.  NULL if
+	 * to open the store tells all.
+	 */
+	MUST_CHECK enum err_code (*try_out)(struct data_store *, struct err *);
+
+	/* What a master does for all that have the store open, once a second
+	 * and without waiting for anything; NULL if there is nothing. */
+	void (*tend)(const struct conf *);
+
 	/* Each process has its own uploads and forgets them.  Such a store is
 	 * for tests; nothing in it ever expires, for no sweep sees it. */
 	bool is_private;
@@ -700,6 +711,13 @@ MUST_CHECK enum err_code store_check(const struct data_store *, struct err *);
 void store_needs(const struct conf *, need_ear *, void *arg);
 bool store_is_private(const struct conf *);
 const char *store_caution(const struct conf *);
+
+/* See struct store_class. */
+MUST_CHECK enum err_code store_try_out(
+    const struct conf *, struct data_store *, struct err *);
+
+/* For a master, once a second. */
+void store_tend(const struct conf *);
 
 /* The directory of the uploads, or NULL if they are in none; it belongs to the
  * configuration. */

@@ -131,8 +131,6 @@ struct exchange {
 	struct s3_call *c;
 	CURL *curl;
 	int64_t answered;
-	int64_t date;
-	bool is_broken;
 };
 
 static size_t
@@ -241,6 +239,8 @@ take_header(char *line, size_t size, size_t n, void *arg)
 	} wanted[] = {
 		{ "etag:", c->etag, sizeof(c->etag) },
 		{ "x-amz-meta-tus-id:", c->tus_id, sizeof(c->tus_id) },
+		{ "x-amz-bucket-region:", c->region, sizeof(c->region) },
+		{ "date:", c->date, sizeof(c->date) },
 		{ "last-modified:", c->modified, sizeof(c->modified) },
 	};
 	size_t i, len;
@@ -336,12 +336,16 @@ once(struct s3_store *s, struct s3_call *c)
 	const char *url;
 	CURLcode code;
 
+	if (s->lease != NULL)
+		(void)s3_read_lease(s->http, s->lease, &s->lease_generation);
 	s->answer_len = 0;
 	c->status = 0;
 	c->code[0] = c->etag[0] = c->tus_id[0] = c->modified[0] = '\0';
 	c->sent = 0;
 	/* A long upload makes thousands of requests in one arena. */
 	arena_reset(s->scratch);
+	if (*s->keys.access == '\0')
+		return CURLE_LOGIN_DENIED;
 	headers = prepare(s, c, s->scratch, &url);
 	set_up(s, x.curl, url, c->method, timeout_of(s, c));
 	(void)http->easy_setopt(x.curl, CURLOPT_HTTPHEADER, headers);
@@ -407,10 +411,10 @@ may_pass(const struct s3_call *c)
 {
 	static const char *const codes[] = { "SlowDown", "RequestTimeout",
 		"OperationAborted", "InternalError", "ServiceUnavailable",
-		NULL };
+		"ExpiredToken", NULL };
 
-	return c->status == 0 || c->status >= 500 || c->status == 429 ||
-	    c->status == 408 || is_one_of(c->code, codes);
+	return c->status == 0 || (c->status >= 500 && c->status != 501) ||
+	    c->status == 429 || c->status == 408 || is_one_of(c->code, codes);
 }
 
 static enum err_code
@@ -459,19 +463,42 @@ wait_before(int64_t try)
 	sleep_ms(random % (most < LONGEST_WAIT ? most : LONGEST_WAIT));
 }
 
+/* "Tue, 01 Dec 2026 02:20:41 GMT" */
+static bool
+set_clock(struct s3_store *s, const struct s3_call *c)
+{
+	struct tm tm = { 0 };
+	int64_t skew;
+
+	if (strcmp(c->code, "RequestTimeTooSkewed") != 0 ||
+	    strptime(c->date, "%a, %d %b %Y %H:%M:%S", &tm) == NULL)
+		return false;
+	skew = (int64_t)timegm(&tm) - clock_now();
+	if (skew - s->skew < 60 && s->skew - skew < 60)
+		return false;
+	s->skew = skew;
+	return true;
+}
+
 enum err_code
 s3_call(struct s3_store *s, struct s3_call *c, struct err *e)
 {
+	const char *why = "";
 	int64_t try;
 	CURLcode code;
 
 	for (try = 0;; try++) {
 		code = once(s, c);
 		find_code(s, c);
-		if (!may_pass(c) || c->once || try == s->retries)
+		if (set_clock(s, c))
+			continue;
+		if (!may_pass(c) || c->once || try >= s->retries)
 			break;
 		wait_before(try);
 	}
-	return judge(
-	    s, c, code != CURLE_OK ? s->http->easy_strerror(code) : "", e);
+	if (code == CURLE_LOGIN_DENIED)
+		why = "no keys have been lent so far";
+	else if (code != CURLE_OK)
+		why = s->http->easy_strerror(code);
+	return judge(s, c, why, e);
 }

@@ -1,5 +1,6 @@
 /*
- * cred.c - find the keys, where other programs have them, too.
+ * cred.c - find the keys that are written down, where other programs have them,
+ * too.
  */
 #include "config.h"
 
@@ -128,9 +129,6 @@ s3_find_keys(const struct conf *conf, struct arena *a, struct s3_keys *keys,
 		    "default";
 	if (from_file(a, profile, keys))
 		return ERR_OK;
-	return err_set(e, ERR_INVALID,
-	    "no keys for S3: set s3.access_key and s3.secret_key, "
-	    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or profile \"%.40s\" "
-	    "of ~/.aws/credentials",
-	    profile);
+	return err_set(
+	    e, ERR_NOT_FOUND, "profile \"%.40s\" has no keys", profile);
 }

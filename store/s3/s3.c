@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "store/file/info.h"
-#include "store/s3/cred.h"
 #include "store/s3/s3.h"
 #include "store/s3/xml.h"
 
@@ -46,6 +45,9 @@ shut_down(struct data_store *ds)
 		(void)close(s->spare);
 	s3_forget_lost(s);
 	free(s->answer);
+	if (s->lease != NULL)
+		explicit_bzero(s->lease, sizeof(*s->lease));
+	free(s->lease);
 	arena_free(s->scratch);
 	arena_free(s->arena);
 	free(s);
@@ -253,6 +255,26 @@ let_go(void)
 }
 
 static enum err_code
+open_keys(struct s3_store *s, const struct conf *conf, struct err *e)
+{
+	enum err_code rc = s3_find_keys(conf, s->arena, &s->keys, e);
+
+	/* A profile that was asked for is not replaced by other keys. */
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	if (*conf->s3.profile != '\0')
+		return e->code = ERR_INVALID;
+	s->lease = must_alloc(sizeof(*s->lease));
+	memset(s->lease, 0, sizeof(*s->lease));
+	s->keys = (struct s3_keys){ s->lease->access, s->lease->secret,
+		s->lease->token };
+	/* A service that does not answer now may do so later, and s3_try_out()
+	 * asks again. */
+	(void)!s3_open_lease(s->http, s->region, e);
+	return ERR_OK;
+}
+
+static enum err_code
 open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 {
 	struct s3_store *s = must_alloc(sizeof(*s));
@@ -281,7 +303,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 	info_set_up();
 	if ((rc = http_load("store.type s3", &s->http, e)) != ERR_OK ||
 	    (rc = s3_xml_load(e)) != ERR_OK ||
-	    (rc = s3_find_keys(conf, s->arena, &s->keys, e)) != ERR_OK) {
+	    (rc = open_keys(s, conf, e)) != ERR_OK) {
 		shut_down(&s->base);
 		return rc;
 	}
@@ -296,6 +318,14 @@ needs(const struct conf *conf, need_ear *ear, void *arg)
 	ear(arg, NEED_PUT, "s3.spool", conf->s3.spool);
 	if (*conf->s3.ca_file != '\0')
 		ear(arg, NEED_READ, "s3.ca_file", conf->s3.ca_file);
+	s3_keys_need(ear, arg);
+}
+
+static void
+tend(const struct conf *conf)
+{
+	(void)conf;
+	s3_tend_lease();
 }
 
 const struct store_class store_s3 = {
@@ -305,4 +335,6 @@ const struct store_class store_s3 = {
 	.needs = needs,
 	.hold = hold,
 	.let_go = let_go,
+	.tend = tend,
+	.try_out = s3_try_out,
 };

@@ -27,6 +27,7 @@
 #include "base/conf.h"
 #include "base/http.h"
 #include "base/id.h"
+#include "store/s3/cred.h"
 #include "store/s3/sign.h"
 #include "store/store.h"
 
@@ -57,7 +58,10 @@ struct s3_store {
 	struct arena *arena, *scratch;
 	const struct http_lib *http;
 
+	/* keys point into the lease where they are lent, or it is NULL. */
 	struct s3_keys keys;
+	struct s3_lease *lease;
+	unsigned lease_generation;
 	const char *region, *bucket;
 	/* "https://host" and "host", with the port if it is not the scheme's;
 	 * root is "/bucket" where the bucket is not in the host. */
@@ -137,6 +141,9 @@ struct s3_call {
 	char code[64];
 	char etag[80];
 	char tus_id[80];
+	/* That of the bucket, where S3 says it; and when it answered. */
+	char region[40];
+	char date[40];
 	int64_t length;
 	int64_t sent;
 	/* Last-Modified, as it was sent, or "". */
@@ -430,6 +437,11 @@ bool s3_id_in(const struct s3_store *, const char *key, const char *suffix,
 /* Remember a record without an upload, if a walk is under way. */
 void s3_lose(struct s3_store *, const struct s3_upload *);
 void s3_forget_lost(struct s3_store *);
+
+/* --- try.c --- */
+
+/* For struct store_class. */
+MUST_CHECK enum err_code s3_try_out(struct data_store *, struct err *);
 
 /* --- finish.c, end.c, read.c, concat.c, walk.c --- */
 

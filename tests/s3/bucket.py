@@ -33,14 +33,15 @@ def start_engine(kind):
 
 
 class Server(rig.Server):
-    """s3: more of that group of the configuration."""
+    """s3: more of that group of the configuration; env: instead of keys."""
 
-    def __init__(self, folder, engine, s3=None, config=None, **options):
+    def __init__(self, folder, engine, s3=None, config=None, env=None,
+                 **options):
         self.engine = engine
         self.bucket = "b" + os.urandom(6).hex()
         assert engine.ask("PUT", "/" + self.bucket).status == 200
         self.s3 = s3 or {}
-        super().__init__(folder, config=config, env={
+        super().__init__(folder, config=config, env=env or {
             "AWS_ACCESS_KEY_ID": engine.access,
             "AWS_SECRET_ACCESS_KEY": engine.secret}, **options)
 

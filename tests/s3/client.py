@@ -42,6 +42,8 @@ class Engine:
                  process=None, ca_file=None):
         self.port, self.access, self.secret = port, access, secret
         self.process, self.ca_file = process, ca_file
+        # Seconds that it is ahead of us.
+        self.clock = 0
 
     def raw(self, method, target, body=b"", headers=()):
         if self.ca_file:
@@ -59,7 +61,8 @@ class Engine:
             c.close()
 
     def ask(self, method, path, query="", body=b"", headers=(), secret=None):
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        stamp = time.strftime("%Y%m%dT%H%M%SZ",
+                              time.gmtime(time.time() + self.clock))
         payload = hashlib.sha256(body).hexdigest()
         signed = {"host": f"127.0.0.1:{self.port}", "x-amz-date": stamp,
                   "x-amz-content-sha256": payload, **dict(headers)}
@@ -73,6 +76,11 @@ class Engine:
     def rules(self, *rules):
         """Break requests from now on, and forget what came; the fake only."""
         self.raw("POST", "/-/rules", json.dumps(rules).encode())
+
+    def accept(self, access, secret, token, until):
+        """Keys that end then; the fake only."""
+        self.raw("POST", "/-/keys",
+                 json.dumps([access, secret, token, until]).encode())
 
     def stored(self, bucket, key):
         """The headers with which it was stored; the fake only."""

@@ -2,7 +2,7 @@
 """An S3 in memory, as strict as the strictest engine, for tests.
 
 usage: tests/s3/fake.py [--port N] [--min-part BYTES] [--tls FILE]
-                        [--flaw NAME]...
+                        [--clock SECONDS] [--flaw NAME]...
 
 Prints its port and serves until it is killed.  Access key, secret and region
 are below.  A request whose signature is wrong is 403; so is one that signs too
@@ -15,13 +15,15 @@ little.  Flaws are what engines are known to do:
   equal-parts    all parts but the last must have one size (R2)
   old-lists      a listing does not show what is younger than 0.3 s (Swift)
 
---tls FILE serves TLS with the certificate and key in it.  A bucket may be in the
-name of the host, as in BUCKET.localhost.
+--clock has its clock be so much ahead of ours.  --tls FILE serves TLS with the
+certificate and key in it.  A bucket may be in the name of the host, as in
+BUCKET.localhost.
 
 POST /-/rules with a JSON list has requests broken, GET /-/log says what came;
-see faults() for the rules.  POST /-/age with a number makes all that is there so
-many seconds older.  GET /-/stored/BUCKET/KEY says with which headers an object
-was stored.
+see faults() for the rules.  POST /-/keys with [access, secret, token, until] has
+more keys accepted.  POST /-/age with a number makes all that is there so many
+seconds older.  GET /-/stored/BUCKET/KEY says with which headers an object was
+stored.
 """
 
 import argparse
@@ -49,8 +51,15 @@ ACCESS, SECRET, REGION = "TUSACCESS", "TUSSECRET", "us-east-1"
 FLAWS = ("no-if-match", "bare-if-match", "lists-parts", "error-in-200",
          "equal-parts", "old-lists")
 PAGE = 1000
+# Seconds that our clock is ahead of that of the machine.
+CLOCK = 0
+
+# What a rule may have answered.
+REFUSALS = {"500": "InternalError", "503": "SlowDown", "403": "AccessDenied",
+            "501": "NotImplemented"}
 
 STATUS = {
+    "NotImplemented": 501,
     "AccessDenied": 403, "SignatureDoesNotMatch": 403,
     "InvalidAccessKeyId": 403, "RequestTimeTooSkewed": 403,
     "NoSuchKey": 404, "NoSuchBucket": 404, "NoSuchUpload": 404,
@@ -63,9 +72,9 @@ STATUS = {
 class S3Error(Exception):
     """code is S3's; all that is not in STATUS is 400."""
 
-    def __init__(self, code, text=""):
+    def __init__(self, code, text="", more=""):
         super().__init__(code)
-        self.code, self.text = code, text
+        self.code, self.text, self.more = code, text, more
         self.status = STATUS.get(code, 400)
 
 
@@ -99,6 +108,7 @@ class State:
         self.buckets = {}
         self.uploads = {}
         self.rules, self.log, self.n, self.completed = [], [], 0, 0
+        self.secrets = {ACCESS: (SECRET, None, None)}
         self.lock = threading.RLock()
 
     def upload(self, bucket, key, number):
@@ -376,7 +386,7 @@ def document(name, inside):
 
 def error(e):
     return (f"<?xml version=\"1.0\"?><Error><Code>{e.code}</Code><Message>"
-            f"{escape(e.text)}</Message><RequestId>fake</RequestId></Error>"
+            f"{escape(e.text)}</Message>{e.more}<RequestId>fake</RequestId></Error>"
             ).encode()
 
 
@@ -387,50 +397,58 @@ def check_age(stamp, seconds=900):
         at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ")
     except ValueError:
         raise S3Error("AccessDenied") from None
-    age = time.time() - at.replace(tzinfo=timezone.utc).timestamp()
+    age = time.time() + CLOCK - at.replace(tzinfo=timezone.utc).timestamp()
     if not -900 < age < seconds:
         raise S3Error("RequestTimeTooSkewed")
 
 
-def check_credential(text):
-    access, day, region, *rest = text.split("/")
-    if access != ACCESS:
+def check_credential(s, text, token):
+    """The secret."""
+    access, _, region, *rest = text.split("/")
+    if access not in s.secrets:
         raise S3Error("InvalidAccessKeyId")
+    secret, wanted, until = s.secrets[access]
+    if token != wanted:
+        raise S3Error("InvalidToken")
+    if until is not None and time.time() > until:
+        raise S3Error("ExpiredToken")
     if region != REGION or rest != ["s3", "aws4_request"]:
         raise S3Error("AuthorizationHeaderMalformed",
-                      f"the region '{region}' is wrong; expecting '{REGION}'")
-    return day
+                      f"the region '{region}' is wrong; expecting '{REGION}'",
+                      f"<Region>{REGION}</Region>")
+    return secret
 
 
-def check_presigned(method, path, query, raw, headers):
-    check_credential(query["X-Amz-Credential"])
+def check_presigned(s, method, path, query, raw, headers):
+    secret = check_credential(s, query["X-Amz-Credential"],
+                              query.get("X-Amz-Security-Token"))
     check_age(query["X-Amz-Date"], int(query["X-Amz-Expires"]))
     names = query["X-Amz-SignedHeaders"].split(";")
-    want = sign.signature(SECRET, query["X-Amz-Date"], REGION, sign.canonical(
+    want = sign.signature(secret, query["X-Amz-Date"], REGION, sign.canonical(
         method, path, sign.canonical_query(raw, ("X-Amz-Signature",)),
         headers, names, "UNSIGNED-PAYLOAD"))
     if want != query["X-Amz-Signature"]:
         raise S3Error("SignatureDoesNotMatch")
 
 
-def check_signed(method, path, query, raw, headers, body):
+def check_signed(s, method, path, query, raw, headers, body):
     """All that is x-amz-* or says where it goes has to be signed."""
     if "X-Amz-Signature" in query:
-        check_presigned(method, path, query, raw, headers)
+        check_presigned(s, method, path, query, raw, headers)
         return
     m = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^,]+), *SignedHeaders="
                      r"([^,]+), *Signature=([0-9a-f]{64})",
                      headers.get("authorization", ""))
     if not m:
         raise S3Error("AccessDenied")
-    check_credential(m[1])
+    secret = check_credential(s, m[1], headers.get("x-amz-security-token"))
     check_age(headers.get("x-amz-date", ""))
     names = m[2].split(";")
     must = [n for n in headers if n.startswith("x-amz-")] + ["host"]
     if names != sorted(names) or not set(must) <= set(names) <= set(headers):
         raise S3Error("SignatureDoesNotMatch", "signed headers")
     payload = headers.get("x-amz-content-sha256", "")
-    want = sign.signature(SECRET, headers["x-amz-date"], REGION,
+    want = sign.signature(secret, headers["x-amz-date"], REGION,
                           sign.canonical(method, path,
                                          sign.canonical_query(raw), headers,
                                          names, payload))
@@ -450,6 +468,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(
+            (timestamp or time.time()) + CLOCK)
 
     def body(self):
         if "transfer-encoding" in self.headers:
@@ -475,6 +497,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with s.lock:
             if self.path == "/-/rules":
                 s.rules, s.log = json.loads(body), []
+            if self.path == "/-/keys":
+                access, *rest = json.loads(body)
+                s.secrets[access] = rest
             if self.path == "/-/age":
                 for one in s.everything():
                     one.at -= json.loads(body)
@@ -491,7 +516,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                  (x.partition("=") for x in raw.split("&") if x)}
         headers = {k.lower(): v for k, v in self.headers.items()}
         try:
-            check_signed(self.command, path, query, raw, headers, body)
+            check_signed(s, self.command, path, query, raw, headers, body)
             bucket, _, key = unquote(path)[1:].partition("/")
             host = headers["host"].partition(":")[0]
             if host.endswith(".localhost"):
@@ -513,7 +538,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """The rule that breaks this request.  A rule: m, what "METHOD TARGET"
         must match; nth and times, which of those; do, what happens:
 
-        500 503   nothing is done, and this is the answer
+        500 503 403 501  nothing is done, and this is the answer
         drop      nothing is done, and there is no answer
         lose      it is done, and there is no answer
         late      no answer, and it is done after arg seconds
@@ -542,8 +567,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             fault, arg = self.faults()
             self.state.log.append(
                 [self.command, self.path, len(body), fault])
-        if fault in ("500", "503"):
-            e = S3Error("InternalError" if fault == "500" else "SlowDown")
+        if fault in REFUSALS:
+            e = S3Error(REFUSALS[fault])
             return self.answer(e.status, {}, error(e))
         if fault in ("stall", "delay"):
             time.sleep(arg)
@@ -584,7 +609,10 @@ def main():
     p.add_argument("--min-part", type=int, default=5 << 20)
     p.add_argument("--flaw", action="append", default=[], choices=FLAWS)
     p.add_argument("--tls")
+    p.add_argument("--clock", type=int, default=0)
     args = p.parse_args()
+    global CLOCK  # pylint: disable=global-statement
+    CLOCK = args.clock
     Handler.state = State(args)
     server = Server(("127.0.0.1", args.port), Handler)
     if args.tls:

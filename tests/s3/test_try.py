@@ -1,0 +1,131 @@
+"""tusfcgi -t and the start say what is wrong with a bucket, and what to do."""
+
+import subprocess
+
+import pytest
+
+from lib import clients, rig
+from s3 import bucket, client
+from s3.bucket import PART, content, create, patch
+
+bucket.need_store()
+
+
+@pytest.fixture
+def engine():
+    one = client.start_fake("--min-part", str(PART))
+    yield one
+    one.stop()
+
+
+def configure(folder, engine, **s3):
+    engine.ask("PUT", "/uploads")
+    engine.rules()
+    path = folder / "t.conf"
+    path.write_text(rig.libconfig({
+        "store": {"type": "s3"}, "lock": {"path": str(folder)},
+        "pool": {"listen": str(folder / "sock")},
+        "s3": {"endpoint": f"http://127.0.0.1:{engine.port}",
+               "bucket": "uploads", "prefix": "up/",
+               "access_key": engine.access, "secret_key": engine.secret,
+               "spool": str(folder), **s3}}))
+    path.chmod(0o600)
+    return path
+
+
+def run(path, *args):
+    return subprocess.run([rig.program(), "-c", path, *args],
+                          capture_output=True, text=True, check=False,
+                          timeout=60)
+
+
+def refused(path):
+    """What is said; the start refuses for the same reason."""
+    checked, started = run(path, "-t"), run(path, "-w", "2")
+    assert checked.returncode == started.returncode == 2, checked.stderr
+    said = checked.stderr.partition("] ")[2]
+    assert said and started.stderr.partition("] ")[2][:60] == said[:60]
+    return said
+
+
+def test_what_works_leaves_nothing(tmp_path, engine):
+    done = run(configure(tmp_path, engine, tags="a=b"), "-t")
+    assert done.returncode == 0, done.stderr
+    assert not engine.ask("GET", "/uploads", "list-type=2").all("Key")
+    assert not engine.ask("GET", "/uploads", "uploads=").all("UploadId")
+
+
+PERMISSIONS = [
+    ("GET .*list-type", "s3:ListBucket", "uploads"),
+    ("PUT ", "s3:PutObject", "uploads/up/*"),
+    ("POST ", "s3:PutObject", "uploads/up/*"),
+    ("GET [^?]*r$", "s3:GetObject", "uploads/up/*"),
+    ("GET .*uploadId", "s3:ListMultipartUploadParts", "uploads/up/*"),
+    ("GET .*uploads=", "s3:ListBucketMultipartUploads", "uploads"),
+    ("DELETE .*uploadId", "s3:AbortMultipartUpload", "uploads/up/*"),
+    ("DELETE [^?]*r$", "s3:DeleteObject", "uploads/up/*")]
+
+
+@pytest.mark.parametrize("calls, name, where", PERMISSIONS)
+def test_the_permission_that_is_missing(tmp_path, engine, calls, name, where):
+    path = configure(tmp_path, engine)
+    engine.rules({"m": "^" + calls, "do": "403", "times": 99})
+    said = refused(path)
+    assert f"{name} is refused" in said and \
+        said.endswith(f"arn:aws:s3:::{where}\n"), said
+
+
+def test_what_the_engine_does_not_have(tmp_path, engine):
+    path = configure(tmp_path, engine, tags="a=b")
+    engine.rules({"m": "POST", "do": "501", "times": 99})
+    said = refused(path)
+    assert "NotImplemented" in said and "s3.tags" in said
+
+
+def test_no_bucket_a_wrong_region_and_wrong_keys(tmp_path, engine):
+    assert "no bucket \"uplaods\"" in refused(
+        configure(tmp_path, engine, bucket="uplaods"))
+    assert "set s3.region = \"us-east-1\"" in refused(
+        configure(tmp_path, engine, region="eu-west-1"))
+    assert "does not know the access key NOBODY" in refused(
+        configure(tmp_path, engine, access_key="NOBODY"))
+    said = refused(configure(tmp_path, engine, secret_key="hush"))
+    assert "is not that of the access key" in said and "hush" not in said
+
+
+@pytest.mark.parametrize("clock, word", [(-3600, "ahead of"),
+                                         (3600, "behind")])
+def test_a_wrong_clock(tmp_path, clock, word):
+    engine = client.start_fake("--clock", str(clock))
+    try:
+        engine.clock = clock
+        said = refused(configure(tmp_path, engine))
+        assert word in said and "timedatectl" in said
+    finally:
+        engine.stop()
+
+
+def test_a_service_that_does_not_answer_is_a_warning(tmp_path, engine):
+    path = configure(tmp_path, engine)
+    engine.stop()
+    done = run(path, "-t")
+    assert done.returncode == 0 and "warn" in done.stderr
+
+
+def test_a_clock_that_goes_wrong_at_work(tmp_path):
+    """Its offset is taken from what S3 says."""
+    right = client.start_fake("--min-part", str(PART))
+    server = bucket.Server(tmp_path, right, args=["-w", "2"])
+    server.start()
+    right.stop()
+    wrong = client.start_fake("--min-part", str(PART), "--clock", "7200",
+                              "--port", str(right.port))
+    wrong.clock = 7200
+    try:
+        assert wrong.ask("PUT", "/" + server.bucket).status == 200
+        url = create(server, 2 * PART)
+        assert patch(url, 0, content(2 * PART))[0] == 204
+        assert clients.request("GET", url)[2] == content(2 * PART)
+    finally:
+        server.stop()
+        wrong.stop()
