@@ -139,6 +139,7 @@ check_events(struct ctl *c)
 
 const struct ctl_option ctl_check_options[] = {
 	{ "repair", 'r', NULL, "do what can be done", NULL },
+	{ "locks", 'l', NULL, "look at the locks instead", NULL },
 	{ 0 },
 };
 
@@ -146,15 +147,23 @@ int
 ctl_check(struct ctl *c, int argc, char **argv)
 {
 	struct inspection in = { 0 };
+	bool looks_at_locks = false;
 	int option;
 
 	while ((option = ctl_option(c, argc, argv)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;
-		in.repair = true;
+		if (option == 'l')
+			looks_at_locks = true;
+		else
+			in.repair = true;
 	}
 	if (optind != argc)
 		return ctl_usage("check takes no ids");
+	if (looks_at_locks && in.repair)
+		return ctl_usage("check takes --repair or --locks");
+	if (looks_at_locks)
+		return ctl_check_locks(c);
 	if (!ctl_can_keep(c))
 		return CTL_FAILED;
 	ctl_each(c, "uploads", check_one, &in);

@@ -154,6 +154,10 @@ MUST_CHECK enum err_code ctl_repair(struct ctl *, struct hold *, struct err *);
 const char *ctl_damage_advice(
     struct ctl *, const char *id, bool can_be_repaired);
 
+/* check --locks: CTL_FAILED if no lock can be had, or not from each host of the
+ * service. */
+int ctl_check_locks(struct ctl *);
+
 /* Does the store have the capability that several commands need?  If not, an
  * error is printed. */
 bool ctl_can_keep(struct ctl *);

@@ -96,6 +96,10 @@ _Noreturn void agent_serve(const struct engine_ops *, const struct conf *,
 MUST_CHECK enum err_code agent_open(
     const char *name, const struct conf *, struct locker **, struct err *);
 
+/* See locker_try_host(). */
+MUST_CHECK enum err_code agent_try_host(const struct engine_ops *,
+    const struct conf *, const char *host, struct lock_trial *, struct err *);
+
 /* For struct locker_class: see locker_start() and what follows it. */
 MUST_CHECK enum err_code agent_begin(
     const struct engine_ops *, const struct conf *, struct err *);

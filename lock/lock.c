@@ -174,6 +174,18 @@ locker_is_for_one_pool(const struct conf *conf)
 	return class != NULL && class->is_for_one_pool;
 }
 
+enum err_code
+locker_try_host(
+    const struct conf *conf, size_t n, struct lock_trial *t, struct err *e)
+{
+	const struct locker_class *class = find_class(conf->lock.type);
+
+	if (class == NULL || class->engine == NULL ||
+	    conf->lock.hosts[n] == NULL)
+		return err_set(e, ERR_NOT_FOUND, "no more of lock.hosts");
+	return agent_try_host(class->engine, conf, conf->lock.hosts[n], t, e);
+}
+
 bool
 locker_is_far(const struct conf *conf)
 {

@@ -232,6 +232,18 @@ MUST_CHECK enum err_code locker_serve(
 void locker_confine_agent(void (*confine)(const struct conf *));
 void locker_agent_needs(const struct conf *, need_ear *, void *arg);
 
+/* What one of lock.hosts did: how long it took to take and to drop a lock, in
+ * us; else why not, "" if nobody said. */
+struct lock_trial {
+	enum err_code rc;
+	int64_t take_us, drop_us, session_ms;
+	char text[160];
+};
+
+/* Try the n-th of lock.hosts, and no other.  ERR_NOT_FOUND after the last. */
+MUST_CHECK enum err_code locker_try_host(
+    const struct conf *, size_t n, struct lock_trial *, struct err *);
+
 /* Does lock.type name a locker that is?  For store_hold(). */
 bool locker_is_for_one_pool(const struct conf *);
 
