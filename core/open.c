@@ -99,13 +99,10 @@ look_with_lock(struct task *t, const char *id)
 	return rc;
 }
 
-bool
-core_look(struct task *t, const char *id)
+/* What came of opening it. */
+static bool
+judge_look(struct task *t, const char *id, enum err_code rc)
 {
-	struct data_store *store = t->core->store;
-	enum err_code rc;
-
-	rc = store->core->get_upload(store, id, t->arena, &t->up, &t->err);
 	if (rc == ERR_CORRUPT && t->in.deed != DEED_REMOVE)
 		rc = look_with_lock(t, id);
 	/* A damaged upload can still be removed, where it cannot be another
@@ -122,6 +119,28 @@ core_look(struct task *t, const char *id)
 		return true;
 	return core_refuse(
 	    t, rc == ERR_OK ? REFUSE_NOT_FOUND : core_refusal(rc));
+}
+
+bool
+core_look(struct task *t, const char *id)
+{
+	struct data_store *store = t->core->store;
+
+	return judge_look(t, id,
+	    store->core->find_upload(store, id, t->arena, &t->up, &t->err));
+}
+
+bool
+core_look_at_offset(struct task *t)
+{
+	struct data_store *store = t->core->store;
+
+	if (t->up->info.offset >= 0)
+		return true;
+	core_close_upload(t);
+	return judge_look(t, t->in.id,
+	    store->core->get_upload(
+		store, t->in.id, t->arena, &t->up, &t->err));
 }
 
 bool

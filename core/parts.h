@@ -57,8 +57,11 @@ void core_shrink(struct task *);
 bool core_is_expired(const struct task *);
 /* For good: no request that is at work may be about to renew it. */
 bool core_is_over(const struct task *);
-/* Open the upload of this id without a lock, if the owner may see it. */
+/* Open the upload of this id without a lock, if the owner may see it; the
+ * offset of an unfinished one may not be known before it is claimed, or looked
+ * at. */
 bool core_look(struct task *, const char *id);
+bool core_look_at_offset(struct task *);
 /* Remove what a creation or a removal of this id that died has left; true if
  * something was there and is gone.  With the lock of that id. */
 bool core_clear(struct task *, const char *id);

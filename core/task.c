@@ -36,8 +36,12 @@ claim_to_look(struct task *t)
 	enum lock_how how = t->waited ? LOCK_CREATE : LOCK_EXISTING;
 	enum step step = core_claim(t, how);
 
-	if (step != STEP_RECEIVE || t->lock != NULL || t->up->settled)
+	if (step != STEP_RECEIVE || t->lock != NULL || t->core->locker == NULL)
 		return step;
+	if (!core_look_at_offset(t))
+		return STEP_DONE;
+	if (t->up->settled || upload_is_finished(t->up))
+		return STEP_RECEIVE;
 	return core_claim(t, LOCK_CREATE);
 }
 

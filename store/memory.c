@@ -475,6 +475,7 @@ static const struct store_core core = {
 	.new_upload = memory_new_upload,
 	.new_hidden = memory_new_hidden,
 	.get_upload = memory_get_upload,
+	.find_upload = memory_get_upload,
 	.claim = memory_claim,
 	.confirm = memory_confirm,
 	.write_begin = memory_write_begin,

@@ -207,11 +207,21 @@ struct store_core {
 	    const char *id, struct arena *, struct upload **, struct err *);
 
 	/*
+	 * The same for a caller that goes on to claim(), and needs to know of
+	 * an unfinished upload only what it was created as: its info.offset
+	 * may then be -1, for not known yet, and the upload is not settled.
+	 */
+	MUST_CHECK enum err_code (*find_upload)(struct data_store *,
+	    const char *id, struct arena *, struct upload **, struct err *);
+
+	/*
 	 * The caller holds the lock of this upload now: read it again, repair
 	 * what a crash left behind, and let the functions below change it.  If
 	 * a crash came between the last byte and the finish, info.offset is
 	 * info.size and the upload is not finished: the caller goes on to
-	 * finish().  ERR_NOT_FOUND if it was terminated meanwhile.
+	 * finish().  ERR_NOT_FOUND if it was terminated meanwhile;
+	 * ERR_UNAVAILABLE and ERR_AWAY if that cannot be told now, and then
+	 * nothing was changed.
 	 */
 	MUST_CHECK enum err_code (*claim)(struct upload *, struct err *);
 
@@ -225,13 +235,16 @@ struct store_core {
 	 * WriteChunk, in three steps, for an upload that is claimed or was
 	 * just created.  write_begin() starts at info.offset; bytes on
 	 * probation count only once write_end() keeps them, even if the
-	 * process is killed in between.  write() appends, advances
-	 * info.offset by what it stored, and on an error still tells the truth
-	 * there.  write_end() makes the bytes as safe as the durability mode
-	 * promises, or takes all of them back; what declare_length() and
-	 * set_expiry() were told since write_begin() shares its fate.  When
-	 * info.offset has reached info.size the caller goes on to finish(),
-	 * and write_end() leaves the flushes to that.
+	 * process is killed in between.  write() takes bytes in, advances
+	 * info.offset by what it took, and on an error still tells the truth
+	 * there.  They are safe after write_end() only, which keeps them as
+	 * the durability mode promises, or takes all of them back; that a
+	 * killed process loses none of them before is a promise of the file
+	 * store.  What declare_length() and set_expiry() were told since
+	 * write_begin() shares its fate.  After a write_end() that failed
+	 * info.offset is never more than what is safe.  When info.offset has
+	 * reached info.size the caller goes on to finish(), and write_end()
+	 * leaves the flushes to that.
 	 */
 	MUST_CHECK enum err_code (*write_begin)(
 	    struct upload *, bool on_probation, struct err *);
@@ -269,7 +282,9 @@ struct store_terminater {
 struct store_finisher {
 	/*
 	 * With what is to be done afterwards, of STORE_TO_DO: who is killed
-	 * before that leaves it in info.pending, for the sweep.
+	 * before that leaves it in info.pending, for the sweep.  May take
+	 * longer than the front end waits: the client's retry is told that the
+	 * upload is locked, and later that it is finished.
 	 */
 	MUST_CHECK enum err_code (*finish)(
 	    struct upload *, unsigned pending, struct err *);

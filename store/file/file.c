@@ -46,6 +46,7 @@ static const struct store_core core = {
 	.new_upload = file_new_upload,
 	.new_hidden = file_new_hidden,
 	.get_upload = file_get_upload,
+	.find_upload = file_get_upload,
 	.claim = file_claim,
 	.confirm = file_confirm,
 	.write_begin = file_write_begin,

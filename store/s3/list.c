@@ -72,6 +72,14 @@ struct object_list {
 	const char *token;
 };
 
+/* It comes in quotes, or without. */
+static const char *
+etag_of(struct arena *a, const char *text)
+{
+	text += *text == '"';
+	return arena_memdup(a, text, strcspn(text, "\""));
+}
+
 static void
 see_object(void *arg, const struct s3_xml_text *t)
 {
@@ -87,6 +95,8 @@ see_object(void *arg, const struct s3_xml_text *t)
 		l->one.key = arena_strdup(l->a, t->text);
 	else if (strcmp(t->name, "Size") == 0)
 		l->one.size = strtoll(t->text, NULL, 10);
+	else if (strcmp(t->name, "ETag") == 0)
+		l->one.etag = etag_of(l->a, t->text);
 	else if (strcmp(t->name, "LastModified") == 0)
 		l->one.changed = time_of(t->text);
 }
@@ -226,9 +236,11 @@ see_segment(void *arg, const struct s3_listed *l)
 
 	const char *rest = l->key + list->prefix_len;
 
-	if (*rest == '\0')
+	if (strcmp(rest, "info") == 0)
+		u->listed_etag = l->etag;
+	if (strcmp(rest, "part") == 0)
 		u->tail = l->size;
-	if (*rest != '.' || !parse_segment(rest + 1, l, &g))
+	if (strncmp(rest, "part.", 5) != 0 || !parse_segment(rest + 5, l, &g))
 		return;
 	if (u->n_segments == list->room) {
 		list->room = list->room > 0 ? 2 * list->room : 16;
@@ -246,13 +258,15 @@ see_segment(void *arg, const struct s3_listed *l)
 enum err_code
 s3_list_segments(struct s3_upload *u, struct err *e)
 {
-	const char *prefix = s3_tail_key(u->s, u->a, u->base.info.id);
+	const char *prefix =
+	    arena_printf(u->a, "%s%s.", u->s->record_prefix, u->base.info.id);
 	struct segment_list list = { .u = u, .prefix_len = strlen(prefix) };
 	const char *token = NULL;
 	enum err_code rc;
 
 	u->n_segments = 0;
 	u->tail = -1;
+	u->listed_etag = NULL;
 	do
 		rc = s3_list_page(
 		    u->s, prefix, &token, u->a, see_segment, &list, e);
@@ -286,8 +300,7 @@ see_part(void *arg, const struct s3_xml_text *t)
 	else if (strcmp(t->name, "Size") == 0)
 		l->one.size = strtoll(t->text, NULL, 10);
 	else if (strcmp(t->name, "ETag") == 0)
-		l->one.etag = arena_memdup(l->u->a, t->text + (*t->text == '"'),
-		    strcspn(t->text + (*t->text == '"'), "\""));
+		l->one.etag = etag_of(l->u->a, t->text);
 	else if (strcmp(t->name, "LastModified") == 0 &&
 	    time_of(t->text) > l->u->changed)
 		l->u->changed = time_of(t->text);

@@ -133,10 +133,14 @@ look_at_finished(struct s3_upload *u, struct err *e)
 	return err_set(e, ERR_NOT_FOUND, "%s: has no object", u->base.info.id);
 }
 
-/* Segments before parts: the other way round, a part that is completed and a
- * segment that is deleted in between both go unseen. */
+/*
+ * Segments before parts: the other way round, a part that is completed and a
+ * segment that is deleted in between both go unseen.  With to_claim the object
+ * of a small upload is not looked for: one that a killed process has made
+ * without writing so is made again, of the same bytes.
+ */
 static enum err_code
-look_at_bytes(struct s3_upload *u, struct err *e)
+look_at_bytes(struct s3_upload *u, bool to_claim, struct err *e)
 {
 	bool is_there = false, has_parts = false;
 	enum err_code rc;
@@ -153,7 +157,8 @@ look_at_bytes(struct s3_upload *u, struct err *e)
 	s3_judge(u);
 	/* Swift lists parts even of an upload that is complete, and those that
 	 * do not fit are another server's. */
-	if (!has_parts || u->has_stray_parts) {
+	if (u->has_stray_parts ||
+	    (!has_parts && (u->mpu != NULL || !to_claim))) {
 		if ((rc = s3_find_object(u, &is_there, e)) != ERR_OK)
 			return rc;
 		if (is_there) {
@@ -182,14 +187,25 @@ renew(struct s3_upload *u)
 		info->expires = u->changed + u->s->renewed_for;
 }
 
+/* What is there decides when it expires. */
+static bool
+may_be_expired(const struct s3_upload *u)
+{
+	int64_t expires = u->base.info.expires;
+
+	return expires != 0 && expires <= clock_now();
+}
+
+/* The record, and what it speaks of; to_claim: of an unfinished upload the
+ * record alone. */
 static enum err_code
-look(struct s3_upload *u, struct err *e)
+look(struct s3_upload *u, bool to_claim, struct err *e)
 {
 	enum err_code rc = s3_get_record(u, e);
 
 	u->prefix = 0;
 	u->n_parts = u->n_segments = 0;
-	u->is_unmarked = false;
+	u->is_unmarked = u->is_found = false;
 	if (rc != ERR_OK)
 		return rc;
 	u->base.settled = true;
@@ -197,17 +213,44 @@ look(struct s3_upload *u, struct err *e)
 		return s3_look_at_foreign(u, e);
 	if (u->base.info.finished != 0)
 		return look_at_finished(u, e);
-	if ((rc = look_at_bytes(u, e)) == ERR_OK)
+	if (to_claim && !may_be_expired(u)) {
+		u->base.info.offset = -1;
+		u->base.settled = false;
+		u->is_found = true;
+		return ERR_OK;
+	}
+	if ((rc = look_at_bytes(u, false, e)) == ERR_OK)
 		renew(u);
 	return rc;
 }
 
-enum err_code
-s3_get_upload(struct data_store *ds, const char *id, struct arena *a,
-    struct upload **up, struct err *e)
+/*
+ * Of an upload that was found: the list that shows the bytes shows the record,
+ * too.  Where it is not the one that was read, all is read anew.
+ */
+static enum err_code
+look_again(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc;
+
+	if (!u->is_found)
+		return look(u, false, e);
+	u->is_found = false;
+	rc = look_at_bytes(u, true, e);
+	if (u->listed_etag == NULL || strcmp(u->listed_etag, u->etag) != 0)
+		return look(u, false, e);
+	u->base.settled = true;
+	if (rc == ERR_OK)
+		renew(u);
+	return rc;
+}
+
+static enum err_code
+open_upload(struct data_store *ds, const char *id, bool to_claim,
+    struct arena *a, struct upload **up, struct err *e)
 {
 	struct s3_upload *u = s3_upload_new(s3_store_of(ds), id, a);
-	enum err_code rc = look(u, e);
+	enum err_code rc = look(u, to_claim, e);
 
 	*up = NULL;
 	if (rc == ERR_NOT_FOUND)
@@ -220,10 +263,24 @@ s3_get_upload(struct data_store *ds, const char *id, struct arena *a,
 }
 
 enum err_code
+s3_get_upload(struct data_store *ds, const char *id, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	return open_upload(ds, id, false, a, up, e);
+}
+
+enum err_code
+s3_find_upload(struct data_store *ds, const char *id, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	return open_upload(ds, id, true, a, up, e);
+}
+
+enum err_code
 s3_claim(struct upload *up, struct err *e)
 {
 	struct s3_upload *u = s3_upload_of(up);
-	enum err_code rc = look(u, e);
+	enum err_code rc = look_again(u, e);
 
 	if (rc == ERR_OK && u->is_foreign && !upload_is_finished(up))
 		return err_set(e, ERR_UNAVAILABLE,

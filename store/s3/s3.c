@@ -57,6 +57,7 @@ static const struct store_core core = {
 	.new_upload = s3_new_upload,
 	.new_hidden = s3_new_hidden,
 	.get_upload = s3_get_upload,
+	.find_upload = s3_find_upload,
 	.claim = s3_claim,
 	.confirm = confirm,
 	.write_begin = s3_write_begin,

@@ -206,8 +206,11 @@ struct s3_upload {
 	/* The record is written so that tusd finds what it needs. */
 	bool is_for_tusd;
 
-	/* The record as it was read; NULL if there is none yet. */
-	const char *etag;
+	/* The record as it was read; NULL if there is none yet.  And as the
+	 * last list of its segments shows it, NULL if it does not.  is_found:
+	 * nothing but the record was read. */
+	const char *etag, *listed_etag;
+	bool is_found;
 
 	/* Finished, and the record does not say so. */
 	bool is_unmarked;
@@ -320,6 +323,7 @@ MUST_CHECK enum err_code s3_put_record(struct s3_upload *, struct err *);
  * begins, and is NULL after the last page. */
 struct s3_listed {
 	const char *key;
+	const char *etag;
 	int64_t size;
 	int64_t changed;
 };
@@ -342,6 +346,7 @@ MUST_CHECK enum err_code s3_list_mpus(struct s3_store *, const char *prefix,
     struct s3_mpu_token *, struct arena *, s3_listed_mpu_fn *, void *arg,
     struct err *);
 
+/* With the record among them: listed_etag. */
 MUST_CHECK enum err_code s3_list_segments(struct s3_upload *, struct err *);
 
 /* ERR_NOT_FOUND: there is no such multipart upload. */
@@ -374,6 +379,8 @@ MUST_CHECK enum err_code s3_new_upload(struct data_store *,
 MUST_CHECK enum err_code s3_new_hidden(struct data_store *,
     const struct file_info *, struct arena *, struct upload **, struct err *);
 MUST_CHECK enum err_code s3_get_upload(struct data_store *, const char *id,
+    struct arena *, struct upload **, struct err *);
+MUST_CHECK enum err_code s3_find_upload(struct data_store *, const char *id,
     struct arena *, struct upload **, struct err *);
 MUST_CHECK enum err_code s3_claim(struct upload *, struct err *);
 

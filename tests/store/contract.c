@@ -404,6 +404,46 @@ a_settled_look_tells_what_a_claim_finds(void **state)
 	drop(p, up);
 }
 
+static struct upload *
+find(struct place *p, const char *id)
+{
+	struct upload *up = NULL;
+
+	ok(p, p->ds->core->find_upload(p->ds, id, p->a, &up, &p->e));
+	return up;
+}
+
+static void
+what_is_found_is_known_once_it_is_claimed(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 10), *other;
+
+	append(p, up, "hello");
+	drop(p, up);
+	up = find(p, ID);
+	assert_string_equal(up->info.id, ID);
+	assert_int_equal(up->info.size, 10);
+	assert_true(up->info.offset == 5 || up->info.offset == -1);
+	assert_true(up->info.offset == 5 || !up->settled);
+	assert_false(upload_is_finished(up));
+	/* Another process was faster. */
+	other = claim(p, ID);
+	append(p, other, "wor");
+	drop(p, other);
+	ok(p, p->ds->core->claim(up, &p->e));
+	assert_int_equal(up->info.offset, 8);
+	append(p, up, "ld");
+	finish(p, up);
+	drop(p, up);
+	up = find(p, ID);
+	assert_true(upload_is_finished(up));
+	assert_int_equal(up->info.offset, 10);
+	drop(p, up);
+	is(p, ERR_NOT_FOUND,
+	    p->ds->core->find_upload(p->ds, "unknown", p->a, &up, &p->e));
+}
+
 static void
 a_table_with_a_hole_is_refused(void **state)
 {
@@ -445,6 +485,7 @@ contract_run(const struct variant *v)
 		PROMISE(a_finished_upload_says_so_and_never_expires, 0),
 		PROMISE(an_empty_upload_can_be_finished, 0),
 		PROMISE(a_settled_look_tells_what_a_claim_finds, 0),
+		PROMISE(what_is_found_is_known_once_it_is_claimed, 0),
 		PROMISE(a_table_with_a_hole_is_refused, 0),
 	};
 

@@ -119,7 +119,7 @@ concat_16_a_sum_beyond_63_bits_is_413(void **state)
 	struct reply r;
 
 	real = w->store->core;
-	core.get_upload = get_enormous;
+	core.get_upload = core.find_upload = get_enormous;
 	w->store->core = &core;
 	pretended_size = INT64_C(1) << 62;
 	r = world_ask(w, ask);
@@ -406,7 +406,7 @@ head_10_a_foreign_final_upload_names_its_parts(void **state)
 
 	real = w->store->core;
 	core = *real;
-	core.get_upload = get_foreign;
+	core.get_upload = core.find_upload = get_foreign;
 	w->store->core = &core;
 	r = world_ask(w, (struct ask){ .method = "HEAD", .path = final });
 	assert_string_equal(reply_header(&r, "Upload-Concat"), value);

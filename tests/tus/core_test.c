@@ -768,6 +768,64 @@ a_busy_store_is_waited_for(void **state)
 	s->pacer = NULL;
 }
 
+static const struct store_core *eager;
+
+/* As a store for which it costs much to know how far an upload is. */
+static enum err_code
+find_lazily(struct data_store *s, const char *id, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	enum err_code rc = eager->get_upload(s, id, a, up, e);
+
+	if (rc == ERR_OK && !upload_is_finished(*up)) {
+		(*up)->info.offset = -1;
+		(*up)->settled = false;
+	}
+	return rc;
+}
+
+static int
+append_to(
+    struct world *w, const char *path, const char *offset, const char *text)
+{
+	return world_ask(w,
+	    (struct ask){ .method = "PATCH",
+		.path = path,
+		.headers = offset,
+		.body = text })
+	    .status;
+}
+
+/* With no lock, with one that was there before, and when it is finished. */
+static void
+an_offset_that_is_not_known_is_looked_for(void **state)
+{
+	struct world *w = *state;
+	struct data_store *s = w->store;
+	struct store_core lazy;
+	const char *path;
+
+	eager = s->core;
+	lazy = *eager;
+	lazy.find_upload = find_lazily;
+	s->core = &lazy;
+	path = world_create(w, "Upload-Length: 8");
+	assert_int_equal(world_offset(w, path), 0);
+	assert_int_equal(
+	    append_to(w, path, BODY_TYPE "Upload-Offset: 0", "abcd"), 204);
+	assert_int_equal(world_offset(w, path), 4);
+	assert_int_equal(
+	    append_to(w, path, BODY_TYPE "Upload-Offset: 4", "efgh"), 204);
+	assert_int_equal(world_offset(w, path), 8);
+	assert_content(w, path, "abcdefgh");
+	path = world_create(w, "Upload-Length: 8");
+	assert_int_equal(
+	    world_ask(w, (struct ask){ .method = "DELETE", .path = path })
+		.status,
+	    204);
+	s->core = eager;
+}
+
 static void
 downloads_are_harmless(void **state)
 {
@@ -1067,6 +1125,7 @@ main(void)
 		T(terminated_uploads_are_gone),
 		T(what_a_store_lacks_is_not_offered),
 		T(a_busy_store_is_waited_for),
+		T(an_offset_that_is_not_known_is_looked_for),
 		T(downloads_are_harmless),
 		T(part_of_a_download),
 		T(only_listed_origins_get_in),

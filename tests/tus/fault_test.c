@@ -232,8 +232,8 @@ open_gated(struct world *w)
 	world_open(w, 2);
 	core = w->store->core;
 	gated_core = (struct store_core){ new_upload, new_hidden, get_upload,
-		claim, confirm, write_begin, write, write_end, close_upload,
-		core->shutdown };
+		get_upload, claim, confirm, write_begin, write, write_end,
+		close_upload, core->shutdown };
 	w->store->core = &gated_core;
 	finisher = w->store->finisher;
 	gated_finisher = *finisher;
