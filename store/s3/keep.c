@@ -1,8 +1,9 @@
 /*
  * keep.c - keep the bucket in order.
  *
- * A crash leaves a multipart upload or segments without a record, or a record
- * whose upload was to go; the probe of record.c, too.  An object without a
+ * A crash leaves a multipart upload or segments without a record, segments of
+ * an upload that is finished, or a record whose upload was to go; the probe of
+ * record.c, too.  An object without a
  * record is never removed: the record may have been removed on purpose.
  */
 #include "config.h"
@@ -55,6 +56,9 @@ struct search {
 	/* The id of the record that was seen last: what belongs to it follows.
 	 */
 	char record[ID_MAX + 1];
+	/* Whose segments were judged last, and how. */
+	char judged[ID_MAX + 1];
+	const char *verdict;
 };
 
 static struct suspect *
@@ -100,7 +104,7 @@ see_object(void *arg, const struct s3_listed *l)
 		(void)strcpy(w->record, id);
 	else if (strncmp(name, ".probe-", 7) == 0)
 		(void)suspect(w, KIND_PROBE, l->key, "", l->changed);
-	else if (is_segment(w->s, l->key, id) && strcmp(id, w->record) != 0)
+	else if (is_segment(w->s, l->key, id))
 		(void)suspect(w, KIND_SEGMENT, l->key, id, l->changed);
 	else if (s3_id_in(w->s, l->key, ".part", id) &&
 	    strcmp(id, w->record) != 0)
@@ -264,6 +268,8 @@ judge(struct s3_store *s, const struct suspect *x, struct arena *a,
 	} else if (x->kind != KIND_RECORD && u->etag == NULL) {
 		*what = x->kind == KIND_TAIL ? "tail of tusd without a record" :
 					       "segment without a record";
+	} else if (x->kind == KIND_SEGMENT && u->base.info.finished != 0) {
+		*what = "segment of a finished upload";
 	}
 	return ERR_OK;
 }
@@ -272,9 +278,17 @@ static enum err_code
 describe(struct search *w, const struct suspect *x, struct arena *a,
     struct store_leftover *l, struct err *e)
 {
-	const char *what;
-	enum err_code rc = judge(w->s, x, a, &what, e);
+	bool is_known =
+	    x->kind == KIND_SEGMENT && strcmp(x->id, w->judged) == 0;
+	const char *what = w->verdict;
+	enum err_code rc = ERR_OK;
 
+	if (!is_known)
+		rc = judge(w->s, x, a, &what, e);
+	if (x->kind == KIND_SEGMENT && rc == ERR_OK) {
+		(void)strcpy(w->judged, x->id);
+		w->verdict = what;
+	}
 	if (rc != ERR_OK || what == NULL)
 		return rc;
 	l->name = arena_strdup(a, x->name);

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lib import clients, rig
+from lib import app, clients, rig
 from s3 import client
 
 PART = 4096
@@ -21,42 +21,51 @@ def need_store():
         pytest.skip("built with --disable-s3", allow_module_level=True)
 
 
+def name_of(kind):
+    """For the name of a test."""
+    return None if kind == client.REAL else kind or "strict"
+
+
 def start_engine(kind):
     """The fake with a flaw ("" for none), or the one that TUSFCGI_S3 names."""
-    if kind != "real":
-        flaws = [x for f in kind.split() for x in ("--flaw", f)]
-        return client.start_fake("--min-part", str(PART), *flaws)
-    engine = client.real()
-    if engine is None:
-        pytest.skip("TUSFCGI_S3 names no engine")
-    return engine
+    if kind == client.REAL:
+        return client.real()
+    flaws = [x for f in kind.split() for x in ("--flaw", f)]
+    return client.start_fake("--min-part", str(PART), *flaws)
 
 
-class Server(rig.Server):
-    """s3: more of that group of the configuration; env: instead of keys."""
+class InBucket:
+    """Of a rig.Server.  s3: more of that group of the configuration; env:
+    instead of keys; shared: another one, whose bucket this one has as well."""
 
     def __init__(self, folder, engine, s3=None, config=None, env=None,
+                 shared=None,
                  **options):
         self.engine = engine
-        self.bucket = "b" + os.urandom(6).hex()
-        assert engine.ask("PUT", "/" + self.bucket).status == 200
+        if shared is not None:
+            self.bucket = shared.bucket
+        else:
+            self.bucket = "b" + os.urandom(6).hex()
+            assert engine.ask("PUT", "/" + self.bucket).status == 200
         self.s3 = s3 or {}
         super().__init__(folder, config=config, env=env or {
             "AWS_ACCESS_KEY_ID": engine.access,
             "AWS_SECRET_ACCESS_KEY": engine.secret}, **options)
 
     def configure(self, config):
-        locks = self.dir / "locks"
-        locks.mkdir(exist_ok=True)
         spool = self.dir / "spool"
         spool.mkdir(exist_ok=True)
         whole = rig.merge({
-            "store": {"type": "s3"}, "lock": {"path": str(locks)},
+            "store": {"type": "s3"},
             "s3": {"endpoint": f"http://127.0.0.1:{self.engine.port}",
                    "bucket": self.bucket, "spool": str(spool), **BASE,
                    **self.s3},
             "expiration": {"sweep": 0}, "log": {"level": "debug"},
             "pool": {"listen": str(self.socket)}}, config)
+        if "lock" not in whole:
+            locks = self.dir / "locks"
+            locks.mkdir(exist_ok=True)
+            whole["lock"] = {"path": str(locks)}
         self.config_path.write_text(rig.libconfig(whole))
 
     def keys(self):
@@ -68,6 +77,23 @@ class Server(rig.Server):
         """The ids of all multipart uploads that are not finished."""
         return self.engine.ask(
             "GET", "/" + self.bucket, "uploads=").all("UploadId")
+
+
+class Server(InBucket, rig.Server):
+    """Behind a web server."""
+
+
+class App(InBucket, app.App):
+    """Without one."""
+
+
+def tusctl(server, *args, status=0):
+    """What it says."""
+    done = subprocess.run(
+        [rig.program("tusctl"), "-c", server.config_path, *args], text=True,
+        capture_output=True, check=False, env=server.env)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
 
 
 def create(server, size, **headers):

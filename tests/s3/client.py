@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from s3 import fake, sign
 
 HERE = Path(__file__).resolve().parent
@@ -107,10 +109,18 @@ def start_fake(*options, ca_file=None):
                   ca_file=ca_file)
 
 
+REAL = "real"
+
+
 def real():
-    """The engine that TUSFCGI_S3 names as PORT, ACCESS and SECRET; or None."""
-    said = os.environ.get("TUSFCGI_S3")
-    if not said:
-        return None
-    port, access, secret = said.split()
+    """The engine that TUSFCGI_S3 names as PORT, ACCESS and SECRET."""
+    port, access, secret = os.environ["TUSFCGI_S3"].split()
     return Engine(int(port), access, secret)
+
+
+def real_too():
+    """What a list of kinds of engines ends with: that one, if there is one, as
+    TUSFCGI_S3_NAME calls it."""
+    if "TUSFCGI_S3" not in os.environ:
+        return []
+    return [pytest.param(REAL, id=os.environ.get("TUSFCGI_S3_NAME", REAL))]

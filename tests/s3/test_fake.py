@@ -1,7 +1,6 @@
 """The fake answers as engines do; with TUSFCGI_S3 as client.real() wants it,
 the engine is asked the same."""
 
-import os
 import secrets
 
 import pytest
@@ -11,12 +10,9 @@ from s3 import client, sign
 PART = 5 << 20
 
 
-@pytest.fixture(params=["fake", "real"] if "TUSFCGI_S3" in os.environ
-                else ["fake"])
+@pytest.fixture(params=["fake", *client.real_too()])
 def engine(request):
     one = client.start_fake() if request.param == "fake" else client.real()
-    if one is None:
-        pytest.skip("TUSFCGI_S3 names no engine")
     yield one
     one.stop()
 
@@ -26,6 +22,10 @@ def bucket(engine):
     name = "/t" + secrets.token_hex(8)
     assert engine.ask("PUT", name).status == 200
     return name
+
+
+def is_swift(engine):
+    return ":" in engine.access
 
 
 def begin(engine, path, **headers):
@@ -126,8 +126,11 @@ def test_an_upload_in_parts(engine, bucket):
     assert finish(engine, path, upload,
                   [(1, again), (2, second)]).status == 200
     r = engine.ask("GET", path, f"uploadId={upload}")
-    # radosgw says it in the words of an object.
-    assert r.status == 404 and r.code() in ("NoSuchUpload", "NoSuchKey")
+    if is_swift(engine):
+        assert r.all("PartNumber") == ["1", "2"]
+    else:
+        # radosgw says it in the words of an object.
+        assert r.status == 404 and r.code() in ("NoSuchUpload", "NoSuchKey")
     r = engine.ask("DELETE", path, f"uploadId={upload}")
     assert r.status == 404
 
@@ -152,7 +155,11 @@ def test_what_is_refused(engine, bucket):
     r = engine.ask("GET", path, secret="wrong")
     assert (r.status, r.code()) == (403, "SignatureDoesNotMatch")
     r = engine.raw("GET", path)
-    assert (r.status, r.code()) == (403, "AccessDenied")
+    if is_swift(engine):
+        # It takes that for a request of its own API.
+        assert r.status // 100 == 4
+    else:
+        assert (r.status, r.code()) == (403, "AccessDenied")
 
 
 def test_parts_are_copied(engine, bucket):

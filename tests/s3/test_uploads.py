@@ -5,16 +5,16 @@ import signal
 import pytest
 
 from lib import clients, rig
-from s3 import bucket
+from s3 import bucket, client
 from s3.bucket import PART, content, create, patch
 
 bucket.need_store()
 
 ENGINES = ["", "error-in-200", "no-if-match lists-parts", "bare-if-match",
-           "equal-parts", "real"]
+           "equal-parts", *client.real_too()]
 
 
-@pytest.fixture(params=ENGINES, ids=lambda x: x or "strict")
+@pytest.fixture(params=ENGINES, ids=bucket.name_of)
 def engine(request):
     one = bucket.start_engine(request.param)
     yield one

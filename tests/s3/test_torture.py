@@ -1,0 +1,129 @@
+"""Many clients on one bucket, and a worker or a master killed every second.
+
+One host with flock; two hosts with locks in Redis.  Every offset that was
+acknowledged is kept, every finished upload is byte-exact.  TUSFCGI_S3_TORTURE
+says for how many seconds (5), with TUSFCGI_CLIENTS clients (12).
+"""
+
+import multiprocessing
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+
+import pytest
+
+from hostile.crowd import Tally
+from hostile.test_torture import kill_every_second, run_clients
+from lib import rig
+from s3 import bucket, client
+
+bucket.need_store()
+
+SECONDS = int(os.environ.get("TUSFCGI_S3_TORTURE", 5))
+CLIENTS = int(os.environ.get("TUSFCGI_CLIENTS", 12))
+PROCESSES = 2
+KINDS = ["", "no-if-match lists-parts", *client.real_too()]
+
+
+@pytest.fixture(params=KINDS, ids=bucket.name_of)
+def engine(request):
+    one = bucket.start_engine(request.param)
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """Its socket."""
+    version = subprocess.run([rig.program(), "-V"], capture_output=True,
+                             text=True, check=True).stdout
+    if "redis" not in version:
+        pytest.skip("built without hiredis")
+    if not shutil.which("redis-server"):
+        pytest.skip("redis-server is not installed")
+    path = f"/tmp/tus-redis-{os.getpid()}.sock"
+    with subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", path, "--save", "",
+             "--dir", str(tmp_path)], stdout=subprocess.DEVNULL) as process:
+        rig.wait_for(lambda: os.path.exists(path), "redis-server")
+        yield path
+        process.kill()
+
+
+def torture(pools, name):
+    """Until the time is over; what it came to."""
+    fork = multiprocessing.get_context("fork")
+    result, until = fork.Queue(), time.monotonic() + SECONDS
+    names = [f"client {i}" for i in range(CLIENTS)]
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"TUSFCGI_SEED={seed}")
+    jobs = [fork.Process(target=run_clients, args=(
+        pools, names[i::PROCESSES], seed, until, result))
+        for i in range(PROCESSES)]
+    for job in jobs:
+        job.start()
+    tally = Tally()
+    killer = threading.Thread(target=kill_every_second, args=(
+        pools, until, random.Random(seed), tally))
+    killer.start()
+    for _ in jobs:
+        counts, violations = result.get(timeout=SECONDS + 120)
+        tally.violations += violations
+        for what, n in counts.items():
+            tally.add(what, n)
+    killer.join()
+    print(f"{name}: {SECONDS} s, {CLIENTS} clients, {tally.line()}")
+    assert tally.violations == []
+    assert tally["files byte-exact"] > 0
+    return tally
+
+
+def check_bucket(pools):
+    """A sweep, days later, leaves nothing but uploads."""
+    one = pools[0]
+    if one.engine.process is None:
+        # Nothing can be made older there.
+        return
+    one.engine.age(2 * 86400)
+    bucket.tusctl(one, "sweep", "--older-than", "1")
+    # A PUT of the object that came after its removal leaves an object alone.
+    assert all(k.endswith(".info") for k in one.keys()
+               if "." in k and k != ".sweep")
+    assert not one.parts()
+    assert "0 damaged" in bucket.tusctl(one, "check")
+
+
+@pytest.fixture
+def pool(engine, tmp_path):
+    started = []
+
+    def start(**options):
+        one = bucket.App(
+            tmp_path, engine, s3={"part_size": "256K"},
+            shared=started[0] if started else None, **options)
+        started.append(one)
+        one.start_app()
+        return one
+
+    yield start
+    for one in started:
+        one.stop()
+    for one in started:
+        one.check_logs()
+
+
+def test_one_host_loses_nothing_to_kills(pool):
+    pools = [pool(config={"pool": {"max_workers": 16}})]
+    torture(pools, "one host")
+    check_bucket(pools)
+
+
+def test_two_hosts_with_redis_lose_nothing_to_kills(pool, redis):
+    config = {"pool": {"max_workers": 16}, "lock": {
+        "type": "redis", "hosts": [redis], "session": "4s", "reply": "1s"}}
+    pools = [pool(config=config) for _ in range(2)]
+    torture(pools, "two hosts")
+    check_bucket(pools)
