@@ -382,6 +382,12 @@ MUST_CHECK enum err_code file_publish_new(
  */
 MUST_CHECK enum err_code file_fence(struct file_upload *, int fd, struct err *);
 
+/* Lock a file that is open for writing, without waiting or for so many ms: with
+ * flock(), or on a shared store as file_fence() does.  False: errno is
+ * EWOULDBLOCK if another has it. */
+bool file_lock(const struct file_store *, int fd);
+bool file_lock_in_time(const struct file_store *, int fd, int64_t ms);
+
 /* Judge the result of a change: a failure that may be due to a lost lock
  * becomes ERR_FENCED, and so does every later change. */
 MUST_CHECK enum err_code file_judge(

@@ -106,6 +106,22 @@ is_blank_record(struct file_store *fs, const char *id, struct arena *a)
 	return is_blank;
 }
 
+/* On a shared store a removal that died has left the record for last. */
+static bool
+was_to_go(struct file_store *fs, const char *id, struct arena *a)
+{
+	struct file_upload *u;
+	struct err ignored;
+	bool was;
+
+	if (!fs->base.is_shared)
+		return false;
+	u = file_new_handle(fs, id, a);
+	was = file_load(u, &ignored) == ERR_OK && file_is_gone(u);
+	file_close(&u->base);
+	return was;
+}
+
 /*
  * The record is sound if its bytes are here, or where they were moved to.  If
  * not, our own record is the rest of a deletion; the record of another server
@@ -128,15 +144,12 @@ judge_record(struct file_store *fs, const char *id, struct arena *a,
 		j->what = has ? "empty record" : "record without bytes";
 		return ERR_OK;
 	}
-	if (has && !fs->base.is_shared)
-		return ERR_OK;
-	u = file_new_handle(fs, id, a);
 	if (has) {
-		if (file_load(u, &ignored) == ERR_OK && file_is_gone(u))
+		if (was_to_go(fs, id, a))
 			j->what = "record of an upload that was to go";
-		file_close(&u->base);
 		return ERR_OK;
 	}
+	u = file_new_handle(fs, id, a);
 	j->is_strange =
 	    file_load(u, &ignored) != ERR_OK || file_may_be_strange(u);
 	if (u->place != NULL)
@@ -158,6 +171,8 @@ judge_moved(struct file_store *fs, const char *id, struct arena *a,
 
 	if (rc == ERR_OK && !there)
 		*what = "move without a record";
+	else if (rc == ERR_OK && was_to_go(fs, id, a))
+		*what = "move of an upload that was to go";
 	else if (rc == ERR_OK &&
 	    file_read_moved(fs, id, a, &moved, &ignored) == ERR_OK &&
 	    moved.path == NULL)
@@ -187,9 +202,10 @@ judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
 		rc = judge_moved(fs, id, a, &j->what, e);
 	} else if (kind == KIND_DATA) {
 		rc = file_exists(fs, id, FILE_INFO, &there, e);
-		j->what = there && !is_blank_record(fs, id, a) ?
-		    NULL :
-		    "bytes without a record";
+		if (!there || is_blank_record(fs, id, a))
+			j->what = "bytes without a record";
+		else if (was_to_go(fs, id, a))
+			j->what = "bytes of an upload that was to go";
 		j->is_strange = fs->has_borrowed;
 	} else {
 		rc = judge_record(fs, id, a, j, e);

@@ -145,7 +145,7 @@ close_page(struct page *p)
 /* ERR_NOT_FOUND if the page is being removed, ERR_UNAVAILABLE if another
  * process keeps it locked too long. */
 static enum err_code
-lock_page(struct page *p, mode_t mode, struct err *e)
+lock_page(const struct file_store *fs, struct page *p, struct err *e)
 {
 	const int flags =
 	    O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
@@ -153,12 +153,12 @@ lock_page(struct page *p, mode_t mode, struct err *e)
 	enum err_code rc;
 	bool has_name;
 
-	p->lock = openat(p->dir, PAGE_LOCK, flags, FS_LOCK_MODE(mode));
+	p->lock = openat(p->dir, PAGE_LOCK, flags, FS_LOCK_MODE(fs->mode));
 	if (p->lock == -1 && errno == ENOENT)
 		return err_set(e, ERR_NOT_FOUND, "the page is gone");
 	if (p->lock == -1)
 		return err_sys(e, "open the lock of a quota");
-	if (!fs_lock_in_time(p->lock, LOCK_TIME))
+	if (!file_lock_in_time(fs, p->lock, LOCK_TIME))
 		return errno == EWOULDBLOCK || errno == EINTR ?
 		    err_set(e, ERR_UNAVAILABLE, "a quota stays locked") :
 		    err_sys(e, "lock a quota");
@@ -181,7 +181,7 @@ take_page(
 		*p = (struct page){ -1, -1 };
 		rc = open_page(fs, owner, true, &p->dir, e);
 		if (rc == ERR_OK)
-			rc = lock_page(p, fs->mode, e);
+			rc = lock_page(fs, p, e);
 		if (rc == ERR_OK)
 			return rc;
 		close_page(p);
@@ -265,7 +265,7 @@ strike_if_dead(struct file_store *fs, int dir, const char *name, const char *id,
 	rc = fs_open_at(dir, name, O_RDWR, &fd, NULL, e);
 	if (rc != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
-	if (flock(fd, LOCK_EX | LOCK_NB) == -1)
+	if (!file_lock(fs, fd))
 		rc =
 		    errno == EWOULDBLOCK ? ERR_OK : err_sys(e, "lock %s", name);
 	else
@@ -375,7 +375,7 @@ write_entry(struct file_store *fs, struct store_entry *entry, struct err *e)
 	    entry->dir, entry->name, FS_LOCK_MODE(fs->mode), &entry->file, e);
 	if (rc != ERR_OK)
 		return rc;
-	if (flock(entry->file, LOCK_EX | LOCK_NB) == 0)
+	if (file_lock(fs, entry->file))
 		return ERR_OK;
 	(void)err_sys(e, "lock %s", entry->name);
 	(void)unlinkat(entry->dir, entry->name, 0);
@@ -600,7 +600,7 @@ prune_page(struct file_store *fs, int ledger, const char *hex, bool only_count,
 	if (rc == ERR_OK && only_count)
 		*n += dead;
 	if (rc == ERR_OK && !only_count && (dead > 0 || all == 0)) {
-		rc = lock_page(&page, fs->mode, e);
+		rc = lock_page(fs, &page, e);
 		if (rc == ERR_OK)
 			rc = strike_dead(fs, page.dir, n, e);
 		if (rc == ERR_OK)

@@ -20,7 +20,7 @@
 static enum err_code
 lock_data(struct file_upload *u, struct err *e)
 {
-	if (flock(u->data_fd, LOCK_EX | LOCK_NB) == -1)
+	if (!file_lock(u->store, u->data_fd))
 		return err_sys(e, "lock %s", u->base.info.id);
 	return ERR_OK;
 }
@@ -86,7 +86,7 @@ file_lock_data(struct file_store *fs, const char *id, int *fd, struct err *e)
 	}
 	if (rc != ERR_OK)
 		return rc;
-	if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+	if (file_lock(fs, *fd))
 		return ERR_OK;
 	if (errno == EWOULDBLOCK)
 		rc = err_set(e, ERR_LOCKED, "%s: being made", id);

@@ -14,6 +14,7 @@
  */
 #include "config.h"
 
+#include <sys/file.h>
 #include <sys/vfs.h>
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -29,11 +31,14 @@
 /* Far beyond the end of any file, and a byte that no lock file uses. */
 #define BYTE_FENCE (((off_t)1 << 40) + 8)
 
+/* Ns between two tries. */
+#define LOCK_STEP 1000000
+
 /* f_type of statfs(2). */
 #define TYPE_NFS 0x6969
 
-enum err_code
-file_fence(struct file_upload *u, int fd, struct err *e)
+static int
+lock_byte(int fd)
 {
 	struct flock range = { .l_type = F_WRLCK,
 		.l_whence = SEEK_SET,
@@ -41,19 +46,50 @@ file_fence(struct file_upload *u, int fd, struct err *e)
 		.l_len = 1 };
 	int rc;
 
-	if (!u->store->base.is_shared || fd == -1 || u->denied != 0)
-		return ERR_OK;
 	do
 		rc = fcntl(fd, F_OFD_SETLK, &range);
 	while (rc == -1 && errno == EINTR);
-	if (rc == 0)
+	if (rc == -1 && errno == EACCES)
+		errno = EWOULDBLOCK;
+	return rc;
+}
+
+enum err_code
+file_fence(struct file_upload *u, int fd, struct err *e)
+{
+	if (!u->store->base.is_shared || fd == -1 || u->denied != 0)
 		return ERR_OK;
-	if (errno == EAGAIN || errno == EACCES)
+	if (lock_byte(fd) == 0)
+		return ERR_OK;
+	if (errno == EWOULDBLOCK)
 		return err_set(e, ERR_LOCKED,
 		    "%s: another host has not let go of it yet",
 		    u->base.info.id);
 	return file_judge(
 	    u, err_sys(e, "lock the bytes of %s", u->base.info.id), e);
+}
+
+bool
+file_lock(const struct file_store *fs, int fd)
+{
+	if (fs->base.is_shared)
+		return lock_byte(fd) == 0;
+	return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+bool
+file_lock_in_time(const struct file_store *fs, int fd, int64_t ms)
+{
+	const struct timespec step = { .tv_nsec = LOCK_STEP };
+	int64_t until = clock_ms() + ms;
+
+	while (!file_lock(fs, fd)) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) ||
+		    clock_ms() >= until)
+			return false;
+		(void)nanosleep(&step, NULL);
+	}
+	return true;
 }
 
 static bool

@@ -87,7 +87,7 @@ lock_note(struct data_store *ds, struct err *e)
 		return ERR_OK;
 	if ((rc = open_note(fs, &fd, e)) != ERR_OK)
 		return rc;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+	if (file_lock(fs, fd)) {
 		fs->note_fd = fd;
 		return ERR_OK;
 	}

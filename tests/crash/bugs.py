@@ -12,6 +12,8 @@ WRITE = "store/file/write.c"
 DOUBT = "store/file/doubt.c"
 LEDGER = "store/file/ledger.c"
 MOVE = "store/file/move.c"
+KEEP = "store/file/keep.c"
+INFO = "store/file/info.c"
 
 SET = """	rc = fs_pwrite(u->info_fd, buf, len, 0, NULL, e);
 """
@@ -348,7 +350,7 @@ BUGS = [
 	    entry->dir, entry->name, FS_LOCK_MODE(fs->mode), &entry->file, e);
 	if (rc != ERR_OK)
 		return rc;
-	if (flock(entry->file, LOCK_EX | LOCK_NB) == 0)
+	if (file_lock(fs, entry->file))
 """, """
 	(void)fs;
 	(void)rc;
@@ -496,6 +498,18 @@ BUGS = [
 }
 
 /* Do the flushes that are due"""), modes=["data"]),
+    # A shared store: what a removal that died leaves is found in one sweep,
+    # whatever comes first in the directory.
+    Bug("shared-removal-leaves-the-note-of-a-move", ("K-near",), (KEEP, """
+	else if (rc == ERR_OK && was_to_go(fs, id, a))
+		*what = "move of an upload that was to go";
+""", ""), modes=["shared"]),
+    # The mark of a removal would be taken for a head of another boot.
+    Bug("shared-mark-is-no-head", ("K",), (INFO, """
+	    strcmp(h->boot, INFO_GONE) != 0)
+""", """
+	    true)
+"""), modes=["shared"]),
 ]
 
 

@@ -6,7 +6,7 @@ import re
 HEAD = re.compile(
     rb'\{"Offset":( *\d+),"Size":( *\d+),"SizeIsDeferred":( true|false),'
     rb'"Finished":( *\d+),"Hold":( *-?\d+),"Expires":( *\d+),'
-    rb'"Boot":"([0-9a-f-]{36})",(?:"Pending":"([c ][m ][t ][r ])",)?')
+    rb'"Boot":"([0-9a-f-]{36}|s{36}|x{36})",(?:"Pending":"([c ][m ][t ][r ])",)?')
 HEAD_SIZES = (219, 236)
 FOREIGN = "%032x" % 13
 UNSAFE = "%032x" % 23

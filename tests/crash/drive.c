@@ -13,8 +13,9 @@
  * One process, the real store, no locks.  What is about to be done is written
  * to standard output first ("TRY"), and what was done afterwards ("ACK"), each
  * with one write(2): what the log acknowledges must be true of the directory
- * for ever.  STORE_BOOT stands for the kernel's boot id.  If there is a
- * directory "in" beside DIR, that is where finished uploads go.
+ * for ever.  MODE is store.durability, or "shared", for store.shared.
+ *STORE_BOOT stands for the kernel's boot id.  If there is a directory "in"
+ *beside DIR, that is where finished uploads go.
  */
 #include "config.h"
 
@@ -832,8 +833,8 @@ settle(void)
 		if ((up = open_claimed(ids[i])) == NULL)
 			continue;
 		if (!upload_is_finished(up))
-			(void)good(
-			    ds->keeper->settle(up, &err), "settle", ids[i]);
+			(void)good(ds->keeper->settle(up, false, &err),
+			    "settle", ids[i]);
 		ds->core->close(up);
 	}
 }
@@ -915,6 +916,7 @@ open_store(const char *dir, const char *mode)
 {
 	struct conf *conf = conf_new();
 	const char *boot = getenv("STORE_BOOT"), *root = root_beside(dir);
+	bool is_shared = strcmp(mode, "shared") == 0;
 	struct file_store *fs;
 
 	if (root != NULL)
@@ -922,7 +924,12 @@ open_store(const char *dir, const char *mode)
 	if (conf_set(conf, "finish.move_to", root != NULL ? root : "", &err) !=
 		ERR_OK ||
 	    conf_set(conf, "store.path", dir, &err) != ERR_OK ||
-	    conf_set(conf, "store.durability", mode, &err) != ERR_OK ||
+	    conf_set(conf, "store.durability", is_shared ? "full" : mode,
+		&err) != ERR_OK ||
+	    conf_set(conf, "store.shared", is_shared ? "true" : "false",
+		&err) != ERR_OK ||
+	    conf_set(conf, "lock.method", is_shared ? "ofd" : "flock", &err) !=
+		ERR_OK ||
 	    conf_set(conf, "store.min_free", "0", &err) != ERR_OK ||
 	    /* What tries out names is not what a move flushes. */
 	    conf_set(conf, "finish.names", "unix", &err) != ERR_OK ||
@@ -934,7 +941,7 @@ open_store(const char *dir, const char *mode)
 	fs->checkpoint_every = CHECKPOINT_EVERY;
 	fs->flush_every = FLUSH_EVERY;
 	fs->waiting_room = WAITING_ROOM;
-	if (boot != NULL)
+	if (boot != NULL && !is_shared)
 		(void)snprintf(fs->boot, sizeof(fs->boot), "%s", boot);
 	conf_free(conf);
 	return true;

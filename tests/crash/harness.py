@@ -15,6 +15,8 @@ import check
 WORKERS = min(2, os.cpu_count() or 1)
 
 MODES = ("none", "data", "full")
+# What K and E try: several hosts, one store.
+ALL_MODES = (*MODES, "shared")
 BOOT = "b0000000-0000-4000-8000-000000000001"
 NEXT_BOOT = "b0000000-0000-4000-8000-000000000002"
 
@@ -118,11 +120,20 @@ def have_strace():
     return None if done.returncode == 0 else "no right to trace a process"
 
 
-def template(driver, base):
+def template(driver, base, mode="data"):
     """A directory as it is before the workload, and the log of that."""
     place = Place(base)
-    log = driver.run("prepare", place.store, "data")
+    log = driver.run("prepare", place.store, mode)
     return place, log
+
+
+def each_mode(driver, base, options):
+    """(mode, template, log): what is shared begins so."""
+    for mode in options.modes or ALL_MODES:
+        place, log = template(
+            driver, base, mode if mode == "shared" else "data")
+        with place:
+            yield mode, place, log
 
 
 def verify(driver, folder, mode, log, level, boot=BOOT):

@@ -26,13 +26,12 @@ def judge(driver, before, template, scratch, point, what):
 
 def kill_run(driver, scratch, options, name="K", what="run"):
     result = Result(name, options)
-    place, before = harness.template(driver, scratch)
-    with place:
-        for mode in options.modes or harness.MODES:
-            points = points_of(driver, place.store, scratch, mode, what)
-            result.judge_all(
-                options.pick(harness.shuffled(points)),
-                lambda p: judge(driver, before, place.store, scratch, p, what))
+    for mode, place, before in harness.each_mode(driver, scratch, options):
+        points = points_of(driver, place.store, scratch, mode, what)
+        result.judge_all(
+            options.pick(harness.shuffled(points)),
+            lambda p, place=place, before=before: judge(
+                driver, before, place.store, scratch, p, what))
     return result
 
 

@@ -346,6 +346,16 @@ def test_sweep_removes_half_an_upload_whose_id_a_hook_chose(
                         for name in ("young", "README"))])
 
 
+def test_sweep_leaves_what_no_lock_tells_of(tool, store):
+    """Locks in memory, or of a service, leave no trace: it may be a
+    stranger's."""
+    tool.configure('lock: { type = "memory"; };')
+    store.file("of-a-hook", b"", age=2 * HOUR)
+    tool.run("sweep")
+    assert "of-a-hook: left alone" in tool.stderr
+    assert store.names() == ["of-a-hook"]
+
+
 def test_sweep_does_not_touch_half_an_upload_that_is_being_made(tool, store):
     store.file("of-a-hook", b"", age=2 * HOUR)
     with store.locked("of-a-hook"):
