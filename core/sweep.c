@@ -502,10 +502,27 @@ take_turns(struct sweep *s)
 		t->n - i));
 }
 
+int64_t
+sweep_young(const struct conf *conf, bool has_hooks)
+{
+	const int64_t times[] = { conf->expiration.after,
+		conf->retention.after };
+	int64_t young = SWEEP_QUIET;
+	size_t i;
+
+	for (i = 0; i < NITEMS(times); i++)
+		if (times[i] > 0 && times[i] / 1000 < young)
+			young = times[i] / 1000;
+	return has_hooks ? 0 : young;
+}
+
 static void
 sweep_uploads(struct sweep *s)
 {
 	const struct store_expirer *expirer = s->store->expirer;
+	int64_t since = s->young > 0 && s->older_than < 0 ?
+	    clock_now() - s->young :
+	    INT64_MAX;
 	void *cursor = NULL;
 	const char *id;
 	int64_t n = 0;
@@ -513,8 +530,8 @@ sweep_uploads(struct sweep *s)
 
 	for (;;) {
 		arena_reset(s->arena);
-		if (expirer->walk_next(s->store, &cursor, s->arena, &id, &e) !=
-		    ERR_OK) {
+		if (expirer->walk_next(s->store, &cursor, since, s->arena, &id,
+			&e) != ERR_OK) {
 			s->ears->failed(s, e.text);
 			break;
 		}

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/conf.h"
 #include "base/err.h"
 #include "lock/lock.h"
 #include "store/store.h"
@@ -91,6 +92,10 @@ struct sweep {
 	 * about it; 0 is for ever. */
 	int64_t retention;
 
+	/* For an upload that was made or changed within so many seconds
+	 * nothing is due, as sweep_young() says. */
+	int64_t young;
+
 	/* What an owner may have is limited: everything is to be entered. */
 	bool has_quota;
 
@@ -118,6 +123,10 @@ struct sweep {
 	/* Milliseconds that hooks took which failed. */
 	int64_t failing;
 };
+
+/* For sweep.young: what an hour's quiet, or the configuration's times where
+ * they are shorter, leave to a later sweep; 0 where hooks wait for an event. */
+int64_t sweep_young(const struct conf *, bool has_hooks);
 
 /*
  * Shall it run?  ERR_EXISTS: not yet.  ERR_LOCKED: another one is at work.

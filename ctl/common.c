@@ -128,8 +128,8 @@ ctl_each(struct ctl *c, const char *what,
 	}
 	for (;;) {
 		arena_reset(c->arena);
-		if (c->store->expirer->walk_next(
-			c->store, &cursor, c->arena, &id, &e) != ERR_OK) {
+		if (c->store->expirer->walk_next(c->store, &cursor, INT64_MAX,
+			c->arena, &id, &e) != ERR_OK) {
 			ctl_warn(c, "%s", e.text);
 			break;
 		}

@@ -134,6 +134,7 @@ ctl_sweep(struct ctl *c, int argc, char **argv)
 	s->hooks = c->hooks;
 	s->has_quota = c->conf->quota.uploads > 0 || c->conf->quota.bytes > 0;
 	s->retention = c->conf->retention.after / 1000;
+	s->young = sweep_young(c->conf, s->hooks != NULL);
 	while ((option = ctl_option(c, argc, argv)) != -1) {
 		if (option == '?')
 			return CTL_USAGE;

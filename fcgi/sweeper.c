@@ -159,6 +159,7 @@ sweep(const struct settings *settings, struct board *board, bool has_warned)
 	    mine.server.core.quota.bytes > 0;
 	s.base.every = mine.sweep_every;
 	s.base.retention = mine.conf->retention.after / 1000;
+	s.base.young = sweep_young(mine.conf, s.base.hooks != NULL);
 	/* It reads the id of the boot, so it must run before the sandbox. */
 	rc = sweep_begin(&s.base, &e);
 	if (rc != ERR_OK)

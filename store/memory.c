@@ -452,13 +452,14 @@ memory_set_expiry(struct upload *up, int64_t when, struct err *e)
 
 /* The cursor is the item at which the walk stands, and one of its users. */
 static enum err_code
-memory_walk_next(struct data_store *ds, void **cursor, struct arena *a,
-    const char **id, struct err *e)
+memory_walk_next(struct data_store *ds, void **cursor, int64_t unchanged_since,
+    struct arena *a, const char **id, struct err *e)
 {
 	struct memory_store *ms = store_of(ds);
 	struct item *at = *cursor;
 	struct item *next = at == NULL ? ms->items : at->next;
 
+	(void)unchanged_since;
 	(void)e;
 	while (next != NULL && (next->gone || next->hidden))
 		next = next->next;

@@ -360,11 +360,16 @@ struct store_expirer {
 	MUST_CHECK enum err_code (*set_expiry)(
 	    struct upload *, int64_t when, struct err *);
 
-	/* Walk all uploads, from *cursor NULL; *id is NULL after the last,
-	 * and then, or after an error, the cursor is gone.  In no order; what
-	 * comes or goes meanwhile may or may not be seen. */
+	/*
+	 * Walk all uploads, from *cursor NULL; *id is NULL after the last, and
+	 * then, or after an error, the cursor is gone.  In no order; what comes
+	 * or goes meanwhile may or may not be seen.  An upload that was made,
+	 * or changed, later than unchanged_since (seconds since the epoch) may
+	 * be left out, where that is known without opening it; INT64_MAX: none.
+	 */
 	MUST_CHECK enum err_code (*walk_next)(struct data_store *,
-	    void **cursor, struct arena *, const char **id, struct err *);
+	    void **cursor, int64_t unchanged_since, struct arena *,
+	    const char **id, struct err *);
 
 	/* When bytes last arrived, seconds since the epoch; 0: not known. */
 	int64_t (*last_change)(struct upload *);

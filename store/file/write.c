@@ -64,8 +64,8 @@ count_lacking(
 	struct err ignored;
 
 	*lacking = 0;
-	while (
-	    (rc = ds->expirer->walk_next(ds, &cursor, a, &id, e)) == ERR_OK &&
+	while ((rc = ds->expirer->walk_next(
+		    ds, &cursor, INT64_MAX, a, &id, e)) == ERR_OK &&
 	    id != NULL) {
 		/* An upload that cannot be read takes no more bytes. */
 		if (strcmp(id, but) != 0 &&

@@ -65,6 +65,7 @@ struct walk {
 	struct found *first, **end;
 	char *token;
 	bool is_last;
+	int64_t unchanged_since;
 };
 
 /* Other objects may be there as well. */
@@ -75,7 +76,8 @@ see(void *arg, const struct s3_listed *l)
 	char id[ID_MAX + 1];
 	struct found *f;
 
-	if (!s3_id_in(w->s, l->key, SUFFIX, id))
+	if (!s3_id_in(w->s, l->key, SUFFIX, id) ||
+	    l->changed > w->unchanged_since)
 		return;
 	f = arena_alloc(w->a, sizeof(*f));
 	(void)strcpy(f->id, id);
@@ -121,14 +123,15 @@ end(struct walk *w, void **cursor)
 }
 
 static enum err_code
-walk_next(struct data_store *ds, void **cursor, struct arena *a,
-    const char **id, struct err *e)
+walk_next(struct data_store *ds, void **cursor, int64_t unchanged_since,
+    struct arena *a, const char **id, struct err *e)
 {
 	struct walk *w = *cursor != NULL ? *cursor : begin(s3_store_of(ds));
 	enum err_code rc = ERR_OK;
 
 	*cursor = w;
 	*id = NULL;
+	w->unchanged_since = unchanged_since;
 	while (rc == ERR_OK && w->first == NULL && !w->is_last)
 		rc = read_page(w, e);
 	if (rc != ERR_OK || w->first == NULL) {

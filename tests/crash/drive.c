@@ -709,7 +709,8 @@ collect(const char *ids[], size_t max)
 	const char *id;
 	size_t n = 0;
 
-	while (good(ds->expirer->walk_next(ds, &cursor, arena, &id, &err),
+	while (good(ds->expirer->walk_next(
+			ds, &cursor, INT64_MAX, arena, &id, &err),
 		   "walk", "-") &&
 	    id != NULL && n < max)
 		ids[n++] = id;
@@ -775,7 +776,8 @@ sweep(void)
 	struct store_leftover l;
 	int64_t n;
 
-	while (good(ds->keeper->leftover_next(ds, &cursor, arena, &l, &err),
+	while (good(ds->keeper->leftover_next(
+			ds, &cursor, INT64_MAX, arena, &l, &err),
 		   "sweep", "-") &&
 	    (l.name != NULL || cursor != NULL))
 		if (l.name != NULL && l.removable)

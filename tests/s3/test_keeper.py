@@ -117,6 +117,22 @@ def test_a_sweep_finds_what_crashes_leave(server):
     assert clients.offset(kept) == PART + 1
 
 
+def test_a_sweep_reads_the_record_of_no_young_upload(server):
+    name = id_of(create(server, 5))
+
+    def reads():
+        server.engine.rules()
+        tusctl(server, "sweep")
+        return [target for method, target, _, _ in server.engine.log()
+                if method == "GET" and f"{name}.info" in target]
+
+    assert reads() == []
+    if server.engine.process is None:
+        pytest.skip("nothing can be made older there")
+    server.engine.age(2 * 86400)
+    assert len(reads()) > 0
+
+
 # --- From tusd ----------------------------------------------------------------
 
 def tusd_of(server):

@@ -402,7 +402,7 @@ a_walk_meets_every_upload_once(void **state)
 	for (;;) {
 		ok(p,
 		    p->ds->expirer->walk_next(
-			p->ds, &cursor, p->a, &id, &p->e));
+			p->ds, &cursor, INT64_MAX, p->a, &id, &p->e));
 		if (id == NULL)
 			break;
 		seen[atoi(id)]++;
@@ -431,7 +431,7 @@ a_walk_survives_that_what_it_meets_is_removed(void **state)
 	for (;;) {
 		ok(p,
 		    p->ds->expirer->walk_next(
-			p->ds, &cursor, p->a, &id, &p->e));
+			p->ds, &cursor, INT64_MAX, p->a, &id, &p->e));
 		if (id == NULL)
 			break;
 		up = claim(p, id);
@@ -440,7 +440,9 @@ a_walk_survives_that_what_it_meets_is_removed(void **state)
 		n++;
 	}
 	assert_int_equal(n, 20);
-	ok(p, p->ds->expirer->walk_next(p->ds, &cursor, p->a, &id, &p->e));
+	ok(p,
+	    p->ds->expirer->walk_next(
+		p->ds, &cursor, INT64_MAX, p->a, &id, &p->e));
 	assert_null(id);
 }
 

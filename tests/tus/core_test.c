@@ -224,8 +224,8 @@ count_uploads(struct world *w)
 	size_t n = 0;
 
 	do {
-		assert_int_equal(w->store->expirer->walk_next(
-				     w->store, &cursor, w->arena, &id, &e),
+		assert_int_equal(w->store->expirer->walk_next(w->store, &cursor,
+				     INT64_MAX, w->arena, &id, &e),
 		    ERR_OK);
 		n += id != NULL;
 	} while (id != NULL);

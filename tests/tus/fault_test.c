@@ -364,8 +364,8 @@ count_uploads(struct world *w)
 	int n = 0;
 
 	for (;;) {
-		assert_int_equal(
-		    expirer->walk_next(w->store, &cursor, w->arena, &id, &e),
+		assert_int_equal(expirer->walk_next(w->store, &cursor,
+				     INT64_MAX, w->arena, &id, &e),
 		    ERR_OK);
 		if (id == NULL)
 			return n;
