@@ -148,6 +148,7 @@ struct conf_s3 {
 	const char *ca_file, *proxy;
 	bool verify;
 	int64_t timeout, retries, presign;
+	bool tusd_urls;
 };
 
 struct conf {

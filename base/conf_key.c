@@ -395,6 +395,7 @@ static const struct conf_key keys[] = {
 	NUMBER(s3.timeout, CONF_DURATION, "10s", 100, HOURS(1)),
 	NUMBER(s3.retries, CONF_INT, "3", 0, 100),
 	NUMBER(s3.presign, CONF_DURATION, "5m", SECONDS(1), DAYS(7)),
+	BOOL(s3.tusd_urls, "false"),
 };
 
 const struct conf_key *

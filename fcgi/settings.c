@@ -128,6 +128,7 @@ set_server(struct settings *s)
 	srv->core.allow_terminate_finished =
 	    c->extensions.termination_of_finished;
 	srv->core.concat_removes_parts = !c->concatenation.keep_parts;
+	srv->takes_tusd_urls = c->s3.tusd_urls;
 	srv->cors.origins = list_of(s->conf->cors.origins);
 	srv->cors.credentials = c->cors.credentials;
 	srv->cors.max_age = c->cors.max_age;

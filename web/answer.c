@@ -289,8 +289,11 @@ web_reference(const struct web_call *c, const char *ref)
 {
 	const char *outside =
 	    arena_printf(c->arena, "%s%s", prefix_of(c), base_of(c));
-	const char *id = web_parse_reference(c->arena, ref, base_of(c));
+	const char *id;
 
+	if (c->srv->takes_tusd_urls)
+		ref = arena_memdup(c->arena, ref, strcspn(ref, "+"));
+	id = web_parse_reference(c->arena, ref, base_of(c));
 	return id != NULL ? id : web_parse_reference(c->arena, ref, outside);
 }
 

@@ -104,6 +104,8 @@ parse_path(struct web_call *c)
 	len = strlen(path);
 	if (path[len - 1] == '/')
 		len--;
+	if (c->srv->takes_tusd_urls && strcspn(path, "+") < len)
+		len = strcspn(path, "+");
 	if (len > ID_MAX)
 		return false;
 	memcpy(id, path, len);

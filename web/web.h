@@ -194,6 +194,9 @@ struct web_server {
 	 * those below this directory; NULL: none of them. */
 	const char *offload_moved;
 
+	/* What follows a plus sign in the last segment is not of the id. */
+	bool takes_tusd_urls;
+
 	enum web_location location;
 	const char *location_base;
 

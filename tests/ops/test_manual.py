@@ -43,6 +43,8 @@ def examples():
 
 def kind_of(text):
     for kind, begins in (
+            # tests/s3/test_manual.py has these.
+            ("bucket", r'store: \{ type = "s3"'), ("policy", r"\{\n"),
             ("nginx", r"location "), ("command", r"[$#] "),
             ("cron", r"\d+ \d+ \* \* \* \w+ "), ("json", r"\{ "),
             ("log", r"\d{4}-\d\d-\d\dT"),
@@ -65,7 +67,7 @@ def test_there_is_a_test_for_every_example():
     assert "unknown" not in kinds, examples()[kinds.index("unknown")]
     assert len(kinds) > 25 and set(kinds) == {
         "nginx", "command", "cron", "json", "log", "message", "conf",
-        "drawing"}
+        "drawing", "bucket", "policy"}
 
 
 def check(path):

@@ -19,6 +19,7 @@ little.  Flaws are what engines are known to do:
 certificate and key in it.  A bucket may be in the name of the host, as in
 BUCKET.localhost.
 
+POST /-/policy with a policy of AWS allows what it says and no more.
 POST /-/rules with a JSON list has requests broken, GET /-/log says what came;
 see faults() for the rules.  POST /-/keys with [access, secret, token, until] has
 more keys accepted.  POST /-/age with a number makes all that is there so many
@@ -28,6 +29,7 @@ stored.
 
 import argparse
 import email.utils
+import fnmatch
 import hashlib
 import http.server
 import json
@@ -106,6 +108,7 @@ class State:
         self.min_part = args.min_part
         self.flaws = set(args.flaw)
         self.buckets = {}
+        self.policy = None
         self.uploads = {}
         self.rules, self.log, self.n, self.completed = [], [], 0, 0
         self.secrets = {ACCESS: (SECRET, None, None)}
@@ -117,6 +120,17 @@ class State:
             raise S3Error("NoSuchUpload")
         return one
 
+    def allow(self, operation, bucket, key):
+        """Without ListBucket nobody learns what is not there."""
+        if self.policy is None:
+            return
+        action = ACTIONS[operation.__name__]
+        if not is_allowed(self.policy, action, bucket, key) or (
+                operation is get_object and
+                key not in self.buckets[bucket] and
+                not is_allowed(self.policy, "s3:ListBucket", bucket, "")):
+            raise S3Error("AccessDenied")
+
     def everything(self):
         for objects in self.buckets.values():
             yield from objects.values()
@@ -125,6 +139,25 @@ class State:
 
     def visible(self, stored):
         return "old-lists" not in self.flaws or time.time() - stored.at > 0.3
+
+
+# What each operation has to be allowed.
+ACTIONS = {
+    "put_object": "s3:PutObject", "get_object": "s3:GetObject",
+    "delete_object": "s3:DeleteObject", "list_objects": "s3:ListBucket",
+    "create_upload": "s3:PutObject", "upload_part": "s3:PutObject",
+    "complete_upload": "s3:PutObject",
+    "list_parts": "s3:ListMultipartUploadParts",
+    "abort_upload": "s3:AbortMultipartUpload",
+    "list_uploads": "s3:ListBucketMultipartUploads",
+    "make_bucket": "s3:CreateBucket"}
+
+
+def is_allowed(policy, action, bucket, key):
+    name = f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
+    return any(action in one["Action"] and
+               fnmatch.fnmatchcase(name, one["Resource"])
+               for one in policy["Statement"])
 
 
 # --- Operations: (state, bucket, key, query, headers, body) -> answer ----------
@@ -500,6 +533,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.path == "/-/keys":
                 access, *rest = json.loads(body)
                 s.secrets[access] = rest
+            if self.path == "/-/policy":
+                s.policy = json.loads(body)
             if self.path == "/-/age":
                 for one in s.everything():
                     one.at -= json.loads(body)
@@ -528,6 +563,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 if method == self.command and has_key == (key != "") and \
                         all(n in query for n in needs):
                     with s.lock:
+                        s.allow(operation, bucket, key)
                         return operation(
                             s, bucket, key, query, headers, body)
             raise S3Error("MethodNotAllowed")

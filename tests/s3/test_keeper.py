@@ -310,3 +310,22 @@ def test_what_was_settled_and_stayed_goes_on(server):
     assert resume(server, id_of(url), data) == at
     assert sorted(server.keys()) == [
         f"up/{id_of(url)}", f"up/{id_of(url)}.info"]
+
+
+def test_urls_of_tusd_are_good_where_they_are_allowed(server):
+    data = content(3 * PART + 5)
+    t = tusd_of(server)
+    whole = t.create(len(data))
+    t.write(whole, data[:PART + 3])
+    tusctl(server, "adopt")
+    assert clients.request("HEAD", server.url + whole)[0] == 404
+    server.stop()
+    server.s3["tusd_urls"] = True
+    server.configure({})
+    server.start()
+    assert resume(server, whole, data) == PART + 3
+    part = create(server, 2, **{"Upload-Concat": "partial"})
+    assert patch(part, 0, b"ab")[0] == 204
+    path = part[len(server.origin):]
+    assert clients.request("POST", server.url, {
+        "Upload-Concat": f"final;{path}+x {path}"})[0] == 201
