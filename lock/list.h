@@ -8,3 +8,6 @@ LOCKER(etcd)
 #ifdef HAVE_HIREDIS
 LOCKER(redis)
 #endif
+#ifdef HAVE_ZOOKEEPER
+LOCKER(zookeeper)
+#endif

@@ -51,6 +51,7 @@ static const struct {
 	const char *name, *package;
 } optional[] = {
 	{ "redis", "libhiredis-dev" },
+	{ "zookeeper", "libzookeeper-st-dev" },
 };
 
 static enum err_code

@@ -22,12 +22,18 @@ def build(folder, options=(), tree=rig.TREE):
     libs = shlex.split(subprocess.run(
         ["pkg-config", "--cflags", "--libs", *LIBRARIES], check=True,
         capture_output=True, text=True).stdout)
-    # What configure has found.
-    if "define HAVE_HIREDIS 1" in (config / "config.h").read_text():
-        libs.append("-lhiredis")
     # Of these two, configure has chosen one.
     without = ("os_timer.c",) if (config / "fcgi/os_read.o").exists() else \
         ("os_read.c", "frame.c")
+    # What configure has found.
+    defined = (config / "config.h").read_text()
+    for macro, lib, source in (("HAVE_HIREDIS", "hiredis", "redis.c"),
+                               ("HAVE_ZOOKEEPER", "zookeeper_st",
+                                "zookeeper.c")):
+        if f"define {macro} 1" in defined:
+            libs.append(f"-l{lib}")
+        else:
+            without += (source,)
     # These are for tus.fcgi.
     without += ("one_file.c", "no_http.c")
     sources = [path for name in FOLDERS

@@ -152,7 +152,7 @@ a_lock_that_the_service_forgot_is_lost(void **state)
 	service_stop(SIGKILL);
 	service_forget();
 	start_service();
-	for (i = 0; i < 200 && c->l->ops->state(c->lock) != LOCK_LOST; i++)
+	for (i = 0; i < 300 && c->l->ops->state(c->lock) != LOCK_LOST; i++)
 		nap(50);
 	assert_int_equal(c->l->ops->state(c->lock), LOCK_LOST);
 	c->l->ops->release(c->lock, true);
