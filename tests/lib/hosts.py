@@ -1,0 +1,187 @@
+"""Two hosts and a lock service, each in a network namespace of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lib import rig
+from lib.app import App
+from lib.proc import children
+
+SESSION = 4
+# Of the engine's host, as each of the two sees it.
+ENGINE = "10.99.{}.1"
+ENGINES = ("redis", "etcd", "zookeeper")
+JAR = "/usr/share/java/zookeeper.jar"
+
+
+def have_namespaces():
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        return False
+    probe = f"tus-probe{os.getpid()}"
+    run = subprocess.run(["ip", "netns", "add", probe],
+                         capture_output=True, check=False)
+    subprocess.run(["ip", "netns", "del", probe], capture_output=True,
+                   check=False)
+    return run.returncode == 0
+
+
+def must_have(kind):
+    """Skips, and says why, where this cannot be had."""
+    there = {"redis": shutil.which("redis-server"),
+             "etcd": shutil.which("etcd"),
+             "zookeeper": shutil.which("java") and os.path.exists(JAR)}
+    if not there[kind]:
+        pytest.skip(f"{kind} is not installed")
+    built = subprocess.run([rig.program(), "-V"], capture_output=True,
+                           text=True, check=True).stdout
+    if kind not in built:
+        pytest.skip(f"built without {kind}")
+    if not have_namespaces():
+        pytest.skip("needs root and network namespaces")
+
+
+class Service:
+    """Redis forgets what it knew when it is killed, the others do not."""
+
+    def __init__(self, kind, folder, under):
+        self.kind = kind
+        self.folder = Path(folder)
+        self.under = under
+        self.folder.mkdir()
+        self.port, words = getattr(self, "make_" + kind)()
+        self.words = [*under, *words]
+        self.start()
+
+    def make_redis(self):
+        return 6379, ["redis-server", "--port", "6379", "--protected-mode",
+                      "no", "--save", "", "--dir", str(self.folder)]
+
+    def make_etcd(self):
+        peer = "http://127.0.0.1:2380"
+        return 2379, [
+            "etcd", "--data-dir", str(self.folder / "data"),
+            "--listen-client-urls", "http://0.0.0.0:2379",
+            "--advertise-client-urls", "http://127.0.0.1:2379",
+            "--listen-peer-urls", peer,
+            "--initial-advertise-peer-urls", peer,
+            "--initial-cluster", f"default={peer}"]
+
+    def make_zookeeper(self):
+        settings = self.folder / "zoo.cfg"
+        settings.write_text(f"tickTime=500\ndataDir={self.folder}/data\n"
+                            "clientPort=2181\n")
+        return 2181, [
+            "java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+            "-Dzookeeper.admin.enableServer=false", "-cp", JAR,
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+            str(settings)]
+
+    def start(self):
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                self.words, stdout=log, stderr=subprocess.STDOUT)
+
+    def send_signal(self, sig):
+        self.process.send_signal(sig)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+class Net:
+    """A host for the engine, and one for each pool."""
+
+    def __init__(self):
+        self.name = f"tus{os.getpid()}"
+        self.engine = self.name + "e"
+        self.hosts = [self.name + "a", self.name + "b"]
+        for name in [self.engine, *self.hosts]:
+            ip("netns", "add", name)
+            ip("-n", name, "link", "set", "lo", "up")
+        for i, host in enumerate(self.hosts):
+            ip("link", "add", "up0", "netns", host, "type", "veth", "peer",
+               "name", f"down{i}", "netns", self.engine)
+            ip("-n", host, "addr", "add", f"10.99.{i}.2/24", "dev", "up0")
+            ip("-n", self.engine, "addr", "add", f"{ENGINE.format(i)}/24",
+               "dev", f"down{i}")
+            ip("-n", host, "link", "set", "up0", "up")
+            ip("-n", self.engine, "link", "set", f"down{i}", "up")
+
+    def under(self, host):
+        return ["ip", "netns", "exec", host]
+
+    def cut(self, i):
+        ip("-n", self.hosts[i], "link", "set", "up0", "down")
+
+    def mend(self, i):
+        ip("-n", self.hosts[i], "link", "set", "up0", "up")
+
+    def close(self):
+        for name in [self.engine, *self.hosts]:
+            subprocess.run(["ip", "netns", "del", name], check=False,
+                           capture_output=True)
+
+
+class Hosts(list):
+    """The pools, A and B; net and service."""
+
+    def __init__(self, kind, folder, config=None, env=None):
+        super().__init__()
+        self.net = Net()
+        self.store = folder / "store"
+        try:
+            self.service = Service(kind, folder / "service",
+                                   self.net.under(self.net.engine))
+            for i, host in enumerate(self.net.hosts):
+                self.start_host(i, host, folder / f"host{i}", rig.merge(
+                    self.config(i), config or {}), (env or {}).get(i))
+        except BaseException:
+            self.close()
+            raise
+
+    def config(self, i):
+        return {
+            "store": {"path": str(self.store), "shared": True,
+                      "durability": "full"},
+            "pool": {"min_spare": 2, "max_workers": 8},
+            "lock": {"type": self.service.kind,
+                     "hosts": [f"{ENGINE.format(i)}:{self.service.port}"],
+                     "session": f"{SESSION}s", "reply": "1s"}}
+
+    def start_host(self, i, host, folder, config, env):
+        folder.mkdir()
+        one = App(folder, under=self.net.under(host), config=config,
+                  **({"env": env} if env else {}))
+        one.uploads = self.store
+        self.append(one)
+        one.start_app()
+        rig.wait_for(lambda: "session of" in one.log(), "a session")
+
+    def close(self):
+        for one in self:
+            for pid in [one.app.pid, *children(one.app.pid)]:
+                try:
+                    os.kill(pid, signal.SIGCONT)
+                except ProcessLookupError:
+                    pass
+            one.stop()
+        if hasattr(self, "service"):
+            self.service.kill()
+        self.net.close()
+
+
+def agent_of(one):
+    """The one of the children that writes to the board."""
+    return next(pid for pid in children(one.app.pid) if any(
+        "rw-s" in line and "tusfcgi-locks" in line for line in
+        Path(f"/proc/{pid}/maps").read_text().splitlines()))
