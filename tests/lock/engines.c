@@ -1,5 +1,5 @@
 /*
- * engine_test.c - the contract, and what is lost on the way, through the agent
+ * engines.c - the contract, and what is lost on the way, through the agent
  * and a lock service of our own.
  *
  * Linked once for each: the name of the program, TYPE_test, says which. Skipped
