@@ -1,5 +1,5 @@
 /*
- * arena.c - blocks that are filled from the front and forgotten together.
+ * arena.c - blocks that are filled from the front and freed together.
  */
 #include "config.h"
 
@@ -13,7 +13,7 @@
 #include "base/arena.h"
 #include "base/digits.h"
 
-/* Room for an ordinary request with its headers, in two pages. */
+/* Enough for an ordinary request with its headers, in two pages. */
 #define BLOCK_SIZE ((size_t)8192)
 
 struct block {
@@ -24,7 +24,7 @@ struct block {
 };
 
 struct arena {
-	/* The newest block first; the last is the one we keep. */
+	/* The newest block first; the last is the one that is kept. */
 	struct block *blocks;
 };
 
@@ -178,7 +178,8 @@ arena_int(struct arena *a, int64_t number)
 	return arena_memdup(a, p, (size_t)(end - p));
 }
 
-/* Into what is left of the block if it fits there, as nearly all does. */
+/* Print into the rest of the block if the text fits there, as nearly all
+ * does. */
 char *
 arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {

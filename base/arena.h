@@ -1,13 +1,13 @@
 /*
  * arena.h - memory that lives as long as a request.
  *
- * Allocation never fails to the caller: when memory is exhausted the process
- * says so in one line and exits with status 1.  The kernel then drops its
- * locks, the master starts another worker, and the client resumes.
+ * Allocation never fails for the caller: when memory is exhausted the process
+ * logs one line and exits with status 1.  The kernel then releases its locks,
+ * the master starts another worker, and the client resumes.
  *
- * Nothing from an arena is ever freed alone.  arena_reset() forgets all of it
- * and keeps the first block, so that a worker touches the same few pages for
- * every request.
+ * Single allocations of an arena are never freed.  arena_reset() frees all of
+ * them and keeps the first block, so that a worker touches the same few pages
+ * for every request.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
@@ -20,11 +20,11 @@
 
 struct arena;
 
-/* A new, empty arena; arena_free() lets go of it and all that is in it. */
+/* arena_free() frees the arena and everything in it. */
 struct arena *arena_new(void);
 void arena_free(struct arena *);
 
-/* Forget everything that was allocated, keep the arena. */
+/* Free everything that was allocated, keep the arena. */
 void arena_reset(struct arena *);
 
 /* Zeroed memory, aligned for any type; size 0 is allowed. */

@@ -74,7 +74,7 @@ become_owner_of(const char *directory, const struct conf *conf, struct err *e)
 	uid_t uid;
 	gid_t gid;
 
-	/* Opening a store may make it; to look at it is no reason to. */
+	/* Opening a store may create it; a check must not. */
 	if (directory != NULL && stat(directory, &st) == -1)
 		return err_sys(e, "the store %s", directory);
 	if (become_find(conf, &uid, &gid, e) != ERR_OK)

@@ -9,19 +9,20 @@
 #include "base/conf.h"
 #include "base/err.h"
 
-/* The ids of pool.user and pool.group; -1 where nothing is set.  ERR_INVALID if
- * there is no such user or group. */
+/* The ids of pool.user and pool.group; -1 where the key is not set.
+ * ERR_INVALID if there is no such user or group. */
 MUST_CHECK enum err_code become_find(
     const struct conf *, uid_t *, gid_t *, struct err *);
 
-/* Started as root: become them, for good.  Else there is nothing to do. */
+/* If started as root, become pool.user and pool.group for good.  Otherwise do
+ * nothing. */
 MUST_CHECK enum err_code become_pool_user(const struct conf *, struct err *);
 
 /*
- * Likewise, for a program that works beside the pool: where pool.user is not
- * set, root becomes the owner of this directory.  Else a lock file that root
- * made would shut the pool out of the upload.  ERR_SYSTEM if there is no such
- * directory; NULL is none to look at.
+ * The same for a program that works beside the pool: if pool.user is not set,
+ * root becomes the owner of this directory; otherwise a lock file created by
+ * root would lock the pool out of the upload.  ERR_SYSTEM if the directory does
+ * not exist; NULL means none.
  */
 MUST_CHECK enum err_code become_owner_of(
     const char *directory, const struct conf *, struct err *);

@@ -1,5 +1,5 @@
 /*
- * clock.c - what time it is.
+ * clock.c - clocks, and the id of the boot.
  */
 #include "config.h"
 
@@ -103,7 +103,7 @@ read_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 bool
 clock_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 {
-	/* A process that confines itself cannot read it any more. */
+	/* Kept, because a process in the sandbox cannot read it any more. */
 	static char known[CLOCK_BOOT_ID_LEN + 1];
 
 	if (*known == '\0' && !read_boot_id(known))
@@ -119,7 +119,7 @@ clock_new_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 
 	if (getrandom(r, sizeof(r), 0) != (ssize_t)sizeof(r))
 		return false;
-	/* As RFC 9562 has it: version 4. */
+	/* A version 4 UUID of RFC 9562. */
 	(void)snprintf(id, CLOCK_BOOT_ID_LEN + 1,
 	    "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-"
 	    "%02x%02x%02x%02x%02x%02x",

@@ -1,5 +1,5 @@
 /*
- * compat.h - what the language leaves out.
+ * compat.h - macros that the language lacks.
  */
 #ifndef BASE_COMPAT_H
 #define BASE_COMPAT_H

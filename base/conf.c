@@ -1,5 +1,5 @@
 /*
- * conf.c - the configuration: what the file and the command line say.
+ * conf.c - read the configuration from the file and the command line.
  */
 #include "config.h"
 
@@ -19,18 +19,18 @@ struct value {
 	const char **items;
 	size_t n_items;
 	bool is_set;
-	/* "FILE:LINE: " of where it was set, or "". */
+	/* "FILE:LINE: " where it was set, or "". */
 	const char *where;
 };
 
-/* values[n] belongs to conf_key(n), and what callers read is made of it. */
+/* values[n] belongs to conf_key(n); the members of base are derived from it. */
 struct own {
 	struct conf base;
 	struct arena *arena;
 	struct value *values;
 };
 
-/* What it takes to name the place of a mistake while a file is read. */
+/* The data needed to name the place of a mistake while a file is read. */
 struct reader {
 	struct own *conf;
 	const struct conf_source *source;
@@ -49,7 +49,7 @@ own_of_const(const struct conf *c)
 	return OUTER(c, const struct own, base);
 }
 
-/* Let callers see a value. */
+/* Copy a value to the member that callers read. */
 static void
 show(struct own *c, size_t n)
 {
@@ -130,7 +130,7 @@ count_commas(const char *text)
 	return n;
 }
 
-/* Elements between commas, without the blanks around them; "" is none. */
+/* Split at commas and remove the blanks around elements; "" has none. */
 static enum err_code
 set_list(struct own *c, struct value *v, const struct conf_key *k,
     const char *text, struct err *e)
@@ -184,7 +184,7 @@ where(const struct reader *r, const config_setting_t *s)
 	    conf_source_line(r->source, line));
 }
 
-/* Indexed by libconfig's types; those of 0 are no scalars. */
+/* Indexed by libconfig's types; those with 0 are not scalars. */
 #define TYPE(t) (1U << (t))
 #define WHOLE	(TYPE(CONFIG_TYPE_INT) | TYPE(CONFIG_TYPE_INT64))
 
@@ -334,7 +334,7 @@ read_source(const struct reader *r)
 
 /* --- What must hold between keys. --- */
 
-/* The index of the key whose value callers see there. */
+/* The index of the key to which this member belongs. */
 static size_t
 find_member(const struct conf *c, const void *member)
 {
@@ -356,7 +356,8 @@ show_all(struct own *c)
 		show(c, n);
 }
 
-/* A default makes way for what was set; what was set stays. */
+/* Lower a default to fit the values that were set; a value that was set
+ * stays. */
 static void
 fit_default(struct own *c, const void *member, int64_t most)
 {
@@ -411,7 +412,7 @@ conf_check(const struct conf *c, struct err *e)
 	if (c->pool.reserve >= workers)
 		return refuse_pair(c, &c->pool.reserve, "must be less than",
 		    "pool.max_workers", e);
-	/* Expiry is written down in seconds; less than one would be never. */
+	/* Expiry is recorded in seconds; less than one would mean never. */
 	if (after > 0 && after < 1000)
 		return refuse_pair(
 		    c, &c->expiration.after, "must be 0 or at least", "1s", e);
@@ -531,7 +532,7 @@ conf_where(const struct conf *c, const void *member)
 
 /* --- Keys that keep their value. --- */
 
-/* The index of the n-th of them; conf_key_count() after the last. */
+/* The index of the n-th such key; conf_key_count() after the last. */
 static size_t
 find_fixed(size_t n)
 {
@@ -616,7 +617,7 @@ conf_keep(struct conf *c, const struct conf *from, size_t n)
 
 /* --- By name. --- */
 
-/* That a key is asked for as what it is, is the caller's duty. */
+/* The caller must ask for a key as the kind that it is. */
 static const struct value *
 get(const struct conf *c, const char *name, unsigned kinds)
 {

@@ -1,16 +1,16 @@
 /*
  * conf.h - the configuration: one struct of values, read with libconfig.
  *
- * A struct conf always holds a value for every key of tusfcgi.conf(5): the
- * built-in default, what the file says, or what the command line put over it.
- * The key "store.path" is the member store.path, so that a misspelt name does
- * not compile.  Values are for reading: conf_read(), conf_set() and conf_put()
- * check what they are given and write it.
+ * A struct conf always has a value for every key of tusfcgi.conf(5): the
+ * built-in default, the value of the file, or that of the command line.  The
+ * key "store.path" is the member store.path, so a misspelt name does not
+ * compile.  Values are for reading only: conf_read(), conf_set() and conf_put()
+ * validate and write them.
  *
- * A string is never NULL, "" where nothing is set.  A list ends with NULL and
- * is never NULL itself.  Sizes are bytes, durations milliseconds (timeouts may
- * be fractions of a second), modes permission bits.  All of it belongs to the
- * conf.
+ * A string is never NULL, but "" where nothing is set.  A list ends with NULL
+ * and is never NULL itself.  Sizes are bytes, durations milliseconds (timeouts
+ * may be fractions of a second), modes permission bits.  All of it belongs to
+ * the conf.
  */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
@@ -177,16 +177,15 @@ struct conf {
 	struct conf_s3 s3;
 };
 
-/* Nothing but the defaults.  conf_free(NULL) is allowed. */
+/* A conf with the defaults.  conf_free(NULL) is allowed. */
 struct conf *conf_new(void);
 void conf_free(struct conf *);
 
 /*
- * Read a file over what is there, and conf_check() it.  ERR_INVALID with
- * "FILE:LINE: what is wrong" for a syntax error, an unknown key (and the
- * nearest known one), a wrong type or a value out of range; ERR_SYSTEM if the
- * file cannot be read.  After an error the conf holds part of the file: throw
- * it away.
+ * Read a file over the present values, and conf_check() them.  ERR_INVALID with
+ * "FILE:LINE: the mistake" for a syntax error, an unknown key (and the nearest
+ * known one), a wrong type or a value out of range; ERR_SYSTEM if the file
+ * cannot be read.  After an error the conf has part of the file: free it.
  */
 MUST_CHECK enum err_code conf_read(
     struct conf *, const char *file, struct err *);
@@ -204,33 +203,33 @@ MUST_CHECK enum err_code conf_put(
     struct conf *, const void *member, const char *value, struct err *);
 
 /*
- * What must hold between keys: ERR_INVALID names both.  conf_read() has done
- * it; do it once more after the last conf_set().  Defaults never clash with
- * what was set: pool.min_spare and pool.reserve, left alone, make way for a
+ * Check the rules between keys: ERR_INVALID names both.  conf_read() calls
+ * this; call it again after the last conf_set().  Defaults never conflict with
+ * values that were set: pool.min_spare and pool.reserve, if not set, adapt to a
  * small pool.max_workers.
  */
 MUST_CHECK enum err_code conf_check(const struct conf *, struct err *);
 
 /*
- * The keys that keep their value as long as a program runs, NULL after the
- * last: where uploads are and who excludes whom.  And the value of such a key.
+ * The n-th key that keeps its value as long as a program runs (where uploads
+ * are and which locks guard them), NULL after the last; and its value.
  */
 const char *conf_fixed_key(size_t n);
 const char *conf_fixed_value(const struct conf *, size_t n);
 
-/* Give such a key the value that it has in another conf; false if it has it
+/* Give such a key the value that it has in another conf; false if it has that
  * already. */
 bool conf_keep(struct conf *, const struct conf *from, size_t n);
 
-/* Would the key, of a number or a duration, take the text?  Then what it means,
- * in milliseconds if it is a duration. */
+/* Does the key, of a number or a duration, accept the text?  Then *number is
+ * its value, in milliseconds for a duration. */
 bool conf_takes(const char *key, const char *text, int64_t *number);
 
-/* Where the key of this member was set: "FILE:LINE: ", or "" if in no file. */
+/* Where the key of this member was set: "FILE:LINE: ", or "" if not in a
+ * file. */
 const char *conf_where(const struct conf *, const void *member);
 
-/* Was the key of this member set by the file, conf_set() or conf_put(), rather
- * than left alone? */
+/* Was the key of this member set by the file, conf_set() or conf_put()? */
 bool conf_is_set(const struct conf *, const void *member);
 
 #endif

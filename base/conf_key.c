@@ -28,7 +28,7 @@ consists_of(const char *text, const char *bytes)
 	return *text != '\0' && text[strspn(text, bytes)] == '\0';
 }
 
-/* No blanks, no controls, nothing beyond ASCII. */
+/* No blanks, no controls, only ASCII. */
 static bool
 is_visible(const char *text)
 {
@@ -62,7 +62,7 @@ is_template_or_empty(const char *text)
 	return *text == '\0' || template_is_valid(text);
 }
 
-/* The same without the slash that it begins with. */
+/* Likewise, after the slash that it begins with. */
 static bool
 is_object_key(const char *text)
 {
@@ -85,7 +85,7 @@ is_url_path_or_empty(const char *text)
 	return *text == '\0' || is_url_path(text);
 }
 
-/* http:// or https:// and something behind it. */
+/* http:// or https:// and at least one more character. */
 static bool
 is_url(const char *text)
 {
@@ -110,7 +110,7 @@ is_location(const char *text)
 	    (is_url(text) && strpbrk(text, "?#") == NULL);
 }
 
-/* What a browser sends: no path, not even a slash at the end. */
+/* An origin as browsers send it: no path, not even a slash at the end. */
 static bool
 is_origin(const char *text)
 {
@@ -205,7 +205,8 @@ static const char *const events[] = { "pre-create", "post-create",
 
 /* --- The table. --- */
 
-/* The name of a key, and where its value is; it must be of this type. */
+/* The name of a key, and the offset of its value; the member must be of this
+ * type. */
 #define KEY(member, type)                                                      \
 #member,                                                               \
 	    offsetof(struct conf, member) +                                    \

@@ -1,9 +1,9 @@
 /*
  * conf_key.h - the table of configuration keys and the values they accept.
  *
- * One parser per kind of value, used for defaults, for the file and for the
- * command line alike.  Private to base/conf.c, and to tests that walk over the
- * table.
+ * There is one parser per kind of value, used for defaults, for the file and
+ * for the command line.  Private to base/conf.c, and to tests that iterate over
+ * the table.
  */
 #ifndef BASE_CONF_KEY_H
 #define BASE_CONF_KEY_H
@@ -16,8 +16,8 @@
 #define MIB ((int64_t)1 << 20)
 
 /*
- * Not quite 2^63-1: a sum of two of them does not overflow, and a number that
- * was clamped on the way here is noticed.
+ * Less than 2^63-1, so that the sum of two values does not overflow, and a
+ * number that was clamped while parsing is noticed.
  */
 #define SIZE_LIMIT (((int64_t)1 << 62) - 1)
 
@@ -39,7 +39,7 @@ enum conf_kind {
 	CONF_KIND_MAX
 };
 
-/* What a string may look like, and the words for it. */
+/* A test for strings, and its description. */
 struct conf_syntax {
 	bool (*fits)(const char *);
 	const char *rule;
@@ -47,18 +47,20 @@ struct conf_syntax {
 
 struct conf_key {
 	const char *name;
-	/* Where its value is in struct conf. */
+	/* The offset of its value in struct conf. */
 	size_t offset;
 	enum conf_kind kind;
 	const char *fallback;
-	/* Of a mode: the bits that must be set, and those that may be. */
+	/* For a mode: the bits that must be set, and those that may be. */
 	int64_t min;
 	int64_t max;
-	/* Of a string, or of each element of a list; one of them or neither. */
+	/* For a string, or each element of a list; at most one of the two is
+	 * set. */
 	const char *const *choices;
 	const struct conf_syntax *syntax;
-	/* It keeps its value as long as the program runs: uploads, or whom
-	 * their locks keep out, would be others than those under way. */
+	/* The key keeps its value as long as the program runs: with another
+	 * value the uploads, or the locks that guard them, would be others than
+	 * those in use. */
 	bool is_fixed;
 };
 
@@ -73,24 +75,24 @@ size_t conf_key_count(void);
 /* The index of a key in the table, or conf_key_count(). */
 size_t conf_key_find(const char *name);
 
-/* The key that a mistyped name was most likely meant to be. */
+/* The key that a misspelt name was most likely meant to be. */
 const struct conf_key *conf_key_nearest(const char *name);
 
 /* Is there a key "NAME.something"? */
 bool conf_key_is_group(const char *name);
 
-/* Does text say a number that the key takes?  (All kinds up to CONF_MODE.) */
+/* Does the key accept the number in text?  (For all kinds up to CONF_MODE.) */
 bool conf_key_number(const struct conf_key *, const char *text, int64_t *);
 
-/* Is text a string, or an element of a list, that the key takes? */
+/* Does the key accept text as a string, or as an element of a list? */
 bool conf_key_takes(const struct conf_key *, const char *text);
 
-/* What the key takes, in words that end a sentence. */
+/* Describe the values that the key accepts, in words that end a sentence. */
 void conf_key_rule(const struct conf_key *, char *buf, size_t size);
 
 /*
- * In conf.c: values by the name of their key.  A name that is not in the table,
- * or of a key of another kind, ends the program.
+ * In conf.c: get values by the name of their key.  A name that is not in the
+ * table, or a key of another kind, ends the program.
  */
 bool conf_bool(const struct conf *, const char *key);
 /* Whole numbers, sizes and modes. */
@@ -100,7 +102,7 @@ int64_t conf_ms(const struct conf *, const char *key);
 const char *conf_str(const struct conf *, const char *key);
 /* The n-th element of a list, NULL after the last. */
 const char *conf_item(const struct conf *, const char *key, size_t n);
-/* Was the key set, rather than left alone? */
+/* Was the key set, or does it have its default? */
 bool conf_key_is_set(const struct conf *, const char *key);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * conf_near.c - which key a mistyped name was meant to be.
+ * conf_near.c - find the key that a misspelt name was meant to be.
  */
 #include "config.h"
 
@@ -7,7 +7,7 @@
 
 #include "base/conf_key.h"
 
-/* No key is longer; of a longer name the rest is left out. */
+/* No key is longer; of a longer name only this much is compared. */
 #define NAME_MAX_COMPARED 48
 
 static unsigned
@@ -18,7 +18,7 @@ min3(unsigned a, unsigned b, unsigned c)
 	return ab < c ? ab : c;
 }
 
-/* How many letters must be put in, taken out or changed (Levenshtein). */
+/* How many letters must be inserted, deleted or replaced (Levenshtein). */
 static unsigned
 distance(const char *a, const char *b)
 {

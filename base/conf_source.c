@@ -1,7 +1,7 @@
 /*
- * conf_source.c - a configuration file and its includes, made one text.
+ * conf_source.c - join a configuration file and its includes into one text.
  *
- * Only as much of libconfig's grammar is known here as it takes to tell a
+ * This file knows only as much of libconfig's grammar as is needed to tell a
  * directive or a number from the inside of a string or a comment.
  */
 #include "config.h"
@@ -17,7 +17,7 @@
 
 #include "base/conf_source.h"
 
-/* From line `first` of the text on, lines are those of file from `line` on. */
+/* Lines of the text from `first` on are lines of file from `line` on. */
 struct part {
 	const char *file;
 	unsigned first;
@@ -37,7 +37,8 @@ struct conf_source {
 	char buf[CONF_SOURCE_MAX + 1];
 };
 
-/* The file being copied: [at, end) is still to do, at is on line `line`. */
+/* The file that is being copied: [at, end) is left to do, at is on line
+ * `line`. */
 struct input {
 	const char *file;
 	const char *at;
@@ -111,7 +112,7 @@ refuse(const struct conf_source *s, const struct input *in, const char *what)
 	    s->err, ERR_INVALID, "%s:%u: %s", in->file, in->line, what);
 }
 
-/* From whatever kind of file it is; one byte over the limit is enough. */
+/* Read a file of any type; one byte above the limit is enough to refuse it. */
 static enum err_code
 read_all(struct conf_source *s, const char *file, size_t *len, struct err *e)
 {
@@ -184,7 +185,7 @@ is_word(char c)
 	    c == '+' || c == '.';
 }
 
-/* Spells a whole number as every libconfig reads it. */
+/* Write a whole number in a form that every libconfig reads alike. */
 static void
 put_number(struct conf_source *s, unsigned long long value)
 {
@@ -195,9 +196,9 @@ put_number(struct conf_source *s, unsigned long long value)
 }
 
 /*
- * A whole number is in base 10 or behind 0x in base 16, with L or LL behind it
- * if the file says so.  libconfig 1.8 would also take 0770 for octal, 0b11 for
- * binary, and 0xffffffff for -1.
+ * Copy a whole number: base 10, or base 16 after 0x, perhaps with L or LL at
+ * its end.  libconfig 1.8 would also take 0770 for octal, 0b11 for binary, and
+ * 0xffffffff for -1.
  */
 static enum err_code
 copy_number(struct conf_source *s, struct input *in, size_t n)
@@ -209,7 +210,7 @@ copy_number(struct conf_source *s, struct input *in, size_t n)
 		return refuse(s, in, "this number is too long");
 	memcpy(word, in->at, n);
 	word[n] = '\0';
-	/* Beyond 64 bits it is ULLONG_MAX. */
+	/* ULLONG_MAX if it has more than 64 bits. */
 	value =
 	    strtoull(word, &end, word[1] == 'x' || word[1] == 'X' ? 16 : 10);
 	if (*end == '.' || *end == 'e' || *end == 'E') {
@@ -241,7 +242,7 @@ copy_word(struct conf_source *s, struct input *in)
 	return ERR_OK;
 }
 
-/* A relative name starts where the file is that says it. */
+/* A relative name is relative to the directory of the including file. */
 static const char *
 resolve(struct arena *a, const char *file, const char *name)
 {
@@ -272,7 +273,8 @@ include(struct conf_source *s, const struct input *in, const char *name)
 	return rc;
 }
 
-/* @include "NAME", at the start of a line; what follows it is copied. */
+/* Copy the file of an @include "NAME" at the start of a line; then go on with
+ * the rest of the line. */
 static enum err_code
 copy_include(struct conf_source *s, struct input *in)
 {
@@ -325,7 +327,7 @@ copy_next(struct conf_source *s, struct input *in)
 	return ERR_OK;
 }
 
-/* libconfig would take it for the end of the text. */
+/* libconfig would take a NUL for the end of the text. */
 static enum err_code
 refuse_nul(const struct conf_source *s, struct input in)
 {
@@ -380,7 +382,7 @@ conf_source_text(const struct conf_source *s)
 	return s->text;
 }
 
-/* The text ends with a newline, behind which there is no line. */
+/* The text ends with a newline, after which there is no line. */
 bool
 conf_source_is_end(const struct conf_source *s, unsigned line)
 {

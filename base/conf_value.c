@@ -1,6 +1,6 @@
 /*
- * conf_value.c - values of the configuration as text: read, and said what a key
- * takes.
+ * conf_value.c - parse values of the configuration, and describe the values
+ * that a key accepts.
  */
 #include "config.h"
 
@@ -18,7 +18,7 @@ struct unit {
 	int64_t factor;
 };
 
-/* From small to large; one without a suffix is for the bare number. */
+/* From small to large; the one without a suffix is for a bare number. */
 static const struct unit no_units[] = { { "", 1 }, { NULL, 0 } };
 static const struct unit size_units[] = { { "", 1 }, { "K", KIB }, { "M", MIB },
 	{ "G", 1024 * MIB }, { "T", MIB *MIB }, { NULL, 0 } };
@@ -32,7 +32,7 @@ static const struct unit *const units_of[CONF_KIND_MAX] = {
 	[CONF_DURATION] = duration_units,
 };
 
-/* Digits to a number; false if there are none or too many. */
+/* Parse digits; false if there are none or too many. */
 static bool
 take_digits(const char **text, int64_t *number)
 {
@@ -50,7 +50,7 @@ take_digits(const char **text, int64_t *number)
 	return true;
 }
 
-/* Up to three digits behind a point, as thousandths; 0 if there is none. */
+/* Up to three digits after a point, as thousandths; 0 if there is none. */
 static bool
 take_thousandths(const char **text, int64_t *number)
 {
@@ -79,7 +79,7 @@ find_unit(const struct unit *units, const char *suffix)
 	return NULL;
 }
 
-/* "90", "1.5h", "10M"; a fraction only where it comes out even. */
+/* "90", "1.5h", "10M"; a fraction only if the result is a whole number. */
 static bool
 parse_scaled(const struct unit *units, const char *text, int64_t *number)
 {

@@ -1,5 +1,5 @@
 /*
- * err.c - fill in a struct err where a problem is noticed.
+ * err.c - fill in a struct err where a problem is detected.
  */
 #include "config.h"
 
@@ -50,7 +50,7 @@ err_sys(struct err *e, const char *fmt, ...)
 
 	e->code = code_of_errno(sys);
 	e->sys = sys;
-	/* A long name is cut, so that the reason fits behind it. */
+	/* Cut a long name, so that the reason after it fits. */
 	va_start(ap, fmt);
 	(void)vsnprintf(e->text, room, fmt, ap);
 	va_end(ap);

@@ -1,5 +1,5 @@
 /*
- * fs.c - files, with EINTR and short writes dealt with once and for all.
+ * fs.c - file operations that handle EINTR and short writes.
  */
 #include "config.h"
 
@@ -20,8 +20,8 @@
 
 #define OPEN_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
 
-/* How long to sleep between two tries, in ns.  Of many who want a lock that is
- * hardly ever free, those who sleep longer would never get it. */
+/* The pause between two tries, in ns.  If many processes want a lock that is
+ * hardly ever free, one with a longer pause would never get it. */
 #define LOCK_STEP 1000000
 
 static bool
@@ -41,7 +41,7 @@ is_our_group(gid_t group)
 	return is_ours;
 }
 
-/* The owner of a directory may put anything in it, and take it away. */
+/* The owner of a directory can add and remove any file in it. */
 static enum err_code
 check_owner(const char *path, const struct stat *st, struct err *e)
 {
@@ -59,7 +59,7 @@ check_owner(const char *path, const struct stat *st, struct err *e)
 	    path, (long)st->st_uid, (long)geteuid());
 }
 
-/* Open name, which is relative to beside; path is what messages call it. */
+/* Open name, which is relative to beside; path is its name for messages. */
 static enum err_code
 open_dir(
     int beside, const char *name, const char *path, int *dirfd, struct err *e)
@@ -226,7 +226,7 @@ fs_has_name(int dirfd, const char *name, const struct stat *st, bool *has,
 	return ERR_OK;
 }
 
-/* What openat() says about a thing that is there but is no plain file. */
+/* The errors of openat() for files that are not regular. */
 static bool
 is_odd_file(int sys)
 {
@@ -333,7 +333,7 @@ fs_pread(
 	return ERR_OK;
 }
 
-/* Flushing is what an operator may have to wait for and cannot see. */
+/* Counted, because an operator may wait for flushes and cannot see them. */
 static int64_t sync_ns;
 
 enum err_code
@@ -466,8 +466,8 @@ fs_is_beyond_link(int sys)
 	    sys == EINVAL;
 }
 
-/* Every program that makes files here takes names that are free, so this one is
- * ours as long as it is empty. */
+/* All programs here create only names that are free, so the file is still ours
+ * as long as it is empty. */
 static bool
 is_still_empty(int dirfd, const char *name, const struct stat *made)
 {
@@ -509,7 +509,8 @@ fs_unlink_at(int dirfd, const char *name, struct err *e)
 	return ERR_OK;
 }
 
-/* With a position of its own, which no other reader of the directory moves. */
+/* Open it again: the new descriptor has a position that no other reader
+ * moves. */
 static enum err_code
 begin_walk(int dirfd, DIR **dir, struct err *e)
 {
@@ -576,7 +577,8 @@ fs_free_space(int dirfd, int64_t *bytes, struct err *e)
 
 	if (fstatvfs(dirfd, &v) == -1)
 		return err_sys(e, "ask for free space");
-	/* Of one type: older compilers need a library for a mixture. */
+	/* Operands of one type: older compilers need a library for mixed
+	 * ones. */
 	if (__builtin_mul_overflow(
 		(uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &n) ||
 	    n > INT64_MAX)

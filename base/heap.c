@@ -1,5 +1,5 @@
 /*
- * heap.c - a heap that stays shared with the processes forked from ours.
+ * heap.c - keep the heap shared with the processes that are forked later.
  */
 #include "config.h"
 
@@ -8,13 +8,14 @@
 
 #include "base/heap.h"
 
-/* More than any block that was freed. */
+/* Larger than any block that was freed. */
 #define LARGE ((size_t)64 * 1024)
 
-/* The steps between the sizes that the allocator keeps apart. */
+/* The step between the block sizes that the allocator distinguishes. */
 #define SMALL_STEP ((size_t)16)
 
-/* Not every allocator fills its memory from below: then there is no end. */
+/* The most memory to take: some allocators do not fill free blocks first, and
+ * would never come to the end. */
 #define MOST ((size_t)512 * 1024)
 
 struct hole {
@@ -24,7 +25,7 @@ struct hole {
 static struct hole *holes;
 static size_t taken;
 
-/* Blocks of a size until there are none but behind the end. */
+/* Allocate blocks of a size until they come from the end of the heap. */
 static void
 take(size_t size, uintptr_t end)
 {

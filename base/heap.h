@@ -1,18 +1,18 @@
 /*
- * heap.h - a heap that stays shared with the processes forked from ours.
+ * heap.h - keep the heap shared with the processes that are forked later.
  *
- * What we freed while we set up lies between what is still in use.  A child
- * that gets such a block writes to a page which all children shared until
- * then, and gets a copy of it.
+ * Memory that was freed during the setup lies between blocks that are still in
+ * use.  If a child allocates such a block and writes to it, the kernel copies a
+ * page that all children shared before.
  */
 #ifndef BASE_HEAP_H
 #define BASE_HEAP_H
 
-/* Take all that is free below the end of the heap: what is allocated from here
- * on, by us or a child, lies together behind it. */
+/* Allocate all free blocks below the end of the heap: later allocations, here
+ * and in children, then lie together at its end. */
 void heap_fill(void);
 
-/* Give it back, before a lot of memory is freed and taken again. */
+/* Free them again, before much memory is freed and allocated. */
 void heap_empty(void);
 
 #endif

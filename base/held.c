@@ -1,5 +1,5 @@
 /*
- * held.c - directories that stay the ones that they were at the start.
+ * held.c - directories that stay the same ones as at the start.
  */
 #include "config.h"
 
@@ -11,7 +11,7 @@
 #include "base/fs.h"
 #include "base/held.h"
 
-/* The store, and where its locks are. */
+/* The directory of the store, and that of the locks. */
 #define HELD_MAX 2
 
 static struct held {

@@ -1,7 +1,7 @@
 /*
  * http.h - libcurl, loaded when it is first needed.
  *
- * It brings two dozen libraries with it: a program that speaks HTTP to nobody
+ * libcurl needs two dozen libraries: a program that sends no HTTP requests
  * starts three times as fast without them, and an idle pool needs half the
  * memory.
  */
@@ -17,7 +17,7 @@ struct http_lib {
 	__typeof__(&curl_global_init) global_init;
 	__typeof__(&curl_easy_init) easy_init;
 	__typeof__(&curl_easy_reset) easy_reset;
-	/* Its header has macros of these names, too. */
+	/* libcurl's header defines macros of these names too. */
 	CURLcode (*easy_setopt)(CURL *, CURLoption, ...);
 	__typeof__(&curl_easy_perform) easy_perform;
 	CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
@@ -35,9 +35,9 @@ struct http_lib {
 };
 
 /*
- * The functions, which stay good for as long as the process runs and in those
- * that it forks.  ERR_SYSTEM if the library cannot be had; the text names the
- * configuration key that needs it.
+ * Load the functions; they stay valid for the lifetime of this process and
+ * those that it forks.  ERR_SYSTEM if the library cannot be loaded; the text
+ * names the configuration key that needs it.
  */
 MUST_CHECK enum err_code http_load(
     const char *key, const struct http_lib **, struct err *);

@@ -16,7 +16,7 @@
 #define LETTERS_DIGITS                                                         \
 	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
-/* How many digits id_new() makes. */
+/* The number of digits that id_new() writes. */
 #define OUR_LEN 32
 
 /* getrandom() gives so few bytes whole, once the kernel has its entropy. */

@@ -15,10 +15,10 @@
 #include "base/log.h"
 #include "base/sink.h"
 
-/* Kept free for what must close a line: three dots, quote, brace, newline. */
+/* Bytes reserved to end a line: three dots, quote, brace, newline. */
 #define RESERVE 8
 
-/* Less room than this and a field is left out. */
+/* With less room than this a field is left out. */
 #define FIELD_MIN 32
 
 struct line {
@@ -34,7 +34,7 @@ struct format {
 
 static const struct format text_format, json_format;
 
-/* The whole state of this module: where lines go, and which of them. */
+/* The whole state of this module. */
 static struct {
 	enum log_level level;
 	bool verbose;
@@ -55,7 +55,7 @@ static const char *const level_name[LOG_LEVEL_MAX] = {
 
 /* --- Building a line. --- */
 
-/* Whole or not at all; false when there is no room. */
+/* Append all of the text or nothing; false if there is no room. */
 static bool
 put(struct line *l, const char *text, size_t len)
 {
@@ -94,7 +94,7 @@ put_int(struct line *l, int64_t number)
 	(void)put(l, p, (size_t)(end - p));
 }
 
-/* There is always room for it: that is what RESERVE is for. */
+/* RESERVE makes sure that there is room. */
 static void
 put_last(struct line *l, const char *text)
 {
@@ -125,7 +125,7 @@ put_time(struct line *l)
 
 /* --- Text. --- */
 
-/* Within quotes a quote is escaped; a message has none around it. */
+/* A quote is escaped only inside quotes; a message has none around it. */
 static bool
 put_text_byte(struct line *l, char c, bool quoted)
 {
@@ -193,7 +193,8 @@ static const struct format text_format = { begin_text, field_text, end_text };
 /*
  * The length of the UTF-8 sequence at p and its character; 0 if it is not
  * well-formed (RFC 3629: no overlong forms, no surrogates, no more than
- * U+10FFFF).  The NUL at the end is no continuation byte, so it stops there.
+ * U+10FFFF).  The NUL at the end of the text is no continuation byte, so
+ * decoding stops there.
  */
 static size_t
 decode_utf8(const unsigned char *p, unsigned *character)
@@ -216,7 +217,7 @@ decode_utf8(const unsigned char *p, unsigned *character)
 	return len;
 }
 
-/* The bytes that one escape stands for; 0 when there is no room. */
+/* Returns how many bytes the escape stands for; 0 if there is no room. */
 static size_t
 put_json_char(struct line *l, const char *text)
 {
@@ -325,7 +326,7 @@ put_fields(struct line *l, const struct format *format,
 			format->field(l, &f[i]);
 }
 
-/* Without the time, the level and the process. */
+/* Pass the line on without time, level and process id. */
 static void
 tell_listener(struct line *l, enum log_level level, const char *msg,
     const struct log_field *f, size_t n)
@@ -342,7 +343,7 @@ void
 log_event(
     enum log_level level, const char *msg, const struct log_field *f, size_t n)
 {
-	/* Not on the stack, of which a worker then needs a page less. */
+	/* Static, because a large stack frame would cost each worker a page. */
 	static struct line l;
 
 	if (!log_wants(level))

@@ -1,20 +1,20 @@
 /*
  * log.h - one line per event, written with one write(2).
  *
- * To stderr until log_open() says otherwise.  Text lines are
+ * Lines go to stderr until log_open() is called.  Text lines are
  * "2026-01-31T12:00:00.123Z info [1234] message key=value", where 1234 is the
- * process id and a value with a blank, a quote or a = in it stands in quotes;
- * JSON lines are objects with "time", "level", "pid", "msg" and the fields.
- * syslog has time, level and pid of its own, so that text for it begins with
- * the message.
+ * process id, and a value with a blank, a quote or a = in it is quoted; JSON
+ * lines are objects with "time", "level", "pid", "msg" and the fields.  syslog
+ * adds time, level and pid itself, so text lines for it begin with the message.
  *
- * Bytes that are not printable ASCII are escaped, so that no client can forge
- * a line: as \xNN in text, as \uNNNN in JSON, where well-formed UTF-8 becomes
- * the characters it stands for and any other byte NN becomes \u00NN.
+ * Bytes that are not printable ASCII are escaped, so that no client can forge a
+ * line: as \xNN in text, as \uNNNN in JSON, where well-formed UTF-8 becomes the
+ * characters it stands for and any other byte NN becomes \u00NN.
  *
  * A line has at most LOG_LINE_MAX bytes, so that writers to one pipe do not
  * mix; message and values are cut after LOG_VALUE_MAX bytes, or when the line
- * is full, and then end in "...".  A field without any room is left out.
+ * is full, and then end in "...".  A field for which there is no room is left
+ * out.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -45,29 +45,29 @@ struct log_field {
 };
 
 /*
- * Follow log.level, log.format and log.target.  Called again after SIGHUP it
- * reopens a log file, which is how rotation works.  When the file cannot be
- * opened, everything stays as it was.
+ * Use log.level, log.format and log.target.  Calling this again after SIGHUP
+ * reopens a log file, which is how rotation works.  If the file cannot be
+ * opened, nothing changes.
  */
 MUST_CHECK enum err_code log_open(const struct conf *, struct err *);
 
 /*
- * The file may have been moved away, and another one have its name now: go on
- * in that, if it can be opened.
+ * If the log file was renamed and its name belongs to another file now,
+ * continue in that one, if it can be opened.
  */
 void log_follow(const struct conf *);
 
-/* Could log_open() do that?  Makes no file. */
+/* Could log_open() succeed?  Creates no file. */
 MUST_CHECK enum err_code log_check(const struct conf *, struct err *);
 
 /*
  * Called before each line of level error or warn is written, with its message
- * and fields as in a text line, len bytes without a NUL; NULL: nobody is.
+ * and fields as in a text line, len bytes without a NUL.  NULL: call nothing.
  */
 typedef void log_listener(enum log_level, const char *text, size_t len);
 void log_listen(log_listener *);
 
-/* Let debug lines through whatever the configuration says. */
+/* Write debug lines whatever the configuration says. */
 void log_verbose(void);
 
 bool log_wants(enum log_level);

@@ -1,29 +1,30 @@
 /*
- * need.h - what a part of the program needs of the system.
+ * need.h - the files, hosts and programs that a part of the program needs.
  *
- * Each store, each locker and each transport of hooks declares it.  The sandbox
- * allows what is declared and nothing else, and a start looks whether the
- * directories are there and may be written to.  To connect to a socket needs no
- * declaration: the sandbox does not restrict that.
+ * Each store, locker and transport of hooks declares them.  The sandbox allows
+ * what is declared and nothing else, and a start checks that the directories
+ * exist and are writable.  Connecting to a socket needs no declaration: the
+ * sandbox does not restrict that.
  */
 #ifndef BASE_NEED_H
 #define BASE_NEED_H
 
 enum need {
-	/* To read a file, or the files below a directory. */
+	/* Read a file, or the files below a directory. */
 	NEED_READ,
-	/* To make, change and remove files below a directory that is ours. */
+	/* Create, change and remove files below a directory of our own. */
 	NEED_KEEP,
 	/* The same below a directory in which other programs work as well. */
 	NEED_PUT,
-	/* To find other hosts and to trust them, as libcurl does; no path. */
+	/* Resolve and trust other hosts, as libcurl does; no path. */
 	NEED_HOSTS,
-	/* To run the programs of a directory.  A program may do anything, so
+	/* Run the programs of a directory.  Programs may need any file, so
 	 * files cannot be confined. */
 	NEED_PROGRAMS
 };
 
-/* Is told of each need.  key names the path for people; both may be NULL. */
+/* A function that is called for each need.  key names the path in messages;
+ * both may be NULL. */
 typedef void need_ear(void *arg, enum need, const char *key, const char *path);
 
 #endif

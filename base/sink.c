@@ -1,10 +1,11 @@
 /*
  * sink.c - where the lines of the log go: a file, a pipe, a socket or syslog.
  *
- * O_NONBLOCK belongs to the open file, which others share: the shell, the web
- * server, the other processes of a container.  So it is never set on standard
- * error.  A socket is asked not to wait for each line; pipes and terminals are
- * opened anew; of the rest poll() says whether a line may fit.
+ * O_NONBLOCK belongs to the open file description, which other programs share:
+ * the shell, the web server, the other processes of a container.  So it is
+ * never set on standard error.  On a socket, each send asks not to wait; pipes
+ * and terminals are opened again; for other files poll() tells whether a line
+ * may fit.
  *
  * syslog(3) waits for a daemon that stalls, so it is not used.
  */
@@ -31,14 +32,14 @@
 /* How long a line waits for a reader, in ms. */
 #define PATIENCE 250
 
-/* Of what stands before a line in syslog. */
+/* Room for the header of a syslog line. */
 #define HEAD_SIZE 64
 
 #ifndef _PATH_LOG
 #define _PATH_LOG "/dev/log"
 #endif
 
-/* Standard error, opened for us alone; -1 if it is not. */
+/* Standard error, opened again for this process; -1 if it is not. */
 static int own_stderr = -1;
 
 void
@@ -87,7 +88,7 @@ kind_of(int fd)
 	return S_ISSOCK(st.st_mode) ? SINK_SOCKET : SINK_SHARED;
 }
 
-/* Without O_NONBLOCK, opening a pipe waits for its reader. */
+/* O_NONBLOCK, because opening a pipe would wait for its reader. */
 static enum err_code
 open_file(struct sink *s, const char *path, struct err *e)
 {
@@ -108,7 +109,7 @@ sink_open(struct sink *s, const char *target, struct err *e)
 	*s = (struct sink){ .fd = -1 };
 	if (strcmp(target, "syslog") == 0) {
 		s->kind = SINK_SYSLOG;
-		/* Read now: later there may be a sandbox. */
+		/* Read the time zone now: later a sandbox may forbid it. */
 		tzset();
 		(void)find_syslog(s);
 		return ERR_OK;
@@ -182,7 +183,8 @@ write_all(struct sink *s, const char *p, size_t len)
 			return false;
 		}
 	}
-	/* Their page is not written to when nothing is the matter. */
+	/* Write to the page only if something changes, so that it stays
+	 * shared. */
 	if (s->is_stalled || s->is_cut)
 		s->is_stalled = s->is_cut = false;
 	return true;
@@ -197,12 +199,12 @@ send_syslog(struct sink *s, const char *text, size_t len)
 		return true;
 	if (s->is_stalled)
 		return false;
-	/* The daemon was started anew. */
+	/* The daemon was restarted. */
 	sink_close(s);
 	return find_syslog(s) && write_all(s, text, len);
 }
 
-/* As syslog(3) does it, RFC 3164. */
+/* The format of syslog(3), RFC 3164. */
 static bool
 write_syslog(struct sink *s, int priority, const char *line, size_t len)
 {
@@ -220,7 +222,7 @@ write_syslog(struct sink *s, int priority, const char *line, size_t len)
 	    text + n, HEAD_SIZE - n, "tusfcgi[%ld]: ", (long)getpid());
 	memcpy(text + n, line, len);
 	n += len;
-	/* In the place of the newline. */
+	/* Overwrites the newline. */
 	text[n - 1] = '\0';
 	return send_syslog(s, text, n - 1);
 }

@@ -2,8 +2,8 @@
  * sink.h - where the lines of the log go: a file, a pipe, a socket or syslog.
  *
  * A reader that stalls must not freeze the program.  A line waits a moment for
- * it; what then does not fit is lost, and so is every further line, without
- * another moment, until the reader takes one again.
+ * it; the part that then does not fit is lost, and so is every further line,
+ * without waiting, until the reader reads again.
  */
 #ifndef BASE_SINK_H
 #define BASE_SINK_H
@@ -17,9 +17,10 @@
 enum sink_kind {
 	/* Writing to it never waits for another process. */
 	SINK_FILE,
-	/* A pipe or terminal that others write to as well, in their way. */
+	/* A pipe or terminal that other programs write to as well. */
 	SINK_SHARED,
-	/* One that is opened for us alone, so that it need not block. */
+	/* A pipe or terminal that this process opened for itself, so it can be
+	 * non-blocking. */
 	SINK_OWN,
 	SINK_SOCKET,
 	SINK_SYSLOG
@@ -27,21 +28,21 @@ enum sink_kind {
 
 struct sink {
 	enum sink_kind kind;
-	/* -1: syslog is not there, and asked again for each line. */
+	/* -1: syslog does not run; each line tries again. */
 	int fd;
-	/* syslog wants a byte of zero behind each line. */
+	/* syslog needs a zero byte after each line. */
 	bool is_stream;
 	/* The reader took nothing lately. */
 	bool is_stalled;
-	/* Half a line was written last. */
+	/* Only half of the last line was written. */
 	bool is_cut;
 };
 
 /*
- * Open standard error anew for ourselves, if it is a pipe or a terminal: only
- * a process that has opened it may write without waiting.  At the start, before
- * the user is changed; without it, processes that write at the same time might
- * wait for a reader that stalls.
+ * Open standard error again for this process alone, if it is a pipe or a
+ * terminal: only a descriptor of its own can be non-blocking.  Call this at the
+ * start, before the user is changed; without it, processes that write at the
+ * same time might wait for a reader that stalls.
  */
 void sink_prepare(void);
 
@@ -49,13 +50,13 @@ void sink_prepare(void);
 MUST_CHECK enum err_code sink_open(
     struct sink *, const char *target, struct err *);
 
-/* Could it be opened?  Makes no file. */
+/* Could it be opened?  Creates no file. */
 MUST_CHECK enum err_code sink_check(const char *target, struct err *);
 void sink_close(struct sink *);
 
 /*
  * Write a whole line that ends in a newline.  The priority is one of syslog's.
- * False: it is lost.
+ * False: the line is lost.
  */
 bool sink_write(struct sink *, int priority, const char *line, size_t len);
 

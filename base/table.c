@@ -1,8 +1,8 @@
 /*
- * table.c - tables of functions, which a back end fills in.
+ * table.c - tables of functions, which back ends fill in.
  *
- * A hole is refused when the back end is opened, and not when the first client
- * falls into it.
+ * A NULL is refused when the back end is opened, instead of crashing at the
+ * first call.
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /*
- * table.h - tables of functions, which a back end fills in.
+ * table.h - tables of functions, which back ends fill in.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Is a pointer missing in a struct of function pointers of so many bytes? */
+/* Is one of the pointers NULL in a struct of function pointers of this size? */
 bool table_has_hole(const void *functions, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * template.c - paths made of what strangers say, as in finish.move_to.
+ * template.c - paths made of values that clients choose, as in finish.move_to.
  */
 #include "config.h"
 
@@ -10,10 +10,10 @@
 #include "base/template.h"
 #include "base/utf8.h"
 
-/* What comes after the last dot is no extension if it is longer. */
+/* Text after the last dot that is longer than this is no extension. */
 #define EXTENSION_MAX 32
 
-/* A path of a client ends somewhere: what comes later is one name. */
+/* Limits for the path of a client: what comes after them is one name. */
 #define FOLDERS_MAX  32
 #define FOLDERS_SIZE 2048
 
@@ -22,7 +22,7 @@ static const char *const placeholders[] = { "id", "owner", "filename", "year",
 
 static const char meta[] = "meta:";
 
-/* The only value that keeps its slashes. */
+/* The only placeholder whose value keeps its slashes. */
 static const char relative_path[] = "meta:relativePath";
 
 static bool
@@ -46,7 +46,7 @@ has_control(const char *text)
 	return false;
 }
 
-/* Every brace opens a placeholder or closes one, and there is at least one. */
+/* Every brace opens or closes a placeholder, and there is at least one. */
 static bool
 has_placeholders(const char *text)
 {
@@ -66,7 +66,7 @@ has_placeholders(const char *text)
 	return n > 0;
 }
 
-/* The names between the slashes: none is empty, and none leads elsewhere. */
+/* No name between slashes is empty, "."  or "..". */
 static bool
 has_names(const char *text)
 {
@@ -106,11 +106,12 @@ template_root(struct arena *a, const char *text)
 {
 	size_t len = (size_t)(template_rest(text) - text);
 
-	/* The slash goes, unless it is all there is. */
+	/* Drop the slash at the end, unless it is the whole path. */
 	return arena_memdup(a, text, len > 1 ? len - 1 : len);
 }
 
-/* The number of bytes, at most max, that end with a whole character. */
+/* The largest number of bytes, at most max, that ends with a whole
+ * character. */
 static size_t
 whole(const char *s, size_t len, size_t max)
 {
@@ -132,7 +133,7 @@ extension(const char *name)
 	return dot;
 }
 
-/* Put something between name and extension, and see that all of it fits. */
+/* Insert text between name and extension, and cut the name to fit. */
 static char *
 insert(struct arena *a, const char *name, const char *what, size_t max)
 {
@@ -146,7 +147,7 @@ insert(struct arena *a, const char *name, const char *what, size_t max)
 
 /* --- What a file system takes. --- */
 
-/* Whatever comes behind the first dot; COM and LPT have a digit. */
+/* A device's name, whatever follows its first dot; COM and LPT need a digit. */
 static bool
 is_device(const char *name)
 {
@@ -163,7 +164,7 @@ is_device(const char *name)
 	if (strncasecmp(name, "COM", 3) != 0 &&
 	    strncasecmp(name, "LPT", 3) != 0)
 		return false;
-	/* One, two and three may stand above the line, too. */
+	/* Superscript one, two and three count as digits too. */
 	return (len == 4 && name[3] >= '0' && name[3] <= '9') ||
 	    (len == 5 && name[3] == '\xc2' &&
 		strchr("\xb9\xb2\xb3", name[4]) != NULL);
@@ -246,7 +247,7 @@ clean(struct arena *a, const char *s, size_t len)
 	return copy;
 }
 
-/* "/photos/2024/a.jpg": each name made harmless, and empty ones left out. */
+/* "/photos/2024/a.jpg": make each name harmless, and leave out empty ones. */
 static const char *
 clean_path(struct arena *a, const char *s, size_t len)
 {
@@ -267,8 +268,8 @@ clean_path(struct arena *a, const char *s, size_t len)
 	return path;
 }
 
-/* A relative path that has no folder is the file name: a file that came alone
- * has none, and Uppy sends "null" then. */
+/* A relative path without a folder means the file name: a single file has none,
+ * and Uppy sends "null" then. */
 static const char *
 fill_relative_path(struct arena *a, const char *s, size_t len,
     template_value *value, const void *arg)
@@ -300,7 +301,7 @@ fill_value(struct arena *a, const char *name, size_t name_len,
 	return clean(a, s, len);
 }
 
-/* Not hidden, and not too long. */
+/* Make sure that no name is hidden or too long. */
 static char *
 close_names(struct arena *a, const char *names)
 {
@@ -319,7 +320,7 @@ close_names(struct arena *a, const char *names)
 	return path;
 }
 
-/* One component of the template. */
+/* Fill in one component of the template. */
 static const char *
 fill_name(struct arena *a, const char *text, size_t len, template_value *value,
     const void *arg)

@@ -1,5 +1,5 @@
 /*
- * utf8.c - text, as opposed to bytes.
+ * utf8.c - UTF-8 text.
  */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /*
- * utf8.h - text, as opposed to bytes.
+ * utf8.h - UTF-8 text.
  */
 #ifndef BASE_UTF8_H
 #define BASE_UTF8_H
@@ -10,23 +10,23 @@
 #include "base/arena.h"
 
 /*
- * The length of the UTF-8 character that len > 0 bytes begin with; 0 if they
- * begin with none (RFC 3629: no overlong forms, no surrogates, nothing beyond
- * U+10FFFF).
+ * The length of the UTF-8 character at the beginning of len > 0 bytes; 0 if
+ * they do not begin with one (RFC 3629: no overlong forms, no surrogates,
+ * nothing beyond U+10FFFF).
  */
 size_t utf8_char(const void *, size_t len);
 
-/* The number of the character of n bytes, as utf8_char() said. */
+/* The code of the character of n bytes, as returned by utf8_char(). */
 unsigned utf8_code(const void *, size_t n);
 
 /*
- * Is the character of n bytes, as utf8_char() said, no text but an order to
- * what shows it?  Controls (C0, DEL, C1), separators of lines and paragraphs,
- * and what turns the direction of the text around.
+ * Would a terminal or browser obey the character of n bytes instead of showing
+ * it?  These are controls (C0, DEL, C1), separators of lines and paragraphs,
+ * and those that change the direction of text.
  */
 bool utf8_is_control(const void *, size_t n);
 
-/* A copy with U+FFFD in place of every byte that belongs to no character. */
+/* A copy in which every byte that belongs to no character becomes U+FFFD. */
 char *utf8_clean(struct arena *, const char *, size_t len, size_t *clean);
 
 #endif

@@ -1,12 +1,12 @@
 /*
  * exec.c - a hook is a program, DIR/EVENT, as with tusd's file hooks.
  *
- * It gets the event on its standard input and answers on its standard output;
- * what it says on its standard error goes to the log.  It runs in the
- * directory of the hooks, in a process group of its own, with nothing of ours
- * open, a small environment and no signal blocked or ignored.  When its time
- * is over it is killed with all that came of it; what a hook that ended well
- * has left running in the background is its own business.
+ * It reads the event from its standard input and writes its answer to standard
+ * output; its standard error goes to the log.  It runs in the directory of the
+ * hooks, in a process group of its own, with none of our descriptors open, a
+ * small environment and no signal blocked or ignored.  When its time is over it
+ * is killed with all its descendants.  Background processes of a hook that
+ * ended in time are left running.
  */
 #include "config.h"
 
@@ -26,44 +26,46 @@
 #include "base/log.h"
 #include "hook/parts.h"
 
-/* Of what it says on its standard error. */
+/* Limits for standard error: bytes of a line, and lines. */
 #define SAID_LINE_MAX  512
 #define SAID_LINES_MAX 100
-/* And of its last line, in the error. */
+/* How much of its last line is shown in the error. */
 #define SAID_LAST_MAX 120
 
-/* Milliseconds for the guard to kill all that it guards. */
+/* How long the guard may take to kill all processes, in ms. */
 #define KILL_MAX (HOOK_KILL_MAX + 1000)
 
-/* And for an answer to come through others after the program ended. */
+/* How long an answer may take to arrive after the program has ended, in ms. */
 #define TRAIL_MAX 1000
 
-/* What a hook may see of our environment. */
+/* The variables of our environment that a hook gets. */
 static const char *const allowed[] = { "PATH", "HOME", "USER", "LOGNAME",
 	"LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR" };
 
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
-/* Those of the table, ours, and the NULL. */
+/* Those in the table, those that we add, and the NULL. */
 #define ENV_MAX (NITEMS(allowed) + 8)
 
 struct run {
 	struct hook *h;
 	const struct hook_message *m;
 
-	/* The guard, and where it reports how the program ended. */
+	/* The guard, and the descriptor on which it reports the program's exit
+	 * status. */
 	pid_t guard;
 	int report;
 	bool is_over;
 	int status;
-	/* The guard left without a word. */
+	/* The guard ended without a report. */
 	bool is_lost;
 
-	/* Our ends of its standard files; -1 when they are done. */
+	/* Our ends of its standard files; -1 when closed. */
 	int in, out, err;
 	size_t sent;
 
-	/* What it says, up to the end of the line; and the line before. */
+	/* The unfinished line of its standard error, and the last whole
+	 * line. */
 	char said[SAID_LINE_MAX + 1];
 	size_t said_len;
 	int lines;
@@ -84,7 +86,7 @@ exec_needs(const struct conf *conf, need_ear *ear, void *arg)
 	ear(arg, NEED_PROGRAMS, "hooks.dir", exec_target(conf));
 }
 
-/* The directory that hooks.dir names now; close() it. */
+/* Open the directory that hooks.dir names now; the caller closes it. */
 static enum err_code
 open_dir(const struct conf *conf, int *dirfd, struct err *e)
 {
@@ -94,9 +96,9 @@ open_dir(const struct conf *conf, int *dirfd, struct err *e)
 }
 
 /*
- * Look for a program in the directory that the path names now, which is not
- * the one of a minute ago if a link was switched to another release.
- * ERR_NOT_FOUND: there is none.  Any other error: nobody can say.
+ * Find a program in the directory that the path names now, which may differ
+ * from an earlier one if a link was switched to another release.
+ * ERR_NOT_FOUND: there is none.  Any other error: that is unknown.
  */
 static enum err_code
 find_program(const struct hook *h, const char *type, int *dirfd, struct err *e)
@@ -148,7 +150,7 @@ close_end(int *fd)
 	*fd = -1;
 }
 
-/* Ours do not block, theirs do. */
+/* Our ends are non-blocking, those of the program are not. */
 static enum err_code
 make_pipes(int ours[HOOK_ENDS], int theirs[HOOK_ENDS], struct err *e)
 {
@@ -175,7 +177,7 @@ close_ends(struct run *r)
 	close_end(&r->report);
 }
 
-/* A hook that does not want to read all of it is none of our business. */
+/* A hook need not read all of its input. */
 static void
 pump_in(struct run *r)
 {
@@ -216,8 +218,8 @@ start(struct run *r, int dirfd, struct err *e)
 	r->err = ours[2];
 	r->report = ours[HOOK_REPORT];
 	if (rc == ERR_OK) {
-		/* As a rule the pipe takes all of it: then no hook can see half
-		 * an event, even if we are killed. */
+		/* The pipe usually has room for the whole event: then no hook
+		 * sees half of one, even if this process is killed. */
 		pump_in(r);
 		rc = fork_guard(r, &how, e);
 	}
@@ -257,7 +259,7 @@ take_said(struct run *r, const char *buf, size_t len)
 	}
 }
 
-/* Read what is there.  At the end, or when it is broken, close it. */
+/* Read what has arrived.  Close the descriptor at the end and on errors. */
 static void
 pump_out(struct run *r, int *fd)
 {
@@ -308,9 +310,9 @@ pump(struct run *r, int timeout)
 }
 
 /*
- * An answer may still be on its way when the program has ended, as in bash
- * after "exec > >(tee log)": what refuses must not be missed.  What was left in
- * the background may hold the pipe open for long without a word.
+ * Part of the answer may still be on its way when the program has ended, as in
+ * bash after "exec > >(tee log)", and a refusal must not be missed.  Background
+ * processes may keep the pipe open without writing, so the wait is limited.
  */
 static void
 take_rest(struct run *r, int64_t until)
@@ -327,7 +329,7 @@ take_rest(struct run *r, int64_t until)
 	}
 }
 
-/* False if its time was over before it was. */
+/* False if its time was over first. */
 static bool
 attend(struct run *r)
 {
@@ -343,7 +345,7 @@ attend(struct run *r)
 	return true;
 }
 
-/* The guard closes its end when all is dead. */
+/* The guard closes its end when all processes are dead. */
 static void
 kill_all(struct run *r)
 {
@@ -432,7 +434,8 @@ exec_send(struct hook *h, const struct hook_message *m, struct err *e)
 	bool in_time;
 	int dirfd;
 
-	/* It is no error not to have one; the sweep may find it gone. */
+	/* Having no program for an event is no error; the sweep may find it
+	 * removed. */
 	rc = find_program(h, m->type, &dirfd, e);
 	if (rc != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_OK : rc;

@@ -1,16 +1,16 @@
 /*
- * guard.c - a process between us and a program, which can kill all that comes
- * of it.
+ * guard.c - a process between us and a program, which can kill the program with
+ * all its descendants.
  *
- * A program may start others, and these may leave its process group, its
- * session, and their parent.  Where the kernel can make a process the parent of
- * all orphans below it (Linux), they become children of the guard, whom it
- * finds and kills one generation after another.  What runs as another user, or
- * was started by another program at its request (at, systemd-run), is out of
- * reach.
+ * A program may start others, which may leave its process group, its session
+ * and their parent.  Where the kernel can make a process the parent of all
+ * orphans below it (Linux), they become children of the guard, which kills one
+ * generation after another.  Processes that run as another user, or that
+ * another program started on request (at, systemd-run), are out of reach.
  *
- * The guard reports how the program ended and leaves; what still runs then is
- * left alone.  SIGTERM, which also comes when our process dies, makes it kill.
+ * The guard reports the program's exit status and ends; processes that still
+ * run then are left alone.  On SIGTERM, which it also gets when our process
+ * dies, it kills them.
  */
 #include "config.h"
 
@@ -89,7 +89,8 @@ become(const struct hook_start *how)
 	char *const argv[] = { (char *)how->path, NULL };
 	int i;
 
-	/* Nobody would wait for it, and the sweep would start it once more. */
+	/* If its parent dies it must die too: no process would wait for it, and
+	 * the sweep would start the hook again. */
 	die_with_parent(SIGKILL);
 	(void)setpgid(0, 0);
 	reset_signals();
@@ -100,7 +101,7 @@ become(const struct hook_start *how)
 		closefrom(HOOK_REPORT);
 		(void)execve(how->path, argv, how->env);
 	}
-	/* The reason comes first: the log cuts off what is long. */
+	/* The reason comes first, because the log cuts long lines. */
 	(void)dprintf(2, "cannot be run: %s: %s\n",
 	    errno == ENOENT ? "it or its interpreter does not exist" :
 			      strerror(errno),
@@ -110,7 +111,7 @@ become(const struct hook_start *how)
 
 /* --- The guard. --- */
 
-/* Not all of many: there is another round. */
+/* May miss some of many: there is another round. */
 static void
 kill_children(void)
 {
@@ -122,7 +123,7 @@ kill_children(void)
 	if (fd != -1)
 		(void)close(fd);
 	list[n > 0 ? n : 0] = '\0';
-	/* The last number may be cut off. */
+	/* The last number may be incomplete. */
 	if (n == (ssize_t)sizeof(list) - 1 &&
 	    (end = strrchr(list, ' ')) != NULL)
 		*end = '\0';
@@ -132,7 +133,8 @@ kill_children(void)
 	}
 }
 
-/* The group first, or what it forks meanwhile would take more rounds. */
+/* Kill the group first: otherwise it would fork further processes, which take
+ * more rounds. */
 static NORETURN void
 kill_all(pid_t program)
 {
@@ -181,7 +183,7 @@ hook_guard(const struct hook_start *how)
 	pid_t program;
 	int sig;
 
-	/* What comes before we look waits. */
+	/* Signals that come before sigwait() stay pending. */
 	(void)sigemptyset(&ours);
 	(void)sigaddset(&ours, SIGTERM);
 	(void)sigaddset(&ours, SIGCHLD);

@@ -1,5 +1,6 @@
 /*
- * hook.c - what the core calls, between tus/hooks.h and the ways to deliver.
+ * hook.c - the functions that the core calls, between core/hooks.h and the ways
+ * to deliver.
  */
 #include "config.h"
 
@@ -14,7 +15,7 @@
 #include "base/log.h"
 #include "hook/parts.h"
 
-/* So many times hooks.timeout may a sweep spend on hooks that fail. */
+/* A sweep spends at most this many times hooks.timeout on hooks that fail. */
 #define PATIENCE  10
 
 #define WAY(name) extern const struct hook_way hook_##name;
@@ -27,7 +28,7 @@ static const struct hook_way *const ways[] = {
 #undef WAY
 };
 
-/* Belongs to an arena, what is in the message does not. */
+/* The struct belongs to an arena; its message must be freed. */
 struct hook_notice {
 	struct hook_message m;
 	struct hook_spooled spooled;
@@ -47,7 +48,8 @@ wants(struct hooks *hooks, enum hook_point hook)
 	return h->is_enabled[hook] && h->way->wants(h, hook);
 }
 
-/* One finish per upload: its event is the same whenever it is told. */
+/* An upload finishes only once: the event's id is made of the upload's, and is
+ * the same whenever the event is delivered. */
 static void
 event_id(const struct hook_event *event, char id[HOOK_EVENT_ID_MAX + 1])
 {
@@ -86,7 +88,7 @@ ask(struct hooks *hooks, const struct hook_event *event, struct arena *a,
 	rc = hook_send(h, &m, e);
 	if (rc == ERR_OK &&
 	    hook_json_answer(h->answer, h->answer_len, a, v, e) != ERR_OK) {
-		/* It is the hook that is wrong, not the client. */
+		/* The fault is the hook's, not the client's. */
 		e->code = ERR_SYSTEM;
 		rc = err_within(e, "hook %s", m.type);
 	}
@@ -110,7 +112,7 @@ note(struct hooks *hooks, const struct hook_event *event, struct arena *a)
 		log_error("%s", e.text);
 		return NULL;
 	}
-	/* The request may be gone when it is told. */
+	/* The event may be delivered when the request's memory is gone. */
 	n->m.request_id = arena_strdup(a, n->m.request_id);
 	if (event->hook == HOOK_POST_FINISH ||
 	    hook_spool_put(h, &n->m, &n->spooled, &e) == ERR_OK)

@@ -1,9 +1,9 @@
 /*
  * http.c - a hook is a URL that events are POSTed to.
  *
- * No proxy, no redirect, no password from a file: the event goes where the
- * configuration says and nowhere else.  A connection that fails and a 5xx are
- * tried again, as long as hooks.timeout allows.
+ * No proxy, no redirect, no password from a file: the event goes to the
+ * configured URL and nowhere else.  After a connection failure or a 5xx the
+ * request is repeated as long as hooks.timeout allows.
  */
 #include "config.h"
 
@@ -26,7 +26,7 @@ static const struct http_lib *lib;
 
 struct hook_client {
 	CURL *curl;
-	/* Its connection is not for children. */
+	/* The process that opened the connection: a child must not use it. */
 	pid_t owner;
 	char error[CURL_ERROR_SIZE];
 };
@@ -43,7 +43,7 @@ http_target(const struct conf *conf)
 	return conf->hooks.url;
 }
 
-/* As curl(1) and OpenSSL have it; libcurl alone does not look. */
+/* The variables that curl(1) and OpenSSL read; libcurl alone reads none. */
 static const char *
 certificates(void)
 {
@@ -106,7 +106,7 @@ add_signature(struct curl_slist **list, struct arena *a, const char *secret,
 	add_header(list, line);
 }
 
-/* These say how this request is sent, not what the client's said. */
+/* These headers describe our request, not that of the client. */
 static bool
 is_ours_alone(const char *name)
 {
@@ -142,7 +142,7 @@ add_values(struct curl_slist **list, struct arena *a, const char *name,
 		value = json_string_value(v);
 		if (value == NULL || !is_printable(value))
 			continue;
-		/* libcurl's way to send a header without a value. */
+		/* The form in which libcurl sends a header without a value. */
 		add_header(list,
 		    *value == '\0' ? arena_printf(a, "%s;", name) :
 				     arena_printf(a, "%s: %s", name, value));
@@ -157,7 +157,7 @@ has_name(const char *const *names, const char *name)
 	return *names != NULL;
 }
 
-/* Those of hooks.forward_headers that the client sent. */
+/* Forward the headers in hooks.forward_headers that the client sent. */
 static void
 add_forwarded(struct curl_slist **list, struct arena *a, struct hook *h,
     const struct hook_message *m)
@@ -194,7 +194,7 @@ make_headers(struct hook *h, const struct hook_message *m)
 
 /* --- The request. --- */
 
-/* Of an answer that may be a refusal, the first words are for the log. */
+/* The first words of an answer that may be a refusal are kept for the log. */
 struct answer {
 	struct hook *h;
 	char words[161];
@@ -212,7 +212,7 @@ take(char *buf, size_t size, size_t n, void *arg)
 	return hook_take_answer(a->h, buf, len) ? len : 0;
 }
 
-/* The first line that says something; "" for a page, which is for people. */
+/* The first line with text; "" if the answer is an HTML page. */
 static const char *
 reason(struct answer *a)
 {
@@ -247,7 +247,7 @@ set_up(struct answer *answer, const struct hook_message *m,
 	struct hook *h = answer->h;
 	CURL *curl = c->curl;
 
-	/* Forgets the options and keeps the connection. */
+	/* Resets the options and keeps the connection. */
 	lib->easy_reset(curl);
 	c->error[0] = '\0';
 	(void)lib->easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error);
@@ -269,7 +269,7 @@ set_up(struct answer *answer, const struct hook_message *m,
 		(void)lib->easy_setopt(curl, CURLOPT_CAINFO, certificates());
 }
 
-/* Once.  again: another try may help. */
+/* Send the request once.  *again: another try may succeed. */
 static enum err_code
 post(struct hook *h, const struct hook_message *m, int64_t timeout, bool *again,
     struct err *e)
@@ -312,8 +312,8 @@ sleep_ms(int64_t ms)
 }
 
 /*
- * The last try has what is left of the time.  That may be nothing by now, and
- * to libcurl a limit of 0 is none.
+ * The last try gets the time that is left.  That may be 0, which libcurl would
+ * take for no limit.
  */
 static enum err_code
 http_send(struct hook *h, const struct hook_message *m, struct err *e)

@@ -1,8 +1,8 @@
 /*
- * json.c - tusd v2's words: an event as an object, and what an answer means.
+ * json.c - tusd v2's JSON: write an event, and read an answer.
  *
  * The members and their order are those of tusd's HookRequest.  What is absent
- * there is absent here, but for Owner and EventID, each behind the others.
+ * there is absent here, except Owner and EventID, which come after the others.
  */
 #include "config.h"
 
@@ -188,14 +188,14 @@ hook_message_free(struct hook_message *m)
 
 /* --- An answer. --- */
 
-/* What is being read, and what was wrong with it. */
+/* The answer that is being read, and its first error. */
 struct reader {
 	struct arena *arena;
 	struct err *e;
 };
 
-/* As tusd does: the exact name, else one that differs in case; null is as
- * good as absent. */
+/* Find a member as tusd does: by its exact name, else by one that differs in
+ * case; null counts as absent. */
 static json_t *
 member(json_t *object, const char *name)
 {
@@ -295,8 +295,8 @@ is_token(const char *s)
 		"0123456789!#$%&'*+-.^_`|~")] == '\0';
 }
 
-/* Does a web server act on it, instead of passing it on?  It would hand out
- * whatever file of its own the value names. */
+/* Would a web server act on this header instead of passing it on?  It would
+ * then serve any file that the value names. */
 static bool
 is_for_web_server(const char *key)
 {

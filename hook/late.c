@@ -1,14 +1,14 @@
 /*
- * late.c - tell events that were left in the spool.
+ * late.c - deliver events that were left in the spool.
  *
- * What fails must not keep anything else waiting: each event has its turn.
- * Those that were not tried since they were written come first, in their
- * order, then those whose last try is longest ago.  When an event was tried
- * is the time at which its file was last changed, and the longer it has been
- * failing the longer it rests: the wait doubles up to a day.
+ * An event that fails must not delay the others: each has its turn.  Events
+ * that were not tried since they were written come first, in their order; then
+ * those whose last try is longest ago.  The time of a file's last change is
+ * that of the last try.  The longer an event has been failing, the longer it
+ * waits for its next try: the wait doubles, up to a day.
  *
- * What can never be told, because it is no event, gets another name and is
- * left to people.
+ * A file that can never be delivered, because it is not an event, gets another
+ * name and is left for the administrator.
  */
 #include "config.h"
 
@@ -26,28 +26,29 @@
 #include "base/log.h"
 #include "hook/parts.h"
 
-/* What cannot be told. */
+/* The suffix of files that can never be delivered. */
 #define ASIDE ".bad"
 
 enum {
-	/* Seconds.  What is older and not ready never will be; so long an old
-	 * place stays after the last event; the longest rest; and how soon
-	 * after it was written an event is tried for the first time. */
+	/* In seconds.  After how long an unready file is given up; after how
+	 * long without an event a directory of an old configuration is removed;
+	 * the longest wait between two tries; and the wait before the first
+	 * try. */
 	UNREADY_AGE = 3600,
 	PLACE_AGE = 3600,
 	REST_MAX = 24 * 3600,
 	FIRST_TRY = 2
 };
 
-/* One that waits.  Seconds since the epoch; made is 0 if the name does not
- * say it. */
+/* A waiting event.  Times are seconds since the epoch; made is 0 if the name
+ * does not contain it. */
 struct late {
 	const char *name;
 	int64_t made, tried;
 	long tried_ns;
 };
 
-/* One walk through one directory. */
+/* One pass over one directory. */
 struct round {
 	struct hook *h;
 	const char *path;
@@ -60,7 +61,7 @@ struct round {
 	size_t n, room;
 	int64_t now;
 
-	/* Milliseconds that failures took. */
+	/* Milliseconds spent on failures. */
 	int64_t failing;
 };
 
@@ -72,7 +73,8 @@ ends_with(const char *name, const char *end)
 	return n > k && strcmp(name + n - k, end) == 0;
 }
 
-/* Lock an event.  ERR_NOT_FOUND: another process delivers it, or just did. */
+/* Lock an event.  ERR_NOT_FOUND: another process delivers it, or has delivered
+ * it. */
 static enum err_code
 take(struct round *r, const char *name, int *fd, struct stat *st, struct err *e)
 {
@@ -118,7 +120,7 @@ parse(const char *name, const char *buf, size_t len, struct hook_message *m,
 	return rc;
 }
 
-/* ERR_CORRUPT: it is no event, and never will be. */
+/* ERR_CORRUPT: it is not an event, and never will be. */
 static enum err_code
 load(const char *name, int fd, const struct stat *st, struct hook_message *m,
     enum hook_point *hook, struct err *e)
@@ -157,7 +159,7 @@ move_aside(struct round *r, const char *name, const struct err *why)
 		    name, why->text, e.text);
 }
 
-/* The next sweep begins with others. */
+/* Postpone it, so that the next sweep begins with other events. */
 static void
 note_failure(struct round *r, const char *name, int fd, int64_t began)
 {
@@ -215,7 +217,8 @@ tell_one(struct round *r, const char *name)
 
 /* --- Which are there, and in which order. --- */
 
-/* If it is not locked, the process that began it is dead. */
+/* Remove an unready file.  If it is not locked, the process that wrote it is
+ * dead. */
 static void
 drop_unready(struct round *r, const char *name)
 {
@@ -230,7 +233,7 @@ drop_unready(struct round *r, const char *name)
 	(void)close(fd);
 }
 
-/* The seconds that hook_spool_new_id() writes first. */
+/* The time in the name, which hook_spool_new_id() writes first. */
 static int64_t
 made_at(const char *name)
 {
@@ -245,7 +248,7 @@ add(struct round *r, const char *name)
 	struct late *l, *more;
 	struct stat st;
 
-	/* What is gone by now was taken. */
+	/* A file that is gone was delivered. */
 	if (fstatat(r->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 		return;
 	if (r->n == r->room) {
@@ -282,7 +285,7 @@ compare(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-/* Whatever the clock was set to meanwhile, it comes within a day. */
+/* However the clock was set meanwhile, an event is due within a day. */
 static bool
 is_due(const struct round *r, const struct late *l)
 {
@@ -341,7 +344,8 @@ is_same(int a, int b)
 	    x.st_ino == y.st_ino;
 }
 
-/* Nobody writes there any more; who still did holds his event. */
+/* Remove a directory that is not used any more.  A process that still writes
+ * there has its event locked. */
 static void
 remove_place(const char *path, int dirfd, int64_t now)
 {
@@ -368,7 +372,7 @@ deliver_from(struct hook *h, const char *path, int dirfd,
 	return rc;
 }
 
-/* What waits where nothing is written any more: the place goes with it. */
+/* Deliver the events in a directory of an old configuration, then remove it. */
 static enum err_code
 deliver_old(struct hook *h, const char *path, int own, enum hook_delivery how,
     struct hook_tally *tally, struct err *e)

@@ -1,6 +1,6 @@
 /*
- * list.h - the ways that events may go, one line each; included where
- * WAY(name) means something.  The first that is configured is taken.
+ * list.h - the ways to deliver events, one line each; included where WAY(name)
+ * is defined.  The first that is configured is used.
  */
 WAY(exec)
 WAY(http)

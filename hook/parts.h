@@ -13,27 +13,27 @@
 #include "base/id.h"
 #include "hook/hook.h"
 
-/* An answer is never longer. */
+/* The most bytes of an answer. */
 #define HOOK_ANSWER_MAX 65536
 
 /* "1700000000123456789-" and 32 digits, or an upload's id and a time. */
 #define HOOK_EVENT_ID_MAX (ID_MAX + 24)
 
-/* An event on its way.  json and text belong to it: hook_message_free(). */
+/* An event to be delivered.  It owns json and text: see hook_message_free(). */
 struct hook_message {
 	char event_id[HOOK_EVENT_ID_MAX + 1];
 	json_t *json;
 	char *text;
 	size_t len;
 
-	/* NULL where nobody knows it any more. */
+	/* NULL where it is not known any more. */
 	const char *request_id;
 
-	/* Does anybody read what comes back? */
+	/* Will the answer be read? */
 	bool is_asked;
 
-	/* From json: the event's name and what the upload is; owner is NULL if
-	 * there is none. */
+	/* Borrowed from json: the event's name and the upload's data; owner is
+	 * NULL if there is none. */
 	const char *type;
 	const char *id;
 	const char *owner;
@@ -42,26 +42,27 @@ struct hook_message {
 
 struct hook;
 
-/* How an event gets there: by a program, or by HTTP. */
+/* A way to deliver events: by a program, or by HTTP. */
 struct hook_way {
-	/* What the configuration says where events go; "" if this is not the
-	 * way. */
+	/* The configured destination of events; "" if this way is not
+	 * configured. */
 	const char *(*target)(const struct conf *);
 
-	/* What it needs of the system; hook.c adds the spool. */
+	/* Report the needs of this way; hook.c adds those of the spool. */
 	void (*needs)(const struct conf *, need_ear *, void *arg);
 
-	/* What may be wrong with the target.  Makes nothing. */
+	/* Check the destination without creating anything. */
 	MUST_CHECK enum err_code (*check)(const struct conf *, struct err *);
 
-	/* Once in a process, and best before any fork, which then shares what
-	 * is loaded here. */
+	/* Call once in each process, and first before any fork, so that all
+	 * processes share what is loaded here. */
 	MUST_CHECK enum err_code (*load)(struct err *);
 
-	/* Does the target have a place for this event? */
+	/* Does the destination want this event? */
 	bool (*wants)(struct hook *, enum hook_point);
 
-	/* Deliver it, within hooks.timeout; what came back is in h->answer. */
+	/* Deliver an event within hooks.timeout; the answer is stored in
+	 * h->answer. */
 	MUST_CHECK enum err_code (*send)(
 	    struct hook *, const struct hook_message *, struct err *);
 
@@ -77,22 +78,22 @@ struct hook {
 	/* Milliseconds. */
 	int64_t timeout;
 
-	/* hook_http: made when it is first needed. */
+	/* Of hook_http: created when it is first needed. */
 	struct hook_client *client;
 
-	/* Events are flushed to the spool. */
+	/* Are events flushed to the spool? */
 	bool is_durable;
 
-	/* The answer to what is being sent; is_asked as in its message.  Room
-	 * for it is made when there is the first one. */
+	/* The answer to the event that is being sent; is_asked as in the
+	 * message.  The buffer is allocated for the first one. */
 	bool is_asked;
 	size_t answer_len;
 	bool answer_is_too_long;
 	char *answer;
 };
 
-/* send.c: take in a piece of the answer, or ignore it if nobody asked.  False:
- * there is no room for it. */
+/* In send.c: append a piece of the answer, or ignore it if none is wanted.
+ * False: there is no room for it. */
 bool hook_take_answer(struct hook *, const void *, size_t);
 
 /* Deliver an event and log how long that took.  Errors are those of
@@ -100,8 +101,8 @@ bool hook_take_answer(struct hook *, const void *, size_t);
 MUST_CHECK enum err_code hook_send(
     struct hook *, const struct hook_message *, struct err *);
 
-/* guard.c: a program that is to be run, and its ends of our pipes: its standard
- * files, and that of the report, an int as of waitpid(). */
+/* In guard.c: a program to be run, and its ends of our pipes: its standard
+ * files, and the one for the report, which is an int as of waitpid(). */
 #define HOOK_REPORT 3
 #define HOOK_ENDS   4
 struct hook_start {
@@ -115,29 +116,30 @@ struct hook_start {
 /* Milliseconds after which the guard gives up killing. */
 #define HOOK_KILL_MAX 2000
 
-/* After a fork(). */
+/* To be called in the child after fork(). */
 NORETURN void hook_guard(const struct hook_start *);
 
-/* json.c */
+/* In json.c. */
 json_t *hook_json_event(const struct hook_event *, struct arena *);
 MUST_CHECK enum err_code hook_json_answer(
     const char *, size_t, struct arena *, struct hook_verdict *, struct err *);
 
 /*
- * A message around an object, which it takes over and gives its id.
- * ERR_CORRUPT if it is no event.
+ * Make a message of an object, take ownership of that and add the event's id.
+ * ERR_CORRUPT if it is not an event.
  */
 MUST_CHECK enum err_code hook_message_make(
     struct hook_message *, json_t *, const char *event_id, struct err *);
-/* The same event of an upload whose file is somewhere else. */
+/* Change the path in the event to where the upload's file is now. */
 void hook_message_move(
     struct hook_message *, const struct file_info *, struct arena *);
 void hook_message_free(struct hook_message *);
 
 /*
- * spool.c.  put: what is spooled holds the event until drop(), which removes
- * it, or leave(), and nobody else delivers it meanwhile.  Both close what is
- * open, and may be called where nothing is.
+ * In spool.c.  hook_spool_put() writes the event and keeps it locked, so that
+ * no other process delivers it, until hook_spool_drop(), which removes it, or
+ * hook_spool_leave(), which keeps it.  Both close the file, and may be called
+ * without one.
  */
 struct hook_spooled {
 	int dirfd, fd;
@@ -146,19 +148,20 @@ struct hook_spooled {
 #define HOOK_READY   ".json"
 #define HOOK_UNREADY ".new"
 
-/* More than a request can make of 1 MiB of parameters. */
+/* Larger than any event that a request of at most 1 MiB of parameters
+ * causes. */
 #define HOOK_EVENT_MAX (16 << 20)
 
-/* The directory that an event has to be written to. */
+/* Report the directory in which events are written. */
 void hook_spool_needs(const struct conf *, need_ear *, void *arg);
 
-/* Is there an event that waits there? */
+/* Can there be an event that has to wait? */
 bool hook_spool_is_needed(const struct conf *);
 
 #define HOOK_PLACES_MAX 3
 size_t hook_spool_places(
     const struct conf *, struct arena *, const char *[HOOK_PLACES_MAX]);
-/* Could it be opened?  Makes no directory, open makes it. */
+/* Could the spool be opened?  Does not create the directory. */
 MUST_CHECK enum err_code hook_spool_check(const struct conf *, struct err *);
 MUST_CHECK enum err_code hook_spool_open(
     const struct conf *, int *dirfd, struct err *);
@@ -168,7 +171,7 @@ MUST_CHECK enum err_code hook_spool_put(struct hook *,
 void hook_spool_leave(struct hook_spooled *);
 void hook_spool_drop(struct hook_spooled *, const char *event_id);
 
-/* late.c: what was left in the spool. */
+/* In late.c: deliver the events that were left in the spool. */
 MUST_CHECK enum err_code hook_late_deliver(
     struct hook *, enum hook_delivery, struct hook_tally *, struct err *);
 

@@ -1,5 +1,5 @@
 /*
- * send.c - one event on its way, whichever way it is, and what comes back.
+ * send.c - deliver one event by whichever way, and collect the answer.
  */
 #include "config.h"
 

@@ -1,10 +1,10 @@
 /*
  * spool.c - events that wait until they are delivered.
  *
- * One file per event, SPOOL/EVENTID.json, with the object as it is sent.  Who
- * delivers it holds flock() on the file, which dies with its holder, and then
- * removes it: so whatever has a file and no lock was left behind.  The names
- * begin with the time at which the event was written.
+ * One file per event, SPOOL/EVENTID.json, with the object as it is sent.  The
+ * process that delivers it holds flock() on the file, which the kernel releases
+ * if the process dies, and then removes the file: so a file without a lock was
+ * left behind.  The names begin with the time at which the event was written.
  */
 #include "config.h"
 
@@ -42,7 +42,7 @@ hook_spool_is_needed(const struct conf *conf)
 }
 
 /* The directories in which events wait, or waited in another configuration or
- * release; the one in use is the first. */
+ * release; the first is the one in use. */
 size_t
 hook_spool_places(const struct conf *conf, struct arena *a,
     const char *places[HOOK_PLACES_MAX])
@@ -77,7 +77,8 @@ hook_spool_path(const struct conf *conf, struct arena *a)
 	return places[0];
 }
 
-/* Events in the store or among the locks would be taken for strangers. */
+/* Events must not be kept among uploads or locks, where they would count as
+ * unknown files. */
 static enum err_code
 check_own_place(const struct conf *conf, int dirfd, struct err *e)
 {
@@ -196,7 +197,7 @@ write_event(const struct hook *h, const struct hook_message *m,
 	return rc;
 }
 
-/* Others must not read what the client's headers say. */
+/* The mode keeps other users from reading the client's headers. */
 enum err_code
 hook_spool_put(struct hook *h, const struct hook_message *m,
     struct hook_spooled *s, struct err *e)
@@ -228,7 +229,8 @@ hook_spool_leave(struct hook_spooled *s)
 	*s = (struct hook_spooled){ .dirfd = -1, .fd = -1 };
 }
 
-/* The file goes before the lock, or a sweep would take it for left over. */
+/* Remove the file before unlocking it, or a sweep would take it for left
+ * over. */
 void
 hook_spool_drop(struct hook_spooled *s, const char *event_id)
 {

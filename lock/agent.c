@@ -1,10 +1,10 @@
 /*
- * agent.c - the locker of a process that has its locks from an agent.
+ * agent.c - the locker of a process that gets its locks from an agent.
  *
- * The agent is a child of the master, or of whichever process needs locks and
- * has none, and is told of in lock.agent where no master can have one.  What
- * changes while a lock is held is on the board, in shared memory; all else is
- * one message there and one back.
+ * The agent is a child of the master, or of a process without a master that
+ * needs locks; lock.agent names one that another program runs.  What changes
+ * while a lock is held is on the board, in shared memory; everything else is
+ * one message to the agent and one back.
  */
 #include "config.h"
 
@@ -37,10 +37,10 @@
 
 enum {
 	BACKLOG = 1024,
-	/* After an agent that lived shorter the next one waits so long, in ms.
-	 */
+	/* In ms: the pause before the next agent, if the last one lived
+	 * shorter. */
 	AGAIN_MS = 500,
-	/* An agent that is to leave has so long to give up what is held. */
+	/* In ms: how long an agent that ends may take to release its locks. */
 	LEAVE_MS = 4000
 };
 
@@ -48,7 +48,7 @@ struct agent_locker {
 	struct locker base;
 	/* -1: not connected. */
 	int fd;
-	/* Grows with each connection: a lock of another one is lost. */
+	/* Increases with each connection: locks of earlier ones are lost. */
 	unsigned connection;
 	int64_t reply_ms;
 	const struct agent_board *board;
@@ -58,12 +58,12 @@ struct agent_lock {
 	struct lock base;
 	unsigned connection;
 	int slot;
-	/* This process has seen it lost, and the agent may be about to move the
-	 * end of the session on. */
+	/* This process has found the lock lost.  It stays so, even if the agent
+	 * moves the end of the session on. */
 	bool is_lost;
 };
 
-/* Of the agent that this process, or one before it, has started. */
+/* The agent that this process, or an ancestor, has started. */
 static struct {
 	struct sockaddr_un address;
 	socklen_t address_len;
@@ -71,7 +71,7 @@ static struct {
 	pid_t pid;
 	int64_t started;
 	const struct engine_ops *engine;
-	/* As it was at the start: a reload changes no locks. */
+	/* The configuration at the start: a reload does not change locks. */
 	struct conf *conf;
 	void (*confine)(const struct conf *);
 	/* What this process tells the agent; "": nothing. */
@@ -145,7 +145,7 @@ say_hello(struct agent_locker *l, struct err *e)
 static enum err_code
 call_up(struct agent_locker *l, struct err *e)
 {
-	/* An engine has lock.reply for a try, and one more. */
+	/* An engine has lock.reply for one try, and for a second. */
 	int64_t ms = 2 * l->reply_ms + 1000;
 	struct timeval limit = { .tv_sec = (time_t)(ms / 1000),
 		.tv_usec = (suseconds_t)(ms % 1000) * 1000 };
@@ -164,7 +164,7 @@ call_up(struct agent_locker *l, struct err *e)
 	return say_hello(l, e);
 }
 
-/* An idle connection may lead to an agent that is gone. */
+/* The agent at the end of an idle connection may be gone. */
 static enum err_code
 ask(struct agent_locker *l, struct agent_request *q, const char *id,
     struct agent_answer *a, struct err *e)
@@ -236,7 +236,7 @@ agent_stop_asking(struct locker *base, const char *id)
 		(void)!ask(l, &q, id, &a, &e);
 }
 
-/* Is this the connection on which it was taken, and is the agent there? */
+/* Was the lock taken on the current connection, and is the agent alive? */
 static bool
 is_connected(struct agent_lock *lock)
 {
@@ -277,7 +277,7 @@ agent_release(struct lock *base, bool for_good)
 		(void)!ask(locker_of(base->locker), &q, NULL, &a, &e);
 }
 
-/* Whether another host has it is known by trying. */
+/* Whether another host has the lock is found out by trying to take it. */
 static bool
 agent_holder(struct locker *base, const char *id, struct lock_holder *holder)
 {
@@ -376,7 +376,8 @@ agent_open(const char *name, const struct conf *conf, struct locker **locker,
 
 /* --- The agent's start and end. --- */
 
-/* Any free name that is no file: a fork knows it, and tusctl has its own. */
+/* Use any free abstract name: forked processes know it, and tusctl has an agent
+ * of its own. */
 static enum err_code
 make_socket(struct err *e)
 {
@@ -425,12 +426,12 @@ be_the_agent(pid_t parent, bool is_soon)
 #endif
 	if (getppid() != parent)
 		_exit(1);
-	/* It leaves when all who may have locks are gone. */
+	/* It ends when all processes that may hold locks are gone. */
 	for (i = 0; i < NITEMS(ignored); i++)
 		(void)signal(ignored[i], SIG_IGN);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	/* One for each process that locks. */
+	/* One descriptor for each process that locks. */
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
@@ -455,7 +456,7 @@ fork_agent(struct err *e)
 	return ours.pid == -1 ? err_sys(e, "fork the lock agent") : ERR_OK;
 }
 
-/* The elements of lock.hosts, as conf_set() takes them. */
+/* The elements of lock.hosts, in the form that conf_set() accepts. */
 static const char *
 join_hosts(const struct conf *conf, struct arena *a)
 {
@@ -502,7 +503,7 @@ copy_conf(const struct conf *conf, struct err *e)
 	return rc;
 }
 
-/* Of an agent that somebody else starts. */
+/* Find the socket of an agent that another program starts. */
 static enum err_code
 find_socket(const char *path, struct err *e)
 {
@@ -528,7 +529,7 @@ start(const struct engine_ops *engine, const struct conf *conf, struct err *e)
 	ours.engine = engine;
 	if ((rc = copy_conf(conf, e)) != ERR_OK)
 		return rc;
-	/* What is wrong in the configuration is said here. */
+	/* Errors in the configuration are reported here. */
 	rc = engine_open(engine, conf, "none", &probe, e);
 	if (rc == ERR_OK) {
 		engine_close(probe);

@@ -2,8 +2,8 @@
  * agent.h - the lock agent: one process that holds one session with a lock
  * service for all processes of a pool.
  *
- * A process has one connection to the agent, and one request on it at a time.
- * The end of the connection gives up all that the process had.
+ * Each process has one connection to the agent, with at most one request at a
+ * time.  When the connection ends, the agent releases all that the process had.
  */
 #ifndef LOCK_AGENT_H
 #define LOCK_AGENT_H
@@ -15,10 +15,10 @@
 #include "lock/lock.h"
 
 enum {
-	/* Locks that a host holds at a time. */
+	/* The most locks that a host holds at a time. */
 	AGENT_SLOTS = 8192,
-	/* The deadline lies so many ms before the service may give a lock to
-	 * another. */
+	/* The deadline is this many ms before the service may give a lock to
+	 * another host. */
 	AGENT_MARGIN = 500,
 	/* Of a sentence, with the NUL. */
 	AGENT_TEXT = 192
@@ -36,7 +36,7 @@ enum agent_op {
 
 struct agent_request {
 	enum agent_op op;
-	/* Of AGENT_TAKE: may the holder be asked? */
+	/* For AGENT_TAKE: may the holder be asked to release the lock? */
 	bool may_ask;
 	int slot;
 	char id[ID_MAX + 1];
@@ -51,17 +51,17 @@ struct agent_answer {
 	char text[96];
 };
 
-/* In the memory of all; only the agent writes to it. */
+/* A lock, in memory shared by all; only the agent writes to it. */
 struct agent_slot {
 	_Atomic bool is_wanted, is_lost;
-	/* For the agent that comes after a dead one. */
+	/* For an agent that replaces a dead one. */
 	_Atomic bool is_used;
 	struct engine_held held;
 };
 
 struct agent_board {
-	/* Ms of CLOCK_BOOTTIME until which all that is held is held for sure.
-	 */
+	/* Until this time (ms of CLOCK_BOOTTIME) all held locks are held for
+	 * certain. */
 	_Atomic int64_t valid_until;
 	/* For people. */
 	_Atomic uint64_t held, lost, errors, calls[LOCK_CALL_LIMITS + 1], us;
@@ -70,7 +70,7 @@ struct agent_board {
 	struct agent_slot slots[AGENT_SLOTS];
 };
 
-/* Ms that go on while the machine sleeps. */
+/* Milliseconds of a clock that goes on during suspend. */
 int64_t agent_clock(void);
 
 /* A call to the service is over, after so many ns. */
@@ -78,21 +78,21 @@ void agent_count(struct agent_board *, bool was_answered, int64_t ns);
 /* Why no lock can be had before somebody mends it; "" takes that back. */
 void agent_refuse(struct agent_board *, const char *why);
 
-/* The first message on a connection has the descriptor of the board; -1: it
- * did not come. */
+/* Send and receive the descriptor of the board, with the first message on a
+ * connection; -1: it did not come. */
 bool agent_send_board(int fd, int board_fd);
 int agent_receive_board(int fd);
 
 /*
- * The process itself, in agentd.c: serves everybody who connects to the socket,
- * and gives each connection the board, until SIGUSR2: then it gives up what is
- * held, and leaves.  After SIGHUP it opens its log again.
+ * The main function of the agent, in agentd.c: serve all connections to the
+ * socket and give each the board, until SIGUSR2; then release all locks and
+ * exit.  On SIGHUP the log is reopened.
  */
 _Noreturn void agent_serve(const struct engine_ops *, const struct conf *,
     int listen_fd, int board_fd);
 
-/* For struct locker_class: the locker of whoever talks to an agent.  It
- * connects when it is first asked for a lock. */
+/* For struct locker_class: a locker that uses an agent.  It connects when it is
+ * first used. */
 MUST_CHECK enum err_code agent_open(
     const char *name, const struct conf *, struct locker **, struct err *);
 
@@ -100,7 +100,7 @@ MUST_CHECK enum err_code agent_open(
 MUST_CHECK enum err_code agent_try_host(const struct engine_ops *,
     const struct conf *, const char *host, struct lock_trial *, struct err *);
 
-/* For struct locker_class: see locker_start() and what follows it. */
+/* For struct locker_class: see locker_start() and the functions after it. */
 MUST_CHECK enum err_code agent_begin(
     const struct engine_ops *, const struct conf *, struct err *);
 MUST_CHECK enum err_code agent_begin_for_all(const struct engine_ops *,

@@ -1,5 +1,5 @@
 /*
- * agent_board.c - the board's way from the agent to whoever connects.
+ * agent_board.c - pass the descriptor of the board from the agent to a client.
  */
 #include "config.h"
 

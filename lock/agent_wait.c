@@ -13,13 +13,13 @@
 enum {
 	ASKS = 4096,
 	FARS = 1024,
-	/* An answer "held elsewhere" is good for so many ms. */
+	/* In ms: how long the answer "held elsewhere" is used. */
 	FAR_MS = 100,
-	/* A question is put again after so many ms. */
+	/* In ms: the interval at which a holder is asked again. */
 	ASK_AGAIN = 1000
 };
 
-/* Of a process: it waits for that id. */
+/* A process that waits for an id. */
 struct ask {
 	int fd;
 	char id[ID_MAX + 1];

@@ -1,13 +1,14 @@
 /*
- * agentd.c - the lock agent, the process itself.
+ * agentd.c - the process of the lock agent.
  *
- * What this host holds is answered from a table, without the network.  What
- * another host holds is asked of the engine once for all who wait here, and for
- * FAR_MS after an answer nobody asks again unless the engine says "free".
+ * Locks of this host are answered from a table, without the network.  If
+ * another host holds a lock, the engine is asked once for all processes that
+ * wait for it here, and not again within FAR_MS of an answer unless it reports
+ * "free".
  *
- * The deadline counts from when the last beat that was answered had been sent.
- * When it has passed, all that is held is lost for ever, though the engine may
- * be back a moment later.
+ * The deadline counts from the sending of the last beat that was answered.
+ * When it has passed, all held locks are lost for ever, even if the service
+ * answers a moment later.
  */
 #include "config.h"
 
@@ -30,10 +31,10 @@
 enum {
 	CLIENTS = 16384,
 	BEAT_MS = 500,
-	/* After a beat, or a drop, without an answer. */
+	/* In ms: the pause after a beat, or a drop, without an answer. */
 	RETRY_MS = 250,
-	/* The locks of a dead agent are kept for so many ms: its workers may
-	 * not know yet. */
+	/* In ms: how long the locks of a dead agent are kept, because its
+	 * clients may not know of its death yet. */
 	HEIR_MS = 1000,
 	EVENTS = 64
 };
@@ -42,19 +43,20 @@ enum slot_state {
 	FREE,
 	TAKING,
 	HELD,
-	/* Given up, or in doubt, until the engine says that it is gone. */
+	/* Released, or in doubt, until the engine confirms that it is gone. */
 	DROPPING
 };
 
 struct slot {
 	enum slot_state state;
-	/* Of the process that has it, or takes it; -1: it is gone. */
+	/* The connection of the process that has it, or takes it; -1: it is
+	 * gone. */
 	int fd;
 	uint64_t token;
 	bool may_ask;
 	/* Another host asks for it. */
 	bool is_wanted_far;
-	/* Whether an answer is on its way, and when to drop it again. */
+	/* Is a request under way?  And when to try the drop again. */
 	bool is_out;
 	int64_t again;
 	/* When the call was made. */
@@ -69,7 +71,7 @@ static struct {
 	char session[ENGINE_SESSION_SIZE];
 	uint64_t number;
 
-	/* By descriptor. */
+	/* Indexed by descriptor. */
 	pid_t pids[CLIENTS];
 	struct slot slots[AGENT_SLOTS];
 	int slots_top;
@@ -196,7 +198,7 @@ set_free(struct slot *s)
 {
 	struct agent_answer a = { .rc = ERR_OK };
 
-	/* Of a release: whoever locks it next finds it free. */
+	/* The release is answered: the next process finds the lock free. */
 	answer(s->fd, &a);
 	s->state = FREE;
 	shown(s)->is_used = false;
@@ -222,7 +224,8 @@ taken(struct slot *s, uint64_t token)
 	answer(s->fd, &a);
 }
 
-/* What we asked for in vain has come about late: nobody here knows of it. */
+/* A request that was given up has succeeded late: no process here has that
+ * lock. */
 static bool
 is_orphan(const char *holder)
 {
@@ -274,7 +277,8 @@ done(struct engine_call *call, enum err_code rc, uint64_t token,
 	} else if (rc == ERR_LOCKED) {
 		found_taken(s, holder);
 	} else {
-		/* It may have happened: dropped until that is certain. */
+		/* The request may have been carried out: drop the lock until
+		 * that is certain. */
 		stop_asking(s->fd, held_of(s)->id);
 		refuse(
 		    s->fd, ERR_UNAVAILABLE, "the lock service does not answer");
@@ -532,7 +536,8 @@ beat(void)
 	if (mine.is_beating || mine.is_leaving ||
 	    agent_clock() < mine.next_beat)
 		return;
-	/* What is being taken may be ours by now, and its time runs. */
+	/* A lock that is being taken may be ours already, and its time
+	 * counts. */
 	for (i = 0; i < mine.slots_top; i++)
 		if ((mine.slots[i].state == HELD ||
 			mine.slots[i].state == TAKING) &&
@@ -547,7 +552,7 @@ beat(void)
 	engine_beat(mine.engine, &mine.beat, list, (size_t)n);
 }
 
-/* Questions that are still open, and drops without an answer. */
+/* Repeat unanswered requests to holders, and unanswered drops. */
 static void
 try_again(void)
 {
@@ -560,7 +565,8 @@ try_again(void)
 			drop(&mine.slots[i]);
 }
 
-/* What an agent before us held, and did not give up. */
+/* Take over the locks that an agent before this one held and did not
+ * release. */
 static void
 inherit(void)
 {
@@ -607,7 +613,8 @@ turn(void)
 	}
 }
 
-/* Whoever still holds a lock learns that it is lost before it is free. */
+/* A process that still holds a lock must see that it is lost before it is
+ * free. */
 static void
 begin_to_leave(void)
 {
@@ -646,7 +653,8 @@ look_at_signals(const struct conf *conf)
 	if (!got_leave)
 		return;
 	if (!mine.is_leaving) {
-		/* The end of those who are gone already is no loss. */
+		/* Connections that have ended already must not count as lost
+		 * locks. */
 		turn();
 		begin_to_leave();
 	}

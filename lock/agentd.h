@@ -15,7 +15,7 @@ void wait_end(int fd, const char *id);
 /* One of the ids that it waits for; NULL: none. */
 const char *wait_for_what(int fd);
 
-/* An upload that another host holds. */
+/* An upload whose lock another host holds. */
 struct far {
 	char id[ID_MAX + 1];
 	char holder[ENGINE_OWNER_SIZE];

@@ -1,9 +1,10 @@
 /*
- * engine.c - what all lock services have in common.
+ * engine.c - the parts that all lock services share.
  *
- * A request is in a list until it is answered.  A connection that was idle may
- * be a dead one, so what fails is sent once more, if there is time; what has no
- * answer in lock.reply is in doubt, which its caller is told at once.
+ * A request stays in a list until it is answered.  An idle connection may turn
+ * out to be dead, so a request that fails is sent once more, if there is time.
+ * If there is no answer within lock.reply the result is unknown, and the caller
+ * is told at once.
  */
 #include "config.h"
 
@@ -22,7 +23,7 @@
 #include "lock/engine.h"
 
 enum {
-	/* What is wrong is said once in so many ms. */
+	/* In ms: the interval at which the same failure is logged. */
 	QUIET_MS = 10000,
 	PREFIX_MAX = 128
 };
@@ -216,7 +217,8 @@ engine_send(struct engine *e, enum engine_kind kind, struct engine_call *call,
 	e->ops->send(e, q);
 }
 
-/* The agent itself tries again, with what it holds by then. */
+/* A beat is not repeated here: the agent sends the next one, with the locks
+ * that it holds by then. */
 void
 engine_beat(struct engine *e, struct engine_call *call,
     const struct engine_held *const *list, size_t n)

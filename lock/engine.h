@@ -1,13 +1,13 @@
 /*
- * engine.h - what a lock service does for the agent.
+ * engine.h - the interface between the agent and a lock service.
  *
- * An engine is a file that fills one table, struct engine_ops: how a request is
- * sent to the service, and what its answer means.  Nothing blocks.  What all of
- * them need is in engine.c: requests that wait, their time limit, the second
- * try, the next of lock.hosts.
+ * An engine is a file that fills one table, struct engine_ops: it sends
+ * requests to the service and interprets the answers, and never blocks.
+ * engine.c has the parts that all engines share: the queue of requests, their
+ * time limit, the second try, and the choice of the next of lock.hosts.
  *
- * An owner is the name of a lock's holder, SESSION:NUMBER, used once and never
- * again, so that an engine recognises its own first try.
+ * An owner is the name of a lock's holder, SESSION:NUMBER.  It is never used
+ * again, so an engine can recognise its own first try.
  */
 #ifndef LOCK_ENGINE_H
 #define LOCK_ENGINE_H
@@ -22,12 +22,13 @@
 #include "base/id.h"
 
 enum {
-	/* Of a session, HOST/RANDOM, with the NUL; the host is for people. */
+	/* Of a session, HOST/RANDOM, with the NUL; the host is for
+	 * administrators. */
 	ENGINE_SESSION_SIZE = 64,
 	/* Of an owner. */
 	ENGINE_OWNER_SIZE = 128,
 	ENGINE_PASSWORD_SIZE = 256,
-	/* Descriptors that an engine waits for, at most. */
+	/* The most descriptors that an engine polls. */
 	ENGINE_FDS = 4
 };
 
@@ -37,17 +38,18 @@ struct engine_held {
 	char owner[ENGINE_OWNER_SIZE];
 };
 
-/* The caller keeps it until done(). */
+/* The caller keeps it valid until done() is called. */
 struct engine_call {
 	/*
-	 * ERR_OK; ERR_LOCKED: another owner has it, and holder is its name;
-	 * ERR_UNAVAILABLE: there was no answer, and it may have happened.
+	 * ERR_OK; ERR_LOCKED: another owner has the lock, and holder is its
+	 * name; ERR_UNAVAILABLE: there was no answer, and the request may have
+	 * been carried out.
 	 */
 	void (*done)(struct engine_call *, enum err_code, uint64_t token,
 	    const char *holder);
 };
 
-/* Hints only, but for the last. */
+/* These are hints, except for the last, which is certain. */
 enum engine_hint {
 	ENGINE_WANTED,
 	ENGINE_UNWANTED,
@@ -58,77 +60,79 @@ enum engine_hint {
 };
 
 enum engine_kind {
-	/* ERR_OK with a token: that owner has the lock. */
+	/* ERR_OK with a token: the owner has the lock. */
 	ENGINE_TAKE,
-	/* ERR_OK: that owner does not have it, afterwards. */
+	/* ERR_OK: the owner does not have the lock any more. */
 	ENGINE_DROP,
-	/* Ask the owner named to let go of it, or do not any more; nobody waits
-	 * for an answer. */
+	/* Ask the named owner to release its lock, or withdraw that; no answer
+	 * is needed. */
 	ENGINE_ASK,
 	ENGINE_UNASK,
-	/* Keep the session, and all that is held.  ERR_OK: what is held was
-	 * ours for session_ms from when this was sent, but for what told() has
-	 * said is lost. */
+	/* Renew the session and all held locks.  ERR_OK: they were ours for
+	 * session_ms from when this was sent, except those that told() reported
+	 * as lost. */
 	ENGINE_BEAT,
 	ENGINE_KINDS
 };
 
-/* One question to the service. */
+/* One request to the service. */
 struct engine_request {
 	struct engine *engine;
 	enum engine_kind kind;
-	/* NULL: nobody waits, or not any more. */
+	/* NULL: no caller waits for the answer, or not any more. */
 	struct engine_call *call;
 	struct engine_held held;
-	/* Of ENGINE_BEAT, while it is sent. */
+	/* For ENGINE_BEAT, while it is being sent. */
 	const struct engine_held *const *list;
 	size_t n;
-	/* There is no other try after this one. */
+	/* This is the last try. */
 	bool is_last;
-	/* Of lock.hosts, and by clock_ms(). */
+	/* The index in lock.hosts, and the time by clock_ms(). */
 	size_t host;
 	int64_t sent;
-	/* What the engine itself keeps with it; freed with free(). */
+	/* Data of the engine itself; freed with free(). */
 	void *own;
-	/* Among all of the engine. */
+	/* Links in the engine's list of requests. */
 	struct engine_request *next, **place;
 };
 
 struct engine_ops {
-	/* Of what embeds struct engine. */
+	/* The size of the struct in which the engine embeds struct engine. */
 	size_t size;
-	/* Looks at the configuration and connects to nothing yet. */
+	/* Reads the configuration; does not connect yet. */
 	MUST_CHECK enum err_code (*open)(struct engine *, struct err *);
-	/* Its requests are gone already. */
+	/* The requests have been freed before this call. */
 	void (*close)(struct engine *);
 
-	/* What to wait for: how many were filled in, and ms at most. */
+	/* Fill in the descriptors to poll, return how many, and set the longest
+	 * wait in ms. */
 	int (*prepare)(struct engine *, struct pollfd *, int *timeout_ms);
-	/* After poll(), with the same array. */
+	/* Called after poll(), with the same array. */
 	void (*work)(struct engine *, const struct pollfd *, int n);
 
-	/* Ends in engine_finish() or engine_fail(), at once or in work(). */
+	/* Send a request.  Ends in engine_finish() or engine_fail(), at once or
+	 * from work(). */
 	void (*send)(struct engine *, struct engine_request *);
-	/* A request had no answer for lock.reply: hang up.  What is left then
-	 * of this request and of others ends in engine_fail(). */
+	/* A request got no answer within lock.reply: drop the connection.  Each
+	 * request that waits on it ends in engine_fail(). */
 	void (*late)(struct engine *, struct engine_request *);
 };
 
-/* Engines embed this. */
+/* To be embedded by engines. */
 struct engine {
 	const struct engine_ops *ops;
-	/* Set by the agent. */
+	/* Set by the agent, which it calls with hints. */
 	void (*told)(const char *id, enum engine_hint);
-	/* Names the agent, once for all. */
+	/* The name of the agent, which never changes. */
 	char session[ENGINE_SESSION_SIZE];
 	/* lock.session, or less if the service grants less. */
 	int64_t session_ms;
-	/* The owner of an engine keeps it for as long. */
+	/* The configuration must outlive the engine. */
 	const struct conf_lock *conf;
 	char password[ENGINE_PASSWORD_SIZE];
-	/* Of conf->hosts, the one that is asked. */
+	/* The index in conf->hosts of the server in use. */
 	size_t host;
-	/* Why the service, which answers, refuses us; ERR_OK: it does not. */
+	/* Why the service, which answers, refuses us; ERR_OK if it does not. */
 	struct err refusal;
 
 	/* The oldest first; and those that are to be sent again. */
@@ -137,19 +141,19 @@ struct engine {
 	bool is_closing;
 };
 
-/* HOST/RANDOM; false if the system gives no random bytes. */
+/* Make a name HOST/RANDOM; false if the system has no random bytes. */
 bool engine_name_session(char[ENGINE_SESSION_SIZE]);
 
 /*
- * Connects to nothing yet.  ERR_INVALID: lock.hosts, lock.password_file or
- * another key says what cannot be.
+ * Open an engine; does not connect yet.  ERR_INVALID: lock.hosts,
+ * lock.password_file or another key has an impossible value.
  */
 MUST_CHECK enum err_code engine_open(const struct engine_ops *,
     const struct conf *, const char *session, struct engine **, struct err *);
-/* Nobody is told of what was not answered yet. */
+/* Callers of unanswered requests are not notified. */
 void engine_close(struct engine *);
 
-/* For the agent.  held is copied. */
+/* For the agent: send a request.  held is copied. */
 void engine_send(struct engine *, enum engine_kind, struct engine_call *,
     const struct engine_held *held);
 void engine_beat(struct engine *, struct engine_call *,
@@ -159,24 +163,25 @@ void engine_work(struct engine *, const struct pollfd *, int n);
 
 /* --- For engines. --- */
 
-/* There was an answer; the request is gone. */
+/* End a request that was answered, and free it. */
 void engine_finish(
     struct engine_request *, enum err_code, uint64_t token, const char *holder);
-/* There was none, and why.  The connection may have been a dead one: work()
- * sends it once more, to the next host, if there is time. */
+/* End a request that failed.  The cause may be a connection that was already
+ * dead, so work() sends it once more, to the next host, if there is time. */
 void engine_fail(struct engine_request *, const char *why);
-/* The same for something that is no request. */
+/* The same for a failure that belongs to no request. */
 void engine_next_host(struct engine *, const char *why);
 
 const char *engine_host(const struct engine *);
-/* HOST of HOST:PORT or [HOST]:PORT; the port. */
+/* Split HOST:PORT or [HOST]:PORT; returns the port. */
 int engine_split(const char *host, char *name, size_t size);
-/* The part of a session that has no "/". */
+/* The random part of the session's name. */
 const char *engine_nonce(const struct engine *);
 
-/* For the log, not oftener than every ten seconds. */
+/* Log a message, at most every ten seconds. */
 void engine_say(struct engine *, const char *why);
-/* The service answers and refuses us: likewise, and a start ends with it. */
+/* The service answers and refuses us: log it likewise.  A start fails with
+ * it. */
 void engine_refuse(struct engine *, const char *why);
 
 #endif

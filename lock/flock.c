@@ -1,17 +1,19 @@
 /*
- * flock.c - one lock file per upload, ID.lock, kept until nobody needs it.
+ * flock.c - one lock file per upload, ID.lock, kept as long as it may be
+ * needed.
  *
- * Who holds an exclusive lock on the file that bears the name holds the
- * upload; release is close(2), so the kernel releases for the dead.  The file
- * outlives the holder, because making and removing one costs six times as
- * much as locking it, and is removed while it is held.  So the one we locked
- * may have lost its name before we got it: that must be looked at each time.
+ * The process that holds an exclusive lock on the file of that name holds the
+ * upload; it releases the lock with close(2), and the kernel does so for a dead
+ * process.  The file stays after a release, because creating and removing one
+ * costs six times as much as locking it.  It is removed while it is held; so
+ * the file may have been unlinked before we locked it, which is checked each
+ * time.
  *
- * Whoever cannot have the lock keeps the file open and holds a read lock on
- * one byte far behind its end, which is how the holder learns that it is
- * wanted, and a write lock on one of a few bytes behind that, which is how
- * the number of those who wait stays small.  Both are open file description
- * locks: they die with their owner and leave nothing behind.
+ * A process that cannot get the lock keeps the file open.  It holds a read lock
+ * on one byte far beyond the file's end, by which the holder learns that the
+ * lock is wanted, and a write lock on one of a few bytes after that, which
+ * limits the number of waiting processes.  Both are open file description
+ * locks: they end with their owner and leave nothing behind.
  */
 #include "config.h"
 
@@ -32,7 +34,7 @@
 #include "base/log.h"
 #include "lock/lock.h"
 
-/* Of the name of a lock file, with the NUL. */
+/* The size of a lock file's name, with the NUL. */
 #define NAME_SIZE (ID_MAX + sizeof(".lock"))
 
 #define BYTE_LOCK ((off_t)0)
@@ -40,11 +42,12 @@
 #define BYTE_SLOT (BYTE_WANT + 1)
 
 enum {
-	/* Who waits for one upload, over all processes. */
+	/* How many processes may wait for one upload. */
 	SLOTS = LOCK_WAITERS,
-	/* What one process waits for at the same time. */
+	/* How many uploads one process may wait for at the same time. */
 	ASKS_MAX = 8,
-	/* How often a lock file may vanish under our hands in one call. */
+	/* How often one call may find that the lock file was removed
+	 * meanwhile. */
 	TRIES_MAX = 64
 };
 
@@ -59,7 +62,8 @@ struct flock_locker {
 	struct locker base;
 	int dirfd;
 	mode_t mode;
-	/* 0 if somebody else has it, -1 and errno, else it is ours. */
+	/* Returns 0 if another process has it, -1 with errno, else the lock is
+	 * ours. */
 	int (*try_lock)(int fd);
 	struct ask asks[ASKS_MAX];
 };
@@ -67,12 +71,12 @@ struct flock_locker {
 struct flock_lock {
 	struct lock base;
 	int fd;
-	/* The file was not there before, and is not to stay. */
+	/* The file did not exist before, and must not stay. */
 	bool is_fleeting;
 	char name[NAME_SIZE];
 };
 
-/* A lock, or a question for one, that belongs to the open file itself. */
+/* Take or query a lock that belongs to the open file description. */
 static int
 byte_lock(int fd, int cmd, struct flock *range, off_t byte, off_t len)
 {
@@ -128,7 +132,7 @@ make_name(const char *id, char name[NAME_SIZE], struct err *e)
 	return ERR_OK;
 }
 
-/* ERR_CONFLICT: it is another file's name by now, or nobody's. */
+/* ERR_CONFLICT: the name belongs to another file by now, or does not exist. */
 static enum err_code
 check_name(
     const struct flock_locker *l, int fd, const char *name, struct err *e)
@@ -144,7 +148,8 @@ check_name(
 	return err_set(e, ERR_CONFLICT, "%s was removed", name);
 }
 
-/* ERR_CONFLICT: got it, but it is not the lock of that upload any more. */
+/* ERR_CONFLICT: locked, but the file is not the lock of that upload any
+ * more. */
 static enum err_code
 try_file(struct flock_locker *l, int fd, const char *name, struct err *e)
 {
@@ -155,7 +160,7 @@ try_file(struct flock_locker *l, int fd, const char *name, struct err *e)
 	return err_set(e, ERR_LOCKED, "%s is held", name);
 }
 
-/* ERR_EXISTS: it was not there, and then it was; look again. */
+/* ERR_EXISTS: the file did not exist and then did; try again. */
 static enum err_code
 open_file(const struct flock_locker *l, const char *name, enum lock_how how,
     int *fd, bool *made, struct err *e)
@@ -201,7 +206,7 @@ drop_ask(struct ask *ask)
 	ask->fd = -1;
 }
 
-/* First a place among those who may wait, and only then the question. */
+/* Take one of the bytes for waiting processes before asking for the lock. */
 static enum err_code
 show_intent(int fd, const char *id, struct err *e)
 {
@@ -256,8 +261,9 @@ hand_out(struct flock_locker *l, int fd, const char *name, bool is_fleeting,
 }
 
 /*
- * The same try as in acquire(), with the file kept open since.  Who had to
- * wait was not the only one to lock this file, even if it made it.
+ * Try again as in acquire(), with the file that was kept open.  The waiting
+ * process shares the file with others, so it may not count as its creator even
+ * if it created it.
  */
 static enum err_code
 ask_again(struct flock_locker *l, struct ask *ask, const char *name,
@@ -332,8 +338,8 @@ flock_stop_asking(struct locker *locker, const char *id)
 }
 
 /*
- * Somebody may have removed the file by hand, and another may hold a new one
- * by now: that one is not ours to remove.
+ * If the file was removed by hand, another process may hold a new file of the
+ * same name by now, which must not be removed.
  */
 static void
 remove_file(struct flock_lock *lock)
@@ -371,9 +377,9 @@ flock_state(struct lock *base)
 }
 
 /*
- * One line of /proc/locks, "1: FLOCK  ADVISORY  WRITE 1234 fe:01:5678 0 EOF".
- * File systems with an anonymous device (btrfs, overlayfs) show another
- * device number there than in stat(), so that only the inode can be compared.
+ * Parse one line of /proc/locks, "1: FLOCK ADVISORY WRITE 1234 fe:01:5678 0
+ * EOF".  File systems with an anonymous device (btrfs, overlayfs) show another
+ * device number there than in stat(), so only the inode is compared.
  */
 static bool
 is_lock_on(const char *line, const struct stat *st, pid_t *pid)
@@ -418,8 +424,8 @@ flock_holder(struct locker *locker, const char *id, struct lock_holder *holder)
 	return is_held;
 }
 
-/* A lock file has nothing in it: composer.lock, with which this directory may
- * be shared, is somebody's work. */
+/* A lock file is empty: a composer.lock, if the directory is shared with other
+ * programs, is not ours. */
 static bool
 is_lock_file(const struct flock_locker *l, const char *name)
 {

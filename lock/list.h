@@ -1,6 +1,6 @@
 /*
- * list.h - the lockers built in, one line each; included where LOCKER(name)
- * means something.  base/conf_key.c names the default.
+ * list.h - the lockers built in, one line each; included where LOCKER(name) is
+ * defined.  base/conf_key.c names the default.
  */
 LOCKER(flock)
 LOCKER(memory)

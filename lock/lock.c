@@ -46,7 +46,7 @@ find_class(const char *name)
 	return NULL;
 }
 
-/* What can be built in, and the package of Debian that it wants. */
+/* The lockers that can be built in, and the Debian package that each needs. */
 static const struct {
 	const char *name, *package;
 } optional[] = {
@@ -208,7 +208,8 @@ locker_knows(struct locker *locker, const char *id, struct arena *a)
 	rc = ops->acquire(locker, id, LOCK_EXISTING_QUIETLY, a, &lock, &e);
 	if (rc == ERR_OK)
 		ops->release(lock, false);
-	/* What cannot be looked at counts as known: the lock will tell why. */
+	/* If the lock cannot be looked up, it counts as known: taking it will
+	 * show why. */
 	return rc != ERR_NOT_FOUND && rc != ERR_INVALID;
 }
 

@@ -1,19 +1,19 @@
 /*
  * lock.h - one writer per upload, over all processes and pools.
  *
- * A lock dies with its holder: a crashed worker must not leave an upload
- * locked.  Of several processes that ask for the lock of a dead holder, one
- * gets it.  A holder that is stopped keeps it.
+ * A lock is released when its holder dies: a crashed worker must not leave an
+ * upload locked.  If several processes ask for the lock of a dead holder,
+ * exactly one gets it.  A holder that is stopped keeps its lock.
  *
- * A lock keeps requests apart.  Over a network it can be lost while it is
- * held: the host was cut off, or slept, for longer than lock.session.  A
- * process that was asleep learns it too late, so a store that several hosts
- * share must refuse a late writer by itself; the lock is there so that this
- * hardly ever happens.
+ * A lock keeps requests apart.  A lock in a network service can be lost while
+ * it is held: the host was cut off, or suspended, for longer than lock.session.
+ * A suspended process notices that too late, so a store that several hosts
+ * share must reject late writers itself; the lock makes sure that this hardly
+ * ever happens.
  *
- * A lock belongs to the process that took it.  A child made by fork() has no
- * part in it, and in no locker that was opened before, unless the locker says
- * that its locks are inherited.
+ * A lock belongs to the process that took it.  A child made by fork() must use
+ * neither the lock nor the locker that its parent had opened, unless the locker
+ * says that its locks are inherited.
  */
 #ifndef LOCK_LOCK_H
 #define LOCK_LOCK_H
@@ -32,15 +32,15 @@
 struct locker;
 struct engine_ops;
 
-/* A held lock.  Back ends embed this and add their own. */
+/* A lock that is held.  Back ends embed this and add their own members. */
 struct lock {
 	struct locker *locker;
-	/* Grows from holder to holder of the same id; 0: this locker has none.
-	 * For logs and names, never for safety. */
+	/* Increases from holder to holder of the same id; 0: this locker has
+	 * none.  For logs and names, never for safety. */
 	uint64_t token;
 };
 
-/* How many processes of a host wait for one upload, at most. */
+/* The most processes of a host that wait for one upload. */
 enum {
 	LOCK_WAITERS = 4
 };
@@ -49,8 +49,8 @@ enum lock_state {
 	LOCK_HELD,
 	/* Held, and another process asks for it. */
 	LOCK_WANTED,
-	/* It has been lost, or may be by now: nothing may be written or
-	 * acknowledged any more.  Once lost, lost for ever. */
+	/* The lock was lost, or may be: nothing may be written or acknowledged
+	 * any more.  A lost lock stays lost. */
 	LOCK_LOST
 };
 
@@ -62,14 +62,14 @@ struct lock_holder {
 };
 
 enum lock_how {
-	/* Make what is needed to lock this id. */
+	/* Create what is needed to lock this id. */
 	LOCK_CREATE,
-	/* ERR_NOT_FOUND if it was never locked, or was released for good since:
-	 * then it is free.  A locker without traces cannot tell, and takes it
-	 * as LOCK_CREATE. */
+	/* ERR_NOT_FOUND if the id was never locked, or was released for good
+	 * since: then it is free.  A locker without traces cannot tell, and
+	 * treats this as LOCK_CREATE. */
 	LOCK_EXISTING,
-	/* As LOCK_CREATE, but never ask the holder, and leave no trace that was
-	 * not there before: for a sweep. */
+	/* For a sweep: as LOCK_CREATE, but never ask the holder to release the
+	 * lock, and leave no trace that did not exist before. */
 	LOCK_QUIETLY,
 	/* As LOCK_EXISTING, but never ask the holder. */
 	LOCK_EXISTING_QUIETLY
@@ -78,44 +78,44 @@ enum lock_how {
 struct locker_ops {
 	/*
 	 * Try to take the lock of an upload id, without waiting.  ERR_LOCKED if
-	 * another has it: the holder has been asked to hurry, and keeps being
-	 * asked until a try of the caller ends in anything else, until
-	 * stop_asking() or shutdown(), or until the caller dies.  ERR_CROWDED:
-	 * LOCK_WAITERS processes of this host ask for that id already, or this
-	 * process asks for too many; the holder has not been asked for us.
-	 * ERR_UNAVAILABLE: the service that keeps the locks cannot be asked,
-	 * and no lock can be had.  ERR_INVALID: not an id.
+	 * another process has it: the holder is then asked to release it, until
+	 * a later try of the caller ends in anything else, until stop_asking()
+	 * or shutdown(), or until the caller dies.  ERR_CROWDED: LOCK_WAITERS
+	 * processes of this host wait for that id already, or this process
+	 * waits for too many; the holder was not asked on behalf of the caller.
+	 * ERR_UNAVAILABLE: the service that keeps the locks cannot be reached,
+	 * so no lock can be had.  ERR_INVALID: not an id.
 	 */
 	MUST_CHECK enum err_code (*acquire)(struct locker *, const char *id,
 	    enum lock_how, struct arena *, struct lock **, struct err *);
 	void (*stop_asking)(struct locker *, const char *id);
 
-	/* for_good: the upload is finished or gone, and nobody will lock it
-	 * again; a locker that leaves traces leaves none then. */
+	/* for_good: the upload is finished or gone and will not be locked
+	 * again; a locker that leaves traces then removes this one. */
 	void (*release)(struct lock *, bool for_good);
 
-	/* Of a lock that is held.  Cheap (about 1 us). */
+	/* The state of a lock that is held.  Cheap (about 1 us). */
 	enum lock_state (*state)(struct lock *);
 
 	/*
-	 * For an administrator's eyes: false if nobody holds the lock.  Takes
-	 * no lock and is true only of some moment.
+	 * For messages to an administrator: false if no process holds the lock.
+	 * Takes no lock, so the answer may already be out of date.
 	 */
 	bool (*holder)(struct locker *, const char *id, struct lock_holder *);
 
-	/* Gives up all that this process asks for.  Locks that it still holds
-	 * are released by its death. */
+	/* Withdraws all that this process asks for.  Locks that it still holds
+	 * are released when it ends. */
 	void (*shutdown)(struct locker *);
 };
 
-/* Of a locker whose locks leave a trace until they are released for good. */
+/* For a locker whose locks leave a trace until they are released for good. */
 struct locker_traces {
 	/*
-	 * Walk the ids whose locks have left a trace, for the sweep, which
-	 * takes and releases for good what nobody needs any more; from *cursor
-	 * NULL, *id is NULL after the last, and then, or after an error, the
-	 * cursor is gone.  In no order; what comes or goes meanwhile may or may
-	 * not be seen.
+	 * Iterate over the ids whose locks have left a trace, for the sweep,
+	 * which locks each and releases it for good if it is not needed any
+	 * more.  Start with *cursor NULL; *id is NULL after the last one.
+	 * Then, and after an error, the cursor is gone.  The order is
+	 * undefined; ids that appear or disappear meanwhile may be missed.
 	 */
 	MUST_CHECK enum err_code (*walk_next)(struct locker *, void **cursor,
 	    struct arena *, const char **id, struct err *);
@@ -149,7 +149,7 @@ struct locker_service {
 	bool (*figures)(struct locker *, struct lock_figures *);
 };
 
-/* An open locker.  Back ends embed this and add their own. */
+/* An open locker.  Back ends embed this and add their own members. */
 struct locker {
 	const char *name;
 	const struct locker_ops *ops;
@@ -160,28 +160,28 @@ struct locker {
 	char held_by[64];
 	/* NULL: its locks leave no trace. */
 	const struct locker_traces *traces;
-	/* After a fork() the child has the locks of the parent as well, and
-	 * each is free when both have released it. */
+	/* After a fork() the child shares the locks of the parent, and each is
+	 * free when both have released it. */
 	bool is_inherited;
 	/* A lock may become LOCK_LOST. */
 	bool can_lose;
 };
 
-/* What a back end exports: const struct locker_class locker_NAME. */
+/* Exported by each back end as const struct locker_class locker_NAME. */
 struct locker_class {
-	/* As in  lock: { type = "flock"; }  in the configuration. */
+	/* The name in the configuration: lock: { type = "flock"; } */
 	const char *name;
 
 	/* Only the process that opened it first, and those that it forked, can
-	 * reach its locks: no other may use the store. */
+	 * reach its locks: no other process may use the store. */
 	bool is_for_one_pool;
 
-	/* The lock service that an agent asks for all; open is NULL then, and
-	 * see locker_start().  NULL: there is no agent. */
+	/* The lock service that an agent uses for all processes; then open is
+	 * NULL, and see locker_start().  NULL: there is no agent. */
 	const struct engine_ops *engine;
 
-	/* What it needs of the system, as the configuration is; NULL if it
-	 * needs nothing. */
+	/* Reports what the locker needs with this configuration; NULL if
+	 * nothing. */
 	void (*needs)(const struct conf *, need_ear *, void *arg);
 
 	MUST_CHECK enum err_code (*open)(
@@ -189,30 +189,32 @@ struct locker_class {
 };
 
 /*
- * Open the locker that lock.type names.  lock.path "" is store.path.  After a
- * fork every process opens its own.  ERR_INVALID: it is not built in, or a
+ * Open the locker that lock.type names.  lock.path "" means store.path.  After
+ * a fork every process opens its own.  ERR_INVALID: it is not built in, or a
  * table of it has a hole.
  */
 MUST_CHECK enum err_code locker_open(
     const struct conf *, struct locker **, struct err *);
 
-/* What the locker that lock.type names needs. */
+/* Report what the locker that lock.type names needs. */
 void locker_needs(const struct conf *, need_ear *, void *arg);
 
 /*
- * Some lockers need a process beside those that lock: the agent.  The master
- * of a pool, or whoever is alone, starts it before the locker is opened and
- * before it forks, and hands on which of its children has died: true if it was
- * the agent, and another has been started.  Without an agent these do nothing,
- * nor if lock.agent says where one is that somebody else has started.
+ * Some lockers need an agent, a process beside those that lock.  The master of
+ * a pool, or a process without one, starts it before the locker is opened and
+ * before it forks.  It passes the pid of each child that died to locker_reap(),
+ * which returns true if that was the agent, after starting another.  For
+ * lockers without an agent, and if lock.agent names one that another program
+ * starts, these functions do nothing.
  */
 MUST_CHECK enum err_code locker_start(const struct conf *, struct err *);
 bool locker_reap(pid_t);
-/* The same for a process that does not hear of its children. */
+/* The same check for a process that is not told of its children's deaths. */
 void locker_look(void);
-/* After the log was rotated. */
+/* To be called after the log was rotated. */
 void locker_follow_log(void);
-/* What is held still is lost and, a second later, free. */
+/* Stop the agent.  Locks that are still held are lost, and free a second
+ * later. */
 void locker_stop(void);
 
 /* The id of the store, for ever: two stores with one lock.prefix are refused.
@@ -220,15 +222,15 @@ void locker_stop(void);
 void locker_know_store(const char *id);
 
 /*
- * In place of locker_start(): be the one that starts the agent, for those who
- * find it at lock.agent.  listen_fd: a socket of packets that listens there.
- * ERR_INVALID: lock.type needs no agent.
+ * Instead of locker_start(): run the agent for the programs that find it at
+ * lock.agent.  listen_fd: a listening socket of packets.  ERR_INVALID:
+ * lock.type needs no agent.
  */
 MUST_CHECK enum err_code locker_serve(
     const struct conf *, int listen_fd, struct err *);
 
-/* What the agent does first of all, before either: it gives away what it will
- * not need, see locker_agent_needs(). */
+/* A function that the agent calls first in its process, to give up the rights
+ * that it does not need; see locker_agent_needs(). */
 void locker_confine_agent(void (*confine)(const struct conf *));
 void locker_agent_needs(const struct conf *, need_ear *, void *arg);
 
@@ -244,17 +246,18 @@ struct lock_trial {
 MUST_CHECK enum err_code locker_try_host(
     const struct conf *, size_t n, struct lock_trial *, struct err *);
 
-/* Does lock.type name a locker that is?  For store_hold(). */
+/* Is the locker that lock.type names for one pool only?  For store_hold(). */
 bool locker_is_for_one_pool(const struct conf *);
 
-/* Does it name one whose locks can be lost, for a service keeps them? */
+/* Can locks of the locker that lock.type names be lost, because a service keeps
+ * them? */
 bool locker_is_far(const struct conf *);
 
-/* Is there a trace of its lock, held or not?  Takes it for a moment, and asks
- * nobody to let go.  False if the locker leaves no traces. */
+/* Does the id's lock have a trace, held or not?  Takes the lock for a moment,
+ * and asks no holder to release it.  False if the locker leaves no traces. */
 bool locker_knows(struct locker *, const char *id, struct arena *);
 
-/* ERR_INVALID: a table of it has a hole. */
+/* ERR_INVALID: a table of the locker has a hole. */
 MUST_CHECK enum err_code locker_check(const struct locker *, struct err *);
 
 /* The names of the back ends built in, NULL after the last. */

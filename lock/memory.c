@@ -1,22 +1,22 @@
 /*
  * memory.c - locks in memory, for the one pool that has the store.
  *
- * The processes of a pool share a table.  The first open makes it, before the
- * master forks, so that every worker inherits it; a process that is no child of
- * the master cannot reach it.  The store's note keeps such processes out of the
- * store (store/file/note.c).
+ * The processes of a pool share a table.  The first call of open creates it,
+ * before the master forks, so that every worker inherits it; a process that is
+ * not a descendant of the master cannot reach it.  The note of the store keeps
+ * such processes out of the store (store/file/note.c).
  *
- * Any process may be killed at any instruction.  Two things make that safe:
+ * Any process may be killed at any instruction.  Two rules make that safe:
  *
- * Each open locker is a member and holds the robust mutex of its member for as
- * long as it is open.  The kernel gives up the mutex for the dead before
- * anybody can learn of the death, so a member whose mutex says EOWNERDEAD is
- * dead, and all that it had is free.
+ * Each open locker is a member, and holds the robust mutex of its member for as
+ * long as it is open.  The kernel releases the mutex of a dead process before
+ * its death can be noticed, so a member whose mutex returns EOWNERDEAD is dead,
+ * and everything that it had is free.
  *
- * Every change of the table is one store of one word, from one good state to
+ * Every change of the table is one store to one word, from one valid state to
  * another.  An entry without a holder and without waiters is free, whatever
- * else stands in it; a member without a pid is.  So there is nothing to repair
- * when a process dies with the mutex of the table.
+ * else it contains; so is a member without a pid.  So nothing has to be
+ * repaired when a process dies while it has the mutex of the table.
  */
 #include "config.h"
 
@@ -35,11 +35,12 @@
 #include "lock/lock.h"
 
 enum {
-	/* More than a pool has processes, and than these lock at a time. */
+	/* More than a pool has processes, and more than they lock at a time. */
 	MEMBERS = 8192,
 	ENTRIES = 16384,
-	/* The table is never held for long, but its holder may be stopped: so
-	 * often another is let run first, and so often we sleep for a ms. */
+	/* The mutex of the table is never held for long, but its holder may be
+	 * stopped: so often yield to other processes first, and then so often
+	 * sleep for a ms. */
 	YIELDS = 200,
 	NAPS = 1000
 };
@@ -47,12 +48,12 @@ enum {
 struct member {
 	/* Locked by the member for as long as it lives. */
 	pthread_mutex_t alive;
-	/* 0: nobody is this member. */
+	/* 0: this member is unused. */
 	_Atomic pid_t pid;
 };
 
-/* Members are counted from 1; 0 is nobody.  A holder and a waiter take their
- * own number out without the table, so each is read once. */
+/* Members are counted from 1; 0 is none.  A holder and a waiter remove their
+ * own number without the table's mutex, so read each number only once. */
 struct entry {
 	_Atomic int holder;
 	_Atomic int waiters[LOCK_WAITERS];
@@ -60,7 +61,7 @@ struct entry {
 };
 
 struct table {
-	/* For all but the giving up of one's own. */
+	/* Needed for every change except removing one's own number. */
 	pthread_mutex_t mutex;
 	uint64_t token;
 	/* No member, and no entry, from here on was ever used. */
@@ -71,7 +72,7 @@ struct table {
 
 struct memory_locker {
 	struct locker base;
-	/* Our member. */
+	/* The number of our member. */
 	int me;
 };
 
@@ -116,7 +117,7 @@ make_table(struct err *e)
 	return ERR_OK;
 }
 
-/* True if it is ours now. */
+/* True if the mutex is ours now. */
 static bool
 try_mutex(pthread_mutex_t *mutex)
 {
@@ -161,7 +162,7 @@ lock_table_or(struct err *e)
 
 /* --- Members. --- */
 
-/* All that this member had is free.  With the table. */
+/* Free all that this member had.  The caller has the table's mutex. */
 static void
 clear_entries(int who)
 {
@@ -178,8 +179,8 @@ clear_entries(int who)
 	}
 }
 
-/* With the table.  What a dead member had is free afterwards; nobody is dead,
- * too. */
+/* The caller has the table's mutex.  All that a dead member had is free
+ * afterwards; number 0 counts as dead. */
 static bool
 is_alive(int who)
 {
@@ -192,8 +193,8 @@ is_alive(int who)
 		return false;
 	if (pthread_mutex_trylock(&m->alive) != EOWNERDEAD)
 		return true;
-	/* Consistent only when all is done: if we die before, the next one does
-	 * it again. */
+	/* Mark the mutex consistent last: if this process dies before, the next
+	 * one repeats the work. */
 	clear_entries(who);
 	m->pid = 0;
 	(void)pthread_mutex_consistent(&m->alive);
@@ -202,8 +203,8 @@ is_alive(int who)
 }
 
 /*
- * Of a process that is dying the kernel gives up one mutex after the other, so
- * a free member may be locked for a moment still.
+ * The kernel releases the mutexes of a dying process one after another, so the
+ * mutex of a free member may still be locked for a moment.
  */
 static bool
 become(int who)
@@ -216,7 +217,8 @@ become(int who)
 	return true;
 }
 
-/* Our number; 0 if the table is full.  With the table. */
+/* Returns our number; 0 if the table is full.  The caller has the table's
+ * mutex. */
 static int
 become_member(void)
 {
@@ -262,7 +264,7 @@ is_free(struct entry *entry)
 	return entry->holder == 0;
 }
 
-/* NULL if nobody has or wants it. */
+/* NULL if no process has it or waits for it. */
 static struct entry *
 find_entry(const char *id)
 {
@@ -277,7 +279,7 @@ find_entry(const char *id)
 	return NULL;
 }
 
-/* Free, with that id; NULL if the table is full. */
+/* A free entry, set to that id; NULL if the table is full. */
 static struct entry *
 new_entry(const char *id)
 {
@@ -295,7 +297,7 @@ new_entry(const char *id)
 	return entry;
 }
 
-/* Whoever died meanwhile does not count. */
+/* A holder that died meanwhile does not count. */
 static bool
 is_held(struct entry *entry)
 {
@@ -341,7 +343,7 @@ take(struct memory_locker *l, const char *id, enum lock_how how,
 	if (entry != NULL && is_held(entry))
 		return may_ask ? begin_to_ask(entry, l->me, e) :
 				 err_set(e, ERR_LOCKED, "%s is held", id);
-	/* With its holder the last that kept the entry may have died. */
+	/* If its holder died, the entry may have become free. */
 	if (entry == NULL || is_free(entry))
 		entry = new_entry(id);
 	if (entry == NULL)
@@ -362,7 +364,8 @@ memory_stop_asking(struct locker *locker, const char *id)
 	struct entry *entry;
 	int i, k;
 
-	/* An entry with our own mark keeps its id: no need for the table. */
+	/* An entry with our own number keeps its id, so the mutex is not
+	 * needed. */
 	for (i = 0; i < table->entries_top; i++) {
 		entry = &table->entries[i];
 		for (k = 0; k < LOCK_WAITERS; k++)
@@ -418,7 +421,7 @@ memory_state(struct lock *base)
 		waiter = entry->waiters[k];
 		if (waiter == 0)
 			continue;
-		/* If it cannot be looked up it counts as alive. */
+		/* If the table cannot be locked, the waiter counts as alive. */
 		if (!lock_table())
 			return LOCK_WANTED;
 		is_wanted = is_alive(waiter);
@@ -461,7 +464,7 @@ holds_something(int me)
 	return false;
 }
 
-/* Where the table cannot be had, our death will do. */
+/* If the table cannot be locked, our death will free all. */
 static void
 memory_shutdown(struct locker *locker)
 {

@@ -2,11 +2,11 @@
  * redis.c - locks in Redis.
  *
  * PREFIX:l:{ID} is the lock, its value the owner; it expires unless it is
- * renewed.  PREFIX:w:{ID} are the sessions that wait, with the time until when.
- * A session hears of both on its channel, PREFIX:s:SESSION.
+ * renewed.  PREFIX:w:{ID} contains the sessions that wait, each with the end of
+ * its wait.  A session is notified of both on its channel, PREFIX:s:SESSION.
  *
- * Redis forgets locks at a restart and at a failover.  So it says which ones it
- * still has at each beat, and what it has lost is lost to us.
+ * Redis may lose locks at a restart and at a failover.  So the answer to each
+ * beat says which locks still exist; the others are lost to us too.
  */
 #include "config.h"
 
@@ -20,10 +20,10 @@
 #include "lock/engine.h"
 #include "lock/lock.h"
 
-/* A question is forgotten after so many ms. */
+/* In ms: how long the wish of a waiting session is kept. */
 #define ASK_MS "2000"
 
-/* A connection, and what hiredis waits for on it. */
+/* A connection, and the events that hiredis waits for on it. */
 struct link {
 	redisAsyncContext *ac;
 	short events;
@@ -31,9 +31,9 @@ struct link {
 
 struct redis {
 	struct engine base;
-	/* One asks, the other listens. */
+	/* One connection for requests, one for notifications. */
 	struct link ask, ear;
-	/* Of the scripts, as the server has them; "": not known yet. */
+	/* The server's hashes of the scripts; "": unknown. */
 	char sha[ENGINE_KINDS][41];
 	bool has_beat_failed, is_to_hang_up;
 };
@@ -63,7 +63,8 @@ static const char *const scripts[ENGINE_KINDS] = {
 		"redis.call('PUBLISH', ARGV[4] .. ':s:' .. "
 		"string.match(ARGV[1], '^[^:]*'), 'w ' .. ARGV[5]) return 1",
 	[ENGINE_UNASK] = "return redis.call('ZREM', KEYS[2], ARGV[3])",
-	/* Of one lock: l, u or w (lost, unwanted, wanted), and its id. */
+	/* The state of one lock, l, u or w (lost, unwanted, wanted), and its
+	 * id. */
 	[ENGINE_BEAT] = "if redis.call('GET', KEYS[1]) ~= ARGV[1] "
 			"then return 'l ' .. ARGV[5] end "
 			"redis.call('PEXPIRE', KEYS[1], ARGV[2]) " NOW
@@ -78,7 +79,7 @@ redis_of(struct engine *e)
 	return OUTER(e, struct redis, base);
 }
 
-/* --- What hiredis waits for. --- */
+/* --- The events of hiredis.  --- */
 
 static void
 add_read(void *arg)
@@ -118,7 +119,7 @@ hang_up(struct link *link)
 		redisAsyncFree(link->ac);
 }
 
-/* --- What it says: "w ID" and the like. --- */
+/* --- Notifications: "w ID" and the like.  --- */
 
 static void
 tell(struct redis *r, const redisReply *p)
@@ -177,7 +178,7 @@ has_erred(struct redis *r, const redisReply *p)
 		return true;
 	}
 	engine_say(&r->base, p->str);
-	/* It is no master, or not yet: perhaps another one is. */
+	/* This server is no master, or not yet: perhaps another one is. */
 	r->is_to_hang_up = true;
 	return true;
 }
@@ -228,7 +229,7 @@ authenticate(struct redis *r, redisAsyncContext *ac)
 		(void)redisAsyncCommand(ac, on_word, r, "AUTH %s", password);
 }
 
-/* False if a connection cannot even be begun. */
+/* False if connecting fails at once. */
 static bool
 join(struct redis *r, struct link *link)
 {
@@ -308,7 +309,7 @@ on_renewed(redisAsyncContext *ac, void *reply, void *arg)
 		tell(r, reply);
 }
 
-/* Last of a beat, so that all before it have been answered as well. */
+/* The last answer of a beat: all earlier requests have been answered too. */
 static void
 on_pong(redisAsyncContext *ac, void *reply, void *arg)
 {
