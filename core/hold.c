@@ -68,7 +68,7 @@ hold_release(struct hold *h)
 	*h = (struct hold){ .store = h->store };
 }
 
-/* --- What is still to be done for an upload that is finished. --- */
+/* --- Work that is pending for a finished upload.  --- */
 
 unsigned
 pending_for(

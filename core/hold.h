@@ -45,10 +45,9 @@ MUST_CHECK enum err_code hold_id(struct locker *, const char *id, enum lock_how,
     int64_t wait_ms, struct arena *, struct lock **, struct err *);
 
 /*
- * What is still to be done for an upload that is finished: it is written into
- * the record together with the finish, and struck out when it is done; the
- * request that finished the upload does it under the upload's lock, or else a
- * sweep.
+ * Work that is pending for a finished upload: it is written into the record
+ * together with the finish, and cleared when it is done; the request that
+ * finished the upload does it under the upload's lock, or else a sweep.
  */
 
 /* Of STORE_TO_DO, for an upload like this; hooks may be NULL. */
@@ -64,10 +63,10 @@ MUST_CHECK enum err_code pending_remove_parts(struct data_store *,
 
 /*
  * Remove an upload whose time is over, and tell hooks of it.  The upload is
- * claimed.  What is to be told is written down before the upload
- * goes, and told afterwards unless hooks have failed for too long by now:
- * *failing, in milliseconds, grows by what is lost on one that fails.  hooks
- * may be NULL.
+ * claimed.  The event is written to the spool before the upload is removed, and
+ * delivered afterwards, unless hooks have failed for too long by now: *failing,
+ * in milliseconds, grows by the time that a failing one took.  hooks may be
+ * NULL.
  */
 MUST_CHECK enum err_code expire_upload(struct upload *, struct data_store *,
     struct hooks *, struct arena *, int64_t *failing, struct err *);

@@ -128,9 +128,9 @@ sweep_leftovers(struct sweep *s)
 /* --- Locks that are needed no more. --- */
 
 /*
- * What is to be said if the lock of this id goes; SWEEP_MAX: it stays.
- * The lock of what is left of an upload, and too young to go, says that it is
- * ours; and that of another program may look like one of ours.
+ * The deed to report if the lock of this id is removed; SWEEP_MAX: it stays.
+ * The lock beside leftovers that are too young to be removed shows that they
+ * are ours; and the lock of another program may look like one of ours.
  */
 static enum sweep_deed
 judge_lock(struct sweep *s, const char *id)
@@ -201,7 +201,7 @@ sweep_locks(struct sweep *s)
 	}
 }
 
-/* --- What is written down of uploads that are gone. --- */
+/* --- The records of removed uploads.  --- */
 
 void
 sweep_ledger(struct sweep *s)

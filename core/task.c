@@ -280,7 +280,7 @@ remove_parts(struct task *t)
 	return false;
 }
 
-/* What was done is struck out; the rest is for the sweep. */
+/* Work that was done is cleared in the record; the rest is for the sweep. */
 static void
 follow_up(struct task *t)
 {
@@ -290,7 +290,7 @@ follow_up(struct task *t)
 
 	if (t->pending == 0)
 		return;
-	/* Whoever has the lock by now finds it in the record. */
+	/* The present holder of the lock finds it in the record. */
 	if (core_has_lost(t)) {
 		t->pending = 0;
 		return;

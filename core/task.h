@@ -191,8 +191,8 @@ struct task {
 	struct file_info was_created, was_removed;
 	struct hook_notice *notices[HOOK_POINT_MAX];
 
-	/* What is still to be done for the upload that was finished; as long
-	 * as there is something, up and lock are kept. */
+	/* Work that is pending for the upload that was finished; while there is
+	 * any, up and lock are kept. */
 	unsigned pending;
 };
 

@@ -1,8 +1,9 @@
 /*
  * json.c - tusd v2's JSON: write an event, and read an answer.
  *
- * The members and their order are those of tusd's HookRequest.  What is absent
- * there is absent here, except Owner and EventID, which come after the others.
+ * The members and their order are those of tusd's HookRequest.  Members that
+ * are absent there are absent here, except Owner and EventID, which come after
+ * the others.
  */
 #include "config.h"
 

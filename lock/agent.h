@@ -75,7 +75,7 @@ int64_t agent_clock(void);
 
 /* A call to the service is over, after so many ns. */
 void agent_count(struct agent_board *, bool was_answered, int64_t ns);
-/* Why no lock can be had before somebody mends it; "" takes that back. */
+/* Why no lock can be had until an administrator acts; "" withdraws that. */
 void agent_refuse(struct agent_board *, const char *why);
 
 /* Send and receive the descriptor of the board, with the first message on a

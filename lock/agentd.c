@@ -121,7 +121,7 @@ refuse(int fd, enum err_code rc, const char *text)
 	answer(fd, &a);
 }
 
-/* --- Who waits. --- */
+/* --- Waiting processes.  --- */
 
 static struct slot *
 find_slot(const char *id)

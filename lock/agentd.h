@@ -34,7 +34,8 @@ void far_unask(struct engine *, const char *id);
 
 /* --- agent_claim.c: lock.prefix belongs to one store. --- */
 
-/* The store of whoever connects; false: the agent serves another. */
+/* Note the store of a process that connects; false: the agent serves another
+ * store. */
 bool claim_store(const char *id);
 /* Once in a turn of the loop, while the service answers. */
 void claim_look(struct engine *, struct agent_board *);

@@ -130,7 +130,7 @@ extern const int64_t lock_call_limits[LOCK_CALL_LIMITS];
 
 /* What an administrator may know of a service that keeps the locks. */
 struct lock_figures {
-	/* What is held is held for sure for so many ms; 0: there is no
+	/* Held locks are held for certain for so many ms; 0: there is no
 	 * session. */
 	int64_t session_ms;
 	/* Of this host: how many are held; and since the agent was started, how
@@ -139,7 +139,8 @@ struct lock_figures {
 	uint64_t held, lost, errors, calls[LOCK_CALL_LIMITS + 1], us;
 	/* It is known that no other store has the prefix. */
 	bool is_claimed;
-	/* Why no lock can be had before somebody mends it; "" it can. */
+	/* Why no lock can be had until an administrator acts; "": locks can be
+	 * had. */
 	char refusal[192];
 };
 

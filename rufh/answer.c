@@ -1,5 +1,6 @@
 /*
- * answer.c - what is said when all went well, and what is always said.
+ * answer.c - the header fields of successful answers, and those of every
+ * answer.
  */
 #include "config.h"
 
@@ -18,8 +19,8 @@ add_limit(
 	return arena_printf(c->arena, "%s, %s=%" PRId64, list, key, value);
 }
 
-/* What the upload may become: the server's limit, or the smaller one that a
- * hook has given it. */
+/* The largest size of the upload: the server's limit, or a smaller one set by a
+ * hook. */
 static int64_t
 max_size(const struct web_call *c)
 {
@@ -50,8 +51,8 @@ rufh_limits(const struct web_call *c)
 	return add_limit(c, list, "max-age", left > 0 ? left : 0);
 }
 
-/* The digest of all of it, if the client wants one and we have it: once, for it
- * means to read all of it. */
+/* Add the digest of the whole upload, if the client wants one and the store has
+ * the bytes: only once, because all of it has to be read. */
 static void
 add_digest(struct web_call *c)
 {
@@ -71,7 +72,8 @@ add_digest(struct web_call *c)
 	    digest_field_format(c->arena, wanted->name, bytes, len));
 }
 
-/* To a body; an empty one that asks once more for the last answer has it. */
+/* The answer to a body; a client that lost it repeats the request with an empty
+ * body and gets it again. */
 void
 rufh_answer_body(struct web_call *c)
 {
@@ -95,7 +97,7 @@ rufh_answer_head(struct web_call *c)
 		(void)web_refuse(c, REFUSE_NOT_FOUND);
 }
 
-/* The file, or how far it has got. */
+/* The file, or the state of an unfinished upload. */
 void
 rufh_answer_get(struct web_call *c)
 {
@@ -104,7 +106,7 @@ rufh_answer_get(struct web_call *c)
 	rufh_answer_head(c);
 	if (c->task.why != REFUSE_NOTHING || !web_has_content(c))
 		return;
-	/* A web server that sends the file for us drops what we say. */
+	/* A web server that sends the file for us drops our header fields. */
 	if (is_marked && (!core_can_read(&c->srv->core) || web_is_offloaded(c)))
 		return;
 	if (core_can_read(&c->srv->core))
@@ -128,7 +130,7 @@ add_complete(struct web_call *c, bool is_complete)
 		web_header(c, "Upload-Complete", is_complete ? "?1" : "?0");
 }
 
-/* How far the upload has got. */
+/* Add the offset and whether the upload is complete. */
 static void
 add_state(struct web_call *c)
 {
@@ -148,7 +150,7 @@ brings_bytes(const struct web_call *c)
 	    c->method == WEB_PATCH;
 }
 
-/* A request that failed has completed nothing, whatever the upload is. */
+/* A failed request has completed nothing, whatever the state of the upload. */
 void
 rufh_sign(struct web_call *c)
 {
@@ -173,7 +175,7 @@ rufh_offer(struct web_call *c)
 	web_header(c, "Upload-Limit", rufh_limits(c));
 }
 
-/* In lower case: lighttpd hands these on as they are, to HTTP/2 as well. */
+/* In lower case: lighttpd passes these on unchanged, to HTTP/2 as well. */
 const struct pair *
 rufh_tell(struct web_call *c)
 {

@@ -1,6 +1,6 @@
 /*
- * describe.c - what HTTP itself says about a file, as metadata of tus: hooks,
- * tus clients and downloads then see the same whoever made the upload.
+ * describe.c - the file's name and type from HTTP header fields, as metadata of
+ * tus: so hooks, tus clients and downloads see the same in both protocols.
  */
 #include "config.h"
 
@@ -25,7 +25,7 @@ add(struct web_call *c, const char *key, const char *value)
 	(*end)->value_len = strlen(value);
 }
 
-/* The type of the file, unless it is one of the request. */
+/* The media type of the file, unless it is that of the request. */
 static const char *
 file_type(struct web_call *c)
 {
@@ -49,7 +49,8 @@ coding(struct web_call *c)
 	return web_parse_is_token_list(list) ? list : NULL;
 }
 
-/* As tus clients send it; tus-js-client does so in this protocol as well. */
+/* Upload-Metadata as tus clients send it; tus-js-client sends it in this
+ * protocol too. */
 static bool
 read_metadata(struct web_call *c)
 {

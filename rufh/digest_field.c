@@ -72,7 +72,7 @@ digest_field_parse(struct arena *a, const char *text, struct digest_field *f)
 	return f->count > 0 ? DIGEST_VALID : DIGEST_ABSENT;
 }
 
-/* A weight is 1 to 10, and 0 says "not this one". */
+/* A weight is 1 to 10; 0 means "not this one". */
 const struct digest_value *
 digest_field_wanted(struct arena *a, const char *text)
 {

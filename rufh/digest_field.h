@@ -13,41 +13,40 @@
 #define DIGEST_FIELD_MAX 2
 
 enum digest_parsed {
-	/* Not there, or nothing in it that we know: nothing is to be verified.
-	 */
+	/* Absent, or without a known algorithm: nothing is to be verified. */
 	DIGEST_ABSENT,
 	DIGEST_VALID,
-	/* No Dictionary, or a known algorithm without a byte sequence. */
+	/* Not a Dictionary, or a known algorithm without a byte sequence. */
 	DIGEST_MALFORMED,
-	/* Of another number of bytes than the algorithm makes. */
+	/* The number of bytes is not that of the algorithm. */
 	DIGEST_WRONG_SIZE
 };
 
 struct digest_value {
-	/* As the field says it, "sha-256", and as core/digest.h does. */
+	/* The names in the field, "sha-256", and in core/digest.h. */
 	const char *name, *algorithm;
 	const char *bytes;
 	size_t len;
 };
 
 struct digest_field {
-	/* All that can be verified; of DIGEST_WRONG_SIZE only those that are of
+	/* All digests that can be verified; with DIGEST_WRONG_SIZE, those of
 	 * the wrong size. */
 	struct digest_value values[DIGEST_FIELD_MAX];
 	size_t count;
 };
 
-/* Content-Digest or Repr-Digest as it came in, NULL if it did not. */
+/* Content-Digest or Repr-Digest as received, NULL if absent. */
 enum digest_parsed digest_field_parse(
     struct arena *, const char *, struct digest_field *);
 
 /*
- * What the client wants most, by Want-Content-Digest or Want-Repr-Digest; NULL
- * if nothing that we have.  bytes is NULL.
+ * The algorithm that the client prefers, by Want-Content-Digest or
+ * Want-Repr-Digest; NULL if we have none of them.  bytes is NULL.
  */
 const struct digest_value *digest_field_wanted(struct arena *, const char *);
 
-/* "sha-256" of "sha256"; NULL if it is none of those. */
+/* "sha-256" for "sha256"; NULL if it is neither algorithm. */
 const char *digest_field_name(const char *algorithm);
 
 /* One member of such a field, "sha-256=:...:". */

@@ -1,5 +1,5 @@
 /*
- * disposition.c - Content-Disposition, read as RFC 6266 section 4.1 says.
+ * disposition.c - parse Content-Disposition by RFC 6266 section 4.1.
  */
 #include "config.h"
 
@@ -30,7 +30,7 @@ take_token(struct arena *a, const char **p)
 	return token;
 }
 
-/* Behind a quote: up to the next that is not escaped. */
+/* After a quote: read up to the next one that is not escaped. */
 static char *
 take_quoted(struct arena *a, const char **p)
 {
@@ -113,7 +113,7 @@ decode_extended(struct arena *a, const char *value)
 	return is_utf8(out) ? out : NULL;
 }
 
-/* ";" name "=" value; false if it is something else. */
+/* ";" name "=" value; false if it is anything else. */
 static bool
 take_parameter(
     struct arena *a, const char **p, const char **name, const char **value)
@@ -122,7 +122,7 @@ take_parameter(
 		return false;
 	*p = skip_white(*p);
 	*value = *name = take_token(a, p);
-	/* Many send a semicolon at the end. */
+	/* Many clients send a semicolon at the end. */
 	if (*name == NULL)
 		return **p == '\0' || **p == ';';
 	*p = skip_white(*p);

@@ -9,10 +9,10 @@
 #include "base/arena.h"
 
 /*
- * The file name as UTF-8 or, from a plain filename, as the bytes that came;
+ * The file name as UTF-8 or, from a plain filename, as the bytes received;
  * filename* is preferred.  Of any disposition type.  NULL if there is none, or
- * if the field is not well-formed.  Not fit for a path: any byte but NUL may be
- * in it.
+ * if the field is not well-formed.  Not safe as a path: it may contain any byte
+ * but NUL.
  */
 const char *disposition_filename(struct arena *, const char *field);
 

@@ -9,7 +9,7 @@
 
 #define IANA "https://iana.org/assignments/http-problem-types#"
 
-/* What tells one type from another; members: the field's own array. */
+/* What distinguishes the types; members: the name of the field's array. */
 static const struct {
 	const char *uri;
 	const char *members;

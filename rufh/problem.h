@@ -1,5 +1,5 @@
 /*
- * problem.h - problem documents (RFC 9457): what a refusal has for a body.
+ * problem.h - problem documents (RFC 9457), the bodies of refusals.
  */
 #ifndef RUFH_PROBLEM_H
 #define RUFH_PROBLEM_H
@@ -21,8 +21,8 @@ enum problem_type {
 };
 
 /*
- * All strings are our own words: nothing in them needs to be escaped, and
- * nothing of a request is among them.
+ * All strings are constants of this program: none needs escaping, and none
+ * comes from a request.
  */
 struct problem {
 	enum problem_type type;

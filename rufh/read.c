@@ -12,8 +12,9 @@ is_too_large(const struct intent *in)
 }
 
 /*
- * A request in nobody's words.  A form would be stored with its boundaries; and
- * as no browser asks first whether it may send this, the page must be named.
+ * Check a request that no protocol claims.  A form would be stored with its
+ * boundaries; and because browsers send such a request without asking first,
+ * the page's origin must be configured.
  */
 static bool
 check_plain(struct web_call *c)
@@ -31,7 +32,7 @@ check_plain(struct web_call *c)
 	return true;
 }
 
-/* The length that the upload will have, if the headers tell. */
+/* The length of the upload, if the headers tell it. */
 static bool
 read_length(struct web_call *c)
 {
@@ -54,7 +55,7 @@ read_length(struct web_call *c)
 	return true;
 }
 
-/* What every request with a body says. */
+/* Read the fields of every request with a body. */
 static bool
 read_body(struct web_call *c)
 {
@@ -88,7 +89,7 @@ rufh_read_create(struct web_call *c)
 		return false;
 	rufh_read_digest(c);
 	rufh_read_whole_digest(c);
-	/* Where the client can be told before it sends on. */
+	/* The client can be told of its upload before it sends the rest. */
 	in->is_early =
 	    c->req->takes_interim && w->version > 0 && in->body_length != 0;
 	return true;
@@ -117,7 +118,8 @@ rufh_read_append(struct web_call *c)
 	return read_body(c);
 }
 
-/* These only ask: what tells something is a mistake of the client. */
+/* These requests carry no state: fields with one are a mistake of the
+ * client. */
 static bool
 check_silence(struct web_call *c)
 {

@@ -1,6 +1,6 @@
 /*
- * refuse.c - refusals are problem documents, in words of their own where those
- * of tus would not fit.
+ * refuse.c - refusals are problem documents, with words of their own where
+ * those of web/ do not fit.
  */
 #include "config.h"
 
@@ -10,7 +10,7 @@
 
 struct row {
 	enum problem_type type;
-	/* A status of 0: as web/ has it. */
+	/* With a status of 0, that of web/ applies. */
 	struct web_words words;
 };
 
@@ -65,7 +65,7 @@ static const struct row rows[RUFH_REFUSAL_MAX] = {
 		"the digest has another size than its algorithm makes" } },
 };
 
-/* The algorithms whose digests were wrong. */
+/* List the algorithms whose digests were wrong. */
 static void
 name_digests(const struct web_call *c, struct problem *p)
 {
@@ -118,7 +118,7 @@ rufh_refuse(struct web_call *c)
 	struct task *w = &c->task;
 	const struct web_words *words;
 
-	/* No field could say where it is. */
+	/* The offset is larger than a structured field can express. */
 	if (w->why == REFUSE_WRONG_OFFSET &&
 	    w->up->info.offset > SF_INTEGER_MAX)
 		w->why = REFUSE_NOT_FOUND;

@@ -1,5 +1,6 @@
 /*
- * rufh.c - Resumable Uploads for HTTP: its routes, and which requests are its.
+ * rufh.c - Resumable Uploads for HTTP: its routes, and the requests that it
+ * claims.
  */
 #include "config.h"
 
@@ -32,7 +33,7 @@ is_spoken(struct web_call *c)
 	return w->is_marked || w->is_plain;
 }
 
-/* curl -T: nobody chooses the id of an upload. */
+/* PUT, as of curl -T, is refused: no client chooses the id of an upload. */
 static bool
 admit(struct web_call *c)
 {

@@ -1,6 +1,6 @@
 /*
  * rufh.h - Resumable Uploads for HTTP, the IETF's draft
- * draft-ietf-httpbis-resumable-upload, spoken beside tus.
+ * draft-ietf-httpbis-resumable-upload, supported beside tus.
  */
 #ifndef RUFH_RUFH_H
 #define RUFH_RUFH_H

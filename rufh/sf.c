@@ -1,9 +1,9 @@
 /*
  * sf.c - structured fields, the algorithms of RFC 9651 section 4.2.
  *
- * One cursor runs over the text.  Every function moves it behind what it has
- * read and returns true, or returns false and leaves it anywhere: the text as a
- * whole is wrong then.
+ * One cursor moves over the text.  Every function advances it past the text it
+ * has parsed and returns true, or returns false and leaves it anywhere: the
+ * whole text is invalid then.
  */
 #include "config.h"
 
@@ -17,7 +17,7 @@
 #define DIGITS "0123456789"
 #define BASE64 UPPER LOWER DIGITS "+/"
 
-/* The digits of an Integer; of a Decimal before and behind the point. */
+/* The digits of an Integer; those of a Decimal before and after the point. */
 enum {
 	INTEGER_DIGITS = 15,
 	WHOLE_DIGITS = 12,
@@ -50,7 +50,7 @@ skip_all(struct cursor *c, const char *set)
 	c->p += strspn(c->p, set);
 }
 
-/* A number of at most INTEGER_DIGITS, so that it cannot overflow. */
+/* At most INTEGER_DIGITS digits, so the number cannot overflow. */
 static int64_t
 value_of(const char *digits, size_t len)
 {
@@ -104,8 +104,9 @@ parse_boolean(struct cursor *c, struct sf_item *item)
 	return skip(c, '0') || skip(c, '1');
 }
 
-/* How far it is to the quote that ends a string: it gets memory for no more, as
- * a field may have thousands of them.  escape: '\0' if there is none. */
+/* The distance to the quote that ends a string: no more memory is allocated for
+ * it, because a field may contain thousands of strings.  escape: '\0' if there
+ * is none. */
 static size_t
 find_quote(const char *s, char escape)
 {
@@ -149,8 +150,8 @@ parse_token(struct cursor *c, struct sf_item *item)
 	return true;
 }
 
-/* Padding may be missing, and the bits that are left over may be anything: the
- * RFC wants that to be let through (section 4.2.7). */
+/* Padding may be missing, and the unused bits may have any value: the RFC asks
+ * to accept that (section 4.2.7). */
 static bool
 parse_bytes(struct cursor *c, struct sf_item *item)
 {
@@ -297,7 +298,7 @@ parse_inner_list(struct cursor *c, struct sf_item *list)
 	}
 }
 
-/* A key alone is a true Boolean, which may have parameters. */
+/* A key alone is a Boolean true, which may have parameters. */
 static bool
 parse_member_value(struct cursor *c, struct sf_item *value)
 {
@@ -353,7 +354,7 @@ parse_members(struct cursor *c, struct sf_member **list)
 		if (!skip(c, ','))
 			return false;
 		skip_all(c, " \t");
-		/* A comma announces a member. */
+		/* A comma must be followed by a member. */
 		if (*c->p == '\0')
 			return false;
 	}

@@ -1,9 +1,9 @@
 /*
  * sf.h - structured fields (RFC 9651): items and dictionaries.
  *
- * The grammar is strict, as the RFC wants it: a value that does not match is
- * no value at all, however near it comes.  White space around a value is
- * ignored.  Parameters are read, and then dropped: no field of ours has any.
+ * The grammar is strict, as the RFC requires: a value that does not match it is
+ * invalid, however close it comes.  White space around a value is ignored.
+ * Parameters are parsed and dropped: no field of ours has any.
  */
 #ifndef RUFH_SF_H
 #define RUFH_SF_H
@@ -26,18 +26,18 @@ enum sf_type {
 	SF_BOOLEAN,
 	SF_DATE,
 	SF_DISPLAY_STRING,
-	/* Was well-formed; what is in it is not kept. */
+	/* Well-formed; its members are not kept. */
 	SF_INNER_LIST
 };
 
 struct sf_item {
 	enum sf_type type;
 
-	/* SF_INTEGER and SF_DATE; 0 or 1 of SF_BOOLEAN. */
+	/* For SF_INTEGER and SF_DATE; 0 or 1 for SF_BOOLEAN. */
 	int64_t number;
 
-	/* Without quotes and escapes, or decoded from base64; a NUL is behind
-	 * it that does not count.  NULL for all other types. */
+	/* Without quotes and escapes, or decoded from base64; a NUL follows
+	 * that is not counted.  NULL for all other types. */
 	const char *bytes;
 	size_t len;
 };
@@ -49,22 +49,22 @@ struct sf_member {
 };
 
 /*
- * The whole text as one Item.  False if it is none; NULL is none.  What the
- * item refers to comes from the arena.
+ * Parse the whole text as one Item.  False if it is not one; NULL is not one.
+ * The item's strings come from the arena.
  */
 bool sf_parse_item(struct arena *, const char *, struct sf_item *);
 
 /*
- * The whole text as a Dictionary, in the order of the keys' first appearance;
- * the last value of a key counts.  NULL and "" are a Dictionary without
- * members.  False if it is none, or has more than SF_MEMBERS_MAX members.
+ * Parse the whole text as a Dictionary, in the order in which keys first
+ * appear; the last value of a key counts.  NULL and "" are a Dictionary without
+ * members.  False if it is not one, or has more than SF_MEMBERS_MAX members.
  */
 #define SF_MEMBERS_MAX 64
 bool sf_parse_dictionary(
     struct arena *, const char *, const struct sf_member **);
 
-/* Items of one type, for the fields that are such.  False: the field counts as
- * absent.  The integer is never negative. */
+/* Parse an Item of one type.  False: the field counts as absent.  The integer
+ * is never negative. */
 bool sf_parse_integer(struct arena *, const char *, int64_t *);
 bool sf_parse_boolean(struct arena *, const char *, bool *);
 

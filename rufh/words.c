@@ -1,7 +1,7 @@
 /*
- * words.c - the fields of a request.
+ * words.c - parse the fields of a request.
  *
- * What does not parse is absent, as the draft wants it.
+ * A field that cannot be parsed counts as absent, as the draft requires.
  */
 #include "config.h"
 
@@ -43,7 +43,7 @@ read_complete(struct web_call *c, struct rufh_words *w)
 	w->is_complete ^= is_inverse;
 }
 
-/* Is there nothing in the request that tells one protocol from another? */
+/* Does the request contain nothing that belongs to one of the protocols? */
 static bool
 is_plain(const struct web_request *req)
 {
@@ -77,7 +77,7 @@ rufh_read(struct web_call *c)
 	return w;
 }
 
-/* False if the field is of no use, which is refused last of all. */
+/* False if the field cannot be used, which is the last refusal to be made. */
 static bool
 parse_digest(struct web_call *c, const char *text, const char *name,
     struct digest_field *f)

@@ -1,5 +1,5 @@
 /*
- * words.h - what a request of this protocol says; private to rufh/.
+ * words.h - the parsed fields of a request of this protocol; private to rufh/.
  */
 #ifndef RUFH_WORDS_H
 #define RUFH_WORDS_H
@@ -10,19 +10,19 @@
 
 #define RUFH_BODY_TYPE "application/partial-upload"
 
-/* The interop versions that we answer to; that of the first one says
- * Upload-Incomplete instead of Upload-Complete. */
+/* The interop versions that are accepted; the first one has Upload-Incomplete
+ * instead of Upload-Complete. */
 enum {
 	RUFH_VERSION_MIN = 3,
 	RUFH_VERSION_INCOMPLETE = 3,
-	/* From here on a PATCH has the media type. */
+	/* From this version on a PATCH has the media type. */
 	RUFH_VERSION_TYPE = 6,
-	/* From here on a PATCH says whether it completes. */
+	/* From this version on a PATCH says whether it completes the upload. */
 	RUFH_VERSION_EXPLICIT = 7,
 	RUFH_VERSION_MAX = 10
 };
 
-/* What only the grammar of this protocol can refuse. */
+/* Refusals that only the grammar of this protocol has. */
 enum rufh_refusal {
 	RUFH_BAD_COMPLETE = WEB_REFUSE_MAX,
 	RUFH_BAD_CONTENT_TYPE,
@@ -42,31 +42,32 @@ struct rufh_words {
 	bool has_complete, is_complete;
 	/* -1 if absent. */
 	int64_t offset, length;
-	/* In nobody's words; or with a marker. */
+	/* is_plain: no protocol claims the request; is_marked: it has a field
+	 * of this one. */
 	bool is_plain, is_marked;
-	/* The digests of the body; and those that are of no use, of which
+	/* The digests of the body; those that cannot be used, and their
 	 * field. */
 	struct digest_field content, wrong;
 	const char *wrong_field;
 };
 
-/* They are read once. */
+/* Parses the fields at the first call only. */
 struct rufh_words *rufh_read(struct web_call *);
 
-/* Into the intent: the digests of the body, and of the whole upload. */
+/* Add to the intent: the digests of the body, and of the whole upload. */
 void rufh_read_digest(struct web_call *);
 void rufh_read_whole_digest(struct web_call *);
 
-/* describe.c: metadata of what the client says about its file. */
+/* In describe.c: metadata from the header fields about the file. */
 bool rufh_describe(struct web_call *);
 
-/* read.c: the intent; false if refused. */
+/* In read.c: make the intent; false if refused. */
 bool rufh_read_create(struct web_call *);
 bool rufh_read_append(struct web_call *);
 bool rufh_read_look(struct web_call *);
 bool rufh_read_delete(struct web_call *);
 
-/* answer.c */
+/* In answer.c. */
 void rufh_answer_body(struct web_call *);
 void rufh_answer_head(struct web_call *);
 void rufh_answer_get(struct web_call *);
@@ -77,7 +78,7 @@ const struct pair *rufh_tell(struct web_call *);
 /* The value of Upload-Limit. */
 const char *rufh_limits(const struct web_call *);
 
-/* refuse.c */
+/* In refuse.c. */
 const struct web_words *rufh_refuse(struct web_call *);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * fill.h - the values of a template's placeholders, from what is known of an
- * upload.
+ * fill.h - the values of a template's placeholders, from the data of an upload.
  */
 #ifndef STORE_FILL_H
 #define STORE_FILL_H

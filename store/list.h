@@ -1,6 +1,6 @@
 /*
- * list.h - the stores built in, one line each; included where STORE(name) means
- * something.  base/conf_key.c names the default.
+ * list.h - the stores built in, one line each; included where STORE(name) is
+ * defined.  base/conf_key.c names the default.
  */
 STORE(file)
 STORE(memory)

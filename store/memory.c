@@ -1,9 +1,9 @@
 /*
  * memory.c - uploads in the memory of one process.
  *
- * The back end to read first: it can do everything that store.h describes, and
- * nothing in it is about disks.  Tests drive the protocol core over it.  There
- * is no sharing between processes, and nothing outlives the process.
+ * The back end to read first: it implements all of store.h without any disk.
+ * Tests run the core over it.  Processes do not share the uploads, and nothing
+ * outlives the process.
  */
 #include "config.h"
 
@@ -18,8 +18,8 @@
 /*
  * An upload as the store knows it.  It stays in the list while it is open
  * somewhere, even after it was terminated, so that a cursor or a reader can
- * stand on it; gone says that nobody finds it any more, hidden that nobody
- * finds it yet.
+ * refer to it.  gone: it was terminated and cannot be found any more; hidden:
+ * it cannot be found yet.
  */
 struct item {
 	struct item *next;
@@ -36,7 +36,7 @@ struct memory_store {
 	struct data_store base;
 	struct item *items;
 
-	/* Of the sweep. */
+	/* The note of the sweep. */
 	char note[256];
 };
 
@@ -68,7 +68,8 @@ upload_of(struct upload *up)
 	return OUTER(up, struct memory_upload, base);
 }
 
-/* What may change in the life of an upload; all else is copied once. */
+/* Copy the members that change in the life of an upload; the others are copied
+ * once. */
 static void
 copy_state(struct file_info *to, const struct file_info *from)
 {
@@ -99,7 +100,7 @@ free_item(struct item *it)
 	free(it);
 }
 
-/* One user less; the last one of a terminated upload takes it away. */
+/* One user less; the last one frees a terminated upload. */
 static void
 leave_item(struct memory_store *ms, struct item *it)
 {
@@ -285,7 +286,7 @@ memory_terminate(struct upload *up, struct err *e)
 	return ERR_OK;
 }
 
-/* Nothing outlives the process. */
+/* No dead process can have left anything. */
 static enum err_code
 memory_clear(
     struct data_store *ds, const char *id, bool only_look, struct err *e)
@@ -450,7 +451,8 @@ memory_set_expiry(struct upload *up, int64_t when, struct err *e)
 	return ERR_OK;
 }
 
-/* The cursor is the item at which the walk stands, and one of its users. */
+/* The cursor is the item at which the iteration stands, and counts as its
+ * user. */
 static enum err_code
 memory_walk_next(struct data_store *ds, void **cursor, int64_t unchanged_since,
     struct arena *a, const char **id, struct err *e)
@@ -518,7 +520,7 @@ memory_last_change(struct upload *up)
 	return 0;
 }
 
-/* There is one process, which does not sweep twice at the same time. */
+/* The only process does not sweep twice at the same time. */
 static enum err_code
 memory_lock_note(struct data_store *ds, struct err *e)
 {

@@ -1,9 +1,9 @@
 /*
- * store.c - find the back end that the configuration names, and judge it.
+ * store.c - find the back end that the configuration names, and check it.
  *
- * A capability is a table of functions, and the protocol core tests the table,
- * never its members.  So a table with a hole is refused here, when the store
- * is opened and not when the first client falls into it.
+ * A capability is a table of functions, and the core tests the table, never its
+ * members.  So a table with a NULL in it is refused here, when the store is
+ * opened, instead of crashing at the first call.
  */
 #include "config.h"
 
@@ -114,7 +114,7 @@ store_id(const struct conf *conf)
 	return class != NULL && class->id != NULL ? class->id() : "";
 }
 
-/* Keys of a store that is not the one in use. */
+/* Refuse keys of a store other than the configured one. */
 static enum err_code
 refuse_strange(const struct conf *conf, struct err *e)
 {

@@ -1,5 +1,5 @@
 /*
- * upload.c - what is known of an upload: copied, and as a header.
+ * upload.c - copy the data of an upload, and encode its metadata.
  */
 #include "config.h"
 
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "store/store.h"
+#include "store/upload.h"
 
 bool
 store_is_metadata_key(const char *s)

@@ -25,7 +25,7 @@ split_references(struct arena *a, const char *s, const char **refs)
 	return n;
 }
 
-/* What could not be sent back as it came. */
+/* Does it contain bytes that could not be sent back unchanged? */
 static bool
 has_control(const char *s)
 {

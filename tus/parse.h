@@ -1,7 +1,7 @@
 /*
  * parse.h - the grammar of the headers that only tus has.
  *
- * As in web/parse.h: a value as it came in, any bytes up to the NUL.
+ * As in web/parse.h, values are as received: any bytes up to the NUL.
  */
 #ifndef TUS_PARSE_H
 #define TUS_PARSE_H
@@ -15,7 +15,7 @@
 struct tus_concat {
 	bool is_partial;
 	bool is_final;
-	/* References to the parts as they came in, NULL-terminated. */
+	/* References to the parts as received, NULL-terminated. */
 	const char *const *refs;
 	size_t nrefs;
 };

@@ -1,10 +1,10 @@
 /*
- * tus.c - tus 1.0.0 in words: its routes, what it refuses, what it answers.
+ * tus.c - tus 1.0.0: its routes, refusals and answers.
  *
- * Three tables: routes says what is attached where, what it takes and what it
- * answers; extensions says what is offered; words says what only tus refuses.
- * 405, Allow and Tus-Extension come from them and from what the store is able
- * to do, so that they cannot disagree.
+ * Three tables: routes lists which method is handled where, and how it is read
+ * and answered; extensions lists the offers; words has the refusals that only
+ * tus has.  405, Allow and Tus-Extension are derived from them and from the
+ * store's capabilities, so they cannot disagree.
  */
 #include "config.h"
 
@@ -17,7 +17,7 @@
 
 #define BODY_TYPE "application/offset+octet-stream"
 
-/* What only the grammar of tus can refuse. */
+/* Refusals that only the grammar of tus has. */
 enum tus_refusal {
 	TUS_UNSUPPORTED_VERSION = WEB_REFUSE_MAX,
 	TUS_BAD_CONTENT_TYPE,
@@ -79,8 +79,9 @@ has_version(const struct web_call *c)
 }
 
 /*
- * HEAD by a client that knows nothing of tus, and may have come with GET. Where
- * another method stands for it, a length without a body would be no answer.
+ * Is this HEAD by a client that knows nothing of tus and expects the size of a
+ * download?  Not if an override names another method: a length without a body
+ * would then be no answer.
  */
 static bool
 is_plain_head(const struct web_call *c)
@@ -98,8 +99,8 @@ admit(struct web_call *c)
 	    web_refuse(c, TUS_UNSUPPORTED_VERSION);
 }
 
-/* What is wrong with it is refused by the core, after all else that can be
- * refused before the body. */
+/* A faulty one is refused by the core, after all other refusals that are
+ * possible before the body. */
 static void
 read_sum(struct web_call *c)
 {
@@ -210,7 +211,7 @@ read_parts(struct web_call *c, const struct tus_concat *concat)
 	return true;
 }
 
-/* The first fault is told: the order is fixed, and tests know it. */
+/* The first fault is reported: the order is fixed, and tests know it. */
 static bool
 read_post(struct web_call *c)
 {
@@ -301,7 +302,7 @@ answer_delete(struct web_call *c)
 	c->status = 204;
 }
 
-/* A foreign record has no Upload-Concat as it was sent: make one. */
+/* A foreign record does not have Upload-Concat as it was sent: make one. */
 static const char *
 concat_header(const struct web_call *c)
 {
@@ -353,8 +354,8 @@ refuse(struct web_call *c)
 	struct task *t = &c->task;
 	const struct web_words *said;
 
-	/* What GET would not serve is told no client that is not one of tus,
-	 * not even whether it exists. */
+	/* A client that does not speak tus is not told anything about an upload
+	 * that GET would not serve, not even whether it exists. */
 	if (c->method == WEB_HEAD && t->in.deed == DEED_READ &&
 	    (t->why == REFUSE_NOT_FOUND || t->why == REFUSE_GONE))
 		t->why = TUS_UNSUPPORTED_VERSION;

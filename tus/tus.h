@@ -8,12 +8,12 @@
 
 #define TUS_VERSION "1.0.0"
 
-/* For web_server.protocols. */
+/* To be listed in web_server.protocols. */
 extern const struct web_protocol tus_protocol;
 
 /*
- * What this server offers, for tusfcgi -t and the log: the value of
- * Tus-Extension, "" if there is none.
+ * The extensions that this server offers, for tusfcgi -t and the log: the value
+ * of Tus-Extension, "" if there is none.
  */
 const char *tus_extensions(const struct core *, struct arena *);
 

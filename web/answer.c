@@ -1,9 +1,9 @@
 /*
- * answer.c - the words of an answer: refusals, and header fields, Location and
+ * answer.c - refusals in words, and the header fields of answers, Location and
  * CORS among them.
  *
- * Origins are compared as whole strings: a pattern that is not anchored lets
- * https://good.example.evil in.
+ * Origins are compared as whole strings: a pattern that is not anchored would
+ * admit https://good.example.evil.
  */
 #include "config.h"
 
@@ -14,7 +14,7 @@
 #include "web/call.h"
 #include "web/parse.h"
 
-/* --- What a client is told of a refusal, in one table. --- */
+/* --- The words for each refusal, in one table.  --- */
 
 static const struct web_words words[WEB_REFUSE_MAX] = {
 	[REFUSE_NOT_FOUND] = { 404, "ERR_UPLOAD_NOT_FOUND",
@@ -151,7 +151,7 @@ web_reason(int status)
 
 /* --- Header fields. --- */
 
-/* May it be (part of) a header value as it is? */
+/* Can it be (part of) a header value unchanged? */
 static bool
 is_header_text(const char *s)
 {
@@ -242,7 +242,7 @@ is_host(const char *s)
 		"0123456789.:[]-")] == '\0';
 }
 
-/* What stands before the path of the endpoint for those outside. */
+/* The part of an absolute URL before the path of the endpoint. */
 static const char *
 prefix_of(const struct web_call *c)
 {
@@ -297,7 +297,8 @@ web_reference(const struct web_call *c, const char *ref)
 	return id != NULL ? id : web_parse_reference(c->arena, ref, outside);
 }
 
-/* --- CORS: what a browser wants to hear before it lets a page upload. --- */
+/* --- CORS: the header fields that a browser needs before a page may upload.
+ * --- */
 
 #define ALLOW_METHODS "POST, HEAD, PATCH, OPTIONS, GET, DELETE"
 #define ALLOW_HEADERS                                                          \
@@ -314,7 +315,7 @@ web_reference(const struct web_call *c, const char *ref)
 	"Upload-Expires, Retry-After, Upload-Complete, Upload-Limit, "         \
 	"Upload-Draft-Interop-Version"
 
-/* What other protocols than tus have besides. */
+/* Additional names for protocols other than tus. */
 #define OTHER_HEADERS ", Content-Encoding, Want-Repr-Digest"
 #define OTHER_EXPOSED ", Repr-Digest, Content-Disposition, Upload-Incomplete"
 
@@ -341,9 +342,9 @@ is_listed(const struct web_cors *cors, const char *origin)
 }
 
 /*
- * A page that this host serves is no stranger; browsers name its origin in a
- * POST all the same.  The scheme is left out: behind a proxy that ends TLS we
- * do not know it.
+ * The origin of a page that this host serves is allowed; browsers send it with
+ * a POST all the same.  The scheme is ignored: behind a proxy that ends TLS it
+ * is unknown.
  */
 static bool
 is_own(const struct web_request *req)
@@ -401,7 +402,7 @@ web_cors_headers(struct web_call *c)
 
 	if (cors->origins == NULL)
 		return;
-	/* Answers differ by origin even where there is none. */
+	/* Set even without an Origin, because the answer depends on it. */
 	web_header(c, "Vary", "Origin");
 	if (origin == NULL)
 		return;

@@ -2,9 +2,9 @@
  * call.c - the way of a request: which method, which protocol, which route; and
  * the one way out.
  *
- * A route records what is to be answered.  Only conclude() makes the response,
- * then has the core note what happened and let go of what is open, in this
- * order, for every request.
+ * A route records the answer.  Only conclude() makes the response, then lets
+ * the core record the outcome and release what is open, in this order, for
+ * every request.
  */
 #include "config.h"
 
@@ -24,7 +24,7 @@ static const char *const method_names[WEB_METHOD_MAX] = {
 	[WEB_PUT] = "PUT",
 };
 
-/* --- What is asked for? --- */
+/* --- The method and the path.  --- */
 
 static const char *
 override_of(const struct web_request *req)
@@ -35,9 +35,9 @@ override_of(const struct web_request *req)
 }
 
 /*
- * Which methods an override may name, by the method that came.  Web servers let
- * OPTIONS, and often GET and HEAD, through without a login: a safe method never
- * becomes one that reads or writes more.
+ * Which methods an override may name, by the method of the request.  Web
+ * servers let OPTIONS, and often GET and HEAD, through without a login: so a
+ * safe method must never become one that reads or writes more.
  */
 #define BIT(method) (1U << (method))
 #define ANY	    (BIT(WEB_PUT) - 1)
@@ -65,8 +65,8 @@ may_become(const char *came, enum web_method method)
 	return false;
 }
 
-/* WEB_METHOD_MAX for a method that is unknown, or that the one which came
- * cannot stand for. */
+/* WEB_METHOD_MAX for a method that is unknown, or that must not be named by an
+ * override of this request. */
 static enum web_method
 method_of(struct web_call *c)
 {
@@ -86,8 +86,8 @@ method_of(struct web_call *c)
 	return WEB_METHOD_MAX;
 }
 
-/* What does the path name, with a slash at its end or without?  False if
- * nothing of ours. */
+/* Find out what the path names, with or without a slash at its end.  False if
+ * it is not ours. */
 static bool
 parse_path(struct web_call *c)
 {
@@ -120,13 +120,13 @@ web_read_body_length(struct web_call *c)
 {
 	const char *s = c->req->content_length;
 
-	/* Caddy says -1 where it does not know. */
+	/* Caddy sends -1 for an unknown length. */
 	return s == NULL || *s == '\0' || strcmp(s, "-1") == 0 ||
 	    web_parse_int64(s, &c->task.in.body_length) ||
 	    web_refuse(c, WEB_REFUSE_BODY_LENGTH);
 }
 
-/* --- Which protocol and which route? --- */
+/* --- The protocol and the route.  --- */
 
 const char *
 web_protocol_name(const struct web_protocol *p)
@@ -139,8 +139,8 @@ find_protocol(struct web_call *c)
 {
 	const struct web_protocol *const *p;
 
-	/* OPTIONS is of all of them, unless it is in words of the first: its
-	 * clients notice no other. */
+	/* Every protocol adds to the answer of OPTIONS, unless the request is
+	 * in the first one: its clients use no other. */
 	for (p = c->srv->protocols; *p != NULL; p++)
 		if ((c->method != WEB_OPTIONS || p == c->srv->protocols) &&
 		    (*p)->is_spoken(c))
@@ -149,7 +149,8 @@ find_protocol(struct web_call *c)
 	return c->srv->protocols[0];
 }
 
-/* What needs no word of a protocol.  PATCH has one in the type of its body. */
+/* Can the request belong to any protocol?  PATCH cannot: the type of its body
+ * tells. */
 static bool
 may_be_of_any(const struct web_call *c)
 {
@@ -164,8 +165,8 @@ may_be_of_any(const struct web_call *c)
 		    c->req->content_type, c->protocol->patch_type));
 }
 
-/* Then it is of the protocol that made the upload.  Of one that is not there
- * nobody knows what the client speaks. */
+/* Then it belongs to the protocol in which the upload was created.  If there is
+ * no such upload, the client's protocol is unknown. */
 static bool
 follow_maker(struct web_call *c)
 {
@@ -226,7 +227,8 @@ find_route(const struct web_call *c)
 	return NULL;
 }
 
-/* What this server can do.  Asks neither version nor existence. */
+/* Answer with the capabilities of this server.  Checks neither version nor
+ * existence. */
 static void
 answer_options(struct web_call *c)
 {
@@ -239,7 +241,8 @@ answer_options(struct web_call *c)
 			(*p)->offer(c);
 }
 
-/* Everything that can be said before the core; false if that is all. */
+/* Everything that can be decided before the core is called; false if the
+ * request is done then. */
 static bool
 find_work(struct web_call *c)
 {
@@ -306,8 +309,8 @@ web_call_new(const struct web_server *srv, const struct web_request *req,
 
 /* --- The response. --- */
 
-/* HTTP looks at the method that came, a protocol at the one it stands for:
- * nothing that is HEAD in either way has a body. */
+/* HTTP looks at the method of the request, a protocol at the one after the
+ * override: if either is HEAD, there is no body. */
 bool
 web_is_head(const struct web_call *c)
 {
@@ -318,9 +321,9 @@ web_is_head(const struct web_call *c)
 }
 
 /*
- * A client that gets a 5xx for HEAD begins anew at offset 0, so that every
- * reason which may pass is told as a lock; the code in the log is the true one.
- * A damaged record does not pass.
+ * A client that gets a 5xx for HEAD starts again at offset 0.  So every failure
+ * that may pass is answered like a lock; the log has the true code.  A damaged
+ * record does not pass.
  */
 int
 web_status_of(const struct web_call *c, int status)
@@ -353,7 +356,7 @@ add_refusal(struct web_call *c)
 		    c->task.why == REFUSE_LOCK_UNAVAILABLE ? "5" : "1");
 }
 
-/* Only the transport can know these. */
+/* Header fields that only the transport can know. */
 static bool
 is_ours_alone(const char *key)
 {
@@ -367,7 +370,7 @@ is_ours_alone(const char *key)
 	return false;
 }
 
-/* What a hook wants the client to be told, over what we say. */
+/* The answer of a hook replaces ours. */
 static int
 apply_reply(struct web_call *c, int status)
 {
@@ -411,7 +414,7 @@ respond(struct web_call *c)
 	c->is_done = true;
 }
 
-/* What the log wants to know, before the upload is closed. */
+/* Copy the data for the log before the upload is closed. */
 static void
 note_outcome(struct web_call *c)
 {
@@ -447,7 +450,7 @@ conclude(struct web_call *c, enum step step)
 	return STEP_DONE;
 }
 
-/* --- What the transport calls. --- */
+/* --- The functions that the transport calls.  --- */
 
 enum step
 web_begin(struct web_call *c)
@@ -496,7 +499,7 @@ web_give_up(struct web_call *c)
 void
 web_turn_away(struct web_call *c)
 {
-	/* There may have been another answer, which was not sent. */
+	/* Discard an earlier answer that was not sent. */
 	web_close_content(c);
 	c->res.headers = NULL;
 	c->header_end = (struct pair **)&c->res.headers;

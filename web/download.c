@@ -1,8 +1,8 @@
 /*
  * download.c - GET: the content of a finished upload.
  *
- * What strangers uploaded is served from our origin, so nothing but a few
- * harmless types is ever shown in the page; the rest is saved to a file.
+ * Content from strangers is served under our origin, so only a few harmless
+ * types are ever displayed by the browser; all others are saved to a file.
  */
 #include "config.h"
 
@@ -77,8 +77,8 @@ is_inline(const char *type)
 	return false;
 }
 
-/* What no file system would take is left out, from a whole character on: as
- * %XX it would soon be more than a web server takes for a header. */
+/* Cut a name that is too long for any file system, at a whole character: as %XX
+ * it could exceed the web server's limit for a header. */
 static struct pair
 shorten(const struct pair *name)
 {
@@ -97,7 +97,7 @@ shorten(const struct pair *name)
 	return p;
 }
 
-/* The name as a quoted string of printable ASCII, anything else an '_'. */
+/* The name as a quoted string of printable ASCII; other bytes become '_'. */
 static const char *
 quote_name(struct arena *a, const struct pair *name)
 {
@@ -172,8 +172,8 @@ disposition(struct arena *a, const char *how, const struct pair *metadata)
 	return how;
 }
 
-/* What was sent as coded content is another file without that word.  In tus, a
- * key of this name means nothing. */
+/* Content that was uploaded with a Content-Encoding needs that field again.  In
+ * tus, a metadata key of this name means nothing. */
 static void
 add_coding(struct web_call *c)
 {
@@ -204,8 +204,8 @@ add_content_headers(struct web_call *c)
 	web_header(c, "Cache-Control", CACHE_CONTROL);
 }
 
-/* Finished uploads never change; but a hook may give the id of one that was
- * removed to another. */
+/* Finished uploads never change; but a hook may reuse the id of one that was
+ * removed. */
 static const char *
 etag(const struct web_call *c)
 {
@@ -215,7 +215,8 @@ etag(const struct web_call *c)
 	    c->task.in.id, (uint64_t)info->created, (uint64_t)info->finished);
 }
 
-/* If-Match (RFC 9110 §13.1.1): compared strongly, so W/ is another one. */
+/* If-Match (RFC 9110 §13.1.1) compares strongly, so a weak tag never
+ * matches. */
 static bool
 is_precondition_met(const struct web_call *c)
 {
@@ -225,7 +226,7 @@ is_precondition_met(const struct web_call *c)
 	    web_parse_has_token(list, etag(c));
 }
 
-/* A weak tag, too: a proxy that compresses makes a strong one weak. */
+/* A weak tag matches too: a proxy that compresses makes a strong one weak. */
 static bool
 matches(struct arena *a, const char *list, const char *tag)
 {
@@ -234,7 +235,7 @@ matches(struct arena *a, const char *list, const char *tag)
 	    web_parse_has_token(list, arena_printf(a, "W/%s", tag));
 }
 
-/* Is it for the web server to send? */
+/* Does the web server send the content? */
 bool
 web_is_offloaded(const struct web_call *c)
 {
@@ -250,7 +251,7 @@ web_is_offloaded(const struct web_call *c)
 	return strncmp(info->path, dir, len) == 0 && info->path[len] == '/';
 }
 
-/* Which bytes?  Sets the status; false if refused. */
+/* Choose the range and set the status; false if refused. */
 static bool
 choose_range(struct web_call *c, int64_t *first, int64_t *last)
 {
@@ -317,7 +318,8 @@ web_answer_download(struct web_call *c)
 		return;
 	rc = reader->open(t->up, first, c->arena, &c->res.content, &t->err);
 	if (rc == ERR_NOT_FOUND) {
-		/* It was moved, and moved on: a 404 is nothing to log. */
+		/* The file was moved from its destination: a 404 is no error to
+		 * be logged. */
 		t->err.code = ERR_OK;
 		(void)web_refuse(c, REFUSE_NOT_FOUND);
 		return;

@@ -220,7 +220,8 @@ web_parse_metadata(struct arena *a, const char *s, const struct pair **metadata)
 	return first != NULL ? WEB_VALID : WEB_ABSENT;
 }
 
-/* What follows "scheme://host" or "//host" in a URL; NULL if it has neither. */
+/* The part of a URL after "scheme://host" or "//host"; NULL if it has
+ * neither. */
 static const char *
 skip_authority(const char *ref)
 {
@@ -243,7 +244,8 @@ web_parse_reference(struct arena *a, const char *ref, const char *base)
 	path[strcspn(path, "?#")] = '\0';
 	if (rest != NULL && path[0] != '/')
 		return NULL;
-	/* A relative one is seen from the endpoint: "ID" or "files/ID". */
+	/* A relative reference is resolved against the endpoint: "ID" or
+	 * "files/ID". */
 	if (path[0] != '/' && name != NULL)
 		base = name + 1;
 	len = strlen(base);
@@ -255,7 +257,7 @@ web_parse_reference(struct arena *a, const char *ref, const char *base)
 	return id_is_valid(path) ? path : NULL;
 }
 
-/* Digits into a number that stops growing at 2^63-1; false if there is none. */
+/* Parse digits; larger numbers become 2^63-1.  False if there are no digits. */
 static bool
 parse_position(const char **s, int64_t *value)
 {
@@ -292,7 +294,7 @@ web_parse_range(const char *s, int64_t size, int64_t *first, int64_t *last)
 	    (has_first && has_last && *last < *first))
 		return WEB_RANGE_WHOLE;
 	if (!has_first) {
-		/* The last so many bytes. */
+		/* The last *last bytes. */
 		if (*last == 0 || size == 0)
 			return WEB_RANGE_UNSATISFIABLE;
 		*first = *last < size ? size - *last : 0;

@@ -1,9 +1,9 @@
 /*
  * parse.h - the grammar of header fields and paths, one function each.
  *
- * Every function takes the value as it came in, any bytes up to the NUL, and
- * ignores white space (SP, HTAB) at both ends.  What it hands out comes from
- * the arena.  None of them knows what the server allows.
+ * Every function takes the value as it was received, any bytes up to the NUL,
+ * and ignores white space (SP, HTAB) at both ends.  Results come from the
+ * arena.  These functions do not know what the server allows.
  */
 #ifndef WEB_PARSE_H
 #define WEB_PARSE_H
@@ -18,13 +18,13 @@
 /* A header value without the white space around it; NULL stays NULL. */
 const char *web_parse_trim(struct arena *, const char *);
 
-/* The byte that "%XX" at the beginning of a string stands for; -1 if it does
- * not begin with that. */
+/* The byte for which "%XX" at the beginning of a string stands; -1 if it does
+ * not begin so. */
 int web_parse_escape(const char *);
 
 /*
- * A path with the %XX of unreserved characters decoded, once: they mean the
- * same without (RFC 3986 §6.2.2.2), all others stay as they are.
+ * Decode the %XX of unreserved characters in a path, once: they are equivalent
+ * (RFC 3986 §6.2.2.2); all others stay.
  */
 char *web_parse_unreserved(struct arena *, const char *);
 
@@ -32,8 +32,8 @@ char *web_parse_unreserved(struct arena *, const char *);
 bool web_parse_int64(const char *, int64_t *);
 
 /*
- * The padded base64 of RFC 4648 §4, nothing but that.  The decoded bytes have
- * a NUL behind them that does not count.  NULL if it is something else.
+ * Decode the padded base64 of RFC 4648 §4.  A NUL follows the decoded bytes and
+ * is not counted.  NULL if it is anything else.
  */
 char *web_parse_base64(
     struct arena *, const char *, size_t len, size_t *decoded);
@@ -52,22 +52,22 @@ enum web_parsed {
 /*
  * Upload-Metadata (tus 1.0.0, Creation): "key base64,key".  Keys are unique
  * printable ASCII; a value may be missing.  Empty elements are ignored, and a
- * header of nothing else is absent.
+ * header without other elements counts as absent.
  */
 enum web_parsed web_parse_metadata(
     struct arena *, const char *, const struct pair **);
 
 /*
- * The id that a reference to an upload of the endpoint base names: a bare id,
- * a path or a URL with any scheme and host or "//host", with or without a query
- * and a slash at the end; unreserved characters may be escaped.  NULL if it is
- * none of ours.
+ * The id in a reference to an upload of the endpoint base: a bare id, a path or
+ * a URL with any scheme and host or "//host", with or without a query and a
+ * slash at the end; unreserved characters may be escaped.  NULL if it is not
+ * ours.
  */
 const char *web_parse_reference(
     struct arena *, const char *ref, const char *base);
 
 enum web_range {
-	/* No range, several, or nothing we understand: send it whole. */
+	/* No range, several, or not understood: send all of it. */
 	WEB_RANGE_WHOLE,
 	WEB_RANGE_PART,
 	WEB_RANGE_UNSATISFIABLE

@@ -1,11 +1,11 @@
 /*
  * web.h - a request over HTTP, without a web server.
  *
- * One request is one struct web_call.  The transport begins it, hands it the
- * body slice by slice if it wants one, tells it why the body ended, sends the
- * response and closes the call.  It calls nothing back, keeps nothing
- * between two calls and has no globals, so a test or a fuzzer drives it just
- * as the FastCGI worker does:
+ * One request is one struct web_call.  The transport begins it, passes the body
+ * slice by slice if the call wants one, says why the body ended, sends the
+ * response and closes the call.  The call calls nothing back, keeps nothing
+ * between two calls and has no globals, so a test or a fuzzer drives it just as
+ * the FastCGI worker does:
  *
  *	call = web_call_new(server, request, arena);
  *	while ((step = web_begin(call)) == STEP_WAIT)
@@ -26,23 +26,23 @@
 #include "core/core.h"
 
 /*
- * A request as it came in: borrowed strings, NULL where a header was absent,
- * nothing validated yet.
+ * A request as it was received: borrowed strings, NULL where a header was
+ * absent, nothing validated yet.
  */
 struct web_request {
 	const char *method;
 
 	/*
-	 * The endpoint as the client sees it, "/files", without a slash at
-	 * its end; and what follows it in the request, without the query: "",
-	 * "/" or "/ID".  Unreserved characters are decoded, others are not.
-	 * path is NULL if the request is outside the endpoint.
+	 * The endpoint as the client sees it, "/files", without a slash at its
+	 * end; and the rest of the request's path, without the query: "", "/"
+	 * or "/ID".  Unreserved characters are decoded, others are not.  path
+	 * is NULL if the request is outside the endpoint.
 	 */
 	const char *base;
 	const char *path;
 
-	/* For Location: what a trusted proxy takes away before base, "/here",
-	 * NULL if nothing; and for an absolute one. */
+	/* For Location: the path that a trusted proxy removes before base,
+	 * "/here", NULL if none; and host and scheme for an absolute one. */
 	const char *prefix;
 	const char *host, *scheme;
 
@@ -52,7 +52,7 @@ struct web_request {
 	 * enforced; NULL if none is known. */
 	const char *owner;
 
-	/* As the front end said it; NULL or "" if it did not. */
+	/* As sent by the front end; NULL or "" if absent. */
 	const char *content_length;
 	const char *content_type;
 
@@ -70,7 +70,7 @@ struct web_request {
 	const char *if_none_match;
 	const char *if_range;
 
-	/* NULL where tus is all that is spoken. */
+	/* NULL where only tus is accepted. */
 	const char *upload_complete;
 	const char *upload_incomplete;
 	const char *interop_version;
@@ -80,48 +80,49 @@ struct web_request {
 	const char *repr_digest;
 	const char *want_repr_digest;
 
-	/* A response before the response would reach the client. */
+	/* An interim response would reach the client. */
 	bool takes_interim;
 
-	/* What hooks are shown of it. */
+	/* The data of the request for hooks. */
 	struct hook_request shown;
 
 	/* The administrator's limit for this request instead of the server's
 	 * max_size; -1 if there is none. */
 	int64_t max_size;
 
-	/* For how many seconds after its finish the administrator keeps what
-	 * this request creates, or KEPT_FOR_EVER; 0: as all others. */
+	/* Seconds that an upload created by this request is kept after its
+	 * finish, or KEPT_FOR_EVER; 0: as configured. */
 	int64_t retention;
 };
 
-/* What became of a request, for the log and the metrics. */
+/* The result of a request, for the log and the metrics. */
 struct web_outcome {
-	/* After the override; NULL if it is none we know. */
+	/* After the override; NULL if unknown. */
 	const char *method;
 
-	/* The upload in question, NULL if none; its offset or -1. */
+	/* The upload, NULL if none; its offset or -1. */
 	const char *id;
 	int64_t offset;
 
-	/* Bytes of the body that were taken in, kept or not. */
+	/* Bytes of the body that were received, kept or not. */
 	int64_t received;
 
-	/* "ERR_...", NULL if all went well; is_soft: that of a 5xx of which
-	 * the client was told 423. */
+	/* "ERR_...", NULL on success; is_soft: the code belongs to a 5xx that
+	 * was answered with 423. */
 	const char *code;
 	bool is_soft;
 
 	bool created, finished, terminated;
 
-	/* The name of the protocol, NULL where there is but one; and the
-	 * version of it that the client names, -1 if none. */
+	/* The name of the protocol, NULL if only one is configured; and the
+	 * version that the client names, -1 if none. */
 	const char *protocol;
 	int64_t version;
 
-	/* We waited for a lock; ours was taken over. */
+	/* The request waited for a lock; it gave its lock to another
+	 * request. */
 	bool waited, interrupted;
-	/* The host that it waited for; NULL: this one, or not known. */
+	/* The host that it waited for; NULL: this one, or unknown. */
 	const char *lock_host;
 };
 
@@ -136,11 +137,11 @@ struct web_response {
 	const char *text;
 	struct stream *content;
 
-	/* To HEAD, before or after the override, or 204, or 304: send no body,
+	/* For HEAD, before or after the override, 204 and 304: send no body,
 	 * and Content-Length only if there is a content. */
 	bool bodiless;
 
-	/* What to log, if its code is not ERR_OK. */
+	/* To be logged, if its code is not ERR_OK. */
 	const struct err *err;
 
 	struct web_outcome outcome;
@@ -153,16 +154,16 @@ struct web_cors {
 	const char *const *origins;
 	bool credentials;
 	int64_t max_age;
-	/* More names for Access-Control-Allow-Headers, NULL-terminated. */
+	/* Further names for Access-Control-Allow-Headers, NULL-terminated. */
 	const char *const *extra_headers;
 };
 
 enum web_location {
-	/* "/files/ID": right behind any proxy. */
+	/* "/files/ID": correct behind any proxy. */
 	WEB_LOCATION_PATH,
 	/* From Host and the scheme. */
 	WEB_LOCATION_ABSOLUTE,
-	/* Behind web_server.location_base. */
+	/* Appended to web_server.location_base. */
 	WEB_LOCATION_BASE
 };
 
@@ -170,24 +171,24 @@ struct web_protocol;
 
 /* Everything a request needs that is not in the request; set up once. */
 struct web_server {
-	/* What has nothing to do with HTTP. */
+	/* The part that does not depend on HTTP. */
 	struct core core;
 
-	/* The protocols that are spoken, NULL after the last.  The first one
-	 * answers what no protocol claims. */
+	/* The protocols that are accepted, NULL after the last.  The first one
+	 * answers requests that no protocol claims. */
 	const struct web_protocol *const *protocols;
 
-	/* Bytes that one request may bring, 0 is no limit, and whether a
-	 * request in nobody's words is an upload, too: for the protocol that
-	 * asks. */
+	/* Bytes that one request may contain, 0 is no limit; and whether a
+	 * request that no protocol claims may be an upload: for the protocol
+	 * that supports that. */
 	int64_t max_append;
 	bool takes_plain;
 
 	/* Bytes of Upload-Metadata; 0 is no limit. */
 	int64_t max_metadata;
 
-	/* Whole files only, in web_response.content: the web server sends
-	 * them, and does ranges itself. */
+	/* Whole files only, in web_response.content: the web server sends them,
+	 * and handles ranges itself. */
 	bool offload_download;
 
 	/* Of the uploads that were moved out of the store, the web server sends
@@ -203,7 +204,7 @@ struct web_server {
 	struct web_cors cors;
 };
 
-/* As the log says it, and a record. */
+/* The name for the log and for records. */
 const char *web_protocol_name(const struct web_protocol *);
 
 struct web_call;
@@ -213,63 +214,66 @@ struct web_call *web_call_new(
     const struct web_server *, const struct web_request *, struct arena *);
 
 /*
- * May web_begin() take long?  Hooks may take as long as hooks.timeout says,
- * before the response or in web_close(), and to concatenate is to copy.
+ * May web_begin() take long?  Hooks may take as long as hooks.timeout, before
+ * the response or in web_close(), and concatenating copies.
  */
 bool web_may_take_long(struct web_call *);
 
-/* After STEP_RECEIVE: may all of the upload be copied when this body is here?
- */
+/* After STEP_RECEIVE: may the whole upload be copied when this body has
+ * arrived? */
 bool web_may_move(const struct web_call *);
 
 MUST_CHECK enum step web_begin(struct web_call *);
 
 /*
  * After STEP_RECEIVE: the headers of a response with status 104, to be sent
- * before the body is read; NULL if there is none to be sent.  From now on the
- * client knows the upload that it is making, which stays if it is cut off.
+ * before the body is read; NULL if none is to be sent.  From now on the client
+ * knows the upload that it is creating, which stays even if the connection
+ * breaks.
  */
 const struct pair *web_interim(struct web_call *);
 
-/* After STEP_WAIT: what for. */
+/* After STEP_WAIT: what to wait for. */
 const struct wait *web_wait(const struct web_call *);
 
-/* After web_begin() said STEP_WAIT: it has been long enough, the response is a
- * 423. */
+/* After web_begin() returned STEP_WAIT: the wait took too long, the response is
+ * a 423. */
 void web_give_up(struct web_call *);
 
 /* Instead of web_begin(), after STEP_RECEIVE, or when the response has a
  * content: no worker is free for a long request, the response is a 503. */
 void web_turn_away(struct web_call *);
 
-/* How many bytes of the body are still to come; -1 if that is not known.  Bytes
- * beyond that may be handed over and are ignored. */
+/* How many bytes of the body are still to come; -1 if unknown.  Bytes beyond
+ * that may be passed and are ignored. */
 int64_t web_wanted(const struct web_call *);
 
 /*
- * Take a slice of any size.  STEP_DONE if it is refused: what has not been
- * handed over yet is of no interest any more.  STEP_WAIT: it was taken, and
- * nothing may be handed over before web_tick() says STEP_RECEIVE.
+ * Take a slice of any size.  STEP_DONE if the body is refused: the rest of it
+ * need not be passed.  STEP_WAIT: the slice was taken, and no other may be
+ * passed before web_tick() returns STEP_RECEIVE.
  */
 MUST_CHECK enum step web_receive(struct web_call *, const void *, size_t);
 
 /*
- * At least every 250 ms from STEP_RECEIVE on, after what is held back was
- * handed over; and when a wait is over.  STEP_DONE if the body ends here, for
- * one because another request waits for the upload and gets it.
+ * To be called at least every 250 ms from STEP_RECEIVE on, after passing the
+ * bytes that are held back; and when a wait is over.  STEP_DONE if the body
+ * ends here, for example because another request waits for the upload and gets
+ * it.
  */
 MUST_CHECK enum step web_tick(struct web_call *);
 
-/* The body is over.  Not after web_receive() or web_tick() said STEP_DONE. */
+/* The body has ended.  Not to be called after web_receive() or web_tick()
+ * returned STEP_DONE. */
 void web_end(struct web_call *, enum body_end);
 
-/* What there is to be seen of a call that is under way; belongs to it. */
+/* What can be shown of a call that is under way; the strings belong to it. */
 struct web_sight {
-	/* NULL where that is not known, or none. */
+	/* NULL if unknown, or none. */
 	const char *method, *id;
 	const struct pair *metadata;
 
-	/* Of the upload; -1 where that is not known. */
+	/* Of the upload; -1 if unknown. */
 	int64_t offset, size;
 };
 
@@ -279,26 +283,26 @@ void web_look_at(const struct web_call *, struct web_sight *);
 /* Set once the call is done; belongs to the call. */
 const struct web_response *web_response(const struct web_call *);
 
-/* The next piece of response.content: how many bytes, 0 at its end, -1 on an
- * error, which the log should tell of. */
+/* Read the next piece of response.content: the number of bytes, 0 at its end,
+ * -1 on an error, which should be logged. */
 ssize_t web_content(struct web_call *, void *, size_t, struct err *);
 
 /*
- * Let go of all that is still open, wherever the call has got to.  After the
- * response was sent to its end, and the connection given back if
- * web_has_to_tell(): this is when post-hooks are told, which may take as long
- * as they want, and when a finished upload is moved, which may take as long as
- * it takes to copy it: web_has_to_move().  The request is not needed any more.
+ * Close a call, whatever its state.  Call this after the response was sent, and
+ * after the connection was given back if web_has_to_tell() or
+ * web_has_to_move(): then post-hooks run, which may take as long as they want,
+ * and a finished upload is moved, which may take as long as a copy.  The
+ * request is not needed any more.
  */
 bool web_has_to_tell(const struct web_call *);
 bool web_has_to_move(const struct web_call *);
 void web_close(struct web_call *);
 
-/* As web_close(), but nothing is told or moved: in a process whose child calls
- * that, or where it is left to the sweep. */
+/* Like web_close(), but without hooks and moves: for a process whose child does
+ * these, or if they are left to the sweep. */
 void web_forget(struct web_call *);
 
-/* What stands beside a status, "Not Found". */
+/* The text beside a status, "Not Found". */
 const char *web_reason(int status);
 
 #endif

@@ -191,7 +191,7 @@ take_page(
 	return err_set(e, ERR_UNAVAILABLE, "a quota cannot be locked");
 }
 
-/* --- What is on a page. --------------------------------------------------- */
+/* --- The entries of a page. ----------------------------------------------- */
 
 struct entry {
 	const char *name;

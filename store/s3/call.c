@@ -50,7 +50,7 @@ s3_call_header(struct s3_call *c, const char *name, const char *value)
 	c->headers[c->n_headers++] = (struct s3_field){ name, value };
 }
 
-/* --- What is sent. --- */
+/* --- Sending.  --- */
 
 static const char *
 payload_of(const struct s3_store *s, const struct s3_call *c, struct arena *a)

@@ -286,7 +286,8 @@ s3_claim(struct upload *up, struct err *e)
 		return err_set(e, ERR_UNAVAILABLE,
 		    "%s: is tusd's, and was not adopted: run tusctl adopt",
 		    up->info.id);
-	/* What was there for tusd is a tail no longer once bytes come. */
+	/* The object that holds the tail for tusd is out of date once bytes
+	 * come. */
 	if (rc == ERR_OK && !u->is_foreign && u->tail >= 0)
 		rc = s3_remove_tail(u, e);
 	/* Completed, and then the process died: say so, once. */

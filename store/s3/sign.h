@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 
-/* Who asks; token is NULL for keys that do not end. */
+/* The credentials; token is NULL for keys that do not expire. */
 struct s3_keys {
 	const char *access;
 	const char *secret;
@@ -33,8 +33,8 @@ struct s3_signer {
 	char stamp[S3_STAMP_MAX];
 };
 
-/* What is signed.  path and query are as s3_encode() and s3_query() made them;
- * payload is the body's SHA-256, or S3_UNSIGNED. */
+/* The parts of a request to be signed.  path and query are as s3_encode() and
+ * s3_query() made them; payload is the body's SHA-256, or S3_UNSIGNED. */
 struct s3_signed {
 	const char *method;
 	const char *path;

@@ -433,7 +433,7 @@ s3_write_end(struct upload *up, bool keep, struct err *e)
 	return rc;
 }
 
-/* --- What is known later. --- */
+/* --- Changes after the creation.  --- */
 
 enum err_code
 s3_set_expiry(struct upload *up, int64_t when, struct err *e)

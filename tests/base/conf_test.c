@@ -55,7 +55,7 @@ must_read(const char *text)
 		fail_msg("%s: %s", text, err.text);
 }
 
-/* --- What is there without a file. --- */
+/* --- Without a file.  --- */
 
 static void
 every_key_has_the_promised_default(void **state)
@@ -283,7 +283,7 @@ the_manual_has_a_working_example_of_every_key(void **state)
 	free(manual);
 }
 
-/* --- What is refused, and how. --- */
+/* --- Refusals and their messages.  --- */
 
 struct refusal {
 	const char *text;
@@ -512,7 +512,7 @@ deep_nesting_is_refused(void **state)
 	free(text);
 }
 
-/* --- What is accepted. --- */
+/* --- Accepted values.  --- */
 
 struct size_case {
 	const char *text;

@@ -54,7 +54,7 @@ tear_down(void **state)
 	return temp_leave(state);
 }
 
-/* What is in the log, and in it no more; valid until the next call. */
+/* Take the content of the log and empty it; valid until the next call. */
 static const char *
 take(const char *name)
 {

@@ -1,21 +1,21 @@
 /*
  * drive.c - a fixed workload on the directory store, for the crash harnesses.
  *
- *	store-drive prepare DIR MODE	what is there before: an upload of tusd,
- *					and one that was never flushed
+ *	store-drive prepare DIR MODE	the state before: an upload of tusd, and
+ *					one that was never flushed
  *	store-drive run DIR MODE	the workload
- *	store-drive owned DIR MODE	another, of somebody who has a quota
- *	store-drive move DIR MODE	another one: what is finished moves away
+ *	store-drive owned DIR MODE	another, of an owner with a quota
+ *	store-drive move DIR MODE	another, whose finished uploads move
  *	store-drive recover DIR MODE	open and repair every upload, then sweep
  *	store-drive resume DIR MODE	complete every upload
  *	store-drive settle DIR MODE	as before handing the directory over
  *
- * One process, the real store, no locks.  What is about to be done is written
- * to standard output first ("TRY"), and what was done afterwards ("ACK"), each
- * with one write(2): what the log acknowledges must be true of the directory
- * for ever.  MODE is store.durability, or "shared", for store.shared.
- *STORE_BOOT stands for the kernel's boot id.  If there is a directory "in"
- *beside DIR, that is where finished uploads go.
+ * One process, the real store, no locks.  Each deed is written to standard
+ * output before ("TRY") and after ("ACK"), each time with one write(2):
+ * whatever the log acknowledges must be true of the directory for ever.  MODE
+ * is store.durability, or "shared" for store.shared.  STORE_BOOT stands for the
+ * kernel's boot id.  If there is a directory "in" beside DIR, finished uploads
+ * are moved there.
  */
 #include "config.h"
 
@@ -475,7 +475,7 @@ head(int number)
 	ds->core->close(up);
 }
 
-/* The last byte is there, and somebody says no. */
+/* The last byte has arrived, and a hook refuses the upload. */
 static void
 refuse_finish(int number)
 {
@@ -586,7 +586,8 @@ run_plain(void)
 	    CHUNK(.len = 6000, .on_probation = true, .declare_after = true));
 }
 
-/* What is refused, taken back, somebody else's, or removed. */
+/* Uploads that are refused, rolled back, owned by another server, or
+ * removed. */
 static void
 run_odd(void)
 {
@@ -685,7 +686,7 @@ run_owned(void)
 	patch(OWNED, CHUNK(.len = 3000));
 }
 
-/* All of one name, which somebody else has already. */
+/* Several of one name, which a file of another program has already. */
 static void
 run_moves(void)
 {

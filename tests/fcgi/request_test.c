@@ -22,7 +22,7 @@ struct place {
 	/* What the configuration says. */
 	const char *base_path;
 	const char *params[PARAMS_MAX];
-	/* What is expected. */
+	/* The expected result. */
 	const char *base, *path;
 };
 
@@ -132,7 +132,7 @@ the_endpoint_and_what_follows_it(void **state)
 	arena_free(a);
 }
 
-/* A web server lets somebody in there to read, under any of these names. */
+/* A web server lets readers in there, under any of these names. */
 static void
 what_can_only_be_read_is_no_endpoint(void **state)
 {

@@ -1,8 +1,8 @@
 /*
  * answer.c - any bytes as the answer of a hook.
  *
- * What is understood must be something that can be told to a client, and what
- * the reader calls nothing must change nothing.
+ * An answer that is understood must be fit to be sent to a client, and an
+ * invalid one must change nothing.
  */
 #include "config.h"
 

@@ -1,8 +1,8 @@
 /*
  * field.c - any text as the value of every structured field.
  *
- * What is read and written again is read the same; an integer has the form that
- * RFC 9651 gives it; and what else reads fields stays within them.
+ * A value that is parsed and written again is parsed the same; an integer has
+ * the form of RFC 9651; and the other parsers of fields stay within their text.
  */
 #include "config.h"
 
@@ -29,7 +29,7 @@ check_integer(const char *s)
 	int64_t n = -1;
 	bool ok = sf_parse_integer(arena, s, &n);
 
-	/* What is behind it may still be wrong. */
+	/* The text after it may still be invalid. */
 	if (ok && !is_right)
 		fuzz_bug("\"%s\" is %" PRId64, s, n);
 	if (!ok && is_right && digits[len] == '\0')

@@ -45,7 +45,7 @@ check_key(const struct pair *p)
 			fuzz_bug("key \"%s\" twice", p->key);
 }
 
-/* What was read and written again is read the same. */
+/* A list that was parsed and written again is parsed the same. */
 static void
 check_metadata(const char *s)
 {

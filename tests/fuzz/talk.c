@@ -68,7 +68,7 @@ request(const char *method, const char *path)
 
 /* --- Bodies -------------------------------------------------------------- */
 
-/* What is sent now differs from what was sent before. */
+/* Each body differs from those sent before. */
 static struct body
 next_body(void)
 {
@@ -132,7 +132,7 @@ sent(const struct web_request *r, const struct body *b)
 							       (int64_t)b->len;
 }
 
-/* What was taken was asked for rightly. */
+/* A request whose bytes were taken was valid. */
 static void
 check_taken(const struct web_request *r, const struct body *b)
 {

@@ -245,7 +245,7 @@ converse(const uint8_t *bytes, size_t len, size_t *got)
 	return answer;
 }
 
-/* --- What came back ------------------------------------------------------- */
+/* --- The answer ---------------------------------------------------------- */
 
 static bool
 is_ours(const char *line)

@@ -211,7 +211,7 @@ nothing_said_is_nothing_changed(void **state)
 	}
 }
 
-/* What is wrong, and the word that the log must have. */
+/* Invalid answers, and a word that the log must contain. */
 static const struct {
 	const char *text;
 	const char *word;

@@ -1,8 +1,8 @@
 /*
- * escape.c - what somebody would do who runs his own code in a worker.
+ * escape.c - the attempts of an attacker who runs code in a worker.
  *
- * Preloaded, and called where a new upload gets its id.  Tells on standard
- * error what the kernel let it do.
+ * Preloaded, and called where a new upload gets its id.  Prints on standard
+ * error which attempts the kernel permitted.
  */
 #define _GNU_SOURCE
 #include <sys/prctl.h>

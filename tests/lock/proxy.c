@@ -123,7 +123,7 @@ has_word(const char *text, size_t len)
 	return false;
 }
 
-/* What is planned for a request of the client. */
+/* Carry out the plan for a request of the client. */
 static void
 look(struct pair *p, const char *text, size_t len)
 {

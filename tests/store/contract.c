@@ -385,7 +385,7 @@ an_empty_upload_can_be_finished(void **state)
 	assert_bytes(p, ID, 0, "");
 }
 
-/* What is settled and seen without the lock is also what a claim finds. */
+/* If an upload looks settled without the lock, a claim finds the same. */
 static void
 a_settled_look_tells_what_a_claim_finds(void **state)
 {

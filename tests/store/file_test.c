@@ -302,7 +302,7 @@ plant_link(const char *path)
 	return symlink(path_of("target"), path) == 0;
 }
 
-/* Of a file that somebody else has; needs privileges. */
+/* A link to a file of another user; needs privileges. */
 static bool
 plant_hard_link(const char *path)
 {

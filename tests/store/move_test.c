@@ -447,7 +447,7 @@ set_time(const char *path, const struct stat *like, long ns)
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
-/* GET-12: somebody else's upload, which has the name and the size by chance. */
+/* GET-12: another program's file, which by chance has the name and the size. */
 static void
 another_file_of_the_name_and_size_is_not_served(void **state)
 {
@@ -557,7 +557,7 @@ the_record_says_when_it_may_go(void **state)
 	place.ds->core->close(up);
 }
 
-/* --- what somebody left who died ------------------------------------------ */
+/* --- traces of a process that died ---------------------------------------- */
 
 static void
 leave_note(const char *id, const char *path, uint64_t inode)
@@ -701,7 +701,8 @@ another_file_in_its_place_is_no_copy(void **state)
 	move(claimed(ID));
 	assert_string_equal(text_of(in(root, "a")), "HELLO");
 	assert_string_equal(path_of(ID), in(root, "a-1"));
-	/* What is a copy by its bytes may be somebody else's, too. */
+	/* A file with the bytes of the copy may belong to another program
+	 * too. */
 	place.ds->core->close(finished(ID_2, "a", "hello"));
 	put_text(in(root, "b"), "hello");
 	leave_note(ID_2, "b", inode_of(root));

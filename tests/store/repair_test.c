@@ -215,7 +215,7 @@ an_upload_of_tusd_is_resumed_in_place(void **state)
 	assert_int_equal(head_of(ID).size, 11);
 	assert_string_equal(head_of(ID).boot, BOOT);
 	drop(up);
-	/* Whoever had the old record open finds the new one. */
+	/* A handle that had the old record open finds the new one. */
 	ok(place.ds->core->claim(other, &place.e));
 	assert_int_equal(other->info.offset, 8);
 	append(other, "rld");

@@ -24,7 +24,7 @@
 #define MIB	 ((int64_t)1 << 20)
 #define MIN_FREE (100 * MIB)
 
-/* What there is beyond MIN_FREE, each time that somebody asks. */
+/* The free space beyond MIN_FREE, at each call. */
 static int64_t beyond[8];
 static int asked;
 
@@ -127,7 +127,8 @@ all_lengths_together_have_to_fit_if_that_is_asked(void **state)
 	is(ERR_NO_SPACE, create(OTHER, 40 * MIB + 1));
 	ok(create(OTHER, 40 * MIB));
 	is(ERR_NO_SPACE, create(THIRD, 1));
-	/* What came is not lacking any more: it has taken its room. */
+	/* Received bytes do not count as lacking any more: they have taken
+	 * their room. */
 	ok(place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
 	ok(place.ds->core->claim(up, &place.e));
 	ok(place.ds->core->write_begin(up, false, &place.e));
