@@ -8,6 +8,7 @@
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/server.h"
+#include "tests/tus/gate.h"
 
 struct play play;
 static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
@@ -38,54 +39,21 @@ now_ms(void)
 }
 
 static enum err_code
-acquire(struct locker *locker, const char *id, enum lock_how how,
-    struct arena *a, struct lock **lock, struct err *e)
+refuse(enum lock_how how, struct err *e)
 {
-	(void)id;
-	if (play.busy > 0 && how != LOCK_QUIETLY) {
-		play.busy--;
-		play.asking = how != LOCK_EXISTING_QUIETLY;
-		return err_set(e, ERR_LOCKED, "busy");
-	}
 	if (play.busy < 0)
 		return err_set(e, ERR_CROWDED, "too many");
-	play.asking = 0;
-	play.held++;
-	*lock = arena_alloc(a, sizeof(**lock));
-	**lock = (struct lock){ .locker = locker };
-	return ERR_OK;
-}
-
-static void
-stop_asking(struct locker *locker, const char *id)
-{
-	(void)locker;
-	(void)id;
-	play.asking = 0;
-}
-
-static void
-release(struct lock *lock, bool for_good)
-{
-	(void)lock;
-	(void)for_good;
-	play.held--;
+	if (play.busy == 0 || how == LOCK_QUIETLY)
+		return ERR_OK;
+	play.busy--;
+	return err_set(e, ERR_LOCKED, "busy");
 }
 
 static enum lock_state
-state_of(struct lock *lock)
+state(void)
 {
-	(void)lock;
 	return play.wanted ? LOCK_WANTED : LOCK_HELD;
 }
-
-static const struct locker_ops locker_ops = {
-	.acquire = acquire,
-	.stop_asking = stop_asking,
-	.release = release,
-	.state = state_of,
-};
-static struct locker locker = { .name = "play", .ops = &locker_ops };
 
 void
 server_open(void)
@@ -106,7 +74,7 @@ server_open(void)
 	play = (struct play){ .now = 1700000000 };
 	server = (struct web_server){
 		.protocols = protocols,
-		.core.locker = &locker,
+		.core.locker = gate_open(),
 		.max_metadata = 4096,
 		.core.expire_sliding = true,
 		.core.allow_download = true,
@@ -119,6 +87,8 @@ server_open(void)
 		.core.now_ms = now_ms,
 		.core.new_id = next_id,
 	};
+	gate.refuse = refuse;
+	gate.state = state;
 	if (store_open(conf, &server.core.store, &e) != ERR_OK)
 		fuzz_bug("%s", e.text);
 }
@@ -223,8 +193,8 @@ server_ask(const struct web_request *req, const struct body *body)
 	if (r->content != NULL)
 		read_content(call, &a, r->content->length);
 	web_close(call);
-	if (play.held != 0 || play.asking != 0)
-		fuzz_bug("%d locks held, %d asked for", play.held, play.asking);
+	if (gate.held != 0 || gate.asking != 0)
+		fuzz_bug("%d locks held, %d asked for", gate.held, gate.asking);
 	return a;
 }
 

@@ -12,9 +12,6 @@ struct play {
 	int busy;
 	bool wanted;
 
-	/* How many locks are held, and asked for. */
-	int held, asking;
-
 	/* Seconds since the epoch. */
 	int64_t now;
 };

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "tests/tus/drive.h"
+#include "tests/tus/gate.h"
 
 #define BODY_TYPE "Content-Type: application/offset+octet-stream\n"
 
@@ -131,55 +132,30 @@ concat_16_a_sum_beyond_63_bits_is_413(void **state)
 	w->store->core = real;
 }
 
-/* --- A holder who does something while others wait. ----------------------- */
+/* --- A holder that acts while others wait. ----------------------- */
 
 static struct {
 	bool busy;
 	/* How often state() is asked until the lock is lost; 0: never. */
 	int lost_after;
-	/* What else acquire() says. */
+	/* Another refusal, or ERR_OK. */
 	enum err_code refusal;
-	int held, retired, asking;
 	const char *path;
 } play;
 
 static enum err_code
-acquire(struct locker *locker, const char *id, enum lock_how how,
-    struct arena *a, struct lock **lock, struct err *e)
+refuse(enum lock_how how, struct err *e)
 {
-	(void)id;
 	(void)how;
-	play.asking = play.busy;
 	if (play.busy)
 		return err_set(e, ERR_LOCKED, "busy");
-	if (play.refusal != ERR_OK)
-		return err_set(e, play.refusal, "no lock");
-	play.held++;
-	*lock = arena_alloc(a, sizeof(**lock));
-	**lock = (struct lock){ .locker = locker };
-	return ERR_OK;
-}
-
-static void
-stop_asking(struct locker *locker, const char *id)
-{
-	(void)locker;
-	(void)id;
-	play.asking = 0;
-}
-
-static void
-release(struct lock *lock, bool for_good)
-{
-	(void)lock;
-	play.held--;
-	play.retired += for_good;
+	return play.refusal == ERR_OK ? ERR_OK :
+					err_set(e, play.refusal, "no lock");
 }
 
 static enum lock_state
-state_of(struct lock *lock)
+state(void)
 {
-	(void)lock;
 	if (play.lost_after > 0 && --play.lost_after == 0) {
 		play.lost_after = 1;
 		return LOCK_LOST;
@@ -187,13 +163,15 @@ state_of(struct lock *lock)
 	return LOCK_HELD;
 }
 
-static const struct locker_ops locker_ops = {
-	.acquire = acquire,
-	.stop_asking = stop_asking,
-	.release = release,
-	.state = state_of,
-};
-static struct locker locker = { .name = "play", .ops = &locker_ops };
+static struct locker *
+open_gate(void)
+{
+	struct locker *locker = gate_open();
+
+	gate.refuse = refuse;
+	gate.state = state;
+	return locker;
+}
 
 static void
 a_lock_that_cannot_be_had_is_told_as_what_it_is(void **state)
@@ -216,7 +194,7 @@ a_lock_that_cannot_be_had_is_told_as_what_it_is(void **state)
 	struct reply r;
 	size_t i;
 
-	w->srv.core.locker = &locker;
+	w->srv.core.locker = open_gate();
 	for (i = 0; i < NITEMS(rows); i++) {
 		play.refusal = rows[i].refusal;
 		r = world_ask(w,
@@ -247,8 +225,8 @@ who_lost_the_lock_acknowledges_nothing_and_cuts_nothing(void **state)
 	int n, lost = 0;
 	size_t i;
 
-	w->srv.core.locker = &locker;
-	locker.can_lose = true;
+	w->srv.core.locker = open_gate();
+	w->srv.core.locker->can_lose = true;
 	for (i = 0; i < 2 * 12; i++) {
 		n = (int)i / 2 + 1;
 		ask.path = world_create(w, "Upload-Length: 9");
@@ -266,13 +244,13 @@ who_lost_the_lock_acknowledges_nothing_and_cuts_nothing(void **state)
 			assert_string_equal(r.code, "ERR_UPLOAD_INTERRUPTED");
 			assert_null(reply_header(&r, "Upload-Offset"));
 		}
-		assert_int_equal(play.held, 0);
+		assert_int_equal(gate.held, 0);
 		r = world_ask(
 		    w, (struct ask){ .method = "HEAD", .path = ask.path });
 		assert_true(atoi(reply_header(&r, "Upload-Offset")) >= 3);
 	}
 	assert_true(lost >= 6);
-	locker.can_lose = false;
+	w->srv.core.locker->can_lose = false;
 }
 
 static void
@@ -292,11 +270,11 @@ term_07_who_waited_for_what_was_terminated_hears_404(void **state)
 	struct reply r;
 	size_t i;
 
-	w->srv.core.locker = &locker;
+	w->srv.core.locker = open_gate();
 	for (i = 0; i < NITEMS(methods); i++) {
 		play.path = world_create(w, "Upload-Length: 3");
 		play.busy = true;
-		play.retired = 0;
+		gate.retired = 0;
 		r = world_ask(w,
 		    (struct ask){ .method = methods[i],
 			.path = play.path,
@@ -306,9 +284,9 @@ term_07_who_waited_for_what_was_terminated_hears_404(void **state)
 		assert_int_equal(r.status, 404);
 		assert_null(reply_header(&r, "Upload-Offset"));
 		/* The lock of nothing does not stay behind. */
-		assert_int_equal(play.retired, 2);
-		assert_int_equal(play.held, 0);
-		assert_int_equal(play.asking, 0);
+		assert_int_equal(gate.retired, 2);
+		assert_int_equal(gate.held, 0);
+		assert_int_equal(gate.asking, 0);
 	}
 }
 
@@ -326,7 +304,7 @@ expire_07_time_may_be_up_while_one_waits(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	w->srv.core.locker = &locker;
+	w->srv.core.locker = open_gate();
 	w->srv.core.expire_after = 100;
 	w->srv.core.expire_sliding = true;
 	play.path = world_create(w, "Upload-Length: 3");
@@ -338,7 +316,7 @@ expire_07_time_may_be_up_while_one_waits(void **state)
 		.body = "abc",
 		.while_busy = holder_is_slow });
 	assert_int_equal(r.status, 410);
-	assert_int_equal(play.held, 0);
+	assert_int_equal(gate.held, 0);
 }
 
 /* --- A pool that is full. ------------------------------------------------- */

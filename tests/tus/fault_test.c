@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "tests/tus/drive.h"
+#include "tests/tus/gate.h"
 
 #define BODY_TYPE "Content-Type: application/offset+octet-stream\n"
 
@@ -25,7 +26,6 @@ static struct {
 	int countdown;
 	bool fired;
 	enum err_code code;
-	int held;
 	int open;
 } play;
 
@@ -176,46 +176,11 @@ set_expiry(struct upload *up, int64_t when, struct err *e)
 /* --- The locker ---------------------------------------------------------- */
 
 static enum err_code
-acquire(struct locker *l, const char *id, enum lock_how how, struct arena *a,
-    struct lock **lock, struct err *e)
+refuse(enum lock_how how, struct err *e)
 {
-	(void)id;
 	(void)how;
-	if (fails(e))
-		return play.code;
-	*lock = arena_alloc(a, sizeof(**lock));
-	**lock = (struct lock){ .locker = l };
-	play.held++;
-	return ERR_OK;
+	return fails(e) ? play.code : ERR_OK;
 }
-
-static void
-stop_asking(struct locker *l, const char *id)
-{
-	(void)l;
-	(void)id;
-}
-
-static void
-release(struct lock *lock, bool for_good)
-{
-	(void)lock;
-	(void)for_good;
-	play.held--;
-}
-
-static enum lock_state
-state_of(struct lock *lock)
-{
-	(void)lock;
-	return LOCK_HELD;
-}
-
-static const struct locker_ops locker_ops = { .acquire = acquire,
-	.stop_asking = stop_asking,
-	.release = release,
-	.state = state_of };
-static struct locker locker = { .name = "gate", .ops = &locker_ops };
 
 /* Puts the gates in. */
 static void
@@ -260,7 +225,8 @@ open_gated(struct world *w)
 	gated_expirer = *expirer;
 	gated_expirer.set_expiry = set_expiry;
 	w->store->expirer = &gated_expirer;
-	w->srv.core.locker = &locker;
+	w->srv.core.locker = gate_open();
+	gate.refuse = refuse;
 	w->srv.core.expire_after = 100;
 }
 
@@ -275,7 +241,7 @@ ask_once(struct world *w, struct ask ask, int expected)
 
 	world_time++;
 	r = world_ask(w, ask);
-	assert_int_equal(play.held, 0);
+	assert_int_equal(gate.held, 0);
 	assert_int_equal(play.open, 0);
 	if (r.status != expected && (had_fired || !play.fired))
 		fail_msg("%s %s: %d, not %d", ask.method, ask.path, r.status,

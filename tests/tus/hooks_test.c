@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "tests/tus/drive.h"
+#include "tests/tus/gate.h"
 
 #define BODY_TYPE "Content-Type: application/offset+octet-stream\n"
 
@@ -30,7 +31,6 @@ static struct {
 	struct hook_verdict verdicts[HOOK_POINT_MAX];
 	/* Of the last event. */
 	struct file_info seen;
-	bool lock_exists;
 	bool lock_is_taken;
 	/* Of the mover. */
 	bool move_fails;
@@ -122,52 +122,24 @@ static const struct hooks_ops hook_ops = { wants, ask, note, moved, tell,
 	forget, NULL, NULL, shutdown_hooks };
 static struct hooks hooks = { &hook_ops, 1000, 0 };
 
-static struct locker locker;
-
 static enum err_code
-acquire(struct locker *l, const char *id, enum lock_how how, struct arena *a,
-    struct lock **lock, struct err *e)
+refuse(enum lock_how how, struct err *e)
 {
-	(void)id;
-	if (play.lock_is_taken)
-		return err_set(e, ERR_LOCKED, "somebody has it");
-	if (how == LOCK_EXISTING && !play.lock_exists)
-		return err_set(e, ERR_NOT_FOUND, "nobody had it");
-	*lock = arena_alloc(a, sizeof(**lock));
-	**lock = (struct lock){ .locker = l };
-	play.lock_exists = true;
+	(void)how;
+	return play.lock_is_taken ? err_set(e, ERR_LOCKED, "busy") : ERR_OK;
+}
+
+static void
+taken(void)
+{
 	log_word("lock", -1);
-	return ERR_OK;
 }
 
 static void
-stop_asking(struct locker *l, const char *id)
+released(bool for_good)
 {
-	(void)l;
-	(void)id;
-}
-
-static void
-release(struct lock *lock, bool for_good)
-{
-	(void)lock;
-	play.lock_exists &= !for_good;
 	log_word(for_good ? "retire" : "release", -1);
 }
-
-static enum lock_state
-state_of(struct lock *lock)
-{
-	(void)lock;
-	return LOCK_HELD;
-}
-
-static const struct locker_ops locker_ops = {
-	.acquire = acquire,
-	.stop_asking = stop_asking,
-	.release = release,
-	.state = state_of,
-};
 
 /* The memory store keeps what it has; this only says that it moved it. */
 static bool
@@ -225,8 +197,10 @@ setup(void **state)
 	memset(&play, 0, sizeof(play));
 	world_time = 1700000000;
 	world_open(&w, 1000);
-	locker.ops = &locker_ops;
-	w.srv.core.locker = &locker;
+	w.srv.core.locker = gate_open();
+	gate.refuse = refuse;
+	gate.taken = taken;
+	gate.released = released;
 	w.srv.core.hooks = &hooks;
 	*state = &w;
 	return 0;
