@@ -1,10 +1,6 @@
 /*
- * hooks_test.c - who is asked and told what, in which order, and what comes of
- * the answers; in-process over the memory store.
- *
- * Hooks and locks here only write down what happens to them: "pre-finish 11"
- * is a call with that offset, "lock" and "release" are the lock's, and "retire"
- * is a release for good.
+ * hooks_test.c - which hooks are called, in which order, and the effect of
+ * their answers; in-process over the memory store.
  */
 #include "config.h"
 
@@ -18,219 +14,9 @@
 
 #include <cmocka.h>
 
-#include "tests/tus/drive.h"
-#include "tests/tus/gate.h"
+#include "tests/tus/play.h"
 
 #define BODY_TYPE "Content-Type: application/offset+octet-stream\n"
-
-/* What happened, one word after the other, and what the hooks answer. */
-static struct {
-	char log[1024];
-	bool unwanted[HOOK_POINT_MAX];
-	bool fails[HOOK_POINT_MAX];
-	struct hook_verdict verdicts[HOOK_POINT_MAX];
-	/* Of the last event. */
-	struct file_info seen;
-	bool lock_is_taken;
-	/* Of the mover. */
-	bool move_fails;
-} play;
-
-static void
-log_word(const char *word, int64_t number)
-{
-	size_t len = strlen(play.log);
-
-	(void)snprintf(play.log + len, sizeof(play.log) - len,
-	    number < 0 ? "%s%s" : "%s%s %lld", len == 0 ? "" : ", ", word,
-	    (long long)number);
-}
-
-static bool
-wants(struct hooks *hooks, enum hook_point hook)
-{
-	(void)hooks;
-	return !play.unwanted[hook];
-}
-
-static enum err_code
-ask(struct hooks *hooks, const struct hook_event *event, struct arena *a,
-    struct hook_verdict *v, struct err *e)
-{
-	(void)hooks;
-	(void)a;
-	log_word(hook_point_name(event->hook), event->info->offset);
-	play.seen = *event->info;
-	*v = play.verdicts[event->hook];
-	if (play.fails[event->hook])
-		return err_set(e, ERR_SYSTEM, "the hook failed");
-	return ERR_OK;
-}
-
-struct hook_notice {
-	enum hook_point hook;
-	int64_t offset;
-};
-
-static struct hook_notice *
-note(struct hooks *hooks, const struct hook_event *event, struct arena *a)
-{
-	struct hook_notice *n = arena_alloc(a, sizeof(*n));
-
-	(void)hooks;
-	log_word("note", -1);
-	n->hook = event->hook;
-	n->offset = event->info->offset;
-	play.seen = *event->info;
-	return n;
-}
-
-static void
-moved(struct hooks *hooks, struct hook_notice *n, const struct file_info *info,
-    struct arena *a)
-{
-	(void)hooks;
-	(void)n;
-	(void)a;
-	log_word("moved", -1);
-	play.seen = *info;
-}
-
-static bool
-tell(struct hooks *hooks, struct hook_notice *n)
-{
-	(void)hooks;
-	log_word(hook_point_name(n->hook), n->offset);
-	return !play.fails[n->hook];
-}
-
-static void
-forget(struct hooks *h, struct hook_notice *n)
-{
-	(void)h;
-	(void)n;
-	log_word("forget", -1);
-}
-
-static void
-shutdown_hooks(struct hooks *hooks)
-{
-	(void)hooks;
-}
-
-static const struct hooks_ops hook_ops = { wants, ask, note, moved, tell,
-	forget, NULL, NULL, shutdown_hooks };
-static struct hooks hooks = { &hook_ops, 1000, 0 };
-
-static enum err_code
-refuse(enum lock_how how, struct err *e)
-{
-	(void)how;
-	return play.lock_is_taken ? err_set(e, ERR_LOCKED, "busy") : ERR_OK;
-}
-
-static void
-taken(void)
-{
-	log_word("lock", -1);
-}
-
-static void
-released(bool for_good)
-{
-	log_word(for_good ? "retire" : "release", -1);
-}
-
-/* The memory store keeps what it has; this only says that it moved it. */
-static bool
-mover_wants(struct data_store *ds, const struct file_info *info)
-{
-	(void)ds;
-	return !info->is_partial && info->moved == 0;
-}
-
-static enum err_code
-mover_choose(struct data_store *ds, const char *path, struct arena *a,
-    const char **move_to, struct err *e)
-{
-	(void)ds;
-	if (*path == '/')
-		return err_set(e, ERR_INVALID, "elsewhere");
-	*move_to = arena_strdup(a, path);
-	return ERR_OK;
-}
-
-static enum err_code
-mover_move(struct upload *up, struct err *e)
-{
-	log_word("move", up->info.offset);
-	if (play.move_fails)
-		return err_set(e, ERR_NO_SPACE, "the disk is full");
-	up->info.moved = 1;
-	return ERR_OK;
-}
-
-static bool
-mover_is_pending(struct upload *up)
-{
-	(void)up;
-	return false;
-}
-
-static enum err_code
-mover_probe(struct data_store *ds, struct template_names *names, struct err *e)
-{
-	(void)ds;
-	(void)e;
-	*names = (struct template_names){ TEMPLATE_NAME_MAX, false };
-	return ERR_OK;
-}
-
-static const struct store_mover mover = { mover_wants, mover_choose, mover_move,
-	mover_is_pending, mover_probe };
-
-static int
-setup(void **state)
-{
-	static struct world w;
-
-	memset(&play, 0, sizeof(play));
-	world_time = 1700000000;
-	world_open(&w, 1000);
-	w.srv.core.locker = gate_open();
-	gate.refuse = refuse;
-	gate.taken = taken;
-	gate.released = released;
-	w.srv.core.hooks = &hooks;
-	*state = &w;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	world_close(*state);
-	return 0;
-}
-
-/* Nobody listens but the ones in the list. */
-static void
-only(const char *list)
-{
-	enum hook_point h;
-
-	for (h = 0; h < HOOK_POINT_MAX; h++)
-		play.unwanted[h] = strstr(list, hook_point_name(h)) == NULL;
-}
-
-static const char *
-happened(struct world *w)
-{
-	char *log = arena_strdup(w->arena, play.log);
-
-	play.log[0] = '\0';
-	return log;
-}
 
 static struct reply
 post(struct world *w, const char *headers, const char *body)
@@ -280,18 +66,19 @@ an_upload_tells_its_story_in_order(void **state)
 	struct reply r = post(w, "Upload-Length: 11", NULL);
 	const char *path = location(&r);
 
-	assert_string_equal(happened(w), "pre-create 0, note, post-create 0");
+	assert_string_equal(
+	    play_happened(w), "pre-create 0, note, post-create 0");
 	r = patch(w, path, "Upload-Offset: 0", "hello ");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(happened(w), "lock, post-receive 6, release");
+	assert_string_equal(play_happened(w), "lock, post-receive 6, release");
 	r = patch(w, path, "Upload-Offset: 6", "world");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "lock, post-receive 11, pre-finish 11, note, post-finish 11, "
 	    "retire");
 	r = terminate(w, path);
 	assert_int_equal(r.status, 204);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "lock, pre-terminate 11, note, retire, post-terminate 11");
 }
 
@@ -302,12 +89,12 @@ whole_creation_is_marked_before_it_finishes(void **state)
 	struct reply r = post(w, "Upload-Length: 5", "hello");
 
 	assert_int_equal(r.status, 201);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "pre-create 0, lock, post-receive 5, pre-finish 5, note, note, "
 	    "post-create 0, post-finish 5, retire");
 	r = post(w, "Upload-Length: 0", NULL);
 	assert_int_equal(r.status, 201);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "pre-create 0, lock, pre-finish 0, note, note, post-create 0, "
 	    "post-finish 0, retire");
 }
@@ -356,16 +143,16 @@ final_upload_that_is_there_is_answered_once_more(void **state)
 	    part(w, "hello "), part(w, "world"));
 	struct reply first = post(w, refs, NULL), again;
 
-	(void)happened(w);
+	(void)play_happened(w);
 	again = post(w, refs, NULL);
 	assert_string_equal(location(&again), location(&first));
-	assert_string_equal(happened(w), "");
+	assert_string_equal(play_happened(w), "");
 	play.lock_is_taken = true;
 	again = post(w, refs, NULL);
 	assert_string_equal(location(&again), location(&first));
 	again = post(w, other(w, refs, "in-the-making"), NULL);
 	assert_int_equal(again.status, 423);
-	assert_string_equal(happened(w), "");
+	assert_string_equal(play_happened(w), "");
 }
 
 static void
@@ -376,13 +163,13 @@ final_upload_may_have_an_id_that_a_hook_chose(void **state)
 	    arena_printf(w->arena, "Upload-Concat: final;%s", part(w, "hello"));
 	struct reply r;
 
-	(void)happened(w);
-	only("pre-create");
+	(void)play_happened(w);
+	play_only("pre-create");
 	play.verdicts[HOOK_PRE_CREATE].id = "my-own";
 	r = post(w, refs, NULL);
 	assert_string_equal(location(&r), "/files/my-own");
 	assert_string_equal(
-	    happened(w), "lock, pre-create 0, retire, lock, retire");
+	    play_happened(w), "lock, pre-create 0, retire, lock, retire");
 }
 
 static void
@@ -393,17 +180,17 @@ final_upload_is_seen_when_pre_finish_agreed(void **state)
 	    part(w, "hello "), part(w, "world"));
 	struct reply r;
 
-	(void)happened(w);
+	(void)play_happened(w);
 	r = post(w, refs, NULL);
 	assert_int_equal(r.status, 201);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "lock, pre-create 0, pre-finish 11, note, note, post-create 0, "
 	    "post-finish 11, retire");
 	assert_int_equal(pending_of(w, location(&r)), 0);
 	play.unwanted[HOOK_PRE_FINISH] = true;
 	r = post(w, other(w, refs, "1"), NULL);
 	assert_int_equal(r.status, 201);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "lock, pre-create 0, note, note, post-create 0, post-finish 11, "
 	    "retire");
 	play.unwanted[HOOK_PRE_FINISH] = false;
@@ -411,7 +198,7 @@ final_upload_is_seen_when_pre_finish_agreed(void **state)
 	r = post(w, other(w, refs, "2"), NULL);
 	assert_int_equal(r.status, 500);
 	assert_string_equal(
-	    happened(w), "lock, pre-create 0, pre-finish 11, retire");
+	    play_happened(w), "lock, pre-create 0, pre-finish 11, retire");
 	assert_int_equal(
 	    head(w, arena_printf(w->arena, "/files/%s", play.seen.id)), 404);
 }
@@ -435,7 +222,7 @@ pre_create_may_reject(void **state)
 	assert_int_equal(r.status, 422);
 	assert_string_equal(r.body, "too large for you");
 	assert_string_equal(reply_header(&r, "X-Why"), "size");
-	assert_string_equal(happened(w), "pre-create 0, pre-create 0");
+	assert_string_equal(play_happened(w), "pre-create 0, pre-create 0");
 }
 
 static void
@@ -449,7 +236,7 @@ pre_create_that_fails_lets_nothing_be_made(void **state)
 	assert_int_equal(r.status, 500);
 	assert_string_equal(r.code, "ERR_INTERNAL_SERVER_ERROR");
 	assert_string_equal(r.res->err->text, "the hook failed");
-	assert_string_equal(happened(w), "pre-create 0");
+	assert_string_equal(play_happened(w), "pre-create 0");
 }
 
 static void
@@ -466,8 +253,8 @@ pre_create_may_choose_id_and_metadata(void **state)
 	v->metadata = &first;
 	r = post(w, "Upload-Length: 11\nUpload-Metadata: a YQ==", NULL);
 	assert_string_equal(location(&r), "/files/my-own_id");
-	assert_string_equal(
-	    happened(w), "pre-create 0, lock, note, release, post-create 0");
+	assert_string_equal(play_happened(w),
+	    "pre-create 0, lock, note, release, post-create 0");
 	assert_string_equal(play.seen.id, "my-own_id");
 	assert_string_equal(play.seen.metadata->key, "filename");
 	r = world_ask(
@@ -499,7 +286,7 @@ impossible_changes_are_refused(void **state)
 	for (i = 0; i < NITEMS(verdicts); i++) {
 		*v = verdicts[i];
 		assert_int_equal(post(w, "Upload-Length: 1", NULL).status, 500);
-		assert_string_equal(happened(w), "pre-create 0");
+		assert_string_equal(play_happened(w), "pre-create 0");
 	}
 }
 
@@ -513,9 +300,9 @@ id_that_is_taken_is_refused_and_its_lock_left_alone(void **state)
 	v->id = "taken";
 	r = post(w, "Upload-Length: 11", NULL);
 	(void)location(&r);
-	(void)happened(w);
+	(void)play_happened(w);
 	assert_int_equal(post(w, "Upload-Length: 11", NULL).status, 500);
-	assert_string_equal(happened(w), "pre-create 0, lock, release");
+	assert_string_equal(play_happened(w), "pre-create 0, lock, release");
 	play.lock_is_taken = true;
 	assert_int_equal(post(w, "Upload-Length: 11", NULL).status, 423);
 	assert_int_equal(head(w, "/files/taken"), 423);
@@ -571,7 +358,7 @@ words_for_success_are_not_said_on_failure(void **state)
 				     "Upload-Checksum: sha1 AAAA",
 		.body = "hello" });
 	assert_int_equal(r.status, 460);
-	assert_string_equal(happened(w), "pre-create 0, lock, retire");
+	assert_string_equal(play_happened(w), "pre-create 0, lock, retire");
 }
 
 static void
@@ -581,20 +368,20 @@ finish_that_fails_gives_the_last_byte_back(void **state)
 	struct reply r = post(w, "Upload-Length: 5", NULL);
 	const char *path = location(&r);
 
-	only("pre-finish post-finish");
-	(void)happened(w);
+	play_only("pre-finish post-finish");
+	(void)play_happened(w);
 	play.fails[HOOK_PRE_FINISH] = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 500);
 	assert_string_equal(r.res->err->text, "the hook failed");
-	assert_string_equal(happened(w), "lock, pre-finish 5, release");
+	assert_string_equal(play_happened(w), "lock, pre-finish 5, release");
 	assert_int_equal(world_offset(w, path), 4);
 	play.fails[HOOK_PRE_FINISH] = false;
-	(void)happened(w);
+	(void)play_happened(w);
 	r = patch(w, path, "Upload-Offset: 4", "o");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(
-	    happened(w), "lock, pre-finish 5, note, post-finish 5, retire");
+	assert_string_equal(play_happened(w),
+	    "lock, pre-finish 5, note, post-finish 5, retire");
 	assert_int_equal(world_offset(w, path), 5);
 }
 
@@ -611,10 +398,10 @@ finish_that_is_answered_with_an_error_did_not_happen(void **state)
 	assert_int_equal(r.status, 422);
 	assert_string_equal(r.body, "a virus");
 	assert_int_equal(world_offset(w, path), 4);
-	(void)happened(w);
+	(void)play_happened(w);
 	assert_int_equal(post(w, "Upload-Length: 0", NULL).status, 422);
 	assert_string_equal(
-	    happened(w), "pre-create 0, lock, pre-finish 0, retire");
+	    play_happened(w), "pre-create 0, lock, pre-finish 0, retire");
 	assert_int_equal(
 	    head(w, arena_printf(w->arena, "/files/%s", play.seen.id)), 404);
 }
@@ -626,15 +413,16 @@ upload_that_is_not_told_of_keeps_its_mark(void **state)
 	struct reply r = post(w, "Upload-Length: 5", NULL);
 	const char *path = location(&r);
 
-	only("post-finish");
-	(void)happened(w);
+	play_only("post-finish");
+	(void)play_happened(w);
 	play.fails[HOOK_POST_FINISH] = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(happened(w), "lock, note, post-finish 5, retire");
+	assert_string_equal(
+	    play_happened(w), "lock, note, post-finish 5, retire");
 	assert_int_equal(pending_of(w, path), STORE_TO_TELL);
 	assert_int_equal(world_offset(w, path), 5);
-	assert_string_equal(happened(w), "");
+	assert_string_equal(play_happened(w), "");
 }
 
 static void
@@ -644,12 +432,12 @@ post_receive_may_stop_an_upload(void **state)
 	struct reply r = post(w, "Upload-Length: 11", NULL);
 	const char *path = location(&r);
 
-	(void)happened(w);
+	(void)play_happened(w);
 	play.verdicts[HOOK_POST_RECEIVE].stop_upload = true;
 	r = patch(w, path, "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 400);
 	assert_string_equal(r.code, "ERR_UPLOAD_STOPPED");
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "lock, post-receive 5, note, retire, post-terminate 5");
 	assert_int_equal(head(w, path), 404);
 	play.verdicts[HOOK_POST_RECEIVE].reply =
@@ -657,7 +445,7 @@ post_receive_may_stop_an_upload(void **state)
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(r.status, 403);
 	assert_string_equal(r.body, "enough");
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "pre-create 0, lock, post-receive 5, note, note, retire, "
 	    "post-create 0, post-terminate 5");
 }
@@ -677,18 +465,18 @@ progress_is_reported_while_bytes_come(void **state)
 	struct reply r = post(w, "Upload-Length: 9", NULL);
 	const char *path = location(&r);
 
-	only("post-receive");
-	(void)happened(w);
+	play_only("post-receive");
+	(void)play_happened(w);
 	w->slice = 3;
 	w->srv.core.now_ms = fast_clock;
 	r = patch(w, path, "Upload-Offset: 0", "hello wo");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "lock, post-receive 3, post-receive 6, post-receive 8, release");
-	hooks.progress = 0;
+	play_hooks.progress = 0;
 	r = patch(w, path, "Upload-Offset: 8", "r");
-	hooks.progress = 1000;
-	assert_string_equal(happened(w), "lock, post-receive 9, retire");
+	play_hooks.progress = 1000;
+	assert_string_equal(play_happened(w), "lock, post-receive 9, retire");
 }
 
 static void
@@ -698,7 +486,7 @@ early_end_is_reported_too(void **state)
 	struct reply r = post(w, "Upload-Length: 9", NULL);
 	const char *path = location(&r);
 
-	(void)happened(w);
+	(void)play_happened(w);
 	r = world_ask(w,
 	    (struct ask){ .method = "PATCH",
 		.path = path,
@@ -706,10 +494,10 @@ early_end_is_reported_too(void **state)
 		.body = "hello",
 		.end = END_CLIENT_GONE });
 	assert_int_equal(r.status, 400);
-	assert_string_equal(happened(w), "lock, post-receive 5, release");
+	assert_string_equal(play_happened(w), "lock, post-receive 5, release");
 	r = patch(w, path, "Upload-Offset: 5", "");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(happened(w), "lock, release");
+	assert_string_equal(play_happened(w), "lock, release");
 }
 
 static void
@@ -719,12 +507,12 @@ pre_terminate_may_reject(void **state)
 	struct reply r = post(w, "Upload-Length: 9", NULL);
 	const char *path = location(&r);
 
-	(void)happened(w);
+	(void)play_happened(w);
 	play.verdicts[HOOK_PRE_TERMINATE].reject_termination = true;
 	r = terminate(w, path);
 	assert_int_equal(r.status, 400);
 	assert_string_equal(r.code, "ERR_UPLOAD_TERMINATION_REJECTED");
-	assert_string_equal(happened(w), "lock, pre-terminate 0, release");
+	assert_string_equal(play_happened(w), "lock, pre-terminate 0, release");
 	play.verdicts[HOOK_PRE_TERMINATE].reject_termination = false;
 	play.fails[HOOK_PRE_TERMINATE] = true;
 	assert_int_equal(terminate(w, path).status, 500);
@@ -737,10 +525,10 @@ nobody_is_called_who_does_not_listen(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	only("");
+	play_only("");
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(terminate(w, location(&r)).status, 204);
-	assert_string_equal(happened(w), "lock, retire");
+	assert_string_equal(play_happened(w), "lock, retire");
 }
 
 /* --- moving -------------------------------------------------------------- */
@@ -751,20 +539,20 @@ an_upload_is_moved_before_its_finish_is_told(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	w->store->mover = &mover;
-	only("post-create post-finish");
+	w->store->mover = &play_mover;
+	play_only("post-create post-finish");
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(r.status, 201);
-	assert_string_equal(happened(w),
+	assert_string_equal(play_happened(w),
 	    "lock, note, note, post-create 0, move 5, moved, post-finish 5, "
 	    "retire");
 	assert_int_equal(play.seen.moved, 1);
 	r = post(w, "Upload-Length: 5", NULL);
-	(void)happened(w);
+	(void)play_happened(w);
 	r = patch(w, location(&r), "Upload-Offset: 0", "hello");
 	assert_int_equal(r.status, 204);
-	assert_string_equal(
-	    happened(w), "lock, note, move 5, moved, post-finish 5, retire");
+	assert_string_equal(play_happened(w),
+	    "lock, note, move 5, moved, post-finish 5, retire");
 }
 
 static void
@@ -773,12 +561,13 @@ what_cannot_be_moved_keeps_its_mark_and_is_not_told(void **state)
 	struct world *w = *state;
 	struct reply r;
 
-	w->store->mover = &mover;
-	only("post-finish");
+	w->store->mover = &play_mover;
+	play_only("post-finish");
 	play.move_fails = true;
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(world_offset(w, location(&r)), 5);
-	assert_string_equal(happened(w), "lock, note, move 5, forget, retire");
+	assert_string_equal(
+	    play_happened(w), "lock, note, move 5, forget, retire");
 	assert_int_equal(
 	    pending_of(w, location(&r)), STORE_TO_MOVE | STORE_TO_TELL);
 }
@@ -790,20 +579,20 @@ a_move_is_marked_where_nobody_is_told(void **state)
 	struct reply r;
 	const char *refs;
 
-	w->store->mover = &mover;
-	only("");
+	w->store->mover = &play_mover;
+	play_only("");
 	r = post(w, "Upload-Length: 5", "hello");
 	assert_int_equal(r.status, 201);
-	assert_string_equal(happened(w), "lock, move 5, retire");
+	assert_string_equal(play_happened(w), "lock, move 5, retire");
 	refs = arena_printf(w->arena, "Upload-Concat: final;%s %s",
 	    part(w, "hello "), part(w, "world"));
-	assert_string_equal(happened(w), "");
+	assert_string_equal(play_happened(w), "");
 	assert_int_equal(post(w, refs, NULL).status, 201);
-	assert_string_equal(happened(w), "lock, move 11, retire");
-	only("pre-finish");
+	assert_string_equal(play_happened(w), "lock, move 11, retire");
+	play_only("pre-finish");
 	assert_int_equal(post(w, other(w, refs, "x"), NULL).status, 201);
 	assert_string_equal(
-	    happened(w), "lock, pre-finish 11, move 11, retire");
+	    play_happened(w), "lock, pre-finish 11, move 11, retire");
 }
 
 static void
@@ -813,8 +602,8 @@ nobody_waits_for_an_upload_that_is_being_moved(void **state)
 	struct reply r;
 	const char *path;
 
-	w->store->mover = &mover;
-	only("");
+	w->store->mover = &play_mover;
+	play_only("");
 	play.move_fails = true;
 	r = post(w, "Upload-Length: 5", "hello");
 	path = location(&r);
@@ -831,7 +620,7 @@ pre_create_may_choose_a_place(void **state)
 
 	play.verdicts[HOOK_PRE_CREATE].storage_path = "joe/x";
 	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 500);
-	w->store->mover = &mover;
+	w->store->mover = &play_mover;
 	assert_int_equal(post(w, "Upload-Length: 5", NULL).status, 201);
 	assert_string_equal(play.seen.move_to, "joe/x");
 	play.verdicts[HOOK_PRE_CREATE].storage_path = "/etc/x";
@@ -841,7 +630,7 @@ pre_create_may_choose_a_place(void **state)
 int
 main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, play_open, play_close)
 	const struct CMUnitTest tests[] = {
 		T(an_upload_tells_its_story_in_order),
 		T(whole_creation_is_marked_before_it_finishes),
