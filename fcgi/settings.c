@@ -329,6 +329,16 @@ settings_has_quota(const struct settings *s)
 	    s->server.core.quota.bytes > 0;
 }
 
+/* Clients are told of the limit of the store as of ours. */
+static void
+limit_size(struct core *core)
+{
+	int64_t max = core->store->max_size;
+
+	if (max > 0 && (core->max_size == 0 || core->max_size > max))
+		core->max_size = max;
+}
+
 enum err_code
 settings_open_store(struct settings *s, struct err *e)
 {
@@ -349,6 +359,8 @@ settings_open_store(struct settings *s, struct err *e)
 		settings_close_store(s);
 	else
 		find_store_dir(s);
+	if (rc == ERR_OK)
+		limit_size(&s->server.core);
 	if (s->sendfile == SENDFILE_X_ACCEL)
 		s->server.offload_moved = s->store_dir;
 	else if (s->sendfile == SENDFILE_X_SENDFILE &&

@@ -492,6 +492,9 @@ struct data_store {
 	/* The reader accepts unfinished uploads as well. */
 	bool reads_unfinished;
 
+	/* No upload can be longer; 0 is no limit. */
+	int64_t max_size;
+
 	/* Nothing can take back acknowledged bytes, so settle() is only needed
 	 * for tusd. */
 	bool is_always_settled;

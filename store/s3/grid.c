@@ -7,9 +7,8 @@
 
 #define MIB ((int64_t)1 << 20)
 
-/* Five TiB and five GiB: what S3 takes. */
-#define OBJECT_MAX (5 * MIB * MIB)
-#define PART_MAX   (5 * 1024 * MIB)
+/* Five GiB: what S3 takes. */
+#define PART_MAX (5 * 1024 * MIB)
 
 /* How many bytes the parts before number n + 1 have. */
 static int64_t
@@ -44,7 +43,7 @@ s3_choose_part_size(const struct s3_store *s, const struct file_info *info)
 	if (info->size_deferred)
 		return s->part_size;
 	least = (least + MIB - 1) / MIB * MIB;
-	if (info->size > OBJECT_MAX || least > PART_MAX)
+	if (info->size > S3_SIZE_MAX || least > PART_MAX)
 		return 0;
 	return info->size <= s->part_size * S3_PARTS_MAX ? s->part_size : least;
 }

@@ -284,6 +284,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 	*s = (struct s3_store) {
 		.base = {
 			.name = "s3",
+			.max_size = S3_SIZE_MAX,
 			.is_always_settled = true,
 			.core = &core,
 			.terminater = &s3_terminater,

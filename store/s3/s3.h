@@ -34,6 +34,9 @@
 /* What S3 takes. */
 #define S3_PARTS_MAX 10000
 
+/* Five TiB. */
+#define S3_SIZE_MAX ((int64_t)5 << 40)
+
 /* With growing parts, so many have one size, and the next twice as much. */
 #define S3_GROWS_EACH 1000
 

@@ -62,6 +62,15 @@ BUGS = {
         "keep.c", "	return rc == ERR_OK ? s3_remove_record(u, e) : rc;",
         "	return rc == ERR_OK ? s3_remove_all(u, e) : rc;",
         "test_keeper.py -k strict_sweep"),
+    "the offset is the sum of all parts": (
+        "grid.c", "		    u->parts[n].size != s3_part_end(u, n + 1) - "
+        "u->prefix)\n			break;", "		    false)\n			continue;",
+        "test_peers.py -k hole"),
+    "a multipart upload that is gone is finished": (
+        "look.c", "	if (!has_parts && u->mpu != NULL)\n",
+        "	if (!has_parts && u->mpu != NULL) {\n		set_finished(u);\n"
+        "		return ERR_OK;\n	}\n	if (false)\n",
+        "test_peers.py -k gone"),
     "an id that is taken is taken again": (
         "look.c", "	if (rc == ERR_OK)\n		return err_set("
         "e, ERR_EXISTS,", "	if (false)\n		return err_set("
