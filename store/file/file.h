@@ -6,6 +6,7 @@
  *
  * The files, each of which uses only those above it:
  *
+ *	plain.c		the keys of a record, as they are nearly always
  *	info.c		the text of a record
  *	copy.c		bytes from file to file
  *	shared.c	what several hosts need

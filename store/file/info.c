@@ -26,6 +26,11 @@ enum {
 	NUMBER_WIDTH = 20
 };
 
+/* For all keys of most records. */
+#define ROOM	   2048
+
+#define JSON_FLAGS ((size_t)(JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL))
+
 static const char empty_head[INFO_HEAD + 1] =
     "{\"Offset\":                    ,\"Size\":                    "
     ",\"SizeIsDeferred\":     ,\"Finished\":                    "
@@ -422,10 +427,6 @@ read_keys(
 	    !get_number(root, "Retention", &info->retention) ||
 	    !get_number(root, "Created", &info->created))
 		return false;
-	if (info->retention > KEPT_FOR_EVER)
-		info->retention = KEPT_FOR_EVER;
-	if (info->owner != NULL && *info->owner == '\0')
-		info->owner = NULL;
 	return true;
 }
 
@@ -459,12 +460,33 @@ is_blank(const char *buf, size_t len)
 	    (buf[0] == '\0' && memcmp(buf, buf + 1, len - 1) == 0);
 }
 
+/* All but the head, which was read and leaves a comma at its end. */
+static bool
+read_rest(char *buf, size_t len, const char *id, struct arena *a,
+    struct info_record *r, json_error_t *why)
+{
+	const size_t at = r->head.has_pending ? INFO_WHOLE_HEAD : INFO_HEAD;
+	json_t *root;
+	bool is_good;
+
+	if (!makes_sense(&r->head))
+		return false;
+	if (info_read_plain(buf + at, len - at, id, a, &r->info))
+		return true;
+	buf[INFO_HEAD - 1] = '{';
+	root = json_loadb(
+	    buf + INFO_HEAD - 1, len - INFO_HEAD + 1, JSON_FLAGS, why);
+	is_good = read_id(a, root, id, r) && read_keys(a, root, id, &r->info);
+	read_storage(a, root, r);
+	return is_good;
+}
+
 enum err_code
 info_parse(char *buf, size_t len, const char *id, struct arena *a,
     struct info_record *r, struct err *e)
 {
-	size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
-	json_error_t why;
+	struct file_info *info = &r->info;
+	json_error_t why = { .text = "" };
 	json_t *root;
 	bool is_good;
 
@@ -473,26 +495,24 @@ info_parse(char *buf, size_t len, const char *id, struct arena *a,
 		return err_set(e, ERR_NOT_FOUND, "%s.info: empty", id);
 	begin_json();
 	if (info_read_head(buf, len, &r->head)) {
-		/* Turn the comma at the end of the head into the opening brace
-		 * of the rest. */
-		buf[INFO_HEAD - 1] = '{';
-		root = json_loadb(
-		    buf + INFO_HEAD - 1, len - INFO_HEAD + 1, flags, &why);
-		is_good = makes_sense(&r->head) && read_id(a, root, id, r) &&
-		    read_keys(a, root, id, &r->info);
+		is_good = read_rest(buf, len, id, a, r, &why);
 	} else {
-		root = json_loadb(buf, len, flags, &why);
+		root = json_loadb(buf, len, JSON_FLAGS, &why);
 		is_good = read_foreign(a, root, id, r);
+		read_storage(a, root, r);
 	}
-	read_storage(a, root, r);
 	end_json();
 	if (!is_good)
 		return err_set(e, ERR_CORRUPT, "%s.info: damaged%s%s", id,
-		    root == NULL ? ": " : "", root == NULL ? why.text : "");
-	r->info.size = r->head.size;
-	r->info.size_deferred = r->head.size_deferred;
-	r->info.expires = r->head.expires;
-	r->info.finished = r->head.finished;
+		    *why.text != '\0' ? ": " : "", why.text);
+	info->size = r->head.size;
+	info->size_deferred = r->head.size_deferred;
+	info->expires = r->head.expires;
+	info->finished = r->head.finished;
+	if (info->retention > KEPT_FOR_EVER)
+		info->retention = KEPT_FOR_EVER;
+	if (info->owner != NULL && *info->owner == '\0')
+		info->owner = NULL;
 	return ERR_OK;
 }
 
@@ -581,32 +601,44 @@ put_keys(struct arena *a, const struct file_info *info, json_t *root)
 	    put_filled(root, "Bytes", bytes) == 0;
 }
 
-enum err_code
-info_format(const struct info_record *r, struct arena *a, const char **text,
-    size_t *len, struct err *e)
+/* As JSON; 0 if it cannot be. */
+static size_t
+format_json(
+    const struct file_info *info, struct arena *a, size_t at, char **buf)
 {
-	const size_t at = r->head.has_pending ? INFO_WHOLE_HEAD : INFO_HEAD;
-	size_t room = 2048, n = 0;
-	char *buf = NULL;
+	size_t room = ROOM, n = 0;
 	json_t *root;
 
 	begin_json();
 	root = json_object();
-	if (put_keys(a, &r->info, root)) {
-		/* Append the rest to the head, so that its brace replaces the
-		 * comma. */
+	if (put_keys(a, info, root)) {
 		do {
 			room = n > 0 ? n : room;
-			buf = arena_alloc(a, at - 1 + room);
-			n = json_dumpb(root, buf + at - 1, room,
+			*buf = arena_alloc(a, at + room);
+			n = json_dumpb(root, *buf + at, room,
 			    JSON_COMPACT | JSON_PRESERVE_ORDER);
 		} while (n > room && n <= INFO_MAX);
 	}
 	end_json();
+	return n;
+}
+
+enum err_code
+info_format(const struct info_record *r, struct arena *a, const char **text,
+    size_t *len, struct err *e)
+{
+	/* The rest goes behind the head, its brace over the comma. */
+	const size_t at =
+	    (r->head.has_pending ? INFO_WHOLE_HEAD : INFO_HEAD) - 1;
+	char *buf = arena_alloc(a, at + ROOM);
+	size_t n = info_write_plain(buf + at, ROOM, &r->info);
+
+	if (n == 0)
+		n = format_json(&r->info, a, at, &buf);
 	if (n == 0)
 		return err_set(e, ERR_INVALID,
 		    "%s: a key is not text or comes twice", r->info.id);
-	*len = at - 1 + n;
+	*len = at + n;
 	if (*len > INFO_MAX)
 		return err_set(e, ERR_INVALID,
 		    "%s.info: %zu bytes are too many", r->info.id, *len);
@@ -623,7 +655,7 @@ static void
 rehearse(void)
 {
 	struct info_record r = { .head = { .boot = INFO_NO_BOOT },
-		.info = { .id = "0" } };
+		.info = { .id = "0", .owner = "\"" } };
 	struct arena *a = arena_new();
 	struct err ignored;
 	const char *text;

@@ -99,6 +99,15 @@ size_t info_write_head(char *buf, const struct info_head *);
 /* False unless every byte is as info_write_head() would write it. */
 bool info_read_head(const char *buf, size_t len, struct info_head *);
 
+/* plain.c: what follows the head.  False if it is not as info_format() would
+ * write it, or is more than that: then it is JSON. */
+bool info_read_plain(const char *buf, size_t len, const char *id,
+    struct arena *, struct file_info *);
+
+/* The same for writing, from the brace at the end of the head on; how many
+ * bytes, 0 if it is not plain or has no room. */
+size_t info_write_plain(char *buf, size_t room, const struct file_info *);
+
 /* Memory for the text of a record, until the next info_parse() or
  * info_format() returns. */
 void *info_scratch(size_t size);
