@@ -35,7 +35,7 @@ struct conf_lock {
 	int64_t session, reply;
 	const char *user, *password_file, *agent;
 	bool tls;
-	const char *ca_file, *cert_file, *key_file;
+	const char *ca_file, *cert_file, *key_file, *sentinel;
 };
 
 struct conf_extensions {

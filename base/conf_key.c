@@ -288,6 +288,7 @@ static const struct conf_key keys[] = {
 	FIXED(lock.ca_file, "", NULL, &path_or_empty),
 	FIXED(lock.cert_file, "", NULL, &path_or_empty),
 	FIXED(lock.key_file, "", NULL, &path_or_empty),
+	FIXED(lock.sentinel, "", NULL, &anything),
 
 	BOOL(extensions.termination, "true"),
 	BOOL(extensions.concatenation, "true"),

@@ -491,6 +491,7 @@ copy_conf(const struct conf *conf, struct err *e)
 		{ "lock.ca_file", conf->lock.ca_file },
 		{ "lock.cert_file", conf->lock.cert_file },
 		{ "lock.key_file", conf->lock.key_file },
+		{ "lock.sentinel", conf->lock.sentinel },
 	};
 	enum err_code rc = ERR_OK;
 	size_t i;
@@ -520,6 +521,29 @@ find_socket(const char *path, struct err *e)
 	return ERR_OK;
 }
 
+/* What answers and refuses us ends the start; what does not answer may come
+ * later. */
+static enum err_code
+try_hosts(
+    const struct engine_ops *engine, const struct conf *conf, struct err *e)
+{
+	const char *const *host;
+	struct lock_trial t;
+	enum err_code rc;
+
+	for (host = conf->lock.hosts; *host != NULL; host++) {
+		rc = agent_try_host(engine, conf, *host, &t, e);
+		if (rc != ERR_OK)
+			return rc;
+		if (t.text[0] != '\0')
+			return err_set(e, ERR_INVALID, "%s", t.text);
+		if (t.rc == ERR_OK)
+			return ERR_OK;
+	}
+	log_warn("locks: none of lock.hosts answers yet");
+	return ERR_OK;
+}
+
 static enum err_code
 start(const struct engine_ops *engine, const struct conf *conf, struct err *e)
 {
@@ -533,9 +557,10 @@ start(const struct engine_ops *engine, const struct conf *conf, struct err *e)
 	rc = engine_open(engine, conf, "none", &probe, e);
 	if (rc == ERR_OK) {
 		engine_close(probe);
-		if (ours.listen_fd == -1)
-			rc = make_socket(e);
+		rc = try_hosts(engine, conf, e);
 	}
+	if (rc == ERR_OK && ours.listen_fd == -1)
+		rc = make_socket(e);
 	if (rc == ERR_OK)
 		rc = make_board(e);
 	return rc == ERR_OK ? fork_agent(e) : rc;

@@ -59,6 +59,15 @@ check_keys(const struct conf_lock *conf, struct err *e)
 			    "lock.hosts: \"%s\": write HOST:PORT, or the path "
 			    "of a socket",
 			    host);
+	if (!conf->tls &&
+	    (*conf->ca_file != '\0' || *conf->cert_file != '\0' ||
+		*conf->key_file != '\0'))
+		return err_set(e, ERR_INVALID,
+		    "lock.ca_file, lock.cert_file and lock.key_file want "
+		    "lock.tls = true");
+	if (*conf->sentinel != '\0' && strcmp(conf->type, "redis") != 0)
+		return err_set(e, ERR_INVALID,
+		    "lock.sentinel is for lock.type = \"redis\"");
 	if (strlen(conf->prefix) > PREFIX_MAX)
 		return err_set(e, ERR_INVALID,
 		    "lock.prefix: at most %d characters", PREFIX_MAX);

@@ -14,25 +14,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <hiredis/async.h>
-#include <hiredis/hiredis.h>
-
-#include "lock/engine.h"
+#include "base/clock.h"
 #include "lock/lock.h"
+#include "lock/redis_link.h"
 
 /* In ms: how long the wish of a waiting session is kept. */
 #define ASK_MS "2000"
 
-/* A connection, and the events that hiredis waits for on it. */
-struct link {
-	redisAsyncContext *ac;
-	short events;
-};
-
 struct redis {
 	struct engine base;
-	/* One connection for requests, one for notifications. */
-	struct link ask, ear;
+	/* For requests, for notifications, and to Sentinel. */
+	struct redis_link ask, ear, guide;
+	struct redis_tls *tls;
+	/* With Sentinel: HOST:PORT, "" if it is not known yet; and since when
+	 * Sentinel owes us an answer, 0: it does not. */
+	char master[272];
+	int64_t guide_asked;
+	/* A beat that waits for it. */
+	struct engine_request *first;
 	/* The server's hashes of the scripts; "": unknown. */
 	char sha[ENGINE_KINDS][41];
 	bool has_beat_failed, is_to_hang_up;
@@ -77,46 +76,6 @@ static struct redis *
 redis_of(struct engine *e)
 {
 	return OUTER(e, struct redis, base);
-}
-
-/* --- The events of hiredis.  --- */
-
-static void
-add_read(void *arg)
-{
-	((struct link *)arg)->events |= POLLIN;
-}
-
-static void
-del_read(void *arg)
-{
-	((struct link *)arg)->events &= (short)~POLLIN;
-}
-
-static void
-add_write(void *arg)
-{
-	((struct link *)arg)->events |= POLLOUT;
-}
-
-static void
-del_write(void *arg)
-{
-	((struct link *)arg)->events &= (short)~POLLOUT;
-}
-
-/* The context is about to be freed. */
-static void
-cleanup(void *arg)
-{
-	((struct link *)arg)->ac = NULL;
-}
-
-static void
-hang_up(struct link *link)
-{
-	if (link->ac != NULL)
-		redisAsyncFree(link->ac);
 }
 
 /* --- Notifications: "w ID" and the like.  --- */
@@ -203,20 +162,8 @@ on_sha(redisAsyncContext *ac, void *reply, void *arg)
 
 /* --- Connections. --- */
 
-static redisAsyncContext *
-connect_to(const char *host)
-{
-	char name[256];
-	int port;
-
-	if (*host == '/')
-		return redisAsyncConnectUnix(host);
-	port = engine_split(host, name, sizeof(name));
-	return redisAsyncConnect(name, port);
-}
-
 static void
-authenticate(struct redis *r, redisAsyncContext *ac)
+authenticate(struct redis *r, struct redis_link *link)
 {
 	const char *user = r->base.conf->user, *password = r->base.password;
 
@@ -224,35 +171,95 @@ authenticate(struct redis *r, redisAsyncContext *ac)
 		return;
 	if (*user != '\0')
 		(void)redisAsyncCommand(
-		    ac, on_word, r, "AUTH %s %s", user, password);
+		    link->ac, on_word, r, "AUTH %s %s", user, password);
 	else
-		(void)redisAsyncCommand(ac, on_word, r, "AUTH %s", password);
+		(void)redisAsyncCommand(
+		    link->ac, on_word, r, "AUTH %s", password);
 }
 
 /* False if connecting fails at once. */
 static bool
-join(struct redis *r, struct link *link)
+join(struct redis *r, struct redis_link *link)
 {
-	redisAsyncContext *ac;
+	const char *host = engine_host(&r->base);
 
+	if (*r->base.conf->sentinel != '\0' && link != &r->guide)
+		host = r->master;
 	if (link->ac != NULL)
 		return true;
-	ac = connect_to(engine_host(&r->base));
-	if (ac == NULL || ac->err != 0) {
-		engine_say(&r->base, ac != NULL ? ac->errstr : "no memory");
-		if (ac != NULL)
-			redisAsyncFree(ac);
+	if (*host == '\0' || !redis_join(link, host, r->tls, &r->base))
 		return false;
-	}
-	*link = (struct link){ ac, POLLOUT };
-	ac->ev.data = link;
-	ac->ev.addRead = add_read;
-	ac->ev.delRead = del_read;
-	ac->ev.addWrite = add_write;
-	ac->ev.delWrite = del_write;
-	ac->ev.cleanup = cleanup;
-	authenticate(r, ac);
+	if (link != &r->guide)
+		authenticate(r, link);
 	return true;
+}
+
+/* --- Sentinel: which host is the master. --- */
+
+static void redis_send(struct engine *, struct engine_request *);
+
+static void
+go_on(struct redis *r)
+{
+	struct engine_request *q = r->first;
+
+	r->first = NULL;
+	if (q != NULL && r->master[0] != '\0')
+		redis_send(&r->base, q);
+	else if (q != NULL)
+		engine_fail(q, "Sentinel does not say who is the master");
+}
+
+static void
+set_master(struct redis *r, const char *name, const char *port)
+{
+	char host[sizeof(r->master)];
+
+	(void)snprintf(host, sizeof(host),
+	    strchr(name, ':') != NULL ? "[%.255s]:%.8s" : "%.255s:%.8s", name,
+	    port);
+	if (strcmp(host, r->master) == 0)
+		return;
+	(void)strcpy(r->master, host);
+	redis_hang_up(&r->ask);
+	redis_hang_up(&r->ear);
+}
+
+static void
+on_master(redisAsyncContext *ac, void *reply, void *arg)
+{
+	const redisReply *p = reply;
+	struct redis *r = arg;
+
+	r->guide_asked = 0;
+	if (p == NULL)
+		engine_next_host(
+		    &r->base, *ac->errstr != '\0' ? ac->errstr : "no answer");
+	else if (p->type != REDIS_REPLY_ARRAY || p->elements != 2)
+		engine_refuse(
+		    &r->base, "it is no Sentinel that knows lock.sentinel");
+	else
+		set_master(r, p->element[0]->str, p->element[1]->str);
+	go_on(r);
+}
+
+static void
+look_for_master(struct redis *r)
+{
+	const struct conf_lock *conf = r->base.conf;
+
+	if (*conf->sentinel == '\0')
+		return;
+	if (r->guide_asked != 0) {
+		if (clock_ms() - r->guide_asked >= conf->reply)
+			redis_hang_up(&r->guide);
+		return;
+	}
+	if (!join(r, &r->guide))
+		return;
+	r->guide_asked = clock_ms();
+	(void)redisAsyncCommand(r->guide.ac, on_master, r,
+	    "SENTINEL get-master-addr-by-name %s", conf->sentinel);
 }
 
 /* --- Requests. --- */
@@ -274,8 +281,6 @@ run(struct redis *r, enum engine_kind kind, const struct engine_held *held,
 	    e->conf->prefix, held->id, held->owner, ms, e->session,
 	    e->conf->prefix, held->id);
 }
-
-static void redis_send(struct engine *, struct engine_request *);
 
 static void
 on_reply(redisAsyncContext *ac, void *reply, void *arg)
@@ -350,8 +355,13 @@ redis_send(struct engine *e, struct engine_request *q)
 {
 	struct redis *r = redis_of(e);
 
-	if (!join(r, &r->ask))
-		engine_fail(q, "no connection");
+	if (q->kind == ENGINE_BEAT)
+		look_for_master(r);
+	if (q->kind == ENGINE_BEAT && r->guide_asked != 0 &&
+	    r->master[0] == '\0')
+		r->first = q;
+	else if (!join(r, &r->ask))
+		engine_fail(q, "no connection yet");
 	else if (q->kind == ENGINE_BEAT)
 		beat(r, q);
 	else
@@ -361,9 +371,10 @@ redis_send(struct engine *e, struct engine_request *q)
 static void
 redis_late(struct engine *e, struct engine_request *q)
 {
-	(void)q;
+	struct redis *r = redis_of(e);
+
 	engine_say(e, "no answer in lock.reply");
-	hang_up(&redis_of(e)->ask);
+	redis_hang_up(q == r->first ? &r->guide : &r->ask);
 }
 
 /* --- The loop. --- */
@@ -371,29 +382,11 @@ redis_late(struct engine *e, struct engine_request *q)
 static int
 redis_prepare(struct engine *e, struct pollfd *fds, int *timeout_ms)
 {
-	const struct link *links[] = { &redis_of(e)->ask, &redis_of(e)->ear };
-	size_t i;
-
 	(void)timeout_ms;
-	for (i = 0; i < NITEMS(links); i++)
-		fds[i] = (struct pollfd){
-			.fd = links[i]->ac != NULL ? links[i]->ac->c.fd : -1,
-			.events = links[i]->events
-		};
-	return (int)NITEMS(links);
-}
-
-static void
-work_on(struct link *link, const struct pollfd *fd)
-{
-	redisAsyncContext *ac = link->ac;
-
-	if (ac == NULL || fd->fd != ac->c.fd || fd->revents == 0)
-		return;
-	if ((fd->revents & ~POLLOUT) != 0)
-		redisAsyncHandleRead(ac);
-	if (link->ac == ac && (fd->revents & POLLOUT) != 0)
-		redisAsyncHandleWrite(ac);
+	redis_wait(&redis_of(e)->ask, &fds[0]);
+	redis_wait(&redis_of(e)->ear, &fds[1]);
+	redis_wait(&redis_of(e)->guide, &fds[2]);
+	return 3;
 }
 
 static void
@@ -402,11 +395,12 @@ redis_work(struct engine *e, const struct pollfd *fds, int n)
 	struct redis *r = redis_of(e);
 
 	(void)n;
-	work_on(&r->ask, &fds[0]);
-	work_on(&r->ear, &fds[1]);
+	redis_work_on(&r->ask, &fds[0]);
+	redis_work_on(&r->ear, &fds[1]);
+	redis_work_on(&r->guide, &fds[2]);
 	if (r->is_to_hang_up) {
-		hang_up(&r->ask);
-		hang_up(&r->ear);
+		redis_hang_up(&r->ask);
+		redis_hang_up(&r->ear);
 	}
 	r->is_to_hang_up = false;
 }
@@ -414,17 +408,18 @@ redis_work(struct engine *e, const struct pollfd *fds, int n)
 static void
 redis_close(struct engine *e)
 {
-	hang_up(&redis_of(e)->ask);
-	hang_up(&redis_of(e)->ear);
+	struct redis *r = redis_of(e);
+
+	redis_hang_up(&r->ask);
+	redis_hang_up(&r->ear);
+	redis_hang_up(&r->guide);
+	redis_tls_free(r->tls);
 }
 
 static enum err_code
 redis_open(struct engine *e, struct err *err)
 {
-	if (e->conf->tls)
-		return err_set(err, ERR_INVALID,
-		    "lock.tls: not with Redis: use stunnel, or a unix socket");
-	return ERR_OK;
+	return redis_tls_open(e->conf, &redis_of(e)->tls, err);
 }
 
 static const struct engine_ops engine = {

@@ -27,13 +27,15 @@ def build(folder, options=(), tree=rig.TREE):
         ("os_read.c", "frame.c")
     # What configure has found.
     defined = (config / "config.h").read_text()
-    for macro, lib, source in (("HAVE_HIREDIS", "hiredis", "redis.c"),
-                               ("HAVE_ZOOKEEPER", "zookeeper_st",
-                                "zookeeper.c")):
+    for macro, lib, *source in (("HAVE_HIREDIS_SSL", "hiredis_ssl"),
+                                ("HAVE_HIREDIS", "hiredis", "redis.c",
+                                 "redis_link.c"),
+                                ("HAVE_ZOOKEEPER", "zookeeper_st",
+                                 "zookeeper.c")):
         if f"define {macro} 1" in defined:
             libs.append(f"-l{lib}")
         else:
-            without += (source,)
+            without += (*source,)
     # These are for tus.fcgi.
     without += ("one_file.c", "no_http.c")
     sources = [path for name in FOLDERS

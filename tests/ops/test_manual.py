@@ -51,7 +51,7 @@ def kind_of(text):
             ("message", r"/etc/tusfcgi.conf:\d+: "),
             ("conf", r"[a-z_]+ = |[a-z_]+: \{"),
             # Nothing to try out: it shows what stands where.
-            ("drawing", r" +balancer\n")):
+            ("drawing", r" +balancer\n"), ("balancer", r"upstream ")):
         if re.match(begins, text):
             return kind
     return "unknown"
@@ -67,7 +67,7 @@ def test_there_is_a_test_for_every_example():
     assert "unknown" not in kinds, examples()[kinds.index("unknown")]
     assert len(kinds) > 25 and set(kinds) == {
         "nginx", "command", "cron", "json", "log", "message", "conf",
-        "drawing", "bucket", "policy"}
+        "drawing", "balancer", "bucket", "policy"}
 
 
 def check(path):
@@ -82,12 +82,32 @@ def test_configuration_is_good(tmp_path, text):
         here.mkdir()
         text = text.replace(there, f"{here}/" if there[-1] == "/" else
                             str(here))
+    # Nobody answers there.
+    text = re.sub(r'"10\.0\.0\.\d+:\d+"', '"127.0.0.1:1"', text)
+    for path in re.findall(r'password_file = "(.*)"', text):
+        with open(path, "w", encoding="ascii",
+                  opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+            file.write("secret\n")
     for path in re.findall(r'@include "(.*)"', text):
         with open(path, "w", encoding="ascii") as file:
             file.write('hooks: { secret = "x"; };\n')
     conf = tmp_path / "tusfcgi.conf"
     conf.write_text(text)
     run = check(conf)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize("text", of_kind("balancer"))
+def test_nginx_takes_the_balancer(tmp_path, text):
+    if not rig.have("nginx"):
+        pytest.skip("no nginx")
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(f"pid {tmp_path}/pid; error_log stderr; events {{ }}\n"
+                    f"http {{ access_log off;\n{text}\n}}")
+    run = subprocess.run(["nginx", "-t", "-c", conf], text=True,
+                         capture_output=True, check=False,
+                         env={**os.environ, "PATH":
+                              os.environ["PATH"] + ":/usr/sbin"})
     assert run.returncode == 0, run.stderr
 
 
