@@ -30,14 +30,14 @@ N = 40
 
 # Per request: instructions, system calls.
 CEILINGS = {
-    "OPTIONS": (49_000, 11),
-    "HEAD, finished": (71_000, 16),
-    "HEAD, locked before": (74_000, 28),
-    "POST": (86_000, 20),
-    "POST with 1 KiB": (89_000, 21),
+    "OPTIONS": (48_000, 11),
+    "HEAD, finished": (36_000, 16),
+    "HEAD, locked before": (39_000, 28),
+    "POST": (44_000, 20),
+    "POST with 1 KiB": (46_000, 21),
     # Two of them compare record and lock with their names: a file may have
     # several, so that its number of links says nothing.
-    "PATCH of 1 KiB": (77_000, 30),
+    "PATCH of 1 KiB": (42_000, 30),
     # How much of the body is here at a time is up to chance.
     "PATCH of 1 MiB": (600_000, 80),
 }
