@@ -15,6 +15,7 @@
 #include "fcgi/board.h"
 #include "fcgi/metrics.h"
 #include "lock/lock.h"
+#include "store/store.h"
 
 enum entry_state {
 	ENTRY_FREE,
@@ -137,7 +138,7 @@ metrics_count_hook(struct metrics *m, enum hook_point hook, bool went_well)
 /* The text so far.  A line that does not fit is left out. */
 struct page {
 	const char *prefix;
-	char text[16384];
+	char text[24576];
 	size_t len;
 };
 
@@ -295,13 +296,28 @@ put_service(struct page *p, struct locker *locker)
 	put_service_call(p, &f);
 }
 
+static void
+put_figure(void *arg, const char *name, const char *type, const char *help,
+    const char *label, const char *what, double value)
+{
+	struct page *p = arg;
+
+	if (type != NULL)
+		put_head(p, name, type, help);
+	if (what != NULL)
+		put(p, "%s_%s{%s=\"%s\"} %.15g\n", p->prefix, name, label, what,
+		    value);
+	else if (label == NULL && strcmp(type, "summary") != 0)
+		put(p, "%s_%s %.15g\n", p->prefix, name, value);
+}
+
 const char *
-metrics_text(const struct board *b, struct locker *locker, const char *prefix,
-    struct arena *a)
+metrics_text(const struct board *b, const struct conf *conf,
+    struct locker *locker, struct arena *a)
 {
 	struct page *p = arena_alloc(a, sizeof(*p));
 
-	p->prefix = prefix;
+	p->prefix = conf->metrics.prefix;
 	put_requests(p, &b->metrics);
 	put_counters(p, &b->metrics);
 	put_sync_time(p, &b->metrics);
@@ -312,5 +328,6 @@ metrics_text(const struct board *b, struct locker *locker, const char *prefix,
 	put_workers(p, b);
 	if (locker->service != NULL)
 		put_service(p, locker);
+	store_figures(conf, put_figure, p);
 	return p->text;
 }

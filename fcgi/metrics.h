@@ -64,8 +64,8 @@ void metrics_count(struct metrics *, const struct web_response *);
 struct board;
 struct locker;
 
-/* All metrics as Prometheus text; each name begins with the prefix. */
+/* All metrics as Prometheus text; each name begins with metrics.prefix. */
 const char *metrics_text(
-    const struct board *, struct locker *, const char *prefix, struct arena *);
+    const struct board *, const struct conf *, struct locker *, struct arena *);
 
 #endif

@@ -239,7 +239,6 @@ set_all(struct settings *s, int workers, struct err *e)
 	s->base_path = without_slash(s->arena, c->base_path);
 	s->owner_param = c->owner.param;
 	s->trust_forwarded = c->trust_forwarded;
-	s->metrics_prefix = c->metrics.prefix;
 	if (c->metrics.enabled)
 		s->metrics_path = c->metrics.path;
 	s->lock_timeout = c->lock.timeout;

@@ -65,7 +65,7 @@ struct settings {
 	bool has_hosts;
 
 	/* The path of the metrics; NULL if they are off. */
-	const char *metrics_path, *metrics_prefix;
+	const char *metrics_path;
 
 	/* The path of the status page; NULL if it is off. */
 	const char *status_path;

@@ -351,8 +351,8 @@ answer_metrics(struct job *job, const struct web_request *req)
 
 	(void)req;
 	reply_text(&job->fcgi, "", "text/plain; version=0.0.4; charset=utf-8",
-	    metrics_text(w->board, job->settings->server.core.locker,
-		job->settings->metrics_prefix, job->arena));
+	    metrics_text(w->board, job->settings->conf,
+		job->settings->server.core.locker, job->arena));
 }
 
 static void

@@ -186,6 +186,15 @@ store_try_out(const struct conf *conf, struct data_store *ds, struct err *e)
 }
 
 void
+store_figures(const struct conf *conf, store_figure *tell, void *arg)
+{
+	const struct store_class *class = find_class(conf->store.type);
+
+	if (class != NULL && class->figures != NULL)
+		class->figures(tell, arg);
+}
+
+void
 store_tend(const struct conf *conf)
 {
 	const struct store_class *class = find_class(conf->store.type);

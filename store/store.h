@@ -526,6 +526,15 @@ upload_is_finished(const struct upload *up)
 	    (up->store->finisher == NULL || up->info.finished != 0);
 }
 
+/*
+ * Is told of each metric of a store: first of its head, with type and help for
+ * Prometheus, then of each value, where these are NULL.  A metric without
+ * labels has a value at its head; else label is the name of the label, and
+ * what is its value.  what is NULL at the head, and so is label of a summary.
+ */
+typedef void store_figure(void *arg, const char *name, const char *type,
+    const char *help, const char *label, const char *what, double value);
+
 /* Why a store is held. */
 enum store_use {
 	/* tusfcgi -t: nothing is changed. */
@@ -562,6 +571,9 @@ struct store_class {
 	 * now.  NULL if opening the store is a sufficient test.
 	 */
 	MUST_CHECK enum err_code (*try_out)(struct data_store *, struct err *);
+
+	/* Its metrics, of all processes together; NULL if it has none. */
+	void (*figures)(store_figure *, void *arg);
 
 	/* The master's work for all processes that have the store open, called
 	 * once a second; must not wait.  NULL if there is none. */
@@ -626,6 +638,8 @@ const char *store_caution(const struct conf *);
 /* See struct store_class. */
 MUST_CHECK enum err_code store_try_out(
     const struct conf *, struct data_store *, struct err *);
+
+void store_figures(const struct conf *, store_figure *, void *arg);
 
 /* To be called by the master, once a second. */
 void store_tend(const struct conf *);

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "store/s3/count.h"
 #include "store/s3/s3.h"
 #include "store/s3/xml.h"
 
@@ -194,6 +195,7 @@ take(char *buf, size_t size, size_t n, void *arg)
 	size_t done;
 
 	n *= size;
+	x->c->received += (int64_t)n;
 	(void)s->http->easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (x->c->answer_fd != -1 && status < 300) {
 		if (fs_pwrite(x->c->answer_fd, buf, n,
@@ -341,7 +343,7 @@ once(struct s3_store *s, struct s3_call *c)
 	s->answer_len = 0;
 	c->status = 0;
 	c->code[0] = c->etag[0] = c->tus_id[0] = c->modified[0] = '\0';
-	c->sent = 0;
+	c->sent = c->received = 0;
 	/* A long upload makes thousands of requests in one arena. */
 	arena_reset(s->scratch);
 	if (*s->keys.access == '\0')
@@ -484,12 +486,14 @@ enum err_code
 s3_call(struct s3_store *s, struct s3_call *c, struct err *e)
 {
 	const char *why = "";
-	int64_t try;
+	int64_t try, began;
 	CURLcode code;
 
 	for (try = 0;; try++) {
+		began = clock_ns();
 		code = once(s, c);
 		find_code(s, c);
+		s3_count_call(s, c, (clock_ns() - began) / 1000, try > 0);
 		if (set_clock(s, c))
 			continue;
 		if (!may_pass(c) || c->once || try >= s->retries)

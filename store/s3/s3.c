@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "store/file/info.h"
+#include "store/s3/count.h"
 #include "store/s3/s3.h"
 #include "store/s3/xml.h"
 
@@ -305,6 +306,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 	info_set_up();
 	if ((rc = http_load("store.type s3", &s->http, e)) != ERR_OK ||
 	    (rc = s3_xml_load(e)) != ERR_OK ||
+	    (rc = s3_count_open(e)) != ERR_OK ||
 	    (rc = open_keys(s, conf, e)) != ERR_OK) {
 		shut_down(&s->base);
 		return rc;
@@ -337,6 +339,7 @@ const struct store_class store_s3 = {
 	.needs = needs,
 	.hold = hold,
 	.let_go = let_go,
+	.figures = s3_figures,
 	.tend = tend,
 	.try_out = s3_try_out,
 };

@@ -148,7 +148,8 @@ struct s3_call {
 	char region[40];
 	char date[40];
 	int64_t length;
-	int64_t sent;
+	/* Bytes of the bodies. */
+	int64_t sent, received;
 	/* Last-Modified, as it was sent, or "". */
 	char modified[40];
 };

@@ -31,8 +31,8 @@ class Metrics(dict):
         what, name, text = match.groups()
         known = self.types if what == "TYPE" else self.helps
         assert name not in known, line
-        assert what == "HELP" or text in ("counter", "gauge", "histogram"), \
-            line
+        assert what == "HELP" or text in ("counter", "gauge", "histogram",
+                                          "summary"), line
         known[name] = text
         return name
 
@@ -42,8 +42,9 @@ class Metrics(dict):
         assert match, line
         name, labels, value = match.groups()
         assert family in self.types, line
-        assert name == family or self.types[family] == "histogram" and name \
-            in [f"{family}_{x}" for x in ("bucket", "sum", "count")], line
+        parts = {"histogram": ("bucket", "sum", "count"),
+                 "summary": ("sum", "count")}.get(self.types[family], ())
+        assert name == family or name in [f"{family}_{x}" for x in parts], line
         pairs = re.findall(LABEL, labels or "")
         names = [p.split("=")[0] for p in pairs]
         assert len(names) == len(set(names)), line

@@ -29,6 +29,12 @@ SERVICE = {
     "lock_held": "gauge", "lock_lost_total": "counter",
     "lock_engine_errors_total": "counter", "lock_engine_seconds": "histogram"}
 
+# Of store.type = "s3" alone.
+BUCKET = {
+    "s3_request_duration_ms": "summary", "s3_retries_total": "counter",
+    "s3_errors_total": "counter", "s3_sent_bytes_total": "counter",
+    "s3_received_bytes_total": "counter"}
+
 
 def scrape(one):
     answer = one.client.request("GET", "/metrics", resumable=None)
