@@ -191,7 +191,7 @@ static const char *const lock_methods[] = { "flock", "ofd", NULL };
 static const char *const expiration_modes[] = { "sliding", "fixed", NULL };
 static const char *const interims[] = { "off", "auto", "on", NULL };
 static const char *const sendfiles[] = { "none", "x-accel", "x-sendfile",
-	NULL };
+	"redirect", NULL };
 static const char *const addressings[] = { "auto", "path", "virtual", NULL };
 static const char *const encryptions[] = { "", "AES256", "aws:kms", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug",

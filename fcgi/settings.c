@@ -68,8 +68,12 @@ set_sendfile(struct settings *s, struct err *e)
 		s->sendfile = SENDFILE_X_ACCEL;
 	else if (strcmp(how, "x-sendfile") == 0)
 		s->sendfile = SENDFILE_X_SENDFILE;
+	else if (strcmp(how, "redirect") == 0)
+		s->sendfile = SENDFILE_REDIRECT;
 	s->sendfile_root = without_slash(s->arena, root);
 	s->server.offload_download = s->sendfile != SENDFILE_NONE;
+	if (s->sendfile == SENDFILE_X_ACCEL)
+		s->server.link_root = s->sendfile_root;
 	if (s->sendfile == SENDFILE_X_ACCEL && *root != '/')
 		return err_set(e, ERR_INVALID,
 		    "download.sendfile = \"x-accel\" needs "
@@ -338,12 +342,33 @@ limit_size(struct core *core)
 		core->max_size = max;
 }
 
+/* A file has no link, and a bucket no file. */
+static enum err_code
+check_links(const struct settings *s, struct err *e)
+{
+	const struct data_store *store = s->server.core.store;
+
+	if (s->sendfile == SENDFILE_REDIRECT && store->linker == NULL)
+		return err_set(e, ERR_INVALID,
+		    "download.sendfile = \"redirect\": store.type = \"%s\" has "
+		    "no URLs of its own",
+		    store->name);
+	if (s->sendfile == SENDFILE_X_SENDFILE && store->linker != NULL)
+		return err_set(e, ERR_INVALID,
+		    "download.sendfile = \"x-sendfile\": store.type = \"%s\" "
+		    "has no files; take \"x-accel\" or \"redirect\"",
+		    store->name);
+	return ERR_OK;
+}
+
 enum err_code
 settings_open_store(struct settings *s, struct err *e)
 {
 	enum err_code rc;
 
 	rc = store_open(s->conf, &s->server.core.store, e);
+	if (rc == ERR_OK)
+		rc = check_links(s, e);
 	if (rc == ERR_OK && settings_has_quota(s) &&
 	    s->server.core.store->ledger == NULL)
 		rc = err_set(e, ERR_INVALID,

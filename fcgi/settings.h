@@ -22,7 +22,9 @@ enum sendfile_how {
 	/* nginx: a URI below an internal location. */
 	SENDFILE_X_ACCEL,
 	/* Apache and lighttpd: a path in the file system. */
-	SENDFILE_X_SENDFILE
+	SENDFILE_X_SENDFILE,
+	/* A client is sent to a link of the store. */
+	SENDFILE_REDIRECT
 };
 
 /* Is the client told the URL of its upload before the body has arrived? */

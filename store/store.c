@@ -38,6 +38,7 @@ store_check(const struct data_store *ds, struct err *e)
 		{ "finisher", ds->finisher, sizeof(*ds->finisher) },
 		{ "pacer", ds->pacer, sizeof(*ds->pacer) },
 		{ "reader", ds->reader, sizeof(*ds->reader) },
+		{ "linker", ds->linker, sizeof(*ds->linker) },
 		{ "concater", ds->concater, sizeof(*ds->concater) },
 		{ "length_declarer", ds->length_declarer,
 		    sizeof(*ds->length_declarer) },

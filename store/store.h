@@ -213,6 +213,18 @@ struct store_reader {
 	void (*close)(struct stream *);
 };
 
+/* For a store whose content another server sends. */
+struct store_linker {
+	/*
+	 * A URL at which anybody gets the content of a finished upload for a
+	 * while, with this Content-Type and Content-Disposition.  Nothing is
+	 * asked and nothing can be missing: the URL may lead nowhere.
+	 */
+	MUST_CHECK enum err_code (*link)(struct upload *, const char *type,
+	    const char *disposition, struct arena *, const char **url,
+	    struct err *);
+};
+
 /* ConcaterDataStore: extension "concatenation". */
 struct store_concater {
 	/*
@@ -482,6 +494,7 @@ struct data_store {
 	const struct store_finisher *finisher;
 	const struct store_pacer *pacer;
 	const struct store_reader *reader;
+	const struct store_linker *linker;
 	const struct store_concater *concater;
 	const struct store_length_declarer *length_declarer;
 	const struct store_expirer *expirer;

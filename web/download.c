@@ -186,19 +186,33 @@ add_coding(struct web_call *c)
 		web_header(c, "Content-Encoding", coding->value);
 }
 
-static void
-add_content_headers(struct web_call *c)
+/* What it is, and what a browser is to do with it. */
+struct shown {
+	const char *type, *disposition;
+};
+
+static struct shown
+how_shown(struct web_call *c)
 {
 	const struct pair *type = find_metadata(c->task.up, "filetype");
 	const struct pair *name = find_metadata(c->task.up, "filename");
-	const char *content_type = "application/octet-stream", *how;
+	struct shown shown = { .type = "application/octet-stream" };
 
 	if (type != NULL && is_media_type(type))
-		content_type = type->value;
-	how = is_inline(content_type) ? "inline" : "attachment";
+		shown.type = type->value;
+	shown.disposition = disposition(
+	    c->arena, is_inline(shown.type) ? "inline" : "attachment", name);
+	return shown;
+}
+
+static void
+add_content_headers(struct web_call *c)
+{
+	struct shown shown = how_shown(c);
+
 	add_coding(c);
-	web_header(c, "Content-Type", content_type);
-	web_header(c, "Content-Disposition", disposition(c->arena, how, name));
+	web_header(c, "Content-Type", shown.type);
+	web_header(c, "Content-Disposition", shown.disposition);
 	web_header(c, "Content-Security-Policy", "sandbox; default-src 'none'");
 	web_header(c, "Referrer-Policy", "no-referrer");
 	web_header(c, "Cache-Control", CACHE_CONTROL);
@@ -296,6 +310,44 @@ web_read_download(struct web_call *c)
 	return true;
 }
 
+static bool
+is_linked(const struct web_call *c)
+{
+	return c->srv->offload_download && c->method != WEB_HEAD &&
+	    c->srv->core.store->linker != NULL;
+}
+
+/* The path and query of a URL. */
+static const char *
+path_of(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	return host != NULL ? host + 3 + strcspn(host + 3, "/") : url;
+}
+
+static void
+answer_link(struct web_call *c)
+{
+	const struct store_linker *linker = c->srv->core.store->linker;
+	struct shown shown = how_shown(c);
+	const char *url;
+
+	if (linker->link(c->task.up, shown.type, shown.disposition, c->arena,
+		&url, &c->task.err) != ERR_OK) {
+		(void)task_fail(&c->task);
+		return;
+	}
+	if (c->srv->link_root == NULL) {
+		c->status = 307;
+		web_header(c, "Location", url);
+		return;
+	}
+	web_header(c, "X-Accel-Redirect",
+	    arena_printf(c->arena, "%s%s", c->srv->link_root, path_of(url)));
+	add_content_headers(c);
+}
+
 void
 web_answer_download(struct web_call *c)
 {
@@ -316,6 +368,10 @@ web_answer_download(struct web_call *c)
 	}
 	if (!choose_range(c, &first, &last))
 		return;
+	if (is_linked(c)) {
+		answer_link(c);
+		return;
+	}
 	rc = reader->open(t->up, first, c->arena, &c->res.content, &t->err);
 	if (rc == ERR_NOT_FOUND) {
 		/* The file was moved from its destination: a 404 is no error to

@@ -191,6 +191,10 @@ struct web_server {
 	 * and handles ranges itself. */
 	bool offload_download;
 
+	/* Where the store has links: the internal location of the web server
+	 * behind which their paths are; NULL sends clients to the link. */
+	const char *link_root;
+
 	/* Of the uploads that were moved out of the store, the web server sends
 	 * those below this directory; NULL: none of them. */
 	const char *offload_moved;

@@ -53,6 +53,15 @@ s3_call_header(struct s3_call *c, const char *name, const char *value)
 
 /* --- Sending.  --- */
 
+static const char no_keys[] = "no keys have been lent so far";
+
+static void
+take_keys(struct s3_store *s)
+{
+	if (s->lease != NULL)
+		(void)s3_read_lease(s->http, s->lease, &s->lease_generation);
+}
+
 static const char *
 payload_of(const struct s3_store *s, const struct s3_call *c, struct arena *a)
 {
@@ -338,8 +347,7 @@ once(struct s3_store *s, struct s3_call *c)
 	const char *url;
 	CURLcode code;
 
-	if (s->lease != NULL)
-		(void)s3_read_lease(s->http, s->lease, &s->lease_generation);
+	take_keys(s);
 	s->answer_len = 0;
 	c->status = 0;
 	c->code[0] = c->etag[0] = c->tus_id[0] = c->modified[0] = '\0';
@@ -366,6 +374,32 @@ once(struct s3_store *s, struct s3_call *c)
 	if (code != CURLE_OK)
 		c->status = 0;
 	return code;
+}
+
+/* --- For others. --- */
+
+enum err_code
+s3_presign(struct s3_store *s, const char *key, const char *type,
+    const char *disposition, struct arena *a, const char **url, struct err *e)
+{
+	struct s3_signer signer = { .keys = &s->keys, .region = s->region };
+	const struct s3_field host = { "host", s->host };
+	const struct s3_field query[] = { { "response-content-type", type },
+		{ "response-content-disposition", disposition } };
+	struct s3_signed r = { .method = "GET",
+		.headers = &host,
+		.n_headers = 1,
+		.payload = S3_UNSIGNED };
+
+	take_keys(s);
+	if (*s->keys.access == '\0')
+		return err_set(e, ERR_UNAVAILABLE, "S3: %s", no_keys);
+	s3_set_time(&signer, clock_now() + s->skew);
+	r.path = arena_printf(a, "%s/%s", s->root, s3_encode_path(a, key));
+	*url = arena_printf(a, "%s%s?%s", s->origin, r.path,
+	    s3_presigned_query(
+		a, &signer, &r, query, NITEMS(query), s->presign));
+	return ERR_OK;
 }
 
 /* --- What it came to. --- */
@@ -501,7 +535,7 @@ s3_call(struct s3_store *s, struct s3_call *c, struct err *e)
 		wait_before(try);
 	}
 	if (code == CURLE_LOGIN_DENIED)
-		why = "no keys have been lent so far";
+		why = no_keys;
 	else if (code != CURLE_OK)
 		why = s->http->easy_strerror(code);
 	return judge(s, c, why, e);

@@ -105,6 +105,19 @@ close_stream(struct stream *stream)
 	arena_free(r->a);
 }
 
+static enum err_code
+link_to(struct upload *up, const char *type, const char *disposition,
+    struct arena *a, const char **url, struct err *e)
+{
+	struct s3_upload *u = s3_upload_of(up);
+
+	return s3_presign(u->s, u->key, type, disposition, a, url, e);
+}
+
+const struct store_linker s3_linker = {
+	.link = link_to,
+};
+
 const struct store_reader s3_reader = {
 	.open = open_stream,
 	.read = read_stream,

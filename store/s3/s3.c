@@ -131,6 +131,7 @@ set_up(struct s3_store *s, const struct conf *conf)
 	s->has_metadata = conf->s3.metadata;
 	s->sign_payload = conf->s3.sign_payload;
 	s->timeout = conf->s3.timeout;
+	s->presign = conf->s3.presign / 1000;
 	s->retries = conf->s3.retries;
 	s->key = arena_strdup(s->arena, conf->s3.key);
 	s->encryption = arena_strdup(s->arena, conf->s3.encryption);
@@ -291,6 +292,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.terminater = &s3_terminater,
 			.finisher = &s3_finisher,
 			.reader = &s3_reader,
+			.linker = &s3_linker,
 			.concater = &s3_concater,
 			.length_declarer = &s3_length_declarer,
 			.expirer = &s3_expirer,

@@ -88,6 +88,8 @@ struct s3_store {
 	const char *key;
 	const char *encryption, *encryption_key, *storage_class, *acl, *tags;
 	int64_t timeout, retries;
+	/* Seconds that a link is good for. */
+	int64_t presign;
 	const char *ca_file, *proxy;
 	bool verify;
 
@@ -167,6 +169,12 @@ void s3_call_header(struct s3_call *, const char *name, const char *value);
  */
 MUST_CHECK enum err_code s3_call(
     struct s3_store *, struct s3_call *, struct err *);
+
+/* The URL of an object that anybody may get for s3.presign, answered with these
+ * headers.  ERR_UNAVAILABLE: there are no keys now. */
+MUST_CHECK enum err_code s3_presign(struct s3_store *, const char *key,
+    const char *type, const char *disposition, struct arena *, const char **url,
+    struct err *);
 
 struct s3_part {
 	const char *etag;
@@ -459,6 +467,7 @@ MUST_CHECK enum err_code s3_try_out(struct data_store *, struct err *);
 extern const struct store_finisher s3_finisher;
 extern const struct store_terminater s3_terminater;
 extern const struct store_reader s3_reader;
+extern const struct store_linker s3_linker;
 extern const struct store_concater s3_concater;
 extern const struct store_expirer s3_expirer;
 

@@ -162,7 +162,6 @@ set_up(void)
 		.metrics_path = "/metrics",
 		.status_path = "/status",
 		.slow = 1,
-		.metrics_prefix = "tus",
 		.lock_timeout = 100,
 		.read_timeout = 100,
 		.drain_timeout = 100 };

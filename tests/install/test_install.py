@@ -20,8 +20,8 @@ EXPECTED = [
     "share/zsh/site-functions/_tusctl",
     "share/fish/vendor_completions.d/tusctl.fish"]
 EXAMPLES = [
-    "tusfcgi.conf", "nginx/tusfcgi.conf", "lighttpd/tusfcgi.conf",
-    "lighttpd/tusfcgi-spawn.conf", "apache/tusfcgi-proxy.conf",
+    "tusfcgi.conf", "nginx/tusfcgi.conf", "nginx/tusfcgi-s3.conf",
+    "lighttpd/tusfcgi.conf", "lighttpd/tusfcgi-spawn.conf", "apache/tusfcgi-proxy.conf",
     "apache/tusfcgi-fcgid.conf", "apache/htaccess/.htaccess",
     "apache/htaccess/tus.conf", "apache/htaccess/uploads/.htaccess",
     "page/install", "page/index.html"]

@@ -455,6 +455,7 @@ def check_credential(s, text, token):
 def check_presigned(s, method, path, query, raw, headers):
     secret = check_credential(s, query["X-Amz-Credential"],
                               query.get("X-Amz-Security-Token"))
+    path = "/".join(sign.encode(unquote(x)) for x in path.split("/"))
     check_age(query["X-Amz-Date"], int(query["X-Amz-Expires"]))
     names = query["X-Amz-SignedHeaders"].split(";")
     want = sign.signature(secret, query["X-Amz-Date"], REGION, sign.canonical(
