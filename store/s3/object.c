@@ -68,6 +68,25 @@ fill(struct s3_upload *u, const char *template)
 	    store_fill(u->a, rest, &u->base.info, u->base.info.created));
 }
 
+/* What hooks are shown: as tusd shows it. */
+void
+s3_show(struct s3_upload *u)
+{
+	const char *const texts[] = { "Type", "s3store", "Bucket", u->s->bucket,
+		"Key", u->key };
+	struct pair *first = NULL, **end = &first;
+	size_t i;
+
+	for (i = 0; i < NITEMS(texts); i += 2) {
+		*end = arena_alloc(u->a, sizeof(**end));
+		(*end)->key = texts[i];
+		(*end)->value = texts[i + 1];
+		(*end)->value_len = strlen(texts[i + 1]);
+		end = &(*end)->next;
+	}
+	u->base.info.storage = first;
+}
+
 enum err_code
 s3_place(struct s3_upload *u, struct err *e)
 {
@@ -81,6 +100,7 @@ s3_place(struct s3_upload *u, struct err *e)
 	if (info->move_to != NULL && !info->is_partial)
 		key = info->move_to;
 	u->key = arena_printf(u->a, "%s%s", u->s->prefix, key);
+	s3_show(u);
 	if (strlen(u->key) <= KEY_MAX)
 		return ERR_OK;
 	return err_set(e, ERR_INVALID, "%s: its key has more than %d bytes",

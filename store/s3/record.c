@@ -72,25 +72,6 @@ text_of(const struct pair *p, const char *key)
 	return NULL;
 }
 
-/* What hooks are shown: as tusd shows it. */
-static const struct pair *
-storage_for_hooks(struct s3_upload *u)
-{
-	const char *const texts[] = { "Type", "s3store", "Bucket", u->s->bucket,
-		"Key", u->key };
-	struct pair *first = NULL, **end = &first;
-	size_t i;
-
-	for (i = 0; i < NITEMS(texts); i += 2) {
-		*end = arena_alloc(u->a, sizeof(**end));
-		(*end)->key = texts[i];
-		(*end)->value = texts[i + 1];
-		(*end)->value_len = strlen(texts[i + 1]);
-		end = &(*end)->next;
-	}
-	return first;
-}
-
 static int64_t
 number_of(const struct pair *p, const char *key)
 {
@@ -179,7 +160,7 @@ s3_get_record(struct s3_upload *u, struct err *e)
 	u->base.info = r.info;
 	u->base.info.offset = offset;
 	u->base.info.pending = r.head.pending;
-	u->base.info.storage = storage_for_hooks(u);
+	s3_show(u);
 	u->changed = s3_call_time(&c);
 	if (u->base.info.created == 0)
 		u->base.info.created = u->changed;
@@ -328,6 +309,25 @@ check_free(struct s3_upload *u, struct s3_call *c, struct err *e)
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
+/*
+ * S3 has another record than the one that was read.  It may be this one, where
+ * S3 took it and its answer was lost: then *etag is known now.
+ */
+static bool
+is_there(struct s3_upload *u, const struct s3_call *put, const char **etag)
+{
+	struct err ignored;
+	struct s3_call c;
+
+	s3_call_init(&c, "GET", put->key);
+	if (s3_call(u->s, &c, &ignored) != ERR_OK ||
+	    u->s->answer_len != put->len ||
+	    memcmp(u->s->answer, put->body, put->len) != 0)
+		return false;
+	*etag = arena_strdup(u->a, c.etag);
+	return true;
+}
+
 enum err_code
 s3_put_record(struct s3_upload *u, struct err *e)
 {
@@ -355,8 +355,10 @@ s3_put_record(struct s3_upload *u, struct err *e)
 	rc = s3_call(u->s, &c, e);
 	if (rc == ERR_CONFLICT && u->etag == NULL)
 		return err_set(e, ERR_EXISTS, "%s: exists", id);
+	if (rc == ERR_CONFLICT && is_there(u, &c, &u->etag))
+		return ERR_OK;
 	if (rc == ERR_CONFLICT || rc == ERR_NOT_FOUND)
-		return err_set(e, ERR_UNAVAILABLE,
+		return err_set(e, ERR_FENCED,
 		    "%s.info: was changed by another process", id);
 	if (rc == ERR_OK)
 		u->etag = arena_strdup(u->a, c.etag);

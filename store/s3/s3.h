@@ -288,6 +288,9 @@ void s3_judge(struct s3_upload *);
 /* ERR_INVALID: s3.key could make the key of a record. */
 MUST_CHECK enum err_code s3_check_key(const struct conf *, struct err *);
 
+/* Set what hooks are shown of where an upload is. */
+void s3_show(struct s3_upload *);
+
 /* Set the key of a new upload's object.  ERR_INVALID: it is too long. */
 MUST_CHECK enum err_code s3_place(struct s3_upload *, struct err *);
 
@@ -325,8 +328,8 @@ MUST_CHECK enum err_code s3_get_record(struct s3_upload *, struct err *);
  * does not. */
 int64_t s3_call_time(const struct s3_call *);
 
-/* Make or change it.  ERR_EXISTS; ERR_UNAVAILABLE if it was changed by another
- * one meanwhile. */
+/* Make or change it.  ERR_EXISTS; ERR_FENCED if it was changed by another one
+ * meanwhile. */
 MUST_CHECK enum err_code s3_put_record(struct s3_upload *, struct err *);
 
 /* --- list.c --- */

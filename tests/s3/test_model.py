@@ -25,3 +25,8 @@ def test_no_order_of_requests_loses_a_byte_or_tells_a_lie(w):
 @pytest.mark.parametrize("w", model.planted(), ids=lambda w: w.name)
 def test_a_planted_mistake_is_found(w):
     assert model.explore(bounded(w, 3))[1]
+
+
+def test_what_needs_a_lock_or_conditions():
+    w = bounded(model.without_a_lock(), OPERATIONS)
+    assert model.explore(w)[1] == "what was removed is back"
