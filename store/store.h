@@ -329,10 +329,12 @@ struct store_ledger {
 
 	/*
 	 * For an upload that is claimed or was just created, and has an owner:
-	 * enter it with least to most bytes; *got says how many.  Beyond the
-	 * least it gets no more than half of the rest, so that other uploads
-	 * find room too.  ERR_QUOTA if there is no room for the least; then
-	 * nothing has changed.  No quota: there is room.
+	 * enter it with least to most bytes; *got says how many, and before
+	 * the call how many the caller believes it is entered with, -1 if it
+	 * does not know.  Beyond the least it gets no more than half of the
+	 * rest, so that other uploads find room too.  ERR_QUOTA if there is no
+	 * room for the least; then nothing has changed.  No quota: there is
+	 * room.
 	 */
 	MUST_CHECK enum err_code (*resize)(struct upload *,
 	    const struct store_quota *, int64_t least, int64_t most,

@@ -347,22 +347,38 @@ BUGS = [
 """), modes=["full"]),
     Bug("entered-after-the-upload", ("K-quota",), (LEDGER, """
 	rc = fs_create_at(
-	    entry->dir, entry->name, FS_LOCK_MODE(fs->mode), &entry->file, e);
+	    dir, entry->name, FS_LOCK_MODE(fs->mode), &entry->file, e);
 	if (rc != ERR_OK)
 		return rc;
 	if (file_lock(fs, entry->file))
 """, """
 	(void)fs;
 	(void)rc;
-	entry->file = dup(entry->dir);
+	entry->file = dup(dir);
 	if (entry->file != -1)
 """), (LEDGER, """
 	if (!is_made)
-		(void)unlinkat(entry->dir, entry->name, 0);
+		(void)!strike_known(
+		    &entry->page, entry->name, entry->bytes, &ignored);
 """, """
+	(void)ignored;
 	if (is_made)
-		(void)close(openat(
-		    entry->dir, entry->name, O_WRONLY | O_CREAT, 0600));
+		(void)close(openat(entry->page.dir, entry->name,
+		    O_WRONLY | O_CREAT, 0600));
+""")),
+    Bug("sum-written-afterwards", ("K-quota",), (LEDGER, """
+	rc = page_raise_sum(p, &sum, e);
+	if (rc == ERR_OK)
+		rc = write_entry(fs, entry, e);
+""", """
+	rc = write_entry(fs, entry, e);
+"""), (LEDGER, """
+	if (room > t.own)
+		rc = page_raise_sum(p, &sum, e);
+	if (rc == ERR_OK)
+		rc = rewrite(fs, p->dir, need->id, t.own, room, e);
+""", """
+	rc = rewrite(fs, p->dir, need->id, t.own, room, e);
 """)),
     Bug("struck-out-before-it-is-removed", ("K-quota",), (NEW, """
 	enum err_code rc = file_mark_gone(u, e);

@@ -194,6 +194,35 @@ def test_another_protocol_costs_a_client_of_tus_a_word_in_the_log(
     assert beside <= alone + SLACK * 1_800
 
 
+def test_a_creation_under_a_quota_reads_no_list(program, tmp_path):
+    """However many uploads its owner has: nor does a PATCH, or a DELETE."""
+    if not shutil.which("strace"):
+        pytest.skip("no strace")
+    trace = tmp_path / "trace"
+    one = Measured(tmp_path, program, ["strace", "-o", trace], 8 * N, more={
+        "owner": {"param": "REQUEST_METHOD"}, "quota": {
+            "uploads": 1000, "bytes": "1T"}})
+    found = []
+    try:
+        for _ in range(2):
+            before = trace.read_text().count("getdents64(")
+            for _ in range(N):
+                path = one.client.create(len(BODY))
+                assert one.client.request("POST", path, {
+                    "X-HTTP-Method-Override": "PATCH", "Upload-Offset": "0",
+                    "Content-Type": "application/offset+octet-stream"},
+                    BODY).status == 204
+                gone = one.client.create(len(BODY))
+                assert one.client.request("POST", gone, {
+                    "X-HTTP-Method-Override": "DELETE"}).status == 204
+            found.append(trace.read_text().count("getdents64(") - before)
+        one.finish()
+    finally:
+        one.stop()
+    # The first of all counts what is there.
+    assert found[1] == 0, found
+
+
 def own_memory(folder, program):
     """KiB of a worker before it has done anything, and of the one of six that
     has an upload which comes slowly."""

@@ -281,7 +281,7 @@ growth_strikes_out_the_dead_as_well(void **state)
 {
 	struct place *p = *state;
 	struct upload *up;
-	int64_t got;
+	int64_t got = -1;
 
 	ok(p, create(p, "joe", "1", -1, QUOTA(0, 8)));
 	end_elsewhere(begin_elsewhere(p, "joe", "2"));

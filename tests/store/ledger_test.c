@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -193,6 +194,58 @@ links_are_not_followed(void **state)
 	assert_int_equal(rmdir(path_of("elsewhere")), 0);
 }
 
+/* The numbers with which the sum of the page begins. */
+static void
+is_sum(long long uploads, long long bytes)
+{
+	long long numbers[2] = { -1, -1 };
+	FILE *f = fopen(path_of(PAGE "/lock"), "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lld %lld", &numbers[0], &numbers[1]), 2);
+	(void)fclose(f);
+	assert_int_equal(numbers[0], uploads);
+	assert_int_equal(numbers[1], bytes);
+}
+
+static void
+a_page_has_the_sum_of_its_names(void **state)
+{
+	(void)state;
+	assert_int_equal(create("one", 5, 10), ERR_OK);
+	is_sum(1, 5);
+	assert_int_equal(create(ID, 700, 10), ERR_OK);
+	is_sum(2, 705);
+	terminate("one");
+	is_sum(1, 700);
+	assert_int_equal(create("two", 301, 10), ERR_QUOTA);
+	is_sum(1, 700);
+	assert_int_equal(create("two", 300, 10), ERR_OK);
+	is_sum(2, 1000);
+}
+
+/* A release that knows of no sum, or a process that died. */
+static void
+a_sum_that_is_older_than_its_page_is_not_trusted(void **state)
+{
+	struct stat before, after;
+
+	(void)state;
+	assert_int_equal(create(ID, 5, 10), ERR_OK);
+	touch("other");
+	touch("other.info");
+	assert_int_equal(stat(path_of(PAGE), &before), 0);
+	do {
+		(void)unlink(path_of(PAGE "/other.990"));
+		touch(PAGE "/other.990");
+		assert_int_equal(stat(path_of(PAGE), &after), 0);
+	} while (memcmp(&before.st_mtim, &after.st_mtim,
+		     sizeof(before.st_mtim)) == 0);
+	is_sum(1, 5);
+	assert_int_equal(create("new", 20, 10), ERR_QUOTA);
+	is_sum(2, 995);
+}
+
 int
 main(void)
 {
@@ -203,6 +256,8 @@ main(void)
 		TEST(only_entries_count),
 		TEST(half_an_upload_does_not_count),
 		TEST(links_are_not_followed),
+		TEST(a_page_has_the_sum_of_its_names),
+		TEST(a_sum_that_is_older_than_its_page_is_not_trusted),
 	};
 
 	return cmocka_run_group_tests(all, NULL, NULL);
