@@ -601,6 +601,21 @@ fs_umask(void)
 	return umask_before;
 }
 
+/*
+ * A FUSE file system is asked for attributes once in a second, and may never
+ * be asked again for bytes that are in memory.
+ */
+void
+fs_refresh(int fd, bool bytes)
+{
+	struct statx ignored;
+
+	(void)statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC,
+	    STATX_BASIC_STATS, &ignored);
+	if (bytes)
+		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 bool
 fs_lock_in_time(int fd, int64_t ms)
 {

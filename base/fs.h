@@ -179,6 +179,10 @@ MUST_CHECK enum err_code fs_walk_next(
  */
 bool fs_keeps_inodes(int fd);
 
+/* Forget what this host remembers of the size and the time of an open file,
+ * and of its bytes: another host may have changed it. */
+void fs_refresh(int fd, bool bytes);
+
 /*
  * Take an exclusive flock(), waiting for at most so many ms, because its holder
  * may have been stopped.  False: it is held, or errno is not EWOULDBLOCK.

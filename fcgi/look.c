@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/mount.h"
 #include "fcgi/look.h"
 #include "lock/lock.h"
 #include "store/store.h"
@@ -217,6 +219,26 @@ look_at_uploads(const struct conf *conf, FILE *out)
 }
 
 /* --- Locks. --- */
+
+const char *
+look_at_method(const struct conf *conf, struct arena *a)
+{
+	const char *path = conf->lock.path, *kind;
+	char *real;
+
+	if (strcmp(conf->lock.type, "flock") != 0 ||
+	    strcmp(conf->lock.method, "flock") != 0)
+		return NULL;
+	real = realpath(*path != '\0' ? path : conf->store.path, NULL);
+	kind = real != NULL ? mount_without_flock(real) : NULL;
+	free(real);
+	if (kind == NULL)
+		return NULL;
+	return arena_printf(a,
+	    "lock.method = \"flock\": on %s a request that waits for an upload "
+	    "is never heard, and gets 423: set lock.method = \"ofd\"",
+	    kind);
+}
 
 enum err_code
 look_at_locks(const struct conf *conf, struct locker *locker, struct err *e)

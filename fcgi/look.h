@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 
+#include "base/arena.h"
 #include "base/conf.h"
 #include "base/err.h"
 #include "lock/lock.h"
@@ -44,6 +45,12 @@ MUST_CHECK enum err_code look_for_store(const struct conf *, struct err *);
  * few thousand names?  If so, print that, and the remedy.
  */
 void look_at_uploads(const struct conf *, FILE *out);
+
+/*
+ * What is wrong with lock.method on the file system that the lock files are on,
+ * and what to write instead; NULL: nothing.  From the arena.
+ */
+const char *look_at_method(const struct conf *, struct arena *);
 
 /*
  * Try to get a lock from a lock service.  ERR_UNAVAILABLE: it does not answer

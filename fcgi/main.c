@@ -235,7 +235,7 @@ static enum err_code
 try_store(struct settings *s, struct err *e)
 {
 	enum err_code rc = settings_try_store(s, e);
-	const char *read_only;
+	const char *read_only, *method;
 	struct err why;
 
 	/* In spite of this error, uploads that can be read are served. */
@@ -243,6 +243,8 @@ try_store(struct settings *s, struct err *e)
 		log_error("%s", why.text);
 	else if (rc == ERR_OK && read_only != NULL)
 		log_warn("%s" LOOK_READ_ONLY, read_only);
+	if ((method = look_at_method(s->conf, s->arena)) != NULL)
+		log_warn("%s", method);
 	if (rc != ERR_OK)
 		return no_mistake(rc, e);
 	rc = look_at_locks(s->conf, s->server.core.locker, e);
@@ -327,7 +329,7 @@ hold_store(struct settings *s, struct err *e)
 static int
 check(struct settings *s, const struct options *o)
 {
-	const char *read_only = NULL;
+	const char *read_only = NULL, *method;
 	enum err_code rc;
 	struct err e;
 
@@ -341,6 +343,8 @@ check(struct settings *s, const struct options *o)
 		    store_home(s->conf));
 	if (read_only != NULL)
 		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
+	if ((method = look_at_method(s->conf, s->arena)) != NULL)
+		printf("warning: %s\n", method);
 	look_at_uploads(s->conf, stdout);
 	rc = s->server.core.locker == NULL ?
 	    ERR_OK :

@@ -382,6 +382,13 @@ MUST_CHECK enum err_code file_publish_new(
  * ERR_LOCKED: another process, or host, is changing that file.
  */
 MUST_CHECK enum err_code file_fence(struct file_upload *, int fd, struct err *);
+/* Unlock it before it is closed, for some file systems unlock what was closed
+ * only a while later. */
+void file_unfence(const struct file_upload *, int fd);
+
+/* Forget what this host remembers of the size and the time of an open file, and
+ * of the bytes of the record. */
+void file_refresh(const struct file_upload *, int fd);
 
 /* Lock a file that is open for writing, without waiting or for so many ms: with
  * flock(), or on a shared store as file_fence() does.  False: errno is
@@ -403,6 +410,10 @@ bool file_is_gone(const struct file_upload *);
  * does not give the guarantees that a shared store needs. */
 MUST_CHECK enum err_code file_check_mount(
     const char *path, int dirfd, struct err *);
+
+/* ERR_INVALID: two open files of this one do not lock each other out. */
+MUST_CHECK enum err_code file_check_locks(
+    int dirfd, const char *name, struct err *);
 
 /* --- open.c ------------------------------------------------------------- */
 

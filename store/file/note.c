@@ -186,6 +186,7 @@ read_note(int fd, struct note *n)
 	size_t got;
 	bool good;
 
+	fs_refresh(fd, true);
 	if (fs_pread(fd, text, sizeof(text), 0, &got, &e) != ERR_OK)
 		return false;
 	root = json_loadb(text, got, JSON_DISABLE_EOF_CHECK, NULL);
@@ -546,6 +547,8 @@ file_hold(
 		    held_real_path(ours.path), held_fd(ours.path), e);
 	if (rc == ERR_OK)
 		rc = open_note(conf, use, alone, e);
+	if (rc == ERR_OK && conf->store.shared)
+		rc = file_check_locks(held_fd(ours.path), FILE_NOTE, e);
 	if (rc == ERR_OK)
 		rc = hold_note(conf, use, alone, e);
 	if (rc == ERR_OK)

@@ -44,6 +44,7 @@ file_close(struct upload *up)
 
 	if (u->store->waiting_user == u)
 		u->store->waiting_user = NULL;
+	file_unfence(u, u->data_fd);
 	if (u->data_fd != -1)
 		(void)close(u->data_fd);
 	u->data_fd = -1;
@@ -456,11 +457,14 @@ reopen_shared(struct file_upload *u, struct err *e)
 	enum err_code rc = ERR_OK;
 	int i;
 
-	for (i = 0; i < LOOKS && replaced; i++)
+	for (i = 0; i < LOOKS && replaced; i++) {
 		if ((rc = file_load(u, e)) != ERR_OK ||
-		    (rc = file_fence(u, u->info_fd, e)) != ERR_OK ||
-		    (rc = is_replaced(u, &replaced, e)) != ERR_OK)
+		    (rc = file_fence(u, u->info_fd, e)) != ERR_OK)
 			return rc;
+		file_refresh(u, u->info_fd);
+		if ((rc = is_replaced(u, &replaced, e)) != ERR_OK)
+			return rc;
+	}
 	if (replaced)
 		return err_set(e, ERR_UNAVAILABLE, "%s: changes all the time",
 		    u->base.info.id);
@@ -471,6 +475,7 @@ reopen_shared(struct file_upload *u, struct err *e)
 	if (file_is_gone(u))
 		return err_set(
 		    e, ERR_NOT_FOUND, "%s: is being removed", u->base.info.id);
+	file_refresh(u, u->data_fd);
 	return u->data_fd == -1 ? ERR_OK : stat_data(u, e);
 }
 

@@ -103,6 +103,9 @@ file_load(struct file_upload *u, struct err *e)
 	    (rc = file_open_either(
 		 u, u->store->dirfd, name.text, &u->info_fd, &st, e)) != ERR_OK)
 		return rc;
+	file_refresh(u, u->info_fd);
+	if (u->store->base.is_shared && fstat(u->info_fd, &st) == -1)
+		return err_sys(e, "stat %s", name.text);
 	if (st.st_size > INFO_MAX)
 		return err_set(e, ERR_CORRUPT, "%s: too long", name.text);
 	rc = parse(u, &st, e);
@@ -134,6 +137,7 @@ file_load_head(struct file_upload *u, struct err *e)
 void
 file_close_info(struct file_upload *u)
 {
+	file_unfence(u, u->info_fd);
 	if (u->info_fd != -1)
 		(void)close(u->info_fd);
 	u->info_fd = -1;

@@ -23,9 +23,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/mount.h"
 #include "store/file/file.h"
 
 /* Far beyond the end of any file, and a byte that no lock file uses. */
@@ -38,9 +40,9 @@
 #define TYPE_NFS 0x6969
 
 static int
-lock_byte(int fd)
+lock_byte(int fd, short type)
 {
-	struct flock range = { .l_type = F_WRLCK,
+	struct flock range = { .l_type = type,
 		.l_whence = SEEK_SET,
 		.l_start = BYTE_FENCE,
 		.l_len = 1 };
@@ -54,12 +56,19 @@ lock_byte(int fd)
 	return rc;
 }
 
+void
+file_unfence(const struct file_upload *u, int fd)
+{
+	if (u->store->base.is_shared && fd != -1)
+		(void)lock_byte(fd, F_UNLCK);
+}
+
 enum err_code
 file_fence(struct file_upload *u, int fd, struct err *e)
 {
 	if (!u->store->base.is_shared || fd == -1 || u->denied != 0)
 		return ERR_OK;
-	if (lock_byte(fd) == 0)
+	if (lock_byte(fd, F_WRLCK) == 0)
 		return ERR_OK;
 	if (errno == EWOULDBLOCK)
 		return err_set(e, ERR_LOCKED,
@@ -69,11 +78,18 @@ file_fence(struct file_upload *u, int fd, struct err *e)
 	    u, err_sys(e, "lock the bytes of %s", u->base.info.id), e);
 }
 
+void
+file_refresh(const struct file_upload *u, int fd)
+{
+	if (u->store->base.is_shared && fd != -1)
+		fs_refresh(fd, fd == u->info_fd);
+}
+
 bool
 file_lock(const struct file_store *fs, int fd)
 {
 	if (fs->base.is_shared)
-		return lock_byte(fd) == 0;
+		return lock_byte(fd, F_WRLCK) == 0;
 	return flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
@@ -129,41 +145,6 @@ file_is_gone(const struct file_upload *u)
 
 /* --- Is it safe at all? --- */
 
-struct mount {
-	char type[64], options[2048];
-};
-
-/* Find the entry of the file system below a path in the list of mounts: the
- * last mount that contains the path counts. */
-static bool
-find_mount(const char *path, struct mount *m)
-{
-	FILE *list = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, point[4096];
-	struct mount now;
-	size_t room = 0, len, best = 0;
-	const char *tail;
-
-	if (list == NULL)
-		return false;
-	while (getline(&line, &room, list) != -1) {
-		if (sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1 ||
-		    (tail = strstr(line, " - ")) == NULL ||
-		    sscanf(tail, " - %63s %*s %2047s", now.type, now.options) !=
-			2)
-			continue;
-		len = strcmp(point, "/") == 0 ? 0 : strlen(point);
-		if (strncmp(path, point, len) != 0 ||
-		    (path[len] != '/' && path[len] != '\0') || len + 1 < best)
-			continue;
-		best = len + 1;
-		*m = now;
-	}
-	free(line);
-	(void)fclose(list);
-	return best > 0;
-}
-
 /* Refuse mount options with which the file system does not give the guarantees
  * that a shared store needs. */
 static enum err_code
@@ -205,11 +186,36 @@ file_check_mount(const char *path, int dirfd, struct err *e)
 
 	if (fstatfs(dirfd, &fs) == -1)
 		return err_sys(e, "look at the file system of %s", path);
-	if (!find_mount(path, &m))
+	if (!mount_find(path, &m))
 		return ERR_OK;
 	if (strcmp(m.type, "fuse.glusterfs") == 0)
 		log_warn("store.shared: GlusterFS does not promise to stop a "
 			 "host whose locks it gave away: a host that was cut "
-			 "off may damage uploads");
+			 "off may damage uploads; mount it with "
+			 "attribute-timeout=0,entry-timeout=0");
 	return fs.f_type == TYPE_NFS ? check_options(m.options, e) : ERR_OK;
+}
+
+enum err_code
+file_check_locks(int dirfd, const char *name, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	struct err ignored;
+	int one = -1, two = -1;
+
+	if (fs_open_at(dirfd, name, O_RDWR, &one, NULL, &ignored) == ERR_OK &&
+	    fs_open_at(dirfd, name, O_RDWR, &two, NULL, &ignored) == ERR_OK) {
+		if (lock_byte(one, F_WRLCK) == 0 &&
+		    lock_byte(two, F_WRLCK) == 0)
+			rc = err_set(e, ERR_INVALID,
+			    "store.shared: this file system gives one lock to "
+			    "two at a time, which is not safe");
+		else if (errno != EWOULDBLOCK)
+			rc = err_sys(e, "store.shared: lock a file");
+	}
+	if (one != -1)
+		(void)close(one);
+	if (two != -1)
+		(void)close(two);
+	return rc;
 }

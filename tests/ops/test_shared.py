@@ -10,10 +10,12 @@ import os
 import signal
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from lib import mounts, rig
+from hostile.conftest import preload
 from lib.app import App, is_alive
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -276,3 +278,86 @@ def test_what_is_not_safe_is_refused(app, change, said):
         [rig.program(), "-t", "-c", str(one.config_path)],
         timeout=60, capture_output=True, text=True, check=False)
     assert run.returncode != 0 and said in run.stderr, run
+
+
+# --- What is it mounted on? ---
+
+def check(one, as_what=None, is_nfs=False, tmp=None):
+    """tusfcgi -t, on what looks like another file system."""
+    env = dict(os.environ)
+    if as_what:
+        list_ = tmp / "mountinfo"
+        list_.write_text("21 1 254:1 / / rw - ext4 /dev/vda rw\n"
+                         f"99 21 0:52 / {one.store.parent} rw - {as_what}\n")
+        env |= preload(Path(__file__).parent / "mounted.c", tmp)
+        env["MOUNTED_AS"] = str(list_)
+        if is_nfs:
+            env["MOUNTED_NFS"] = "1"
+    return subprocess.run(
+        [rig.program(), "-t", "-c", str(one.config_path)], env=env,
+        timeout=60, capture_output=True, text=True, check=False)
+
+
+def nfs(options):
+    return f"nfs4 server:/x rw,{options}"
+
+
+GOOD = "vers=4.1,rsize=1048576,hard,proto=tcp,local_lock=none"
+
+
+@pytest.mark.parametrize("bad,instead", [
+    ("vers=3", "vers=4.1"), ("vers=4.0", "vers=4.1"), ("nolock", "lock"),
+    ("local_lock=all", "local_lock=none"),
+    ("local_lock=flock", "local_lock=none"),
+    ("local_lock=posix", "local_lock=none"), ("soft", "hard")])
+def test_a_mount_that_is_not_safe_is_refused(app, tmp_path, bad, instead):
+    one = app()
+    one.store.mkdir()
+    run = check(one, nfs(f"{GOOD},{bad}"), True, tmp_path)
+    assert run.returncode == 2, run
+    assert f"store.path is mounted with {bad}, which is not safe; mount it " \
+        f"with {instead}" in run.stderr
+
+
+def test_a_mount_that_is_safe_is_taken(app, tmp_path):
+    one = app()
+    one.store.mkdir()
+    run = check(one, nfs(GOOD), True, tmp_path)
+    assert run.returncode == 0 and "warning" not in run.stdout, run
+    run = check(one, "fuse.glusterfs gluster:/x rw", False, tmp_path)
+    assert run.returncode == 0, run
+    assert "GlusterFS does not promise to stop a host" in run.stderr
+
+
+@pytest.mark.parametrize("what,name", [
+    ("nfs s:/x rw,vers=3", "NFS"), (nfs(GOOD), "NFS"),
+    ("fuse.glusterfs gluster:/x rw", "GlusterFS")])
+def test_flock_is_warned_of_where_nobody_is_heard(app, tmp_path, what, name):
+    """It is made a lock of the whole file there."""
+    one = app({"lock": {"method": "flock"}})
+    one.store.mkdir()
+    run = check(one, what, name == "NFS", tmp_path)
+    assert run.returncode == 0, run
+    assert f'warning: lock.method = "flock": on {name} a request that waits ' \
+        'for an upload is never heard' in run.stdout
+    assert 'set lock.method = "ofd"' in run.stdout
+    ofd = app({"lock": {"method": "ofd"}})
+    run = check(ofd, what, name == "NFS", tmp_path)
+    assert run.returncode == 0 and "lock.method" not in run.stdout.replace(
+        "lock.path lock.method", "")
+    assert "lock.method" not in check(one).stdout.replace(
+        "lock.path lock.method", "")
+
+
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+def test_a_file_system_that_gives_one_lock_to_two_is_refused(app, tmp_path):
+    one = up(app())
+    one.stop_app()
+    run = subprocess.run(
+        ["strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e",
+         "trace=fcntl", "-e", "inject=fcntl:retval=0", rig.program(), "-t",
+         "-c", str(one.config_path)], timeout=60, capture_output=True,
+        text=True, check=False, env={**os.environ,
+                                     "ASAN_OPTIONS": "detect_leaks=0"})
+    assert run.returncode == 2, run
+    assert "gives one lock to two at a time" in run.stderr
