@@ -129,6 +129,10 @@ def pools(volume, tmp_path):
             one.uploads = place / name
             started.append(one)
             one.start_app()
+            # It listens before it knows that it may serve.
+            rig.wait_for(lambda one=one: "listening on" in one.log() or
+                         one.app.poll() is not None, "the start")
+            assert one.app.poll() is None, one.log()
         return started
 
     yield start
