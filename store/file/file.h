@@ -411,9 +411,8 @@ bool file_is_gone(const struct file_upload *);
 MUST_CHECK enum err_code file_check_mount(
     const char *path, int dirfd, struct err *);
 
-/* ERR_INVALID: two open files of this one do not lock each other out. */
-MUST_CHECK enum err_code file_check_locks(
-    int dirfd, const char *name, struct err *);
+/* ERR_INVALID: two open files do not lock each other out in that directory. */
+MUST_CHECK enum err_code file_check_locks(int dirfd, struct err *);
 
 /* --- open.c ------------------------------------------------------------- */
 

@@ -547,8 +547,9 @@ file_hold(
 		    held_real_path(ours.path), held_fd(ours.path), e);
 	if (rc == ERR_OK)
 		rc = open_note(conf, use, alone, e);
-	if (rc == ERR_OK && conf->store.shared)
-		rc = file_check_locks(held_fd(ours.path), FILE_NOTE, e);
+	if (rc == ERR_OK && conf->store.shared && use == STORE_SERVED &&
+	    ours.is_writable)
+		rc = file_check_locks(held_fd(ours.path), e);
 	if (rc == ERR_OK)
 		rc = hold_note(conf, use, alone, e);
 	if (rc == ERR_OK)

@@ -197,24 +197,28 @@ file_check_mount(const char *path, int dirfd, struct err *e)
 }
 
 enum err_code
-file_check_locks(int dirfd, const char *name, struct err *e)
+file_check_locks(int dirfd, struct err *e)
 {
-	enum err_code rc = ERR_OK;
+	char name[64];
+	enum err_code rc;
 	struct err ignored;
 	int one = -1, two = -1;
 
-	if (fs_open_at(dirfd, name, O_RDWR, &one, NULL, &ignored) == ERR_OK &&
-	    fs_open_at(dirfd, name, O_RDWR, &two, NULL, &ignored) == ERR_OK) {
-		if (lock_byte(one, F_WRLCK) == 0 &&
-		    lock_byte(two, F_WRLCK) == 0)
-			rc = err_set(e, ERR_INVALID,
-			    "store.shared: this file system gives one lock to "
-			    "two at a time, which is not safe");
-		else if (errno != EWOULDBLOCK)
-			rc = err_sys(e, "store.shared: lock a file");
-	}
-	if (one != -1)
-		(void)close(one);
+	/* Not the note, whose own lock this would meet on NFS. */
+	(void)snprintf(name, sizeof(name), FILE_NOTE "-%ld-%lld",
+	    (long)getpid(), (long long)clock_ns());
+	rc = fs_create_at(dirfd, name, 0600, &one, e);
+	if (rc != ERR_OK)
+		return rc == ERR_NO_SPACE ? ERR_OK : rc;
+	rc = fs_open_at(dirfd, name, O_RDWR, &two, NULL, e);
+	if (rc == ERR_OK && lock_byte(one, F_WRLCK) == -1)
+		rc = err_sys(e, "store.shared: lock a file");
+	if (rc == ERR_OK && lock_byte(two, F_WRLCK) == 0)
+		rc = err_set(e, ERR_INVALID,
+		    "store.shared: this file system gives one lock to two at a "
+		    "time, which is not safe");
+	(void)!fs_unlink_at(dirfd, name, &ignored);
+	(void)close(one);
 	if (two != -1)
 		(void)close(two);
 	return rc;
