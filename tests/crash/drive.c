@@ -777,8 +777,7 @@ sweep(void)
 	struct store_leftover l;
 	int64_t n;
 
-	while (good(ds->keeper->leftover_next(
-			ds, &cursor, INT64_MAX, arena, &l, &err),
+	while (good(ds->keeper->leftover_next(ds, &cursor, arena, &l, &err),
 		   "sweep", "-") &&
 	    (l.name != NULL || cursor != NULL))
 		if (l.name != NULL && l.removable)
