@@ -302,7 +302,7 @@ set_up(struct s3_store *s, CURL *curl, const char *url, const char *method,
 	    curl, CURLOPT_SSL_VERIFYPEER, s->verify ? 1L : 0L);
 	(void)http->easy_setopt(
 	    curl, CURLOPT_SSL_VERIFYHOST, s->verify ? 2L : 0L);
-	if (*s->ca_file != '\0')
+	if (!(s->verify && s3_share_trust(http, curl)) && *s->ca_file != '\0')
 		(void)http->easy_setopt(curl, CURLOPT_CAINFO, s->ca_file);
 	if (strcmp(method, "HEAD") == 0)
 		(void)http->easy_setopt(curl, CURLOPT_NOBODY, 1L);

@@ -313,6 +313,8 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 		shut_down(&s->base);
 		return rc;
 	}
+	if (s->verify && strncmp(s->origin, "https:", 6) == 0)
+		s3_read_trust(s->ca_file);
 	*ds = &s->base;
 	return ERR_OK;
 }

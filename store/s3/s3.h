@@ -460,6 +460,15 @@ bool s3_id_in(const struct s3_store *, const char *key, const char *suffix,
 void s3_lose(struct s3_store *, const struct s3_upload *);
 void s3_forget_lost(struct s3_store *);
 
+/* --- trust.c --- */
+
+/* Read the certificates that are trusted, "" for those of the system, unless
+ * this process or its parent has done so. */
+void s3_read_trust(const char *ca_file);
+
+/* Have a handle trust those; false if it has to read them itself. */
+bool s3_share_trust(const struct http_lib *, CURL *);
+
 /* --- try.c --- */
 
 /* For struct store_class. */

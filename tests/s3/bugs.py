@@ -71,6 +71,12 @@ BUGS = {
         "	if (!has_parts && u->mpu != NULL) {\n		set_finished(u);\n"
         "		return ERR_OK;\n	}\n	if (false)\n",
         "test_peers.py -k gone"),
+    "a record is written over any other": (
+        "record.c", "	} else if (u->s->condition == S3_CONDITION_QUOTED) {",
+        "	} else if (false) {", "test_life.py -k rivals_record_is"),
+    "a removal spares the object of no other upload": (
+        "end.c", "	if (s3_key_is_own(u))", "	if (true)",
+        "test_keys.py -k two_have"),
     "an id that is taken is taken again": (
         "look.c", "	if (rc == ERR_OK)\n		return err_set("
         "e, ERR_EXISTS,", "	if (false)\n		return err_set("
