@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import bucket
 import growth
 import parts
 import peers
@@ -28,7 +29,7 @@ import pool
 import report
 
 HERE = Path(__file__).resolve().parent
-PARTS = {**parts.PARTS, **pool.PARTS, **growth.PARTS}
+PARTS = {**parts.PARTS, **pool.PARTS, **growth.PARTS, **bucket.PARTS}
 WANTS = ("nginx=nginx wrk=wrk node=nodejs npm=npm lighttpd=lighttpd "
          "apache2=apache2 libapache2-mod-fcgid libapache2-mod-xsendfile "
          "mkfs.ext4=e2fsprogs valgrind=valgrind strace=strace").split()
@@ -161,7 +162,7 @@ class Bench:
 
     @staticmethod
     def goal(found, letter, metric, peer, limit, at_least, ours="tusfcgi"):
-        what = {"cpu": "CPU", "per_s": "speed"}[metric]
+        what = {"cpu": "CPU", "app": "application", "per_s": "speed"}[metric]
         return report.Goal(letter, f"{what}, {ours} / {peer}", limit,
                            report.ratios(found, metric, peer, ours), at_least)
 

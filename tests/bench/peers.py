@@ -202,13 +202,15 @@ class Tusfcgi(Peer):
         self.sock = sock
         conf = self.dir / "tusfcgi.conf"
         conf.write_text(rig.libconfig(rig.merge({
-            "store": {"path": str(self.uploads), "durability": "none"},
-            "pool": {"listen": str(sock)}}, config)))
+            **self.settings(), "pool": {"listen": str(sock)}}, config)))
         self.start(program or rig.program(), conf, *args)
         rig.wait_for(lambda: rig.accepts(socket.AF_UNIX, str(sock)),
                      "tusfcgi")
         self.nginx(rig.snippet("etc/nginx/tusfcgi.conf", {
             "unix:/run/tusfcgi/tusfcgi.sock": f"unix:{sock}"}))
+
+    def settings(self):
+        return {"store": {"path": str(self.uploads), "durability": "none"}}
 
     def start(self, program, conf, *args):
         self.app.spawn([program, "-c", conf, *args], self.dir / "app.log")
@@ -339,9 +341,9 @@ class Node(Peer):
 def install_node(folder):
     """npm install into the build tree, once."""
     home = folder / "npm"
-    if not (home / "node_modules" / "@tus" / "server").is_dir():
+    if not (home / "node_modules" / "@tus" / "s3-store").is_dir():
         home.mkdir(exist_ok=True)
-        for name in ("package.json", "peer.mjs"):
+        for name in ("package.json", "peer.mjs", "peer-s3.mjs"):
             shutil.copy(HERE / name, home)
         subprocess.run(["npm", "install", "--no-audit", "--no-fund",
                         "--loglevel=error"], cwd=home, check=True,
