@@ -303,6 +303,82 @@ agent_holder(struct locker *base, const char *id, struct lock_holder *holder)
 	return true;
 }
 
+/*
+ * --- Lending: the lock is the connection's, whichever process has that.  A
+ * worker has one lock at a time, so the connection goes with the lock, and the
+ * next one gets a connection of its own. ---
+ */
+
+static void
+agent_lend(struct lock *base, struct lock_loan *loan)
+{
+	struct agent_lock *lock = OUTER(base, struct agent_lock, base);
+
+	*loan = (struct lock_loan){ .fd = locker_of(base->locker)->fd,
+		.slot = lock->slot,
+		.token = base->token };
+}
+
+static void
+agent_parted(struct lock *base)
+{
+	hang_up(locker_of(base->locker));
+}
+
+/* The board comes with a connection of our own, and is the same for all. */
+static enum err_code
+agent_adopt(struct locker *base, const char *id, const struct lock_loan *loan,
+    struct arena *arena, struct lock **out, struct err *e)
+{
+	struct agent_locker *l = locker_of(base);
+	struct agent_lock *lock;
+	enum err_code rc = ERR_OK;
+
+	if (loan->slot < 0 || loan->slot >= AGENT_SLOTS)
+		rc = err_set(e, ERR_INVALID, "%s: no such lock", id);
+	else
+		rc = call_up(l, e);
+	if (rc != ERR_OK) {
+		(void)close(loan->fd);
+		return rc;
+	}
+	(void)close(l->fd);
+	l->fd = loan->fd;
+	l->connection++;
+	lock = arena_alloc(arena, sizeof(*lock));
+	*lock = (struct agent_lock){ .base = { base, loan->token },
+		.connection = l->connection,
+		.slot = loan->slot };
+	*out = &lock->base;
+	return ERR_OK;
+}
+
+/* Mapped once in the process that asks. */
+static bool
+agent_is_wanted(const struct lock_loan *loan)
+{
+	static const struct agent_board *board;
+	void *p;
+
+	if (board == NULL) {
+		p = mmap(NULL, sizeof(*board), PROT_READ, MAP_SHARED,
+		    ours.board_fd, 0);
+		if (p == MAP_FAILED)
+			return false;
+		board = p;
+	}
+	return board->slots[loan->slot].is_wanted ||
+	    board->slots[loan->slot].is_lost ||
+	    agent_clock() >= board->valid_until;
+}
+
+const struct locker_lender agent_lender = {
+	.lend = agent_lend,
+	.parted = agent_parted,
+	.adopt = agent_adopt,
+	.is_wanted = agent_is_wanted,
+};
+
 static void
 agent_shutdown(struct locker *base)
 {
@@ -355,6 +431,14 @@ static const struct locker_ops ops = {
 	.shutdown = agent_shutdown,
 };
 
+/* The board of an agent that serves other programs, too, is not at hand in a
+ * process that only looks. */
+static const struct locker_lender *
+agent_can_lend(void)
+{
+	return ours.board_fd != -1 ? &agent_lender : NULL;
+}
+
 enum err_code
 agent_open(const char *name, const struct conf *conf, struct locker **locker,
     struct err *e)
@@ -367,6 +451,7 @@ agent_open(const char *name, const struct conf *conf, struct locker **locker,
 	*l = (struct agent_locker){ .base = { .name = name,
 					.ops = &ops,
 					.service = &service,
+					.lender = agent_can_lend(),
 					.can_lose = true },
 		.fd = -1,
 		.reply_ms = conf->lock.reply };

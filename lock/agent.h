@@ -100,6 +100,9 @@ MUST_CHECK enum err_code agent_open(
 MUST_CHECK enum err_code agent_try_host(const struct engine_ops *,
     const struct conf *, const char *host, struct lock_trial *, struct err *);
 
+/* Its lender. */
+extern const struct locker_lender agent_lender;
+
 /* For struct locker_class: see locker_start() and the functions after it. */
 MUST_CHECK enum err_code agent_begin(
     const struct engine_ops *, const struct conf *, struct err *);

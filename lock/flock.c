@@ -364,16 +364,63 @@ flock_release(struct lock *base, bool for_good)
 	lock->fd = -1;
 }
 
+static bool
+is_asked_for(int fd)
+{
+	struct flock range = { .l_type = F_WRLCK };
+
+	return byte_lock(fd, F_OFD_GETLK, &range, BYTE_WANT, 1) == 0 &&
+	    range.l_type != F_UNLCK;
+}
+
 static enum lock_state
 flock_state(struct lock *base)
 {
 	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
-	struct flock range = { .l_type = F_WRLCK };
-	bool is_wanted =
-	    byte_lock(lock->fd, F_OFD_GETLK, &range, BYTE_WANT, 1) == 0 &&
-	    range.l_type != F_UNLCK;
 
-	return is_wanted ? LOCK_WANTED : LOCK_HELD;
+	return is_asked_for(lock->fd) ? LOCK_WANTED : LOCK_HELD;
+}
+
+/* --- Lending: the lock is the open file's, whichever process has that. --- */
+
+static void
+flock_lend(struct lock *base, struct lock_loan *loan)
+{
+	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
+
+	*loan = (struct lock_loan){ .fd = lock->fd };
+}
+
+static void
+flock_parted(struct lock *base)
+{
+	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
+
+	(void)close(lock->fd);
+	lock->fd = -1;
+}
+
+static enum err_code
+flock_adopt(struct locker *locker, const char *id, const struct lock_loan *loan,
+    struct arena *a, struct lock **out, struct err *e)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	char name[NAME_SIZE];
+	enum err_code rc;
+
+	if ((rc = make_name(id, name, e)) == ERR_OK)
+		rc = check_name(l, loan->fd, name, e);
+	if (rc == ERR_OK)
+		*out = hand_out(l, loan->fd, name, false, a);
+	else
+		(void)close(loan->fd);
+	return rc;
+}
+
+static bool
+flock_is_wanted(const struct lock_loan *loan)
+{
+	return is_asked_for(loan->fd);
 }
 
 /*
@@ -402,6 +449,29 @@ is_lock_on(const char *line, const struct stat *st, pid_t *pid)
 	return true;
 }
 
+/*
+ * /proc/locks names the process that took the lock, for as long as any process
+ * has it: by now it may be another one.
+ */
+static bool
+may_have_open(pid_t pid, const struct stat *st)
+{
+	char path[32];
+	const struct dirent *entry;
+	struct stat found;
+	bool is_open = false;
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+	if ((dir = opendir(path)) == NULL)
+		return errno != ENOENT;
+	while (!is_open && (entry = readdir(dir)) != NULL)
+		is_open = fstatat(dirfd(dir), entry->d_name, &found, 0) == 0 &&
+		    found.st_ino == st->st_ino && found.st_dev == st->st_dev;
+	(void)closedir(dir);
+	return is_open;
+}
+
 static bool
 flock_holder(struct locker *locker, const char *id, struct lock_holder *holder)
 {
@@ -421,6 +491,8 @@ flock_holder(struct locker *locker, const char *id, struct lock_holder *holder)
 	while (!is_held && fgets(line, sizeof(line), locks) != NULL)
 		is_held = is_lock_on(line, &st, &holder->pid);
 	(void)fclose(locks);
+	if (is_held && holder->pid != -1 && !may_have_open(holder->pid, &st))
+		holder->pid = -1;
 	return is_held;
 }
 
@@ -486,6 +558,13 @@ static const struct locker_traces traces = {
 	.walk_next = flock_walk_next,
 };
 
+static const struct locker_lender lender = {
+	.lend = flock_lend,
+	.parted = flock_parted,
+	.adopt = flock_adopt,
+	.is_wanted = flock_is_wanted,
+};
+
 static enum err_code
 set_method(struct flock_locker *l, const char *name, struct err *e)
 {
@@ -512,6 +591,7 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 	l->base.name = "flock";
 	l->base.ops = &ops;
 	l->base.traces = &traces;
+	l->base.lender = &lender;
 	l->base.is_inherited = true;
 	l->mode = FS_LOCK_MODE(conf->store.file_mode);
 	for (i = 0; i < NITEMS(l->asks); i++)
@@ -540,6 +620,7 @@ needs(const struct conf *conf, need_ear *ear, void *arg)
 
 const struct locker_class locker_flock = {
 	.name = "flock",
+	.lender = &lender,
 	.needs = needs,
 	.open = flock_open,
 };

@@ -32,6 +32,9 @@ locker_check(const struct locker *l, struct err *e)
 	    table_has_hole(l->service, sizeof(*l->service)))
 		return err_set(e, ERR_INVALID,
 		    "locker %s has only part of its service", l->name);
+	if (l->lender != NULL && table_has_hole(l->lender, sizeof(*l->lender)))
+		return err_set(e, ERR_INVALID,
+		    "locker %s has only part of its lender", l->name);
 	return ERR_OK;
 }
 
@@ -193,6 +196,16 @@ locker_is_far(const struct conf *conf)
 	const struct locker_class *class = find_class(conf->lock.type);
 
 	return class != NULL && class->engine != NULL;
+}
+
+const struct locker_lender *
+locker_lender_of(const struct conf *conf)
+{
+	const struct locker_class *class = find_class(conf->lock.type);
+
+	if (class == NULL)
+		return NULL;
+	return class->engine != NULL ? &agent_lender : class->lender;
 }
 
 bool

@@ -108,6 +108,34 @@ struct locker_ops {
 	void (*shutdown)(struct locker *);
 };
 
+/* A lock on its way from one process of a pool to another. */
+struct lock_loan {
+	/* Keeps it held as long as any copy of it is open; -1: no lock. */
+	int fd;
+	int slot;
+	uint64_t token;
+};
+
+/* Of a locker whose locks can change their process. */
+struct locker_lender {
+	/*
+	 * The lock goes to whichever process gets a copy of the descriptor.
+	 * lend() changes nothing yet; parted() ends the part that this process
+	 * has in it, once the copy is on its way, and the struct lock with it.
+	 */
+	void (*lend)(struct lock *, struct lock_loan *);
+	void (*parted)(struct lock *);
+
+	/* The descriptor is the locker's from here on, whatever happens.
+	 * ERR_CONFLICT: it is not the lock of this id any more. */
+	MUST_CHECK enum err_code (*adopt)(struct locker *, const char *id,
+	    const struct lock_loan *, struct arena *, struct lock **,
+	    struct err *);
+
+	/* Is it asked for, or lost?  For a process that opens no locker. */
+	bool (*is_wanted)(const struct lock_loan *);
+};
+
 /* For a locker whose locks leave a trace until they are released for good. */
 struct locker_traces {
 	/*
@@ -161,6 +189,8 @@ struct locker {
 	char held_by[64];
 	/* NULL: its locks leave no trace. */
 	const struct locker_traces *traces;
+	/* NULL: its locks stay in the process that took them. */
+	const struct locker_lender *lender;
 	/* After a fork() the child shares the locks of the parent, and each is
 	 * free when both have released it. */
 	bool is_inherited;
@@ -176,6 +206,10 @@ struct locker_class {
 	/* Only the process that opened it first, and those that it forked, can
 	 * reach its locks: no other process may use the store. */
 	bool is_for_one_pool;
+
+	/* As in the locker; NULL: see there.  Of an engine it is the agent's.
+	 */
+	const struct locker_lender *lender;
 
 	/* The lock service that an agent uses for all processes; then open is
 	 * NULL, and see locker_start().  NULL: there is no agent. */
@@ -253,6 +287,10 @@ bool locker_is_for_one_pool(const struct conf *);
 /* Can locks of the locker that lock.type names be lost, because a service keeps
  * them? */
 bool locker_is_far(const struct conf *);
+
+/* The lender of the locker that lock.type names, without a locker; NULL if its
+ * locks cannot change their process. */
+const struct locker_lender *locker_lender_of(const struct conf *);
 
 /* Does the id's lock have a trace, held or not?  Takes the lock for a moment,
  * and asks no holder to release it.  False if the locker leaves no traces. */

@@ -205,6 +205,39 @@ struct store_pacer {
 	    struct upload *, struct wait *, struct err *);
 };
 
+/* A chunk that one process leaves and another one goes on with. */
+struct store_pause {
+	/* Where the chunk began, and where its bytes end so far. */
+	int64_t start, end;
+	bool on_probation;
+};
+
+/*
+ * For a store whose chunks may change their process between write_begin() and
+ * write_end().
+ */
+struct store_suspender {
+	/*
+	 * Put all that was written where another process finds it, without a
+	 * flush.  A hidden upload is to be seen from now on, so its caller
+	 * holds the lock.  The upload may be written to as before; or it is
+	 * closed, without write_end(), and resumed somewhere else.  If that
+	 * never happens, the chunk is as one whose process was killed.
+	 */
+	MUST_CHECK enum err_code (*suspend)(
+	    struct upload *, struct store_pause *, struct err *);
+
+	/*
+	 * For an upload from get_upload(), with its lock, instead of claim()
+	 * and write_begin(): nothing is repaired or taken back.  ERR_CONFLICT
+	 * if it is not as suspend() left it.  Of a shared store another host
+	 * may have had it meanwhile, if the lock was lost: so the caller looks
+	 * at the lock after this.
+	 */
+	MUST_CHECK enum err_code (*resume)(
+	    struct upload *, const struct store_pause *, struct err *);
+};
+
 /* GetReaderDataStore: GET, not part of tus. */
 struct store_reader {
 	MUST_CHECK enum err_code (*open)(struct upload *, int64_t from,
@@ -495,6 +528,7 @@ struct data_store {
 	const struct store_terminater *terminater;
 	const struct store_finisher *finisher;
 	const struct store_pacer *pacer;
+	const struct store_suspender *suspender;
 	const struct store_reader *reader;
 	const struct store_linker *linker;
 	const struct store_concater *concater;

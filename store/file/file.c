@@ -67,6 +67,11 @@ static const struct store_finisher finisher = {
 	.refuse = file_refuse,
 };
 
+static const struct store_suspender suspender = {
+	.suspend = file_suspend,
+	.resume = file_resume,
+};
+
 static const struct store_concater concater = {
 	.concat = file_concat,
 };
@@ -228,6 +233,7 @@ new_store(const struct conf *conf)
 			.core = &core,
 			.terminater = &terminater,
 			.finisher = &finisher,
+			.suspender = &suspender,
 			.reader = &file_reader,
 			.reads_unfinished = true,
 			.concater = &concater,

@@ -428,6 +428,9 @@ bool file_is_sound(const struct file_upload *);
 /* Read record and data again, now that this process has the lock. */
 MUST_CHECK enum err_code file_reopen(struct file_upload *, struct err *);
 
+/* The same, behind the fence of a shared store. */
+MUST_CHECK enum err_code file_open_again(struct file_upload *, struct err *);
+
 /* ERR_SYSTEM if the upload is open for reading only. */
 MUST_CHECK enum err_code file_check_writable(
     struct file_upload *, struct err *);
@@ -437,6 +440,13 @@ MUST_CHECK enum err_code file_get_upload(struct data_store *, const char *id,
 MUST_CHECK enum err_code file_claim(struct upload *, struct err *);
 MUST_CHECK enum err_code file_confirm(struct upload *, struct err *);
 void file_close(struct upload *);
+
+/* --- pause.c ------------------------------------------------------------ */
+
+MUST_CHECK enum err_code file_suspend(
+    struct upload *, struct store_pause *, struct err *);
+MUST_CHECK enum err_code file_resume(
+    struct upload *, const struct store_pause *, struct err *);
 
 /* --- doubt.c ------------------------------------------------------------ */
 
@@ -544,6 +554,8 @@ MUST_CHECK enum err_code file_write_begin(
     struct upload *, bool on_probation, struct err *);
 MUST_CHECK enum err_code file_write(
     struct upload *, const void *, size_t, struct err *);
+/* What waits in memory goes to the file, under a hold. */
+MUST_CHECK enum err_code file_write_out(struct file_upload *, struct err *);
 MUST_CHECK enum err_code file_write_end(
     struct upload *, bool is_kept, struct err *);
 MUST_CHECK enum err_code file_finish(

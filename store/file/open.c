@@ -480,6 +480,14 @@ reopen_shared(struct file_upload *u, struct err *e)
 }
 
 enum err_code
+file_open_again(struct file_upload *u, struct err *e)
+{
+	u->is_claimed = false;
+	return u->store->base.is_shared ? reopen_shared(u, e) :
+					  file_reopen(u, e);
+}
+
+enum err_code
 file_check_writable(struct file_upload *u, struct err *e)
 {
 	if (u->denied == 0)
@@ -495,8 +503,7 @@ file_claim(struct upload *up, struct err *e)
 	enum err_code rc;
 
 	assert(u->start == -1);
-	u->is_claimed = false;
-	rc = u->store->base.is_shared ? reopen_shared(u, e) : file_reopen(u, e);
+	rc = file_open_again(u, e);
 	if (rc != ERR_OK || (rc = file_recall_doubt(u, e)) != ERR_OK)
 		return rc;
 	if (!is_finished(u) &&

@@ -279,6 +279,12 @@ hold(struct file_upload *u, struct err *e)
 	return append_waiting(u, e);
 }
 
+enum err_code
+file_write_out(struct file_upload *u, struct err *e)
+{
+	return u->waiting > 0 ? hold(u, e) : ERR_OK;
+}
+
 static bool
 is_checkpoint_due(const struct file_upload *u)
 {

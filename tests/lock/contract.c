@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -483,6 +484,102 @@ one_process_may_wait_for_several_ids(void **state)
 	arena_free(arena);
 }
 
+/* Lent by one locker; the copy of its descriptor is all that is left. */
+static struct lock_loan
+lend(struct cast *c, struct arena *arena)
+{
+	const struct locker_lender *lender = c->locker->lender;
+	struct lock_loan loan;
+	struct lock *lock;
+	struct err e;
+
+	assert_int_equal(c->locker->ops->acquire(
+			     c->locker, c->id, LOCK_CREATE, arena, &lock, &e),
+	    ERR_OK);
+	lender->lend(lock, &loan);
+	loan.fd = dup(loan.fd);
+	assert_true(loan.fd >= 0);
+	lender->parted(lock);
+	return loan;
+}
+
+static void
+a_lent_lock_goes_to_another_process(void **state)
+{
+	struct cast *c = *state;
+	struct arena *arena = arena_new();
+	struct locker *other = maker->open();
+	struct lock_holder holder;
+	struct lock_loan loan;
+	struct lock *lock;
+	struct err e;
+
+	if (c->locker->lender == NULL) {
+		other->ops->shutdown(other);
+		arena_free(arena);
+		skip();
+	}
+	loan = lend(c, arena);
+	assert_int_equal(agent_do(&c->agents[0], AGENT_QUIETLY), ERR_LOCKED);
+	assert_true(other->ops->holder(other, c->id, &holder));
+	assert_false(c->locker->lender->is_wanted(&loan));
+	assert_int_equal(agent_do(&c->agents[0], AGENT_CREATE), ERR_LOCKED);
+	assert_true(c->locker->lender->is_wanted(&loan));
+	assert_int_equal(
+	    other->lender->adopt(other, c->id, &loan, arena, &lock, &e),
+	    ERR_OK);
+	assert_int_equal(other->ops->state(lock), LOCK_WANTED);
+	other->ops->release(lock, false);
+	assert_int_equal(agent_do(&c->agents[0], AGENT_CREATE), ERR_OK);
+	other->ops->shutdown(other);
+	arena_free(arena);
+}
+
+static void
+a_lent_lock_dies_with_the_last_that_has_it(void **state)
+{
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	struct cast *c = *state;
+	struct arena *arena = arena_new();
+	int64_t end = clock_ms() + maker->soon;
+	struct lock_loan loan;
+
+	if (c->locker->lender == NULL) {
+		arena_free(arena);
+		skip();
+	}
+	loan = lend(c, arena);
+	assert_int_equal(agent_do(&c->agents[0], AGENT_QUIETLY), ERR_LOCKED);
+	(void)close(loan.fd);
+	while (agent_do(&c->agents[0], AGENT_QUIETLY) != ERR_OK) {
+		assert_true(clock_ms() < end);
+		(void)nanosleep(&pause, NULL);
+	}
+	arena_free(arena);
+}
+
+static void
+a_loan_of_another_id_is_refused(void **state)
+{
+	struct cast *c = *state;
+	struct arena *arena = arena_new();
+	struct lock_loan loan;
+	struct lock *lock;
+	struct err e;
+
+	/* A lock of an agent has no name of its own. */
+	if (c->locker->lender == NULL || c->locker->can_lose) {
+		arena_free(arena);
+		skip();
+	}
+	loan = lend(c, arena);
+	assert_int_not_equal(c->locker->lender->adopt(
+				 c->locker, "another", &loan, arena, &lock, &e),
+	    ERR_OK);
+	assert_int_equal(agent_do(&c->agents[0], AGENT_QUIETLY), ERR_OK);
+	arena_free(arena);
+}
+
 static void
 two_never_hold_the_same_lock(void **state)
 {
@@ -530,6 +627,9 @@ lock_contract_run(const struct lock_maker *m)
 		ONE(a_shutdown_ends_the_asking),
 		ONE(a_lock_that_is_not_found_is_not_asked_for_any_more),
 		ONE(a_table_with_a_hole_is_refused),
+		ONE(a_lent_lock_goes_to_another_process),
+		ONE(a_lent_lock_dies_with_the_last_that_has_it),
+		ONE(a_loan_of_another_id_is_refused),
 		cmocka_unit_test(two_never_hold_the_same_lock),
 		cmocka_unit_test(two_never_take_the_lock_of_a_dead_holder),
 	};

@@ -33,7 +33,8 @@ enum {
 	CAN_LEDGER = 1 << 6,
 	CAN_KEEP = 1 << 7,
 	CAN_MOVE = 1 << 8,
-	CAN_ALL = (1 << 9) - 1
+	CAN_SUSPEND = 1 << 9,
+	CAN_ALL = (1 << 10) - 1
 };
 
 /* How to come to one. */

@@ -465,6 +465,159 @@ what_a_sweep_notes_is_kept(void **state)
 	drop(p, up);
 }
 
+/* In another handle, as in another process. */
+static struct upload *
+hand_over(struct place *p, struct upload *up, const char *id)
+{
+	struct store_pause pause;
+
+	ok(p, p->ds->suspender->suspend(up, &pause, &p->e));
+	drop(p, up);
+	up = look(p, id);
+	ok(p, p->ds->suspender->resume(up, &pause, &p->e));
+	return up;
+}
+
+static void
+a_chunk_goes_on_in_another_process(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 8);
+
+	append(p, up, "ab");
+	begin(p, up, false);
+	put(p, up, "cd");
+	up = hand_over(p, up, ID);
+	assert_int_equal(up->info.offset, 4);
+	up = hand_over(p, up, ID);
+	put(p, up, "ef");
+	assert_int_equal(up->info.offset, 6);
+	up = hand_over(p, up, ID);
+	put(p, up, "gh");
+	end(p, up, true);
+	finish(p, up);
+	drop(p, up);
+	assert_bytes(p, ID, 0, "abcdefgh");
+}
+
+static void
+a_suspended_chunk_is_taken_back_as_a_whole(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, 8);
+	int probation;
+
+	append(p, up, "ab");
+	for (probation = 0; probation < 2; probation++) {
+		begin(p, up, probation);
+		put(p, up, "cd");
+		up = hand_over(p, up, ID);
+		put(p, up, "ef");
+		up = hand_over(p, up, ID);
+		end(p, up, false);
+		assert_int_equal(up->info.offset, 2);
+	}
+	drop(p, up);
+	assert_int_equal(offset_of(p, ID), 2);
+}
+
+static void
+a_suspended_chunk_on_probation_counts_only_once_kept(void **state)
+{
+	struct place *p = *state;
+	struct store_pause pause;
+	struct upload *up = make(p, ID, 8);
+
+	append(p, up, "ab");
+	begin(p, up, true);
+	up = hand_over(p, up, ID);
+	put(p, up, "cd");
+	up = hand_over(p, up, ID);
+	assert_int_equal(up->info.offset, 4);
+	assert_int_equal(offset_of(p, ID), 2);
+	put(p, up, "ef");
+	ok(p, p->ds->suspender->suspend(up, &pause, &p->e));
+	drop(p, up);
+	/* Killed. */
+	up = claim(p, ID);
+	assert_int_equal(up->info.offset, 2);
+	begin(p, up, true);
+	put(p, up, "CD");
+	up = hand_over(p, up, ID);
+	put(p, up, "EFGH");
+	end(p, up, true);
+	finish(p, up);
+	drop(p, up);
+	assert_bytes(p, ID, 0, "abCDEFGH");
+}
+
+static void
+a_chunk_that_changed_meanwhile_is_not_resumed(void **state)
+{
+	struct place *p = *state;
+	struct store_pause pause;
+	struct upload *up = make(p, ID, 8), *late;
+	int probation;
+
+	for (probation = 0; probation < 2; probation++) {
+		begin(p, up, probation);
+		put(p, up, "ab");
+		ok(p, p->ds->suspender->suspend(up, &pause, &p->e));
+		drop(p, up);
+		up = claim(p, ID);
+		append(p, up, "x");
+		late = look(p, ID);
+		place_expect(p, p->ds->suspender->resume(late, &pause, &p->e),
+		    p->ds->is_shared ? ERR_LOCKED : ERR_CONFLICT, "resume",
+		    __LINE__);
+		drop(p, late);
+	}
+	drop(p, up);
+}
+
+static void
+a_hidden_upload_appears_when_it_is_suspended(void **state)
+{
+	struct place *p = *state;
+	const struct file_info info = { .id = ID, .size = 4 };
+	struct upload *up;
+	int probation;
+
+	for (probation = 0; probation < 2; probation++) {
+		ok(p, p->ds->core->new_hidden(p->ds, &info, p->a, &up, &p->e));
+		begin(p, up, probation);
+		put(p, up, "ab");
+		assert_false(is_there(p, ID));
+		up = hand_over(p, up, ID);
+		assert_true(is_there(p, ID));
+		put(p, up, "cd");
+		end(p, up, true);
+		finish(p, up);
+		assert_bytes(p, ID, 0, "abcd");
+		ok(p, p->ds->terminater->terminate(up, &p->e));
+		drop(p, up);
+	}
+}
+
+static void
+a_length_is_declared_anew_in_each_process(void **state)
+{
+	struct place *p = *state;
+	struct upload *up = make(p, ID, -1);
+
+	begin(p, up, false);
+	put(p, up, "ab");
+	ok(p, p->ds->length_declarer->declare_length(up, 4, &p->e));
+	up = hand_over(p, up, ID);
+	assert_true(up->info.size_deferred);
+	ok(p, p->ds->length_declarer->declare_length(up, 4, &p->e));
+	put(p, up, "cd");
+	end(p, up, true);
+	finish(p, up);
+	drop(p, up);
+	assert_bytes(p, ID, 0, "abcd");
+}
+
 int
 contract_run_capable(const struct variant *v)
 {
@@ -492,6 +645,18 @@ contract_run_capable(const struct variant *v)
 		PROMISE(a_place_elsewhere_is_refused, CAN_MOVE),
 		PROMISE(a_walk_meets_every_upload_once, CAN_EXPIRE),
 		PROMISE(what_a_sweep_notes_is_kept, CAN_EXPIRE),
+		PROMISE(
+		    a_chunk_goes_on_in_another_process, CAN_SUSPEND | CAN_READ),
+		PROMISE(
+		    a_suspended_chunk_is_taken_back_as_a_whole, CAN_SUSPEND),
+		PROMISE(a_suspended_chunk_on_probation_counts_only_once_kept,
+		    CAN_SUSPEND | CAN_READ),
+		PROMISE(
+		    a_chunk_that_changed_meanwhile_is_not_resumed, CAN_SUSPEND),
+		PROMISE(a_hidden_upload_appears_when_it_is_suspended,
+		    CAN_SUSPEND | CAN_TERMINATE | CAN_READ),
+		PROMISE(a_length_is_declared_anew_in_each_process,
+		    CAN_SUSPEND | CAN_DECLARE | CAN_READ),
 		PROMISE(a_walk_survives_that_what_it_meets_is_removed,
 		    CAN_EXPIRE | CAN_TERMINATE),
 	};

@@ -24,6 +24,7 @@
 #define TABLES(X)                                                              \
 	X(CAN_TERMINATE, terminater)                                           \
 	X(CAN_FINISH, finisher)                                                \
+	X(CAN_SUSPEND, suspender)                                              \
 	X(CAN_READ, reader)                                                    \
 	X(CAN_CONCAT, concater)                                                \
 	X(CAN_DECLARE, length_declarer)                                        \
