@@ -100,6 +100,14 @@ enum step core_fail_creation(struct task *, enum err_code);
  */
 enum step core_claim(struct task *, enum lock_how);
 
+/* --- park.c: a body that comes in more than one process. --- */
+
+/* What the client says of the length, if it is the first to say so. */
+bool core_declare_length(struct task *);
+/* The bytes of a task that was resumed, for their digests; false if they cannot
+ * be read: t->err says why. */
+bool core_read_again(struct task *);
+
 /* --- create.c, receive.c: make an upload; take in a body. --- */
 
 bool core_create(struct task *);

@@ -104,17 +104,6 @@ stop_failed(struct task *t)
 	return stop(t, core_refusal(t->err.code), t->in.sum_count == 0);
 }
 
-static bool
-declare_length(struct task *t)
-{
-	const struct data_store *store = t->core->store;
-
-	return core_is_creation(t) || t->in.length < 0 ||
-	    !t->up->info.size_deferred ||
-	    store->length_declarer->declare_length(
-		t->up, t->in.length, &t->err) == ERR_OK;
-}
-
 /* Open the upload for writing, where a body turned up. */
 static bool
 begin_write(struct task *t)
@@ -125,7 +114,7 @@ begin_write(struct task *t)
 		return false;
 	/* The length counts together with the last byte unless it is known
 	 * beforehand that all bytes will be taken. */
-	if ((is_sure && !declare_length(t)) ||
+	if ((is_sure && !core_declare_length(t)) ||
 	    t->core->store->core->write_begin(
 		t->up, t->in.sum_count > 0, &t->err) != ERR_OK) {
 		(void)stop(t, core_refusal(t->err.code), false);
@@ -134,7 +123,7 @@ begin_write(struct task *t)
 	t->is_writing = true;
 	t->reported = t->up->info.offset;
 	t->reported_at = t->core->now_ms();
-	if (!declare_length(t)) {
+	if (!core_declare_length(t)) {
 		(void)stop(t, core_refusal(t->err.code), false);
 		return false;
 	}
@@ -180,6 +169,8 @@ complete(struct task *t)
 		return STEP_DONE;
 	if (t->has_last &&
 	    t->core->store->core->write(t->up, &t->last, 1, &t->err) != ERR_OK)
+		return stop_failed(t);
+	if (!core_read_again(t))
 		return stop_failed(t);
 	if (!core_end_digests(t))
 		return stop(t, REFUSE_DIGEST_MISMATCH, false);
@@ -262,7 +253,7 @@ task_receive(struct task *t, const void *buf, size_t len)
 	if (!check_slice(t, len))
 		return STEP_DONE;
 	t->received += (int64_t)len;
-	for (i = 0; i < t->in.sum_count; i++)
+	for (i = 0; i < t->in.sum_count && t->digests[i] != NULL; i++)
 		digest_update(t->digests[i], buf, len);
 	now = hold_back(t, buf, len);
 	if (t->core->store->core->write(t->up, buf, now, &t->err) == ERR_OK)

@@ -119,6 +119,26 @@ struct intent {
 	const struct hook_request *shown;
 };
 
+/*
+ * What a task in the middle of its body is, beside its intent: enough to go on
+ * with it in another process of the same program.
+ */
+struct task_note {
+	/* Nothing is made or open yet, and the task begins anew. */
+	bool is_blank;
+
+	char id[ID_MAX + 1];
+	struct store_pause pause;
+	/* loan.fd is -1 where nothing is locked. */
+	struct lock_loan loan;
+	int64_t locked_at;
+
+	/* As in struct task. */
+	int64_t limit, length, received, reserved, reported, reported_at;
+	bool is_capped, has_last, created, is_told, waited;
+	char last;
+};
+
 /* Private to core/, but for what the comments say. */
 struct task {
 	const struct core *core;
@@ -175,7 +195,9 @@ struct task {
 	bool is_capped;
 	char last;
 	bool has_last;
+	/* NULL in a task that was resumed: its bytes are read once more. */
 	struct digest *digests[SUMS_MAX];
+	int64_t began_at;
 
 	/* The client knows the upload that is being made. */
 	bool is_told;
@@ -223,6 +245,23 @@ bool task_tell(struct task *);
  * False if there is none that its owner may see.  It is opened on the way.
  */
 bool task_find_maker(struct task *, const char **protocol);
+
+/*
+ * Between STEP_RECEIVE and the next call: the task is to go on in another
+ * process.  park() fills in the note, and false means that this task cannot;
+ * whether or not, the task goes on as before unless parted() is called: that
+ * ends it here without an outcome, once the note and the descriptor of its lock
+ * are on their way.
+ *
+ * resume() is called there, instead of begin, with the same intent, unless the
+ * note is blank.  The descriptor is the task's from then on.
+ */
+bool task_park(struct task *, struct task_note *);
+void task_parted(struct task *);
+MUST_CHECK enum step task_resume(struct task *, const struct task_note *);
+
+/* Is there something that the hook of progress is to be told of? */
+bool task_has_to_report(const struct task *);
 
 /* How many bytes of the body are still to come; -1 if that is not known. */
 int64_t task_wanted(const struct task *);

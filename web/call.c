@@ -10,6 +10,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "web/call.h"
 #include "web/parse.h"
@@ -476,6 +477,37 @@ enum step
 web_tick(struct web_call *c)
 {
 	return conclude(c, task_tick(&c->task));
+}
+
+bool
+web_park(struct web_call *c, struct task_note *note)
+{
+	return task_park(&c->task, note);
+}
+
+void
+web_parted(struct web_call *c)
+{
+	task_parted(&c->task);
+}
+
+/* The configuration may have changed, so that it is refused now. */
+enum step
+web_resume(struct web_call *c, const struct task_note *note)
+{
+	if (prepare(c))
+		return conclude(c,
+		    note->is_blank ? task_begin(&c->task) :
+				     task_resume(&c->task, note));
+	if (note->loan.fd != -1)
+		(void)close(note->loan.fd);
+	return conclude(c, STEP_DONE);
+}
+
+bool
+web_has_to_report(const struct web_call *c)
+{
+	return task_has_to_report(&c->task);
 }
 
 void

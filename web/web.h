@@ -212,6 +212,7 @@ struct web_server {
 const char *web_protocol_name(const struct web_protocol *);
 
 struct web_call;
+struct task_note;
 
 /* Server, request and arena must outlive the call. */
 struct web_call *web_call_new(
@@ -270,6 +271,18 @@ MUST_CHECK enum step web_tick(struct web_call *);
 /* The body has ended.  Not to be called after web_receive() or web_tick()
  * returned STEP_DONE. */
 void web_end(struct web_call *, enum body_end);
+
+/*
+ * As task_park(), task_parted() and task_resume(): a call in the middle of its
+ * body goes on in another process.  There it is made of the same request, and
+ * resumed instead of begun.
+ */
+bool web_park(struct web_call *, struct task_note *);
+void web_parted(struct web_call *);
+MUST_CHECK enum step web_resume(struct web_call *, const struct task_note *);
+
+/* Is there something that the hook of progress has not been told? */
+bool web_has_to_report(const struct web_call *);
 
 /* What can be shown of a call that is under way; the strings belong to it. */
 struct web_sight {

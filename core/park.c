@@ -1,0 +1,223 @@
+/*
+ * park.c - a task changes its process in the middle of a body.
+ *
+ * What it has written is in the store, its lock is a descriptor that goes with
+ * the note, and its intent is made of the request once more.  A hook is never
+ * asked or told twice: before the first byte nothing was made, and after it the
+ * note says what was.
+ *
+ * The state of a digest stays behind, for libcrypto does not give it away.  The
+ * bytes are on probation in the store, so the task that sees their end reads
+ * them once more.
+ */
+#include "config.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "core/parts.h"
+
+/* As much is read again at a time. */
+#define PIECE (64 * 1024)
+
+/* Bytes of a digest that are read again in no time. */
+#define DIGEST_AGAIN ((int64_t)64 << 20)
+
+bool
+core_declare_length(struct task *t)
+{
+	const struct data_store *store = t->core->store;
+
+	return core_is_creation(t) || t->in.length < 0 ||
+	    !t->up->info.size_deferred ||
+	    store->length_declarer->declare_length(
+		t->up, t->in.length, &t->err) == ERR_OK;
+}
+
+bool
+core_read_again(struct task *t)
+{
+	const struct store_reader *reader = t->core->store->reader;
+	int64_t left = t->up->info.offset - t->began_at;
+	struct stream *s;
+	ssize_t n = 0;
+	char *piece;
+	size_t i;
+
+	if (t->in.sum_count == 0 || t->digests[0] != NULL)
+		return true;
+	if (reader->open(t->up, t->began_at, t->arena, &s, &t->err) != ERR_OK)
+		return false;
+	piece = arena_alloc(t->arena, PIECE);
+	core_begin_digests(t);
+	while (left > 0 && (n = reader->read(s, piece, PIECE, &t->err)) > 0) {
+		for (i = 0; i < t->in.sum_count; i++)
+			digest_update(t->digests[i], piece, (size_t)n);
+		left -= n;
+	}
+	reader->close(s);
+	if (n >= 0 && left != 0)
+		(void)err_set(&t->err, ERR_SYSTEM, "%s: bytes are missing",
+		    t->up->info.id);
+	return left == 0;
+}
+
+static bool
+has_reply(const struct task *t)
+{
+	const struct hook_reply *r = &t->reply;
+
+	return r->status != 0 || r->body != NULL || r->headers != NULL;
+}
+
+static bool
+can_park(const struct task *t)
+{
+	const struct data_store *store = t->core->store;
+	const struct locker *locker = t->core->locker;
+
+	if (t->why != REFUSE_NOTHING || has_reply(t))
+		return false;
+	if (t->up == NULL)
+		return t->lock == NULL;
+	if (!t->is_writing || store->suspender == NULL ||
+	    (locker != NULL && locker->lender == NULL) || core_has_lost(t))
+		return false;
+	return t->in.sum_count == 0 ||
+	    (t->received <= DIGEST_AGAIN && store->reads_unfinished);
+}
+
+static void
+describe(const struct task *t, struct task_note *n)
+{
+	(void)stpcpy(n->id, t->up->info.id);
+	n->locked_at = t->locked_at;
+	n->limit = t->limit;
+	n->length = t->in.length;
+	n->received = t->received;
+	n->reserved = t->reserved;
+	n->reported = t->reported;
+	n->reported_at = t->reported_at;
+	n->is_capped = t->is_capped;
+	n->has_last = t->has_last;
+	n->last = t->last;
+	n->created = t->created;
+	n->is_told = t->is_told;
+	n->waited = t->waited;
+}
+
+bool
+task_park(struct task *t, struct task_note *n)
+{
+	const struct store_suspender *suspender = t->core->store->suspender;
+	struct err ignored;
+
+	if (!can_park(t))
+		return false;
+	*n = (struct task_note){ .is_blank = t->up == NULL, .loan.fd = -1 };
+	if (n->is_blank)
+		return true;
+	/* A hidden upload has no lock, and is to be seen from now on. */
+	if (core_lock_new(t, t->up->info.id) != ERR_OK) {
+		t->err.code = ERR_OK;
+		return false;
+	}
+	if (suspender->suspend(t->up, &n->pause, &ignored) != ERR_OK)
+		return false;
+	if (t->lock != NULL)
+		t->lock->locker->lender->lend(t->lock, &n->loan);
+	describe(t, n);
+	return true;
+}
+
+void
+task_parted(struct task *t)
+{
+	/* The ledger keeps what is reserved. */
+	t->reserved = -1;
+	t->is_writing = false;
+	if (t->lock != NULL)
+		t->lock->locker->lender->parted(t->lock);
+	t->lock = NULL;
+	core_let_go(t);
+}
+
+static enum err_code
+adopt(struct task *t, const struct task_note *n)
+{
+	struct locker *locker = t->core->locker;
+
+	if (n->loan.fd == -1)
+		return ERR_OK;
+	if (locker != NULL && locker->lender != NULL)
+		return locker->lender->adopt(
+		    locker, n->id, &n->loan, t->arena, &t->lock, &t->err);
+	(void)close(n->loan.fd);
+	return err_set(
+	    &t->err, ERR_CONFLICT, "%s: there are no such locks here", n->id);
+}
+
+/* Never repaired: what is not as it was left is not ours any more. */
+static enum step
+give_up(struct task *t)
+{
+	if (t->err.code == ERR_CONFLICT)
+		return task_refuse(t, REFUSE_INTERNAL);
+	return task_fail(t);
+}
+
+static void
+restore(struct task *t, const struct task_note *n)
+{
+	t->is_writing = true;
+	t->began_at = n->pause.start;
+	t->locked_at = n->locked_at;
+	t->limit = n->limit;
+	t->in.length = n->length;
+	t->received = n->received;
+	t->reserved = n->reserved;
+	t->reported = n->reported;
+	t->reported_at = n->reported_at;
+	t->is_capped = n->is_capped;
+	t->has_last = n->has_last;
+	t->last = n->last;
+	t->is_told = n->is_told;
+	t->waited = n->waited;
+	t->created = n->created;
+	/* What post-create is told of is as it was before the first byte. */
+	t->was_created = t->up->info;
+	t->was_created.offset = 0;
+}
+
+enum step
+task_resume(struct task *t, const struct task_note *n)
+{
+	const struct store_suspender *suspender = t->core->store->suspender;
+
+	if (adopt(t, n) != ERR_OK)
+		return give_up(t);
+	if (t->up == NULL && !core_look(t, n->id))
+		return STEP_DONE;
+	if (suspender == NULL) {
+		(void)err_set(&t->err, ERR_CONFLICT,
+		    "%s: this store cannot go on with it", n->id);
+		return give_up(t);
+	}
+	if (suspender->resume(t->up, &n->pause, &t->err) != ERR_OK)
+		return give_up(t);
+	restore(t, n);
+	if (core_has_lost(t))
+		return core_abandon(t);
+	/* No byte has left the memory of a process yet. */
+	if (n->pause.end == n->pause.start)
+		core_begin_digests(t);
+	return core_declare_length(t) ? STEP_RECEIVE : give_up(t);
+}
+
+bool
+task_has_to_report(const struct task *t)
+{
+	return t->is_writing && t->core->hooks != NULL &&
+	    t->core->hooks->progress > 0 && t->up->info.offset != t->reported &&
+	    core_wants(t, HOOK_POST_RECEIVE);
+}
