@@ -97,6 +97,7 @@ struct conf_pool {
 	int64_t min_spare, max_workers, reserve;
 	int64_t idle;
 	int64_t max_requests;
+	int64_t max_parked;
 	bool sandbox;
 };
 

@@ -140,11 +140,13 @@ show_totals(struct screen *s, const json_t *st)
 	put(s, "tusfcgi %s, up %s", text(st, "version"),
 	    format_age(
 		s->ctl->arena, number(st, "started"), number(st, "time")));
-	put(s, "workers    %lld receiving, %lld busy, %lld idle; at most %lld",
+	put(s,
+	    "workers    %lld receiving, %lld busy, %lld idle; at most %lld; "
+	    "%lld parked",
 	    (long long)number(workers, "receiving"),
 	    (long long)number(workers, "busy"),
 	    (long long)number(workers, "idle"),
-	    (long long)number(workers, "max"));
+	    (long long)number(workers, "max"), (long long)number(st, "parked"));
 	put(s, "requests   %lld, %.1f/s; %lld refused", (long long)requests,
 	    rate_of(s, s->requests, requests),
 	    (long long)number(st, "refusals"));

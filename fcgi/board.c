@@ -104,6 +104,12 @@ board_may_wait(const struct board *b)
 	return atomic_load(&b->idle) > 0 || !atomic_load(&b->is_full);
 }
 
+bool
+board_is_short(const struct board *b)
+{
+	return atomic_load(&b->idle) < atomic_load(&b->min_spare);
+}
+
 void
 board_wipe(struct board *b, size_t slot)
 {

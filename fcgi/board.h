@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "fcgi/metrics.h"
+#include "fcgi/note.h"
 #include "fcgi/work.h"
 
 /* The most processes there can be at a time, old and new ones together. */
@@ -37,6 +38,16 @@ enum worker_state {
 /* Each in a cache line of its own. */
 struct board_slot {
 	_Alignas(64) _Atomic int state;
+};
+
+/* What the parking process and the workers know of each other. */
+struct board_parking {
+	/* 0: there is none. */
+	_Atomic int pid;
+	/* How many requests it keeps, and how many more it takes. */
+	_Atomic int parked, room;
+	/* When it was last awake, by clock_ms(). */
+	_Atomic int64_t beat;
 };
 
 struct board {
@@ -67,6 +78,8 @@ struct board {
 	/* No slot from here on was ever used. */
 	_Alignas(64) _Atomic size_t used;
 
+	_Alignas(64) struct board_parking parking;
+
 	_Alignas(64) struct metrics metrics;
 
 	struct board_slot slots[BOARD_SLOTS];
@@ -93,6 +106,10 @@ bool board_may_free(const struct board *);
 /* Is another worker idle, or may one be forked?  Otherwise no request should
  * wait for a place: short requests would wait behind it. */
 bool board_may_wait(const struct board *);
+
+/* Are fewer workers idle than are to be kept ready?  Then the master forks
+ * some, unless a body gives its worker back. */
+bool board_is_short(const struct board *);
 
 /* For the master: clear the slot of a worker that has ended. */
 void board_wipe(struct board *, size_t slot);

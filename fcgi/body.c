@@ -37,6 +37,15 @@
 /* The longest wait for more bytes to discard, in ms. */
 #define DRAIN_SILENCE 1000
 
+/* Ms of silence after which a body is parked.  A body that is known to be slow
+ * is not waited for at all. */
+#define PATIENCE 100
+
+/* A body that has flowed for so many ms, or has brought so much, takes a place
+ * or lets others have the worker. */
+#define FLOW_MS	   100
+#define FLOW_BYTES ((int64_t)1 << 20)
+
 struct body {
 	FCGX_Request *fcgi;
 	const struct settings *settings;
@@ -63,6 +72,18 @@ struct body {
 
 	/* The time and the byte count at which measuring the rate began. */
 	int64_t rate_since, received, rate_received;
+
+	struct os_read_watch watch;
+
+	/* NULL: it stays here until it is over. */
+	const struct body_exit *exit;
+	bool is_parked, has_place;
+	/* Ms of silence until it is parked. */
+	int64_t patience;
+	/* When the last byte came, while this process has seen none; 0. */
+	int64_t last_byte;
+	/* When it came here, or last had its turn, and with how much. */
+	int64_t turn_began, turn_received;
 };
 
 /* Stays mapped after the first body; untouched pages cost nothing. */
@@ -160,6 +181,49 @@ tick(struct body *b, int64_t now)
 		end_with(b, END_TIMED_OUT);
 }
 
+static bool
+came_with(const struct body *b, enum note_why why)
+{
+	const struct note *from = b->exit != NULL ? b->exit->from : NULL;
+
+	return from != NULL && from->why == why;
+}
+
+/* True: it is gone.  If not, it has another turn here. */
+static bool
+park(struct body *b, enum note_why why, int64_t now, int64_t silence)
+{
+	struct note n = { .why = why,
+		.left = b->left,
+		.last_byte = now - silence,
+		.rate_since = b->rate_since,
+		.rate_received = b->rate_received,
+		.patience = b->settings->read_timeout,
+		.is_due = web_has_to_report(b->call) };
+
+	n.is_soon = b->left < 0 || n.is_due;
+	b->is_parked = b->exit->park(b->exit->arg, &n);
+	if (b->is_parked)
+		return true;
+	b->watch.step = 0;
+	b->watch.is_asked_first = false;
+	b->turn_began = now;
+	b->turn_received = b->received;
+	return false;
+}
+
+/* Nothing more is here, or others are to have their turn. */
+static bool
+may_park(struct body *b, int64_t now, int64_t silence)
+{
+	if (b->exit == NULL)
+		return false;
+	if (b->watch.is_asked_first)
+		return park(b, NOTE_NO_PLACE, now, silence);
+	return (silence >= b->patience || b->exit->is_needed(b->exit->arg)) &&
+	    park(b, NOTE_DRY, now, silence);
+}
+
 /* Called when there is nothing to read. */
 static bool
 wait_on(void *arg, int64_t silence)
@@ -170,11 +234,15 @@ wait_on(void *arg, int64_t silence)
 	if (b->at_once)
 		return false;
 	hand_on(b);
+	if (b->last_byte != 0)
+		silence = now - b->last_byte;
 	if (now - b->last_tick >= OS_READ_STEP)
 		tick(b, now);
 	if (silence >= b->settings->read_timeout && !b->is_ended)
 		end_with(b, END_TIMED_OUT);
-	return !b->is_done && !b->is_ended;
+	if (came_with(b, NOTE_STOP) && !b->is_done && !b->is_ended)
+		end_with(b, END_SHUTDOWN);
+	return !b->is_done && !b->is_ended && !may_park(b, now, silence);
 }
 
 /* The bytes that libfcgi has buffered, without a copy; 0 at the end of the
@@ -227,6 +295,7 @@ add(struct body *b, const unsigned char *p, size_t len)
 	if (b->left >= 0)
 		b->left -= (int64_t)len;
 	b->received += (int64_t)len;
+	b->last_byte = 0;
 	if (goes_straight_on(b, len)) {
 		take(b, p, len);
 		return;
@@ -237,6 +306,18 @@ add(struct body *b, const unsigned char *p, size_t len)
 	b->held += len;
 	if (touched < b->held)
 		touched = b->held;
+}
+
+/* A body that flows takes a place.  Where there is none, it leaves with the
+ * next read. */
+static void
+keep_place(struct body *b, int64_t now)
+{
+	if (now - b->turn_began < FLOW_MS &&
+	    b->received - b->turn_received < FLOW_BYTES)
+		return;
+	b->has_place = b->exit->claim(b->exit->arg);
+	b->watch.is_asked_first = !b->has_place;
 }
 
 static void
@@ -258,6 +339,8 @@ take_all(struct body *b)
 		now = clock_ms();
 		if (now - b->last_tick >= OS_READ_STEP && !b->at_once)
 			tick(b, now);
+		if (!b->has_place)
+			keep_place(b, now);
 	}
 }
 
@@ -271,7 +354,32 @@ start(struct body *b)
 			out_of_memory();
 	}
 	b->left = web_wanted(b->call);
-	b->last_tick = b->rate_since = clock_ms();
+	b->last_tick = b->rate_since = b->turn_began = clock_ms();
+	b->watch = (struct os_read_watch){ .wait_on = wait_on, .arg = b };
+}
+
+/* Where the process before was.  What is due now and then is due at once, since
+ * this turn may be over soon. */
+static void
+go_on(struct body *b, const struct note *from)
+{
+	b->received = b->tick_received = b->turn_received = from->task.received;
+	b->last_byte = from->last_byte;
+	b->rate_since = from->rate_since;
+	b->rate_received = from->rate_received;
+	b->last_tick -= OS_READ_STEP;
+	if (from->why != NOTE_BYTES || b->left <= LITTLE)
+		b->patience = 0;
+}
+
+static void
+start_turn(struct body *b)
+{
+	b->patience = PATIENCE;
+	b->has_place = b->exit->has_place;
+	if (b->exit->from != NULL)
+		go_on(b, b->exit->from);
+	b->watch.step = b->patience > 0 ? PATIENCE : 0;
 }
 
 static bool
@@ -301,10 +409,11 @@ finish(struct body *b)
 static void
 receive(struct body *b)
 {
-	struct os_read_watch watch = { wait_on, b };
-
 	start(b);
-	os_read_watch(&watch);
+	b->has_place = true;
+	if (b->exit != NULL)
+		start_turn(b);
+	os_read_watch(&b->watch);
 	take_all(b);
 	os_read_watch(NULL);
 }
@@ -317,6 +426,20 @@ body_receive(
 
 	receive(&b);
 	finish(&b);
+}
+
+bool
+body_receive_or_park(FCGX_Request *fcgi, const struct settings *s,
+    struct web_call *call, const struct body_exit *exit)
+{
+	struct body b = {
+		.fcgi = fcgi, .settings = s, .call = call, .exit = exit
+	};
+
+	receive(&b);
+	if (!b.is_parked)
+		finish(&b);
+	return b.is_parked;
 }
 
 void
@@ -377,7 +500,7 @@ body_drain(
     FCGX_Request *fcgi, const struct settings *s, const struct board *board)
 {
 	struct drain d = { board, clock_ms() + s->drain_timeout };
-	struct os_read_watch watch = { wait_on_drain, &d };
+	struct os_read_watch watch = { .wait_on = wait_on_drain, .arg = &d };
 	int64_t drained = 0;
 	ssize_t len;
 

@@ -7,8 +7,33 @@
 #include <fcgiapp.h>
 
 #include "fcgi/board.h"
+#include "fcgi/note.h"
 #include "fcgi/settings.h"
 #include "web/web.h"
+
+/* How a body that keeps its worker waiting gives that worker back. */
+struct body_exit {
+	/* Give the request away, with this note, to which it adds what it knows
+	 * itself.  True: it is gone, and the call with it. */
+	bool (*park)(void *arg, struct note *);
+	/* Take a place for a body that flows; false: there is none. */
+	bool (*claim)(void *arg);
+	/* Does another request wait for a worker, and for this one at that? */
+	bool (*is_needed)(void *arg);
+	void *arg;
+
+	/* It has a place. */
+	bool has_place;
+	/* The note that the request came with; NULL: from the web server. */
+	const struct note *from;
+};
+
+/*
+ * As body_receive(); but the body may leave for another process before it is
+ * over.  True: it has left, and nothing is to be answered.
+ */
+bool body_receive_or_park(FCGX_Request *, const struct settings *,
+    struct web_call *, const struct body_exit *);
 
 /*
  * After STEP_RECEIVE: take the whole body, or as much of it as the client

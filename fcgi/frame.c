@@ -21,6 +21,9 @@
 /* Management records that a connection may send before its first request. */
 #define QUESTIONS_MAX 8
 
+/* The most content of a record that needs no padding. */
+#define RECORD_MAX 65528
+
 /* Roles are numbered from 1. */
 #define ROLE_MAX FCGI_FILTER
 
@@ -202,6 +205,65 @@ check(struct frame *f, const unsigned char *p, size_t len)
 	if (len > 0)
 		f->has_more = true;
 	return true;
+}
+
+bool
+frame_get_cut(const struct frame *f, struct frame_cut *cut)
+{
+	if (f->phase != FRAME_STDIN || f->is_refused ||
+	    (f->content == 0 && f->padding > 0))
+		return false;
+	/* The empty record that ends the parameters has no content. */
+	*cut = (struct frame_cut){ .request = f->request,
+		.content = f->content,
+		.padding = f->padding,
+		.has = f->has };
+	memcpy(cut->header, f->header, f->has);
+	return true;
+}
+
+static unsigned char *
+put_header(unsigned char *p, unsigned type, unsigned id, size_t content,
+    size_t padding)
+{
+	*p++ = FCGI_VERSION_1;
+	*p++ = (unsigned char)type;
+	*p++ = (unsigned char)(id >> 8);
+	*p++ = (unsigned char)id;
+	*p++ = (unsigned char)(content >> 8);
+	*p++ = (unsigned char)content;
+	*p++ = (unsigned char)padding;
+	*p++ = 0;
+	return p;
+}
+
+size_t
+frame_again(const struct frame_cut *cut, bool keep, const void *params,
+    size_t len, void *to)
+{
+	const unsigned char *from = params;
+	unsigned char *p = to;
+	size_t n;
+
+	p = put_header(p, FCGI_BEGIN_REQUEST, cut->request,
+	    sizeof(FCGI_BeginRequestBody), 0);
+	memset(p, 0, sizeof(FCGI_BeginRequestBody));
+	p[1] = FCGI_RESPONDER;
+	p[2] = keep ? FCGI_KEEP_CONN : 0;
+	p += sizeof(FCGI_BeginRequestBody);
+	for (; len > 0; len -= n, from += n) {
+		n = len < RECORD_MAX ? len : RECORD_MAX;
+		p = put_header(p, FCGI_PARAMS, cut->request, n, 0);
+		memcpy(p, from, n);
+		p += n;
+	}
+	p = put_header(p, FCGI_PARAMS, cut->request, 0, 0);
+	/* A record without content would be the end of the body. */
+	if (cut->content > 0)
+		p = put_header(
+		    p, FCGI_STDIN, cut->request, cut->content, cut->padding);
+	memcpy(p, cut->header, cut->has);
+	return (size_t)(p + cut->has - (unsigned char *)to);
 }
 
 bool

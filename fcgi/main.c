@@ -378,7 +378,7 @@ serve_alone(struct settings *s, const struct settings_source *source,
     const struct listener *l)
 {
 	struct sweeper sweeper = { 0 };
-	struct worker w = { s, l->fd, board_new(), 0, true, &sweeper };
+	struct worker w = { s, l->fd, -1, -1, board_new(), 0, true, &sweeper };
 	enum worker_end end;
 	struct err e;
 

@@ -44,6 +44,10 @@ static const struct {
 	    "Uploads that gave way to another request." },
 	[METRIC_FENCED] = { "store_fenced_total",
 	    "Requests whose upload another host may have had by then." },
+	[METRIC_PARKS] = { "parks_total",
+	    "Requests that were given to the parking process." },
+	[METRIC_UNPARKED] = { "park_refused_total",
+	    "Requests that the parking process could not be given." },
 };
 
 static const struct {
@@ -53,6 +57,18 @@ static const struct {
 	{ "idle", WORKER_IDLE },
 	{ "busy", WORKER_BUSY },
 	{ "receiving", WORKER_RECEIVING },
+};
+
+static const struct {
+	const char *name;
+	enum note_why why;
+} reasons[] = {
+	{ "bytes", NOTE_BYTES },
+	{ "timer", NOTE_TIMER },
+	{ "end", NOTE_END },
+	{ "lock", NOTE_LOCK },
+	{ "silence", NOTE_SILENCE },
+	{ "stop", NOTE_STOP },
 };
 
 static size_t
@@ -126,6 +142,24 @@ metrics_count(struct metrics *m, const struct web_response *res)
 	add(&m->sync_ns, (uint64_t)fs_take_sync_ns());
 	if (o->code != NULL)
 		count_error(m, res->status, o->code);
+}
+
+void
+metrics_count_park(struct metrics *m)
+{
+	add(&m->counters[METRIC_PARKS], 1);
+}
+
+void
+metrics_count_unparked(struct metrics *m)
+{
+	add(&m->counters[METRIC_UNPARKED], 1);
+}
+
+void
+metrics_count_handover(struct metrics *m, enum note_why why)
+{
+	add(&m->handovers[why], 1);
 }
 
 void
@@ -231,6 +265,23 @@ put_hooks(struct page *p, const char *name, const char *help,
 }
 
 static void
+put_parking(struct page *p, const struct board *b)
+{
+	size_t i;
+
+	put_head(p, "uploads_parked", "gauge",
+	    "Requests that wait for their clients in no worker.");
+	put(p, "%s_uploads_parked %d\n", p->prefix,
+	    atomic_load(&b->parking.parked));
+	put_head(p, "handovers_total", "counter",
+	    "Parked requests that a worker got, by the reason.");
+	for (i = 0; i < NITEMS(reasons); i++)
+		put(p, "%s_handovers_total{why=\"%s\"} %" PRIu64 "\n",
+		    p->prefix, reasons[i].name,
+		    get(&b->metrics.handovers[reasons[i].why]));
+}
+
+static void
 put_workers(struct page *p, const struct board *b)
 {
 	int count[WORKER_STATE_MAX];
@@ -328,6 +379,7 @@ metrics_text(const struct board *b, const struct conf *conf,
 	put_workers(p, b);
 	if (locker->service != NULL)
 		put_service(p, locker);
+	put_parking(p, b);
 	store_figures(conf, put_figure, p);
 	return p->text;
 }

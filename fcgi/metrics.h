@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "fcgi/note.h"
 #include "web/web.h"
 
 /* How many different errors are counted separately; further ones are not
@@ -25,6 +26,8 @@ enum metrics_counter {
 	METRIC_LOCK_WAITS,
 	METRIC_LOCK_TAKEOVERS,
 	METRIC_FENCED,
+	METRIC_PARKS,
+	METRIC_UNPARKED,
 	METRIC_MAX
 };
 
@@ -42,6 +45,7 @@ struct metrics {
 	_Atomic uint64_t protocols[METRICS_PROTOCOLS];
 	_Atomic uint64_t counters[METRIC_MAX];
 	_Atomic uint64_t sync_ns;
+	_Atomic uint64_t handovers[NOTE_WHY_MAX];
 	_Atomic uint64_t hook_calls[HOOK_POINT_MAX];
 	_Atomic uint64_t hook_errors[HOOK_POINT_MAX];
 
@@ -54,6 +58,12 @@ struct metrics {
 		_Atomic uint64_t n;
 	} errors[METRICS_ERRORS];
 };
+
+/* Count a request that was given to the parking process; one that could not be
+ * given, for want of buffers or descriptors; and one that came back. */
+void metrics_count_park(struct metrics *);
+void metrics_count_unparked(struct metrics *);
+void metrics_count_handover(struct metrics *, enum note_why);
 
 /* Count a call of a hook, and whether it succeeded. */
 void metrics_count_hook(struct metrics *, enum hook_point, bool went_well);

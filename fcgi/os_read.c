@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcgios.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -42,6 +43,11 @@ static struct {
 	struct frame frame;
 	ino_t ino;
 	int64_t began;
+
+	/* [replay_at, replay_end) is read before anything else. */
+	char *replay;
+	size_t replay_at, replay_end;
+	ino_t replayed;
 } seam;
 
 void
@@ -50,9 +56,19 @@ os_read_watch(const struct os_read_watch *watch)
 	seam.watch = watch;
 }
 
+static void
+forget_replay(void)
+{
+	free(seam.replay);
+	seam.replay = NULL;
+	seam.replay_at = seam.replay_end = 0;
+	seam.replayed = 0;
+}
+
 void
 os_read_expect(void)
 {
+	forget_replay();
 	seam.ino = 0;
 	seam.began = clock_ms();
 }
@@ -94,7 +110,41 @@ os_read_has_nul(void)
 bool
 os_read_is_ahead(void)
 {
-	return seam.at < seam.end;
+	return seam.at < seam.end || seam.replay_at < seam.replay_end;
+}
+
+bool
+os_read_get_cut(struct frame_cut *cut)
+{
+	return !os_read_is_ahead() && frame_get_cut(&seam.frame, cut);
+}
+
+bool
+os_read_replay(int fd, const struct frame_cut *cut, bool keep,
+    const void *params, size_t len)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == -1)
+		return false;
+	seam.replay = must_alloc(len + FRAME_AGAIN);
+	seam.replay_end = frame_again(cut, keep, params, len, seam.replay);
+	memset(&seam.frame, 0, sizeof(seam.frame));
+	if (!frame_check(&seam.frame, seam.replay, seam.replay_end)) {
+		forget_replay();
+		return false;
+	}
+	seam.ino = seam.replayed = st.st_ino;
+	return true;
+}
+
+bool
+os_read_is_replayed(int fd)
+{
+	struct stat st;
+
+	return seam.replayed != 0 && fstat(fd, &st) == 0 &&
+	    st.st_ino == seam.replayed;
 }
 
 unsigned
@@ -158,6 +208,8 @@ read_some(int fd, void *buf, size_t len)
 	int64_t since = -1, silence = 0;
 	ssize_t n;
 
+	if (w != NULL && w->is_asked_first && !w->wait_on(w->arg, 0))
+		return 0;
 	for (;;) {
 		n = recvmsg(fd, &msg, MSG_DONTWAIT);
 		if (n >= 0)
@@ -170,7 +222,8 @@ read_some(int fd, void *buf, size_t len)
 			silence = clock_ms() - since;
 		if (w != NULL && !w->wait_on(w->arg, silence))
 			return 0;
-		(void)poll(&pfd, 1, OS_READ_STEP);
+		(void)poll(
+		    &pfd, 1, w != NULL && w->step > 0 ? w->step : OS_READ_STEP);
 	}
 }
 
@@ -187,6 +240,7 @@ see_connection(int fd)
 		return false;
 	if (st.st_ino == seam.ino)
 		return true;
+	forget_replay();
 	seam.ino = st.st_ino;
 	seam.began = clock_ms();
 	memset(&seam.frame, 0, sizeof(seam.frame));
@@ -212,6 +266,19 @@ hand_out(char *buf, size_t len)
 	return (int)n;
 }
 
+/* What was checked when the connection came. */
+static int
+hand_out_again(char *buf, size_t len)
+{
+	size_t n = seam.replay_end - seam.replay_at;
+
+	if (n > len)
+		n = len;
+	memcpy(buf, seam.replay + seam.replay_at, n);
+	seam.replay_at += n;
+	return (int)n;
+}
+
 /* Replaces libfcgi's function of this name. */
 int
 OS_Read(int fd, char *buf, size_t len)
@@ -223,6 +290,8 @@ OS_Read(int fd, char *buf, size_t len)
 		return hand_out(buf, len);
 	if (!seam.may_read_ahead && !see_connection(fd))
 		return -1;
+	if (seam.replay_at < seam.replay_end)
+		return hand_out_again(buf, len);
 	n = read_some(fd, buf, len);
 	seam.reads++;
 	if (n <= 0)

@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fcgi/frame.h"
+
 /*
  * wait_on() is called when more input is wanted and all that has arrived was
  * handed out: at once, and then every OS_READ_STEP ms.  silence is the time in
@@ -25,11 +27,15 @@
 struct os_read_watch {
 	bool (*wait_on)(void *arg, int64_t silence);
 	void *arg;
+	/* In place of OS_READ_STEP; 0: OS_READ_STEP. */
+	int step;
+	/* Call it before each read as well. */
+	bool is_asked_first;
 };
 
 #define OS_READ_STEP 250
 
-/* Use this watch from now on; NULL: wait for ever. */
+/* Use this watch from now on; NULL: wait for ever.  It may change meanwhile. */
 void os_read_watch(const struct os_read_watch *);
 
 /*
@@ -47,6 +53,23 @@ int64_t os_read_age(void);
  */
 void os_read_begin(int fd);
 bool os_read_end(void);
+
+/*
+ * A request can change its process while its watch is asked in the middle of
+ * the body: the cut says where.  False where it cannot, be it because of what
+ * has come so far.
+ */
+bool os_read_get_cut(struct frame_cut *);
+
+/*
+ * The connection comes from another process, where its request was cut.  Before
+ * FCGX_Accept_r() has it as ipcFd: libfcgi reads the beginning of the request
+ * once more.  False if it cannot be.  libfcgi may drop this connection and
+ * accept another one without a word: afterwards, is it that one?
+ */
+bool os_read_replay(int fd, const struct frame_cut *, bool keep,
+    const void *params, size_t len);
+bool os_read_is_replayed(int fd);
 
 /* Did a parameter of the request contain a NUL byte? libfcgi cuts it off there,
  * which could turn a name into another.  False also where this cannot be

@@ -120,6 +120,32 @@ os_read_end(void)
 }
 
 bool
+os_read_get_cut(struct frame_cut *cut)
+{
+	(void)cut;
+	return false;
+}
+
+bool
+os_read_replay(int fd, const struct frame_cut *cut, bool keep,
+    const void *params, size_t len)
+{
+	(void)fd;
+	(void)cut;
+	(void)keep;
+	(void)params;
+	(void)len;
+	return false;
+}
+
+bool
+os_read_is_replayed(int fd)
+{
+	(void)fd;
+	return false;
+}
+
+bool
 os_read_has_nul(void)
 {
 	return false;

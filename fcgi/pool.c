@@ -31,6 +31,7 @@
 #include "fcgi/board.h"
 #include "fcgi/hook_count.h"
 #include "fcgi/notify.h"
+#include "fcgi/parking.h"
 #include "fcgi/pool.h"
 #include "fcgi/sandbox.h"
 #include "fcgi/stop.h"
@@ -102,6 +103,7 @@ struct pool {
 	int surplus;
 
 	struct sweeper sweeper;
+	struct parking parking;
 
 	bool is_stopping;
 	int64_t stop_until;
@@ -173,8 +175,8 @@ die_with_master(const struct pool *p)
 static int
 run_worker(struct pool *p, size_t slot)
 {
-	struct worker w = { p->settings, p->listener->fd, p->board, slot, false,
-		NULL };
+	struct worker w = { p->settings, p->listener->fd, p->parking.up[0],
+		p->parking.down[1], p->board, slot, false, NULL };
 	struct err e;
 
 	die_with_master(p);
@@ -297,7 +299,8 @@ reap(struct pool *p)
 			if (p->children[i].pid == pid)
 				break;
 		if (i == p->used) {
-			if (!locker_reap(pid))
+			if (!locker_reap(pid) &&
+			    !parking_reap(&p->parking, pid, status))
 				(void)sweeper_reap(&p->sweeper, pid, status);
 			continue;
 		}
@@ -519,8 +522,9 @@ tell_status(struct pool *p)
 
 	board_count(p->board, count);
 	(void)snprintf(status, sizeof(status),
-	    "%d workers: %d idle, %d busy, %d receiving", p->live,
-	    count[WORKER_IDLE], count[WORKER_BUSY], count[WORKER_RECEIVING]);
+	    "%d workers: %d idle, %d busy, %d receiving; %d parked", p->live,
+	    count[WORKER_IDLE], count[WORKER_BUSY], count[WORKER_RECEIVING],
+	    atomic_load(&p->board->parking.parked));
 	if (strcmp(status, p->status) == 0)
 		return;
 	memcpy(p->status, status, sizeof(status));
@@ -554,6 +558,7 @@ stop_workers(struct pool *p, int64_t now)
 	if (now >= p->stop_until && p->live > 0)
 		log_warn("%d workers did not leave in time", p->live);
 	tell_all(p, now < p->stop_until ? SIGTERM : SIGKILL);
+	parking_stop(&p->parking, now >= p->stop_until);
 }
 
 /* Do all that is due; returns how long to sleep. */
@@ -573,6 +578,7 @@ look(struct pool *p)
 		got_hup = 0;
 		reload_pool(p);
 	}
+	parking_look(&p->parking, p->settings, p->master);
 	is_changing = replace(p);
 	spare = count_spare(p);
 	grow(p, spare, now);
@@ -598,6 +604,8 @@ set_up(struct pool *p)
 		return false;
 	}
 	p->board->wake_fd = p->wake[1];
+	if (!parking_set_up(&p->parking, p->settings, p->board))
+		return false;
 	work_listen(&p->board->past);
 	apply(p);
 	worker_prepare();
@@ -622,7 +630,7 @@ pool_run(struct settings *s, const struct settings_source *source,
 	notify_send("READY=1");
 	do
 		sleep_for(&p, look(&p));
-	while (!got_term || p.live > 0);
+	while (!got_term || p.live > 0 || p.parking.pid != 0);
 	log_info("stopped");
 	free(p.children);
 	return 0;

@@ -156,6 +156,7 @@ allow_all(
 		allow(ruleset, always_read[i], TO_READ);
 }
 
+/* To what the configuration needs; NULL: to nothing. */
 static void
 confine_files(const struct conf *conf, each_need *needs)
 {
@@ -174,7 +175,8 @@ confine_files(const struct conf *conf, each_need *needs)
 		log_warn("files are not confined: %s", strerror(errno));
 		return;
 	}
-	allow_all(fd, conf, needs, attr.handled_access_fs);
+	if (conf != NULL)
+		allow_all(fd, conf, needs, attr.handled_access_fs);
 	if (syscall(SYS_landlock_restrict_self, fd, 0) == -1)
 		log_warn("files are not confined: %s", strerror(errno));
 	else
@@ -205,6 +207,15 @@ give_away_rights(void)
 		log_warn(
 		    "new privileges are not ruled out: %s", strerror(errno));
 #endif
+}
+
+void
+sandbox_enter_bare(const struct conf *conf)
+{
+	if (!conf->pool.sandbox)
+		return;
+	give_away_rights();
+	confine_files(NULL, NULL);
 }
 
 void

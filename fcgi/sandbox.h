@@ -27,4 +27,7 @@ void sandbox_enter(const struct conf *, bool may_reload);
 /* The same for the agent of a lock service, which sees no upload. */
 void sandbox_enter_agent(const struct conf *);
 
+/* The same for a process that opens no file at all. */
+void sandbox_enter_bare(const struct conf *);
+
 #endif

@@ -175,6 +175,7 @@ look(struct board *b, const struct settings *s, struct arena *a)
 	st->max_workers = s->max_workers;
 	st->reserve = s->reserve;
 	board_count(b, st->workers);
+	st->parked = atomic_load(&b->parking.parked);
 	see_counters(st, &b->metrics);
 	see_work(st, b);
 	see_past(st, &b->past);
@@ -268,16 +269,17 @@ static const char *
 as_json(const struct status *st)
 {
 	json_t *root = json_pack(
-	    "{s:s, s:I, s:I, s:{s:i, s:i, s:i, s:i, s:i}, s:I, s:I, s:I, s:I, "
-	    "s:I, s:I, s:I, s:{s:I, s:o}}",
+	    "{s:s, s:I, s:I, s:{s:i, s:i, s:i, s:i, s:i}, s:i, s:I, s:I, s:I, "
+	    "s:I, s:I, s:I, s:I, s:{s:I, s:o}}",
 	    "version", PACKAGE_VERSION, "time", (json_int_t)st->now, "started",
 	    (json_int_t)st->started, "workers", "idle",
 	    st->workers[WORKER_IDLE], "busy", st->workers[WORKER_BUSY],
 	    "receiving", st->workers[WORKER_RECEIVING], "max", st->max_workers,
-	    "reserve", st->reserve, "requests", (json_int_t)st->requests,
-	    "refusals", (json_int_t)st->refusals, "bytes_received",
-	    (json_int_t)st->bytes, "uploads_created", (json_int_t)st->created,
-	    "uploads_finished", (json_int_t)st->finished, "uploads_terminated",
+	    "reserve", st->reserve, "parked", st->parked, "requests",
+	    (json_int_t)st->requests, "refusals", (json_int_t)st->refusals,
+	    "bytes_received", (json_int_t)st->bytes, "uploads_created",
+	    (json_int_t)st->created, "uploads_finished",
+	    (json_int_t)st->finished, "uploads_terminated",
 	    (json_int_t)st->terminated, "rate", (json_int_t)st->rate, "hooks",
 	    "running", (json_int_t)st->hooks_running, "waiting",
 	    number_or_null(st->hooks_waiting));
@@ -320,6 +322,8 @@ put_totals(struct text *t, const struct status *st)
 	text_put(t, "%-18s %d idle, %d busy, %d receiving; at most %d\n",
 	    "workers", st->workers[WORKER_IDLE], st->workers[WORKER_BUSY],
 	    st->workers[WORKER_RECEIVING], st->max_workers);
+	text_put(t, "%-18s %d, which wait for their clients in no worker\n",
+	    "parked", st->parked);
 	text_put(t, "%-18s %" PRIu64 ", %" PRIu64 " of them refused\n",
 	    "requests", st->requests, st->refusals);
 	text_put(t, "%-18s %" PRIu64 " (%s), now %s/s\n", "bytes received",

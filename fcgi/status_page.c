@@ -267,8 +267,9 @@ put_workers(struct text *t, const struct status *st)
 	    n[WORKER_RECEIVING] + n[WORKER_BUSY], st->max_workers);
 	put_bar(t, share, NITEMS(share), st->max_workers);
 	text_put(t,
-	    "<p class=\"quiet\">%d receiving, %d busy, %d idle</p></div>",
-	    n[WORKER_RECEIVING], n[WORKER_BUSY], n[WORKER_IDLE]);
+	    "<p class=\"quiet\">%d receiving, %d busy, %d idle; "
+	    "%d parked</p></div>",
+	    n[WORKER_RECEIVING], n[WORKER_BUSY], n[WORKER_IDLE], st->parked);
 }
 
 static void

@@ -29,6 +29,8 @@ struct status {
 	/* Seconds since the epoch. */
 	int64_t now, started;
 	int workers[WORKER_STATE_MAX], max_workers, reserve;
+	/* Requests that wait for their clients in no worker. */
+	int parked;
 
 	/* Totals since the start. */
 	uint64_t requests, refusals, bytes, created, finished, terminated;

@@ -93,27 +93,45 @@ stop_uninstall(void)
 }
 
 #if defined(HAVE_EPOLL_PWAIT) && defined(EPOLLEXCLUSIVE)
-static bool
-wait_for(int fd, int ms)
+static void
+watch(int epoll_fd, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE,
+		.data.fd = fd };
+
+	if (fd != -1)
+		(void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* Of two that are ready, the kernel names each in turn. */
+static int
+wait_for(int fd, int other_fd, int ms)
 {
 	static int epoll_fd;
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct epoll_event ev;
 
 	if (epoll_fd <= 0) {
 		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-		(void)epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &ev);
+		watch(epoll_fd, fd);
+		watch(epoll_fd, other_fd);
 	}
-	return epoll_pwait(epoll_fd, &ev, 1, ms, &asleep) > 0;
+	return epoll_pwait(epoll_fd, &ev, 1, ms, &asleep) > 0 ? ev.data.fd : -1;
 }
 #else
-static bool
-wait_for(int fd, int ms)
+/* Of two that are ready, each in turn. */
+static int
+wait_for(int fd, int other_fd, int ms)
 {
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	static unsigned turn;
+	struct pollfd pfd[] = { { .fd = fd, .events = POLLIN },
+		{ .fd = other_fd, .events = POLLIN } };
 	struct timespec ts = { .tv_sec = ms / 1000,
 		.tv_nsec = (long)(ms % 1000) * 1000000 };
+	unsigned first = ++turn % 2;
 
-	return ppoll(&pfd, 1, ms >= 0 ? &ts : NULL, &asleep) > 0;
+	if (ppoll(pfd, 2, ms >= 0 ? &ts : NULL, &asleep) <= 0)
+		return -1;
+	return pfd[first].revents != 0 ? pfd[first].fd : pfd[1 - first].fd;
 }
 #endif
 
@@ -142,12 +160,12 @@ stop_let_in(void)
 	return is_due || is_wanted;
 }
 
-bool
-stop_or_wait_for(int listen_fd, int ms)
+int
+stop_or_wait_for(int listen_fd, int other_fd, int ms)
 {
 	if (is_wanted || is_due || reload_is_wanted)
-		return false;
-	return wait_for(listen_fd, ms);
+		return -1;
+	return wait_for(listen_fd, other_fd, ms);
 }
 
 static bool

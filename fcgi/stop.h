@@ -27,11 +27,12 @@ void stop_uninstall(void);
 bool stop_let_in(void);
 
 /*
- * Sleep until a connection waits at a listening socket; of all processes that
- * sleep there one is woken, not all.  False: a signal came instead, or no
- * connection within this many ms; -1 is no limit.
+ * Sleep until something waits at a listening socket or at another one, -1 is
+ * none; of all processes that sleep there one is woken, not all.  Returns the
+ * socket.  -1: a signal came instead, or nothing within this many ms; -1 is no
+ * limit.
  */
-bool stop_or_wait_for(int listen_fd, int ms);
+int stop_or_wait_for(int listen_fd, int other_fd, int ms);
 
 /* Is even the current request to be ended? */
 bool stop_is_wanted(void);

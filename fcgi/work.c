@@ -274,6 +274,18 @@ work_end(
 		log_slow(w, res, req, ms);
 }
 
+void
+work_part(void)
+{
+	struct work_slot *mine = work_mine;
+
+	if (mine == NULL)
+		return;
+	open_record(&mine->seq);
+	mine->is_at_work = false;
+	close_record(&mine->seq);
+}
+
 static void
 hear(enum log_level level, const char *text, size_t len)
 {

@@ -121,6 +121,9 @@ void work_look(const struct web_call *, int64_t received);
 void work_end(
     const struct web_response *, const struct web_request *, int64_t slow);
 
+/* The request goes on in another process. */
+void work_part(void);
+
 /* Enter a phase; returns the one that was left. */
 enum work_phase work_change(enum work_phase);
 

@@ -22,6 +22,8 @@ struct worker {
 	/* Their store is open. */
 	const struct settings *settings;
 	int listen_fd;
+	/* To the parking process and from it; -1: there is none. */
+	int up, down;
 	struct board *board;
 	size_t slot;
 	/* There is no pool. */

@@ -180,7 +180,7 @@ class Peer:
             daemon off; {user} worker_processes 2;
             pid {home}/nginx.pid; error_log {home}/error.log error;
             worker_rlimit_nofile 65536;
-            events {{ worker_connections 8192; }}
+            events {{ worker_connections 24000; }}
             http {{ {temp}
                     access_log off;
                     server {{ listen 127.0.0.1:{self.port} backlog=4096;

@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import math
 import statistics
 import sys
 
@@ -144,6 +145,48 @@ def bars(found, unit):
             + "".join(out) + "</svg>")
 
 
+LINES = ("#2f6fb3", "#e5484d")
+
+
+def lines(series, axes):
+    """Values against numbers, both by powers of ten; a lone one is a dot."""
+    points = [p for rows in series.values() for p in rows]
+    top = math.ceil(math.log10(max(x for x, _ in points)))
+    high = math.ceil(math.log10(max(y for _, y in points)))
+    low, height = min(-1, high - 3), 220
+
+    def place(x, y):
+        y = max(y, 10 ** low)
+        return (LEFT + math.log10(x) / top * (WIDTH - LEFT - RIGHT),
+                height - (math.log10(y) - low) / (high - low) * (height - 20))
+
+    out = []
+    for i in range(top + 1):
+        x, _ = place(10 ** i, 1)
+        out.append(f'<text x="{x:.0f}" y="{height + 20}" '
+                   f'text-anchor="middle">{10 ** i:,}</text>')
+    for i in range(low, high + 1):
+        _, y = place(1, 10 ** i)
+        out.append(f'<text x="{LEFT - 10}" y="{y + 4:.0f}" '
+                   f'text-anchor="end">{10 ** i:g}</text>'
+                   f'<path d="M{LEFT} {y:.0f}H{WIDTH - RIGHT}" '
+                   'stroke="#8886" stroke-width="0.5"/>')
+    for (name, rows), colour in zip(series.items(), LINES):
+        at = [place(x, y) for x, y in rows]
+        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in at)
+        out.append(f'<path d="M{path}" fill="none" stroke="{colour}" '
+                   'stroke-width="2"/>')
+        out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
+                for x, y in at]
+        out.append(f'<text x="{at[-1][0] + 10:.1f}" y="{at[-1][1] + 4:.1f}">'
+                   f"{html.escape(name)}, {digits(rows[-1][1])} "
+                   f"{html.escape(axes[1])}</text>")
+    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{height + 40}" '
+               f'text-anchor="middle">{html.escape(axes[0])}</text>')
+    return (f'<svg viewBox="0 0 {WIDTH} {height + 50}" role="img">'
+            + "".join(out) + "</svg>")
+
+
 def page_table(part):
     head = "".join(f"<th>{html.escape(str(c))}" for c in part["columns"])
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}" for c in row)
@@ -156,6 +199,8 @@ def page_part(name, part):
     if "peers" in part:
         out.append(f"<p>CPU time per {part['unit']}, and {part['unit']}/s</p>")
         out.append(bars(part["peers"], part["unit"]))
+    if "lines" in part:
+        out.append(lines(part["lines"], part["axes"]))
     if "rows" in part:
         out.append(page_table(part))
     if "text" in part:

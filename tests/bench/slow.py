@@ -95,6 +95,64 @@ def uploads(peer, count, seconds):
     return result
 
 
+class Trickle:
+    """So many uploads, each sending 1 KiB a second, and HEADs meanwhile."""
+
+    PIECE, TURNS = b"x" * 1024, 20
+
+    def __init__(self, peer, count):
+        self.peer, self.count = peer, count
+        self.names, self.sockets, self.sent, self.heads = [], [], [], []
+        self.link = http.client.HTTPConnection("127.0.0.1", peer.port)
+        self.other = create(self.link, peer.path, {"Upload-Length": "10"})
+
+    def open(self):
+        """One more; its PATCH has sent its headers."""
+        where = create(self.link, self.peer.path,
+                       {"Upload-Length": str(1 << 20)})
+        s = socket.create_connection(("127.0.0.1", self.peer.port))
+        s.sendall((f"PATCH {where} HTTP/1.1\r\nHost: localhost\r\n"
+                   "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
+                   "Content-Type: application/offset+octet-stream\r\n"
+                   f"Content-Length: {1 << 20}\r\n\r\n").encode())
+        s.setblocking(False)
+        self.names.append(where.rsplit("/", 1)[1])
+        self.sockets.append(s)
+        self.sent.append(0)
+
+    def open_all(self):
+        while len(self.sockets) < self.count:
+            self.open()
+            self.look()
+
+    def look(self):
+        began = time.monotonic()
+        if ask(self.link, "HEAD", self.other, {}).status != 200:
+            raise RuntimeError("HEAD failed")
+        self.heads.append((time.monotonic() - began) * 1000)
+
+    def run(self, seconds):
+        """A part of all has its turn, then the next."""
+        began = time.monotonic()
+        self.heads.clear()
+        for turn in range(seconds * self.TURNS):
+            for i in range(turn % self.TURNS, len(self.sockets), self.TURNS):
+                self.sent[i] += self.sockets[i].send(self.PIECE)
+            self.look()
+            time.sleep(max(0, began + (turn + 1) / self.TURNS -
+                           time.monotonic()))
+        return time.monotonic() - began
+
+    def stored(self):
+        return [(self.peer.uploads / name).stat().st_size
+                for name in self.names]
+
+    def close(self):
+        for s in self.sockets:
+            s.close()
+        self.link.close()
+
+
 def all_have_bytes(peer, names):
     """How long until each has a byte on the disk, in seconds."""
     began = time.monotonic()

@@ -72,14 +72,15 @@ stop_install(bool alone)
 	(void)alone;
 }
 
-bool
-stop_or_wait_for(int listen_fd, int ms)
+int
+stop_or_wait_for(int listen_fd, int other_fd, int ms)
 {
 	struct pollfd pfd = { .fd = listen_fd, .events = POLLIN };
 
+	(void)other_fd;
 	(void)ms;
 	is_over = poll(&pfd, 1, 0) <= 0;
-	return !is_over;
+	return is_over ? -1 : listen_fd;
 }
 
 bool
@@ -167,6 +168,7 @@ set_up(void)
 		.drain_timeout = 100 };
 	worker.settings = &settings;
 	worker.board = board_new();
+	worker.up = worker.down = -1;
 	listen_somewhere();
 	worker_prepare();
 	stop_install(false);

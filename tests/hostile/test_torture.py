@@ -1,4 +1,5 @@
-"""Many clients, and a worker or a master killed -9 every second.
+"""Many clients, and a worker, a master or a parking process killed -9 every
+second.
 
 Every offset that was acknowledged is kept, every finished upload is
 byte-exact, whoever dies meanwhile.  TUSFCGI_TORTURE says for how many seconds
@@ -15,6 +16,8 @@ import signal
 import threading
 import time
 
+from lib import proc
+
 from .conftest import number
 from .crowd import (Bytes, Tally, ask, patch_headers, patiently, send_some)
 
@@ -25,6 +28,9 @@ LARGEST = 3 << 20
 
 # So many seconds apart; a worker is killed in each of the others.
 MASTER_EVERY = 4
+
+# Seconds that a slow client waits between two pieces of a body.
+PAUSES = (0.01, 0.15, 0.4, 2.5)
 
 
 class Uploader:
@@ -100,8 +106,7 @@ class Uploader:
             digest = hashlib.sha1(data if good else data + b"x").digest()
             extra["Upload-Checksum"] = "sha1 " + base64.b64encode(
                 digest).decode()
-        answer = ask(self.client, "PATCH", self.path, patch_headers(at, extra),
-                     data)
+        answer = self.patch(patch_headers(at, extra), data)
         if answer is not None and answer.status == 204:
             self.acknowledge(int(answer.headers["upload-offset"]), at + n)
             return True
@@ -111,6 +116,9 @@ class Uploader:
         if answer is None:
             self.tally.add("lost answers")
         return self.look()
+
+    def patch(self, headers, data):
+        return ask(self.client, "PATCH", self.path, headers, data)
 
     def look(self):
         answer = self.ask("HEAD", self.path)
@@ -163,6 +171,26 @@ class Uploader:
             self.wrong(f"deleted, but HEAD: {answer}")
 
 
+class SlowUploader(Uploader):
+    """Its bodies come in a few pieces, so that they are parked between them."""
+
+    def patch(self, headers, data):
+        pieces = self.lots.randrange(1, 5)
+        size = max(1, len(data) // pieces)
+        try:
+            with self.client.open("PATCH", self.path, headers,
+                                  len(data)) as stream:
+                for at in range(0, len(data), size):
+                    time.sleep(self.lots.choice(PAUSES))
+                    stream.send(data[at:at + size])
+                answer = stream.finish()
+        except OSError:
+            return None
+        if answer.status is None or not answer.ended:
+            return None
+        return answer
+
+
 def holders(apps):
     """Workers that hold the lock of an upload, in the middle of a PATCH."""
     found = []
@@ -181,6 +209,10 @@ def kill_a_worker(apps, lots, tally):
     """A busy one most of the time, or there would be little to lose."""
     found = holders(apps) if lots.random() < 0.9 else []
     what = "workers killed in a PATCH" if found else "other workers killed"
+    parkers = [p for app in apps for p in proc.children(app.app.pid)
+               if proc.is_parking(p)]
+    if parkers and lots.random() < 0.4:
+        found, what = parkers, "parking processes killed"
     found = found or [w for app in apps for w in app.workers()]
     try:
         os.kill(lots.choice(found), signal.SIGKILL)
@@ -213,10 +245,10 @@ def kill_every_second(apps, until, lots, tally):
         tally.violation(f"killing: {type(problem).__name__}: {problem}")
 
 
-def run_clients(apps, names, seed, until, result):
+def run_clients(kind, apps, names, seed, until, result):
     tally = Tally()
     threads = [threading.Thread(
-        target=Uploader(apps, name, seed, tally, until).run, daemon=True)
+        target=kind(apps, name, seed, tally, until).run, daemon=True)
         for name in names]
     for thread in threads:
         thread.start()
@@ -227,24 +259,24 @@ def run_clients(apps, names, seed, until, result):
     result.put((tally.counts, tally.violations))
 
 
-def two_pools(app):
+def two_pools(app, **pool):
     """On one directory, with different promises."""
-    first = app(config={"pool": {"max_workers": 64}})
-    second = app(config={"pool": {"max_workers": 64},
+    pool = {"max_workers": 64, **pool}
+    first = app(config={"pool": pool})
+    second = app(config={"pool": pool,
                          "store": {"path": str(first.uploads),
                                    "durability": "full"}})
     return [first, second]
 
 
-def test_what_was_acknowledged_survives_a_kill_every_second(app, lots):
-    """INV-01, INV-02, INV-10"""
-    pools = two_pools(app)
+def torture(kind, pools, lots):
+    """What it came to."""
     fork = multiprocessing.get_context("fork")
     result, seed = fork.Queue(), lots.random()
     until = time.monotonic() + SECONDS
     names = [f"client {i}" for i in range(CLIENTS)]
     jobs = [fork.Process(target=run_clients, args=(
-        pools, names[i::PROCESSES], seed, until, result))
+        kind, pools, names[i::PROCESSES], seed, until, result))
         for i in range(PROCESSES)]
     for job in jobs:
         job.start()
@@ -262,6 +294,22 @@ def test_what_was_acknowledged_survives_a_kill_every_second(app, lots):
     print(f"torture: {SECONDS} s, {CLIENTS} clients, {tally.line()}")
     assert tally.violations == []
     assert tally["files byte-exact"] > 0
-    assert tally["workers killed in a PATCH"] > 0
     assert tally["masters killed in a PATCH"] + \
         tally["other masters killed"] > 0
+    return tally
+
+
+def test_what_was_acknowledged_survives_a_kill_every_second(app, lots):
+    """INV-01, INV-02, INV-10"""
+    tally = torture(Uploader, two_pools(app), lots)
+    assert tally["workers killed in a PATCH"] > 0
+
+
+def test_what_was_acknowledged_survives_parking(app, lots):
+    """INV-41: bodies change their process all the time, and each of the
+    processes that they pass is killed now and then."""
+    pools = two_pools(app, max_parked=1000, max_workers=6, reserve=2,
+                      min_spare=2)
+    tally = torture(SlowUploader, pools, lots)
+    assert tally["parking processes killed"] > 0
+    assert any("parks=" in pool.log() for pool in pools)

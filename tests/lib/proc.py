@@ -68,3 +68,12 @@ def own_memory(pid):
         return 0
     return 1024 * sum(map(int, re.findall(
         r"Private_(?:Clean|Dirty):\s+(\d+)", text)))
+
+
+def is_parking(pid):
+    """Is it the process that waits for clients?"""
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return name.strip() == "tusfcgi-park"

@@ -20,7 +20,9 @@ NAMES = {
     "connections_open": "gauge", "hook_invocations_total": "counter",
     "hook_errors_total": "counter", "workers": "gauge",
     "lock_waits_total": "counter", "lock_takeovers_total": "counter",
-    "store_fenced_total": "counter", "fsync_seconds_total": "counter"}
+    "store_fenced_total": "counter", "fsync_seconds_total": "counter",
+    "uploads_parked": "gauge", "parks_total": "counter",
+    "park_refused_total": "counter", "handovers_total": "counter"}
 
 
 # Of lock.type = "redis" and the like alone.

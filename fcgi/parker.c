@@ -1,0 +1,271 @@
+/*
+ * parker.c - the parking process.
+ *
+ * It reads nothing that a client sends.  SO_RCVLOWAT means nothing to poll() on
+ * a Unix socket, so one event comes for each arrival, and SIOCINQ tells how
+ * much is readable.
+ */
+#include "config.h"
+
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+#ifdef HAVE_SYS_PRCTL_H
+#include <sys/prctl.h>
+#endif
+
+#include <linux/sockios.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "fcgi/lot.h"
+#include "fcgi/parker.h"
+
+enum {
+	EVENTS_MAX = 256,
+	/* Connection and lock. */
+	DESCRIPTORS_EACH = 2,
+	/* For our own ones, and for what is on its way when there is no room
+	 * left. */
+	DESCRIPTORS_LEFT = 1024,
+	/* The longest sleep in ms; while locks are to be asked; while the
+	 * workers take no more. */
+	SLEEP = 1000,
+	SLEEP_LOCKS = 50,
+	SLEEP_BLOCKED = 20
+};
+
+/* What an event means that is not of a connection. */
+static char is_up, is_down;
+
+static volatile sig_atomic_t got_term;
+
+struct keeper {
+	const struct parker *parker;
+	struct lot lot;
+	int epoll_fd;
+	int64_t max;
+	/* The workers took no more when they were last tried. */
+	bool is_blocked;
+	struct note_box box;
+};
+
+static void
+on_term(int sig)
+{
+	(void)sig;
+	got_term = 1;
+}
+
+static void
+take_signals(void)
+{
+	static const int ignored[] = { SIGINT, SIGHUP, SIGUSR1, SIGPIPE };
+	struct sigaction sa;
+	sigset_t held;
+	size_t i;
+
+	memset(&sa, 0, sizeof(sa));
+	(void)sigemptyset(&sa.sa_mask);
+	sa.sa_handler = SIG_IGN;
+	for (i = 0; i < NITEMS(ignored); i++)
+		(void)sigaction(ignored[i], &sa, NULL);
+	sa.sa_handler = on_term;
+	(void)sigaction(SIGTERM, &sa, NULL);
+	/* Let in only while we sleep, so that none is missed. */
+	(void)sigemptyset(&held);
+	(void)sigaddset(&held, SIGTERM);
+	(void)sigprocmask(SIG_SETMASK, &held, NULL);
+}
+
+/* As many as there can be descriptors for. */
+static int64_t
+find_max(int64_t wanted)
+{
+	struct rlimit limit;
+	int64_t room;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return 0;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY)
+		return wanted;
+	room = ((int64_t)limit.rlim_cur - DESCRIPTORS_LEFT) / DESCRIPTORS_EACH;
+	if (room < 0)
+		room = 0;
+	if (room < wanted)
+		log_warn("pool.max_parked: %lld is too much for the limit of "
+			 "%lld open files: %lld requests can be parked",
+		    (long long)wanted, (long long)limit.rlim_cur,
+		    (long long)room);
+	return room < wanted ? room : wanted;
+}
+
+static void
+watch(struct keeper *k, int fd, uint32_t events, void *what)
+{
+	struct epoll_event ev = { .events = events, .data.ptr = what };
+
+	if (epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == -1)
+		log_error("parking: epoll: %s", strerror(errno));
+}
+
+/* The open file lives on in another process: to close it would leave it
+ * registered, with a pointer to memory that is free. */
+static void
+forget(struct keeper *k, struct lot_item *i)
+{
+	(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, i->connection, NULL);
+	lot_remove(&k->lot, i);
+}
+
+/* What is readable already makes an event at once. */
+static void
+take_notes(struct keeper *k)
+{
+	struct lot_item *i;
+
+	while (note_receive(k->parker->up, &k->box)) {
+		i = lot_add(&k->lot, &k->box, clock_ms());
+		watch(k, i->connection, EPOLLIN | EPOLLRDHUP | EPOLLET, i);
+	}
+	explicit_bzero(&k->box, sizeof(k->box.note));
+}
+
+static void
+look_at(struct keeper *k, struct lot_item *i, uint32_t events, int64_t now)
+{
+	bool is_over = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	int bytes = 0;
+
+	if (!is_over && ioctl(i->connection, SIOCINQ, &bytes) == -1)
+		is_over = true;
+	lot_see(&k->lot, i, bytes, is_over, now);
+}
+
+static void
+ask_locks(struct keeper *k, int64_t now)
+{
+	const struct locker_lender *lender = k->parker->lender;
+	struct lot_item *i;
+
+	while (lender != NULL && (i = lot_ask(&k->lot, now)) != NULL)
+		if (lender->is_wanted(&i->note.task.loan))
+			lot_want(&k->lot, i);
+}
+
+/* EAGAIN, ETOOMANYREFS: later. */
+static void
+give_away(struct keeper *k)
+{
+	struct metrics *m = &k->parker->board->metrics;
+	struct lot_item *i;
+
+	k->is_blocked = false;
+	while ((i = lot_first(&k->lot)) != NULL) {
+		if (note_send(
+			k->parker->down, &i->note, i + 1, i->connection) != 0) {
+			k->is_blocked = true;
+			return;
+		}
+		metrics_count_handover(m, i->note.why);
+		forget(k, i);
+	}
+}
+
+static void
+publish(const struct keeper *k)
+{
+	struct board_parking *p = &k->parker->board->parking;
+	int64_t room = k->max - (int64_t)k->lot.used;
+
+	atomic_store(&p->parked, (int)k->lot.used);
+	atomic_store(&p->room, got_term || room < 0 ? 0 : (int)room);
+	atomic_store(&p->beat, clock_ms());
+}
+
+/* Nothing is here, or on its way to a worker or to us. */
+static bool
+is_done(const struct keeper *k)
+{
+	int out = 0, in = 0;
+
+	return k->lot.used == 0 &&
+	    ioctl(k->parker->down, SIOCOUTQ, &out) == 0 && out == 0 &&
+	    ioctl(k->parker->up, SIOCINQ, &in) == 0 && in == 0;
+}
+
+static int
+how_long(struct keeper *k, int64_t now)
+{
+	int64_t ms = lot_turn(&k->lot, now, SLEEP);
+
+	if (k->lot.used > 0 && k->parker->lender != NULL && ms > SLEEP_LOCKS)
+		ms = SLEEP_LOCKS;
+	if ((k->is_blocked || got_term) && ms > SLEEP_BLOCKED)
+		ms = SLEEP_BLOCKED;
+	/* A ms that has begun is not over. */
+	return ms < 0 ? 0 : (int)ms + 1;
+}
+
+/* An event may be of an item that the same round forgets: so first all events,
+ * then what follows from them. */
+static void
+go_round(struct keeper *k)
+{
+	struct epoll_event events[EVENTS_MAX];
+	int64_t now = clock_ms();
+	sigset_t none;
+	int i, n;
+
+	(void)sigemptyset(&none);
+	n = epoll_pwait(
+	    k->epoll_fd, events, EVENTS_MAX, how_long(k, now), &none);
+	now = clock_ms();
+	for (i = 0; i < n; i++)
+		if (events[i].data.ptr != &is_up &&
+		    events[i].data.ptr != &is_down)
+			look_at(k, events[i].data.ptr, events[i].events, now);
+	if (got_term && !k->lot.is_stopping)
+		lot_stop(&k->lot);
+	take_notes(k);
+	ask_locks(k, now);
+	(void)lot_turn(&k->lot, now, SLEEP);
+	give_away(k);
+	publish(k);
+}
+
+void
+parker_run(const struct parker *parker)
+{
+	struct keeper *k = must_alloc(sizeof(*k));
+	int idle = 0;
+
+	*k = (struct keeper){ .parker = parker, .max = find_max(parker->max) };
+	lot_init(&k->lot, clock_ms());
+	take_signals();
+#ifdef PR_SET_DUMPABLE
+	/* Notes have the header fields of clients. */
+	(void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	watch(k, parker->up, EPOLLIN, &is_up);
+	watch(k, parker->down, EPOLLOUT | EPOLLET, &is_down);
+	publish(k);
+	/* A worker may have looked for room just before there was none. */
+	while (!got_term || idle < 2) {
+		go_round(k);
+		idle = is_done(k) ? idle + 1 : 0;
+	}
+	(void)close(k->epoll_fd);
+	free(k);
+}
