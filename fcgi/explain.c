@@ -182,7 +182,8 @@ explain(const struct settings *s, const char *address, FILE *out)
 	fprintf(out, "base path     %s\n",
 	    *s->base_path != '\0' ? s->base_path :
 				    "what REQUEST_URI has before PATH_INFO");
-	fprintf(out, "store         %s %s\n", c->store.type, store_path);
+	fprintf(out, "store         %s %s\n", c->store.type,
+	    *c->s3.bucket != '\0' ? c->s3.bucket : store_path);
 	if (*lock_path == '\0')
 		lock_path = store_path;
 	if (locker_is_for_one_pool(c))

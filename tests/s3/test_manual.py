@@ -60,6 +60,7 @@ def test_the_configuration_of_the_manual_is_good(engine, tmp_path):
     done = check(point_to(engine, text, tmp_path), tmp_path)
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr.lower()
+    assert re.search(r"^store +s3 uploads$", done.stdout, re.M)
 
 
 def test_the_ten_lines_of_readme_work(engine, tmp_path):
