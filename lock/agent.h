@@ -37,7 +37,7 @@ enum agent_op {
 struct agent_request {
 	enum agent_op op;
 	/* For AGENT_TAKE: may the holder be asked to release the lock? */
-	bool may_ask;
+	uint8_t may_ask;
 	int slot;
 	char id[ID_MAX + 1];
 };
@@ -77,6 +77,10 @@ int64_t agent_clock(void);
 void agent_count(struct agent_board *, bool was_answered, int64_t ns);
 /* Why no lock can be had until an administrator acts; "" withdraws that. */
 void agent_refuse(struct agent_board *, const char *why);
+
+/* Is the id of a message one?  A worker that was taken over must not name keys
+ * of the service. */
+bool agent_is_sound(const struct agent_request *);
 
 /* Send and receive the descriptor of the board, with the first message on a
  * connection; -1: it did not come. */

@@ -1,5 +1,6 @@
 /*
- * agent_board.c - pass the descriptor of the board from the agent to a client.
+ * agent_board.c - messages between the agent and its clients, and the figures
+ * on the board.
  */
 #include "config.h"
 
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/id.h"
 #include "lock/agent.h"
 
 const int64_t lock_call_limits[LOCK_CALL_LIMITS] = { 250, 1000, 2500, 10000,
@@ -45,6 +47,15 @@ agent_refuse(struct agent_board *board, const char *why)
 		(void)snprintf(
 		    board->refusal, sizeof(board->refusal), "%s", why);
 	board->is_refused = *why != '\0';
+}
+
+bool
+agent_is_sound(const struct agent_request *q)
+{
+	bool is_key = q->op == AGENT_TAKE || q->op == AGENT_UNASK;
+
+	return memchr(q->id, '\0', sizeof(q->id)) != NULL &&
+	    (!is_key || id_is_valid(q->id));
 }
 
 bool

@@ -349,12 +349,11 @@ take(int fd, const struct agent_request *q)
 static void
 release(int fd, int n)
 {
-	struct slot *s = &mine.slots[n];
-
-	if (n < 0 || n >= mine.slots_top || s->state != HELD || s->fd != fd)
+	if (n < 0 || n >= mine.slots_top || mine.slots[n].state != HELD ||
+	    mine.slots[n].fd != fd)
 		refuse(fd, ERR_OK, "");
 	else
-		drop(s);
+		drop(&mine.slots[n]);
 }
 
 static void
@@ -400,11 +399,10 @@ serve(int fd)
 
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n != (ssize_t)sizeof(q)) {
+	if (n != (ssize_t)sizeof(q) || !agent_is_sound(&q)) {
 		forget(fd);
 		return;
 	}
-	q.id[ID_MAX] = '\0';
 	switch (q.op) {
 	case AGENT_HELLO:
 		if (claim_store(q.id))
@@ -426,6 +424,8 @@ serve(int fd)
 	case AGENT_HOLDER:
 		tell_holder(fd, q.id);
 		break;
+	default:
+		forget(fd);
 	}
 }
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -129,6 +130,39 @@ def test_without_the_service_nothing_is_locked_until_it_is_back(alone, agent):
     assert a.client.offset(path) == 10
 
 
+# struct agent_request of lock/agent.h: op, may_ask, slot, id.
+REQUEST = struct.Struct("@iBi65s3x")
+TAKE, UNASK, RELEASE = 1, 2, 3
+
+
+NONSENSE = [
+    REQUEST.pack(TAKE, 2, 0, b"a b"),
+    *[REQUEST.pack(RELEASE, False, slot, b"")
+      for slot in (-1, -2 ** 31, 8192, 2 ** 31 - 1)],
+    *[REQUEST.pack(op, True, 0, id_)
+      for op in (TAKE, UNASK)
+      for id_ in (b"", b"a}b", b"a/../b", b"a b", b"\xff", b"x" * 65)],
+    REQUEST.pack(99, False, 0, b"a"), REQUEST.pack(-1, False, 0, b"a"),
+    b"", b"x", b"x" * 79, b"x" * 4096]
+
+
+@pytest.mark.parametrize("data", NONSENSE, ids=range(len(NONSENSE)))
+def test_nonsense_at_its_socket_does_nothing(agent, redis, data):
+    """As of a worker that was taken over."""
+    child = agent.child()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as one:
+        one.settimeout(10)
+        one.connect(str(agent.socket))
+        assert one.recv(16) == b"b"
+        one.send(data)
+        if data[:4] != REQUEST.pack(RELEASE, False, 0, b"")[:4]:
+            assert one.recv(1024) == b""
+        else:
+            assert one.recv(1024)
+    assert not redis.locks()
+    assert agent.child() == child
+
+
 def test_a_stop_gives_up_what_is_held(alone, agent, redis):
     """The holder has been told before another may have it."""
     a = alone()
@@ -185,7 +219,9 @@ def test_two_stores_with_one_prefix_are_refused(alone, agent, place, redis,
                                                 tmp_path):
     """By accident they would wait for each other."""
     one = alone()
-    mine = json.loads((tmp_path / "store/.store").read_text())["ID"]
+    note = tmp_path / "store/.store"
+    rig.wait_for(lambda: note.exists() and note.stat().st_size > 0, "a note")
+    mine = json.loads(note.read_text())["ID"]
     file = place / "second.conf"
     config = rig.merge(settings(place, redis), {
         "store": {"path": str(tmp_path / "second")},
