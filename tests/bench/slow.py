@@ -121,9 +121,15 @@ class Trickle:
         self.sent.append(0)
 
     def open_all(self):
+        """Those that are open send on, or they would be cut off."""
         while len(self.sockets) < self.count:
             self.open()
+            for i in range(3 * len(self.names), 3 * len(self.names) + 3):
+                self.put(i % len(self.sockets))
             self.look()
+
+    def put(self, i):
+        self.sent[i] += self.sockets[i].send(self.PIECE)
 
     def look(self):
         began = time.monotonic()
@@ -137,7 +143,7 @@ class Trickle:
         self.heads.clear()
         for turn in range(seconds * self.TURNS):
             for i in range(turn % self.TURNS, len(self.sockets), self.TURNS):
-                self.sent[i] += self.sockets[i].send(self.PIECE)
+                self.put(i)
             self.look()
             time.sleep(max(0, began + (turn + 1) / self.TURNS -
                            time.monotonic()))
