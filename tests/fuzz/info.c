@@ -70,6 +70,46 @@ check_sense(const struct info_record *r)
 		fuzz_bug("both partial and final");
 }
 
+static bool
+same_record(const struct info_record *a, const struct info_record *b)
+{
+	const struct file_info *x = &a->info, *y = &b->info;
+
+	return a->foreign == b->foreign &&
+	    same_pairs(x->metadata, y->metadata) && same_text(x->id, y->id) &&
+	    same_text(x->metadata_raw, y->metadata_raw) &&
+	    same_text(x->concat_raw, y->concat_raw) &&
+	    same_list(x->parts, y->parts) && x->is_partial == y->is_partial &&
+	    x->is_final == y->is_final && same_text(x->owner, y->owner) &&
+	    same_text(x->protocol, y->protocol) &&
+	    same_text(x->digest, y->digest) &&
+	    same_text(x->move_to, y->move_to) && x->max_size == y->max_size &&
+	    x->retention == y->retention && x->created == y->created;
+}
+
+/* A space before the last brace changes nothing but that the JSON library has
+ * to read what is else read without it: both must see the same. */
+static void
+check_both_readers(
+    const uint8_t *bytes, size_t len, enum err_code rc, struct info_record *r)
+{
+	struct info_record other;
+	enum err_code rc2;
+	struct err e;
+	char *text;
+
+	if (len == 0 || bytes[len - 1] != '}')
+		return;
+	text = arena_alloc(arena, len + 1);
+	(void)memcpy(text, bytes, len - 1);
+	(void)memcpy(text + len - 1, " }", 2);
+	rc2 = info_parse(text, len + 1, ID, arena, &other, &e);
+	if (rc != rc2)
+		fuzz_bug("%d and %d: %.*s", rc, rc2, (int)len, bytes);
+	if (rc == ERR_OK && !same_record(r, &other))
+		fuzz_bug("two readers: %.*s", (int)len, bytes);
+}
+
 /* Format, parse, compare; the texts are only told apart where they matter. */
 static void
 check_round_trip(const struct info_record *r)
@@ -87,6 +127,7 @@ check_round_trip(const struct info_record *r)
 	scratch = arena_memdup(arena, text, len);
 	if (info_parse(scratch, len, ID, arena, &back, &e) != ERR_OK)
 		fuzz_bug("%s: %s", e.text, text);
+	check_both_readers((const uint8_t *)text, len, ERR_OK, &back);
 	check_sense(&back);
 	if (back.foreign)
 		fuzz_bug("our own is foreign: %s", text);
@@ -124,6 +165,7 @@ try_parse(const uint8_t *bytes, size_t len)
 	rc = info_parse(text, len, ID, arena, &r, &e);
 	if (rc != ERR_OK && rc != ERR_NOT_FOUND && rc != ERR_CORRUPT)
 		fuzz_bug("code %d: %s", rc, e.text);
+	check_both_readers(bytes, len, rc, &r);
 	if (rc != ERR_OK)
 		return;
 	check_sense(&r);
