@@ -53,6 +53,36 @@ BUGS = [
 """, """
 		rc = 0;
 """)),
+    # What fails is not sent again, though the connection was a dead one.
+    Bug("redis-no-second-try", ("lock/engine.c", """
+	if (e->is_closing || q->is_last ||
+""", """
+	if (true || q->is_last ||
+""")),
+    # A beat asks for a lock and does not renew it.
+    Bug("redis-not-renewed", ("lock/redis.c", """
+			"redis.call('PEXPIRE', KEYS[1], ARGV[2]) " NOW
+""", """
+			NOW
+""")),
+    # A lock is deleted whoever has it.
+    Bug("redis-bare-del", ("lock/redis.c", """"if redis.call('GET', KEYS[1]) ~= ARGV[1] "
+			"then return 0 end "
+			"redis.call('DEL', KEYS[1]) "
+""", """"redis.call('DEL', KEYS[1]) "
+""")),
+    # A lock of ours that nobody here knows of is taken for another's.
+    Bug("etcd-no-orphans", ("lock/agentd.c", """
+	return strncmp(holder, mine.session, len) == 0 && holder[len] == ':';
+""", """
+	return len == 0 && *holder == ':';
+""")),
+    # Whoever made the node, it is another's.
+    Bug("zookeeper-no-first-try", ("lock/zookeeper.c", """
+	    st->ephemeralOwner == session_of(q)) {
+""", """
+	    session_of(q) == 0 && st->ephemeralOwner != 0) {
+""")),
 ]
 
 
