@@ -45,6 +45,7 @@ without_storage(const char *text, size_t *len)
 	*len -= sizeof(end) - 1;
 	assert_memory_equal(copy + *len, end, sizeof(end) - 1);
 	copy[(*len)++] = '}';
+	copy[*len] = '\0';
 	return copy;
 }
 
