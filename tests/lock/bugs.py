@@ -83,6 +83,36 @@ BUGS = [
 """, """
 	    session_of(q) == 0 && st->ephemeralOwner != 0) {
 """)),
+    # A beat that is sent is taken for one that is answered.
+    Bug("agentd-deadline-from-the-tick", ("lock/agentd.c", """
+	mine.beat_sent = agent_clock();
+""", """
+	mine.beat_sent = agent_clock();
+	if (mine.is_up)
+		mine.board->valid_until = mine.beat_sent +
+		    mine.engine->session_ms - AGENT_MARGIN;
+""")),
+    # A lost answer is taken for a no: our own lock keeps us all out.
+    Bug("agentd-in-doubt-is-free", ("lock/agentd.c", """
+		s->fd = -1;
+		s->state = DROPPING;
+		s->again = clock_ms() + RETRY_MS;
+""", """
+		s->fd = -1;
+		s->state = FREE;
+		shown(s)->is_used = false;
+""")),
+    # The end of a process is not noticed.
+    Bug("agentd-dead-keep-locks", ("lock/agentd.c", """
+		if (mine.slots[i].state == HELD)
+			drop(&mine.slots[i]);
+""", "")),
+    # The session goes on where it was, though it had been over.
+    Bug("agentd-lost-comes-back", ("lock/agentd.c", """
+		lose_all("no answer for longer than lock.session");
+""", """
+		(void)lose_all;
+""")),
 ]
 
 
