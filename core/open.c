@@ -99,7 +99,7 @@ look_with_lock(struct task *t, const char *id)
 	return rc;
 }
 
-/* What came of opening it. */
+/* Judge the result of opening the upload. */
 static bool
 judge_look(struct task *t, const char *id, enum err_code rc)
 {

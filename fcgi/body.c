@@ -358,8 +358,8 @@ start(struct body *b)
 	b->watch = (struct os_read_watch){ .wait_on = wait_on, .arg = b };
 }
 
-/* Where the process before was.  What is due now and then is due at once, since
- * this turn may be over soon. */
+/* Continue where the process before stopped.  Periodic work is due at once,
+ * because this turn may be over soon. */
 static void
 go_on(struct body *b, const struct note *from)
 {

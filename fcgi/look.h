@@ -47,8 +47,8 @@ MUST_CHECK enum err_code look_for_store(const struct conf *, struct err *);
 void look_at_uploads(const struct conf *, FILE *out);
 
 /*
- * What is wrong with lock.method on the file system that the lock files are on,
- * and what to write instead; NULL: nothing.  From the arena.
+ * Why lock.method does not work on the file system of the lock files, and the
+ * value to use instead; NULL: it works.  From the arena.
  */
 const char *look_at_method(const struct conf *, struct arena *);
 

@@ -128,8 +128,8 @@ lot_add(struct lot *lot, const struct note_box *box, int64_t now)
 	return i;
 }
 
-/* What is worth a worker: all that is to come, with the headers around it, or
- * a lot of it. */
+/* The number of bytes for which a worker is worth waking: all that are still to
+ * come, with the headers around them, or many of them. */
 static int64_t
 enough(const struct note *n)
 {

@@ -266,7 +266,7 @@ hand_out(char *buf, size_t len)
 	return (int)n;
 }
 
-/* What was checked when the connection came. */
+/* Return bytes again that were checked when the connection came. */
 static int
 hand_out_again(char *buf, size_t len)
 {

@@ -128,7 +128,7 @@ forget(struct keeper *k, struct lot_item *i)
 	lot_remove(&k->lot, i);
 }
 
-/* What is readable already makes an event at once. */
+/* A connection that is readable already causes an event at once. */
 static void
 take_notes(struct keeper *k)
 {

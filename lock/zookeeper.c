@@ -233,7 +233,7 @@ hang_up(struct zookeeper *z)
 
 /* --- Answers. --- */
 
-/* The request, if somebody still waits; the ticket is gone. */
+/* The request, if its caller still waits; the ticket is freed. */
 static struct engine_request *
 turn_in(const void *arg)
 {
@@ -313,7 +313,7 @@ session_of(const struct engine_request *q)
 
 static void send_request(struct engine_request *);
 
-/* Who has it, and a word when it is free. */
+/* The name of the holder; and a notification when the lock is free. */
 static void
 on_holder(
     int rc, const char *data, int len, const struct Stat *st, const void *arg)

@@ -52,17 +52,6 @@ struct upload {
 	bool settled;
 };
 
-/*
- * The content of an upload for a download.  It stays readable when the upload
- * is closed, and even when it is terminated.  fd and path are offers: a
- * transport may use sendfile() or X-Sendfile if they are not -1 and NULL.
- */
-struct stream {
-	int64_t length;
-	int fd;
-	const char *path;
-};
-
 /* DataStore: the functions that every store has. */
 struct store_core {
 	/*

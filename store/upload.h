@@ -122,4 +122,15 @@ struct file_info {
 void file_info_copy(
     struct arena *, struct file_info *to, const struct file_info *from);
 
+/*
+ * The content of an upload for a download.  It stays readable when the upload
+ * is closed, and even when it is terminated.  fd and path are offers: a
+ * transport may use sendfile() or X-Sendfile if they are not -1 and NULL.
+ */
+struct stream {
+	int64_t length;
+	int fd;
+	const char *path;
+};
+
 #endif

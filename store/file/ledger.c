@@ -31,7 +31,7 @@ struct store_entry {
 struct tally {
 	/* Without the upload in question. */
 	struct page_sum others;
-	/* What is entered for that; -1 if nothing is. */
+	/* The bytes entered for that one; -1 if it has no entry. */
 	int64_t own;
 };
 
@@ -460,7 +460,7 @@ file_release(struct upload *up, struct err *e)
 	if (rc != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 	rc = page_has(page.dir, info->id, bytes, &has, e);
-	/* What was reserved need not be what it should be. */
+	/* The entry may have another length than it should. */
 	if (rc == ERR_OK && !has) {
 		rc = count(&page, info->id, &t, e);
 		has = rc == ERR_OK && t.own >= 0;

@@ -70,9 +70,9 @@ void page_close(struct page *);
 /* Nobody takes the page any more; its lock is held. */
 void page_throw_away(int ledger, const char *name, struct page *);
 
-/* --- The sum, for whoever has the lock.  Several hosts see a change of the
- * directory at different times: where they share the store there is none. ---
- */
+/* --- The sum, for the holder of the page's lock.  Several hosts see a change
+ * of the directory at different times: in a store that they share there is
+ * none.  --- */
 
 /* False if it cannot be trusted. */
 bool page_read_sum(const struct page *, struct page_sum *);

@@ -198,7 +198,7 @@ s3_count_call(const struct s3_store *s, const struct s3_call *c, int64_t us,
 	add(&counts->retries, is_retry);
 	add(&counts->sent, c->sent);
 	add(&counts->received, c->received);
-	/* What is looked for and is not there is no error. */
+	/* Looking for an object that does not exist is no error. */
 	if ((c->status < 200 || c->status >= 300 || *c->code != '\0') &&
 	    c->status != 404 && c->status != 412)
 		count_error(code_of(c, buf));

@@ -187,7 +187,7 @@ renew(struct s3_upload *u)
 		info->expires = u->changed + u->s->renewed_for;
 }
 
-/* What is there decides when it expires. */
+/* Its present objects decide when it expires. */
 static bool
 may_be_expired(const struct s3_upload *u)
 {

@@ -39,7 +39,7 @@ static struct {
 	size_t body_len;
 } wire;
 
-/* What was read of the body. */
+/* The bytes of the body that were read. */
 static char got[BODY_MAX];
 static size_t got_len;
 

@@ -1,8 +1,8 @@
 /*
  * evict.c - a shared file system that cuts off a host which slept.
  *
- * Preloaded.  The file EVICT has a number, which the test moves on when the
- * locks of this host are taken away.  What was opened before can then not be
+ * Preloaded.  The file EVICT has a number, which the test increments when the
+ * locks of this host are taken away.  Files opened before can then not be
  * written, cut, flushed or locked any more, as with NFS and CephFS: EIO.
  */
 #define _GNU_SOURCE
