@@ -122,10 +122,11 @@ class Trickle:
 
     def open_all(self):
         """Those that are open send on, or they would be cut off."""
+        turn = 0
         while len(self.sockets) < self.count:
             self.open()
-            for i in range(3 * len(self.names), 3 * len(self.names) + 3):
-                self.put(i % len(self.sockets))
+            for turn in range(turn + 1, turn + 4):
+                self.put(turn % len(self.sockets))
             self.look()
 
     def put(self, i):
