@@ -21,7 +21,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -541,54 +540,6 @@ fork_agent(struct err *e)
 	return ours.pid == -1 ? err_sys(e, "fork the lock agent") : ERR_OK;
 }
 
-/* The elements of lock.hosts, in the form that conf_set() accepts. */
-static const char *
-join_hosts(const struct conf *conf, struct arena *a)
-{
-	const char *hosts = "", *host;
-	size_t i;
-
-	for (i = 0; (host = conf->lock.hosts[i]) != NULL; i++)
-		hosts =
-		    arena_printf(a, "%s%s%s", hosts, i > 0 ? ", " : "", host);
-	return hosts;
-}
-
-static enum err_code
-copy_conf(const struct conf *conf, struct err *e)
-{
-	struct arena *a = arena_new();
-	const struct {
-		const char *key, *value;
-	} rows[] = {
-		{ "lock.type", conf->lock.type },
-		{ "lock.hosts", join_hosts(conf, a) },
-		{ "lock.prefix", conf->lock.prefix },
-		{ "lock.session",
-		    arena_printf(a, "%" PRId64 "ms", conf->lock.session) },
-		{ "lock.reply",
-		    arena_printf(a, "%" PRId64 "ms", conf->lock.reply) },
-		{ "lock.user", conf->lock.user },
-		{ "lock.password_file", conf->lock.password_file },
-		{ "log.target", conf->log.target },
-		{ "pool.sandbox", conf->pool.sandbox ? "true" : "false" },
-		{ "lock.tls", conf->lock.tls ? "true" : "" },
-		{ "lock.ca_file", conf->lock.ca_file },
-		{ "lock.cert_file", conf->lock.cert_file },
-		{ "lock.key_file", conf->lock.key_file },
-		{ "lock.sentinel", conf->lock.sentinel },
-	};
-	enum err_code rc = ERR_OK;
-	size_t i;
-
-	ours.conf = conf_new();
-	for (i = 0; i < NITEMS(rows) && rc == ERR_OK; i++)
-		if (*rows[i].value != '\0')
-			rc = conf_set(ours.conf, rows[i].key, rows[i].value, e);
-	arena_free(a);
-	return rc;
-}
-
 /* Find the socket of an agent that another program starts. */
 static enum err_code
 find_socket(const char *path, struct err *e)
@@ -606,29 +557,6 @@ find_socket(const char *path, struct err *e)
 	return ERR_OK;
 }
 
-/* What answers and refuses us ends the start; what does not answer may come
- * later. */
-static enum err_code
-try_hosts(
-    const struct engine_ops *engine, const struct conf *conf, struct err *e)
-{
-	const char *const *host;
-	struct lock_trial t;
-	enum err_code rc;
-
-	for (host = conf->lock.hosts; *host != NULL; host++) {
-		rc = agent_try_host(engine, conf, *host, &t, e);
-		if (rc != ERR_OK)
-			return rc;
-		if (t.text[0] != '\0')
-			return err_set(e, ERR_INVALID, "%s", t.text);
-		if (t.rc == ERR_OK)
-			return ERR_OK;
-	}
-	log_warn("locks: none of lock.hosts answers yet");
-	return ERR_OK;
-}
-
 static enum err_code
 start(const struct engine_ops *engine, const struct conf *conf, struct err *e)
 {
@@ -636,13 +564,13 @@ start(const struct engine_ops *engine, const struct conf *conf, struct err *e)
 	enum err_code rc;
 
 	ours.engine = engine;
-	if ((rc = copy_conf(conf, e)) != ERR_OK)
+	if ((rc = agent_copy_conf(conf, &ours.conf, e)) != ERR_OK)
 		return rc;
 	/* Errors in the configuration are reported here. */
 	rc = engine_open(engine, conf, "none", &probe, e);
 	if (rc == ERR_OK) {
 		engine_close(probe);
-		rc = try_hosts(engine, conf, e);
+		rc = agent_try_hosts(engine, conf, e);
 	}
 	if (rc == ERR_OK && ours.listen_fd == -1)
 		rc = make_socket(e);
@@ -678,25 +606,6 @@ void
 agent_confine(void (*confine)(const struct conf *))
 {
 	ours.confine = confine;
-}
-
-void
-agent_needs(const struct conf *conf, need_ear *ear, void *arg)
-{
-	const struct {
-		const char *key, *file;
-	} rows[] = {
-		{ "lock.password_file", conf->lock.password_file },
-		{ "lock.ca_file", conf->lock.ca_file },
-		{ "lock.cert_file", conf->lock.cert_file },
-		{ "lock.key_file", conf->lock.key_file },
-	};
-	size_t i;
-
-	ear(arg, NEED_HOSTS, NULL, NULL);
-	for (i = 0; i < NITEMS(rows); i++)
-		if (*rows[i].file != '\0')
-			ear(arg, NEED_READ, rows[i].key, rows[i].file);
 }
 
 bool

@@ -104,6 +104,17 @@ MUST_CHECK enum err_code agent_open(
 MUST_CHECK enum err_code agent_try_host(const struct engine_ops *,
     const struct conf *, const char *host, struct lock_trial *, struct err *);
 
+/* At the start, one host after the other until one takes a lock.  A host that
+ * answers and refuses us ends the start; one that does not answer may come
+ * later. */
+MUST_CHECK enum err_code agent_try_hosts(
+    const struct engine_ops *, const struct conf *, struct err *);
+
+/* The keys that the agent reads, in a new configuration of the caller's, which
+ * a reload of the other one does not change. */
+MUST_CHECK enum err_code agent_copy_conf(
+    const struct conf *, struct conf **copy, struct err *);
+
 /* Its lender. */
 extern const struct locker_lender agent_lender;
 

@@ -1,5 +1,6 @@
 /*
- * agent_try.c - each host of a lock service by itself, for an administrator.
+ * agent_try.c - each host of a lock service by itself, at the start and for an
+ * administrator.
  *
  * An engine goes from host to host when one fails.  So each is tried by a
  * process of its own, which knows of no other, and which can be stopped.
@@ -145,5 +146,26 @@ agent_try_host(const struct engine_ops *ops, const struct conf *conf,
 	while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
 		;
 	(void)close(fds[0]);
+	return ERR_OK;
+}
+
+enum err_code
+agent_try_hosts(
+    const struct engine_ops *engine, const struct conf *conf, struct err *e)
+{
+	const char *const *host;
+	struct lock_trial t;
+	enum err_code rc;
+
+	for (host = conf->lock.hosts; *host != NULL; host++) {
+		rc = agent_try_host(engine, conf, *host, &t, e);
+		if (rc != ERR_OK)
+			return rc;
+		if (t.text[0] != '\0')
+			return err_set(e, ERR_INVALID, "%s", t.text);
+		if (t.rc == ERR_OK)
+			return ERR_OK;
+	}
+	log_warn("locks: none of lock.hosts answers yet");
 	return ERR_OK;
 }
