@@ -28,6 +28,15 @@ enum ctl_status {
 	CTL_USAGE = 2
 };
 
+/* Which configuration a command reads. */
+enum ctl_conf {
+	CTL_NO_CONF,
+	/* Only a file that -c or TUSFCGI_CONF names. */
+	CTL_NAMED_CONF,
+	/* Such a file, else the one of the system. */
+	CTL_ANY_CONF
+};
+
 struct ctl;
 
 /* argv[0] is "tusctl COMMAND", for getopt(). */
@@ -51,7 +60,7 @@ struct ctl_command {
 	const char *name;
 	/* The command needs the store, not only the configuration. */
 	bool wants_store;
-	bool wants_conf;
+	enum ctl_conf conf;
 	/* The command may find events that hooks have yet to be told. */
 	bool wants_hooks;
 	ctl_run *run;
@@ -71,6 +80,7 @@ struct ctl {
 	/* The current command, and the table of all; its last entry has no
 	 * name. */
 	const struct ctl_command *command, *commands;
+	/* All keys have their defaults if no file was read. */
 	struct conf *conf;
 
 	/* NULL for a command without wants_store. */

@@ -3,7 +3,8 @@
  *
  * All is tested from outside, as a client, with small uploads that are removed
  * at the end.  So it also works without access to the configuration of the web
- * server.
+ * server.  Where the configuration of tusfcgi is at hand, the store is tried
+ * out by itself.
  */
 #include "config.h"
 
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/become.h"
 #include "ctl/ctl.h"
 #include "ctl/doctor.h"
 
@@ -478,6 +480,30 @@ examine(struct doctor *d)
 	    d->problems == 1 ? "" : "s", d->notes, d->notes == 1 ? "" : "s");
 }
 
+/* Only of a store that is a service.  Its keys may be in files, which the user
+ * of the pool must be able to read. */
+static void
+check_store(struct doctor *d, const struct conf *conf)
+{
+	struct data_store *store = NULL;
+	struct err e;
+	enum err_code rc;
+
+	if (store_home(conf) != NULL || store_is_private(conf))
+		return;
+	rc = become_owner_of(NULL, conf, &e);
+	if (rc == ERR_OK)
+		rc = store_open(conf, &store, &e);
+	if (rc == ERR_OK) {
+		rc = store_try_out(conf, store, &e);
+		store->core->shutdown(store);
+	}
+	if (rc == ERR_OK)
+		doctor_good("the store does what uploads need");
+	else
+		doctor_bad(d, ADVICE_MAX, "%s", e.text);
+}
+
 int
 ctl_doctor(struct ctl *c, int argc, char **argv)
 {
@@ -489,6 +515,7 @@ ctl_doctor(struct ctl *c, int argc, char **argv)
 		out_of_memory();
 	d.url = argv[optind];
 	d.probe = probe_new(c->arena);
+	check_store(&d, c->conf);
 	examine(&d);
 	probe_free(d.probe);
 	curl_global_cleanup();

@@ -17,35 +17,37 @@
 #include "ctl/ctl.h"
 
 static const struct ctl_command commands[] = {
-	{ "list", true, true, false, ctl_list, ctl_list_options, "", NULL,
-	    "ls for uploads",
+	{ "list", true, CTL_ANY_CONF, false, ctl_list, ctl_list_options, "",
+	    NULL, "ls for uploads",
 	    "One line for each upload. Expired ones are unfinished, too." },
-	{ "show", true, true, false, ctl_show, ctl_show_options, "ID", NULL,
+	{ "show", true, CTL_ANY_CONF, false, ctl_show, ctl_show_options, "ID",
+	    NULL,
 	    "all that is known of one upload, and which process has its lock",
 	    "" },
-	{ "rm", true, true, false, ctl_rm, NULL, "ID...", NULL,
+	{ "rm", true, CTL_ANY_CONF, false, ctl_rm, NULL, "ID...", NULL,
 	    "terminate uploads",
 	    "Finished or not, damaged or not. No hook is run." },
-	{ "sweep", true, true, true, ctl_sweep, ctl_sweep_options, "", NULL,
-	    "remove expired uploads and leftovers",
+	{ "sweep", true, CTL_ANY_CONF, true, ctl_sweep, ctl_sweep_options, "",
+	    NULL, "remove expired uploads and leftovers",
 	    "The server does the same by itself, see expiration.sweep." },
-	{ "check", true, true, false, ctl_check, ctl_check_options, "", NULL,
-	    "read every record, compare sizes, report damage",
+	{ "check", true, CTL_ANY_CONF, false, ctl_check, ctl_check_options, "",
+	    NULL, "read every record, compare sizes, report damage",
 	    "Exits with 1 if there is any." },
-	{ "settle", true, true, true, ctl_settle, ctl_settle_options, "", NULL,
-	    "make the progress of every unfinished upload durable",
+	{ "settle", true, CTL_ANY_CONF, true, ctl_settle, ctl_settle_options,
+	    "", NULL, "make the progress of every unfinished upload durable",
 	    "After a clean stop, before another server takes over." },
-	{ "adopt", true, true, false, ctl_adopt, NULL, "", NULL,
+	{ "adopt", true, CTL_ANY_CONF, false, ctl_adopt, NULL, "", NULL,
 	    "take over what tusd has written to",
 	    "Names what it leaves alone, and exits with 1 then." },
-	{ "doctor", false, false, false, ctl_doctor, NULL, "URL", NULL,
+	{ "doctor", false, CTL_NAMED_CONF, false, ctl_doctor, NULL, "URL", NULL,
 	    "try what the web server does to uploads",
-	    "Sends real requests to the place where uploads are created." },
-	{ "top", false, true, false, ctl_top, ctl_top_options, "", NULL,
+	    "Sends real requests to the place where uploads are created, and "
+	    "with -c to the bucket." },
+	{ "top", false, CTL_ANY_CONF, false, ctl_top, ctl_top_options, "", NULL,
 	    "what the server is at, live",
 	    "Asks the pool itself; status.path has to be set. q leaves." },
-	{ "completion", false, false, false, ctl_completion, NULL, "SHELL",
-	    ctl_shells, "print what a shell completes tusctl with",
+	{ "completion", false, CTL_NO_CONF, false, ctl_completion, NULL,
+	    "SHELL", ctl_shells, "print what a shell completes tusctl with",
 	    "For bash: eval \"$(tusctl completion bash)\"" },
 	{ .name = NULL },
 };
@@ -63,12 +65,15 @@ find_command(const char *name)
 
 /* A file given by -c must exist; the default file need not. */
 static enum err_code
-read_conf(struct conf *conf, const char *file, struct err *e)
+read_conf(
+    struct conf *conf, enum ctl_conf which, const char *file, struct err *e)
 {
 	static const char usual[] = SYSCONFDIR "/tusfcgi.conf";
 
 	if (file == NULL)
 		file = getenv("TUSFCGI_CONF");
+	if (which == CTL_NO_CONF || (which == CTL_NAMED_CONF && file == NULL))
+		return ERR_OK;
 	if (file == NULL && access(usual, F_OK) == -1 && errno == ENOENT)
 		return ERR_OK;
 	return conf_read(conf, file != NULL ? file : usual, e);
@@ -168,7 +173,7 @@ begin(const char *file, int argc, char **argv)
 	}
 	c.conf = conf_new();
 	c.arena = arena_new();
-	if (!command->wants_conf || read_conf(c.conf, file, &e) == ERR_OK)
+	if (read_conf(c.conf, command->conf, file, &e) == ERR_OK)
 		status = run_command(&c, command, argc, argv);
 	else
 		ctl_note("%s", e.text);

@@ -1,5 +1,7 @@
-"""tusfcgi -t and the start say what is wrong with a bucket, and what to do."""
+"""tusfcgi -t, the start and tusctl doctor say what is wrong with a bucket, and
+what to do."""
 
+import socket
 import subprocess
 
 import pytest
@@ -39,18 +41,35 @@ def run(path, *args):
                           timeout=60)
 
 
+def doctor(*args):
+    """The line on the bucket.  The endpoint is not there, which is a problem
+    of its own."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        done = subprocess.run(
+            [rig.program("tusctl"), *args, "doctor",
+             f"http://127.0.0.1:{nobody.getsockname()[1]}/"],
+            capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and "no answer" in done.stdout, done.stderr
+    return done.stdout.split("PROBLEM no answer")[0]
+
+
 def refused(path):
-    """What is said; the start refuses for the same reason."""
+    """What is said; the start refuses for the same reason, and so does the
+    doctor."""
     checked, started = run(path, "-t"), run(path, "-w", "2")
     assert checked.returncode == started.returncode == 2, checked.stderr
     said = checked.stderr.partition("] ")[2]
+    assert doctor("-c", path)[:68] == "PROBLEM " + said[:60]
     assert said and started.stderr.partition("] ")[2][:60] == said[:60]
     return said
 
 
 def test_what_works_leaves_nothing(tmp_path, engine):
-    done = run(configure(tmp_path, engine, tags="a=b"), "-t")
+    path = configure(tmp_path, engine, tags="a=b")
+    done = run(path, "-t")
     assert done.returncode == 0, done.stderr
+    assert doctor("-c", path).startswith("ok      the store does")
     assert not engine.ask("GET", "/uploads", "list-type=2").all("Key")
     assert not engine.ask("GET", "/uploads", "uploads=").all("UploadId")
 
@@ -110,6 +129,13 @@ def test_a_service_that_does_not_answer_is_a_warning(tmp_path, engine):
     engine.stop()
     done = run(path, "-t")
     assert done.returncode == 0 and "warn" in done.stderr
+    assert doctor("-c", path).startswith("PROBLEM ")
+
+
+def test_a_doctor_without_a_configuration_asks_no_bucket(tmp_path, engine):
+    configure(tmp_path, engine)
+    before = len(engine.log())
+    assert doctor() == "" and len(engine.log()) == before
 
 
 def test_a_clock_that_goes_wrong_at_work(tmp_path):
