@@ -274,3 +274,20 @@ def test_commands_run(site, tmp_path, text):
     assert run.returncode in ((0, 1) if "grep" in text else (0,)), (
         text, run.stdout, run.stderr)
     assert "usage" not in run.stderr and "error" not in run.stderr.lower()
+
+
+def test_hacking_names_what_tests_read_from_the_environment():
+    """But what one test sets for another program."""
+    own = {"CONF", "ONLY", "TRACE", "S3_BUCKET", "S3_ENDPOINT"}
+    read = re.compile(r'(?:environ\S*?|getenv)[\[(]"TUSFCGI_(\w+)"'
+                      r'|"TUSFCGI_(\w+)" not in os\.environ'
+                      r'|\$\{?TUSFCGI_(\w+)|\bnumber\("(\w+)"')
+    names = set()
+    for path in (rig.TREE / "tests").rglob("*"):
+        if (path.suffix in (".py", ".c") or path.name == "run") and \
+                "node_modules" not in path.parts:
+            names |= {"".join(found) for found in
+                      read.findall(path.read_text(errors="replace"))}
+    text = (rig.TREE / "HACKING.md").read_text()
+    assert len(names - own) > 15
+    assert not [n for n in sorted(names - own) if f"`TUSFCGI_{n}`" not in text]
