@@ -81,6 +81,10 @@ find_built_in(
 
 	if ((*class = find_class(type)) != NULL)
 		return ERR_OK;
+	if (strcmp(type, "s3") == 0)
+		return err_set(e, ERR_INVALID,
+		    "store.type: \"s3\" was not built in: install "
+		    "libexpat1-dev and build anew");
 	return err_set(e, ERR_INVALID,
 	    "store.type: \"%s\" is not built in; tusfcgi -V lists those that "
 	    "are",

@@ -52,6 +52,19 @@ def test_help_and_version_go_to_standard_output():
         assert word in result.stdout
 
 
+@pytest.mark.parametrize("key, name, package", [
+    ("store", "s3", "libexpat1-dev"), ("lock", "redis", "libhiredis-dev"),
+    ("lock", "zookeeper", "libzookeeper-st-dev")])
+def test_what_was_not_built_in_names_its_package(place, key, name, package):
+    """configure goes on without; -V has one line for each key."""
+    line = next(l for l in run("-V").stdout.splitlines()
+                if l.startswith(key + "s:"))
+    result = run("-c", write(place, **{key: {"type": name}}), "-t")
+    assert result.returncode == 2
+    assert (package in result.stderr) == (name not in line.split()), \
+        result.stderr
+
+
 @pytest.mark.parametrize("args", [
     ["-x"], ["-w"], ["-w", "0"], ["-w", "many"], ["-w", "-3"], ["extra"],
     ["-w", "99999999999"],
