@@ -122,21 +122,6 @@ look_at_places(const struct conf *conf, const char **read_only, struct err *e)
 	return s.rc;
 }
 
-/* Can the locker be opened?  With a store, opening the store shows that. */
-static enum err_code
-look_at_locker(const char *type, struct err *e)
-{
-	size_t i;
-
-	for (i = 0; locker_name(i) != NULL; i++)
-		if (strcmp(locker_name(i), type) == 0)
-			return ERR_OK;
-	return err_set(e, ERR_INVALID,
-	    "lock.type: \"%s\" is not built in; tusfcgi -V lists those that "
-	    "are",
-	    type);
-}
-
 /* Check a directory that root would have to give away.  The start creates none
  * of these. */
 static void
@@ -164,8 +149,6 @@ look_for_store(const struct conf *conf, struct err *e)
 		return ERR_OK;
 	if (errno != ENOENT)
 		return err_sys(e, "the store %s", path);
-	if (look_at_locker(conf->lock.type, e) != ERR_OK)
-		return e->code;
 	store_needs(conf, look_at_root, &s);
 	if (s.rc != ERR_OK || fs_may_make(path, e) != ERR_OK)
 		return e->code;

@@ -609,6 +609,22 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_code
+check_keys(const struct conf *conf, struct err *e)
+{
+	if (!conf->store.shared)
+		return ERR_OK;
+	if (strcmp(conf->lock.method, "ofd") != 0)
+		return err_set(e, ERR_INVALID,
+		    "store.shared needs lock.method = \"ofd\": not every "
+		    "shared file system has flock()");
+	if (*conf->lock.path != '\0')
+		return err_set(e, ERR_INVALID,
+		    "store.shared: remove lock.path, for the locks have to be "
+		    "where all hosts see them");
+	return ERR_OK;
+}
+
 static void
 needs(const struct conf *conf, need_ear *ear, void *arg)
 {
@@ -621,6 +637,7 @@ needs(const struct conf *conf, need_ear *ear, void *arg)
 const struct locker_class locker_flock = {
 	.name = "flock",
 	.lender = &lender,
+	.check_keys = check_keys,
 	.needs = needs,
 	.open = flock_open,
 };

@@ -144,14 +144,30 @@ locker_stop(void)
 }
 
 enum err_code
+locker_check_keys(const struct conf *conf, struct err *e)
+{
+	const char *type = conf->lock.type;
+	const struct locker_class *class = find_class(type);
+
+	if (class == NULL)
+		return refuse_type(type, e);
+	if (class->is_for_one_pool && conf->store.shared)
+		return err_set(e, ERR_INVALID,
+		    "store.shared: lock.type = \"%s\" is for one pool on "
+		    "one host; take \"flock\" with lock.method = \"ofd\"",
+		    type);
+	return class->check_keys != NULL ? class->check_keys(conf, e) : ERR_OK;
+}
+
+enum err_code
 locker_open(const struct conf *conf, struct locker **locker, struct err *e)
 {
 	const char *type = conf->lock.type;
 	const struct locker_class *class = find_class(type);
 	enum err_code rc;
 
-	if (class == NULL)
-		return refuse_type(type, e);
+	if ((rc = locker_check_keys(conf, e)) != ERR_OK)
+		return rc;
 	if (class->engine != NULL)
 		rc = agent_open(class->name, conf, locker, e);
 	else

@@ -215,6 +215,11 @@ struct locker_class {
 	 * NULL, and see locker_start().  NULL: there is no agent. */
 	const struct engine_ops *engine;
 
+	/* Do the keys contradict each other, above all with store.shared?
+	 * ERR_INVALID says which; NULL if none can. */
+	MUST_CHECK enum err_code (*check_keys)(
+	    const struct conf *, struct err *);
+
 	/* Reports what the locker needs with this configuration; NULL if
 	 * nothing. */
 	void (*needs)(const struct conf *, need_ear *, void *arg);
@@ -223,10 +228,14 @@ struct locker_class {
 	    const struct conf *, struct locker **, struct err *);
 };
 
+/* ERR_INVALID: the locker that lock.type names cannot work with these keys, or
+ * it is_for_one_pool and the store is shared. */
+MUST_CHECK enum err_code locker_check_keys(const struct conf *, struct err *);
+
 /*
  * Open the locker that lock.type names.  lock.path "" means store.path.  After
- * a fork every process opens its own.  ERR_INVALID: it is not built in, or a
- * table of it has a hole.
+ * a fork every process opens its own.  ERR_INVALID: it is not built in, a
+ * table of it has a hole, or locker_check_keys() refuses.
  */
 MUST_CHECK enum err_code locker_open(
     const struct conf *, struct locker **, struct err *);

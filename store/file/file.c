@@ -190,30 +190,17 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 	return ERR_OK;
 }
 
-/* Refuse locks and keys that do not work in a shared store. */
+/* Refuse keys that do not work in a shared store; the locker has checked its
+ * own. */
 static enum err_code
 check_sharing(const struct conf *conf, struct err *e)
 {
-	bool is_local = strcmp(conf->lock.type, "flock") == 0;
-
 	if (!conf->store.shared)
 		return ERR_OK;
 	if (strcmp(conf->store.durability, "full") != 0)
 		return err_set(e, ERR_INVALID,
 		    "store.shared needs store.durability = \"full\": a host "
 		    "must not acknowledge what another one cannot see");
-	if (strcmp(conf->lock.type, "memory") == 0)
-		return err_set(e, ERR_INVALID,
-		    "store.shared: lock.type = \"memory\" is for one pool on "
-		    "one host; take \"flock\" with lock.method = \"ofd\"");
-	if (is_local && strcmp(conf->lock.method, "ofd") != 0)
-		return err_set(e, ERR_INVALID,
-		    "store.shared needs lock.method = \"ofd\": not every "
-		    "shared file system has flock()");
-	if (is_local && *conf->lock.path != '\0')
-		return err_set(e, ERR_INVALID,
-		    "store.shared: remove lock.path, for the locks have to be "
-		    "where all hosts see them");
 	if (*conf->hooks.spool == '\0' &&
 	    (*conf->hooks.dir != '\0' || *conf->hooks.url != '\0'))
 		return err_set(e, ERR_INVALID,

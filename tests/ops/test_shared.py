@@ -268,10 +268,11 @@ def test_a_store_is_settled_before_it_is_shared(app):
     ({"store": {"durability": "data"}}, 'store.durability = "full"'),
     ({"lock": {"method": "flock"}}, 'lock.method = "ofd"'),
     ({"lock": {"path": "/tmp"}}, "remove lock.path"),
+    ({"lock": {"type": "memory"}}, '"memory" is for one pool'),
     ({"store": {"shared": False}, "lock": {
         "type": "redis", "hosts": ["127.0.0.1:1"]}}, "set store.shared"),
     ({"hooks": {"dir": "/usr/bin"}}, "set hooks.spool"),
-], ids=["durability", "method", "lock-path", "far", "spool"])
+], ids=["durability", "method", "lock-path", "memory", "far", "spool"])
 def test_what_is_not_safe_is_refused(app, change, said):
     one = app(rig.merge(SHARED, change))
     run = subprocess.run(
