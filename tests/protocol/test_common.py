@@ -240,7 +240,7 @@ def test_sigterm_in_a_patch_keeps_the_bytes(serve, streaming):
 def test_the_manual_has_every_code_with_its_status():
     """Users look for what they were told."""
     tables = "".join((rig.TREE / name).read_text()
-                     for name in ("web/refuse.c", "tus/tus.c"))
+                     for name in ("web/answer.c", "tus/tus.c"))
     codes = re.findall(r"\{ (\d{3}), \"(ERR_\w+)\"", tables)
     assert len(codes) > 40
     page = (rig.TREE / "man/tusfcgi.8").read_text()
