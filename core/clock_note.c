@@ -1,8 +1,9 @@
 /*
- * clock_note.c - may the sweep, and a request, believe the clock?
+ * clock_note.c - can the sweep and requests trust the clock?
  *
- * A machine that thinks it is next year would expire everything at once.  The
- * time since boot cannot be set, so the two clocks tell on each other.
+ * On a machine whose clock is a year ahead, all uploads would expire at once.
+ * The time since boot cannot be set, so a difference between the two clocks
+ * shows that the time of day was changed.
  */
 #include "config.h"
 
@@ -14,7 +15,8 @@
 #include "core/clock_note.h"
 
 enum {
-	/* More than this, or than a tenth of the time between two sweeps. */
+	/* A jump is more than this, or than a tenth of the time between two
+	 * sweeps. */
 	JUMP_MAX = 3600,
 	/* Less than this is an ordinary correction. */
 	JUMP_MIN = 60,
@@ -56,7 +58,7 @@ clock_note_jump(const struct clock_note *then, const struct clock_note *now)
 {
 	int64_t passed = now->real - then->real, ran, jump;
 
-	/* Since the reboot the machine has run that long at least.  Some boards
+	/* After a reboot at least the time since boot has passed.  Some boards
 	 * give every boot the same id. */
 	ran = now->running;
 	if (strcmp(then->boot, now->boot) == 0 && now->running >= then->running)

@@ -1,5 +1,5 @@
 /*
- * clock_note.h - may the sweep, and a request, believe the clock?
+ * clock_note.h - can the sweep and requests trust the clock?
  */
 #ifndef CORE_CLOCK_NOTE_H
 #define CORE_CLOCK_NOTE_H
@@ -14,8 +14,8 @@ struct clock_note {
 	char boot[CLOCK_BOOT_ID_LEN + 1];
 	/* Seconds since the epoch, and since boot. */
 	int64_t real, running;
-	/* The last upload that had its turn, if the sweep did not come to all
-	 * of them; else "". */
+	/* The id of the last upload that the sweep looked at, if it did not
+	 * come to all of them; else "". */
 	char after[ID_MAX + 1];
 };
 
@@ -25,12 +25,12 @@ void clock_note_now(struct clock_note *);
 
 void clock_note_write(const struct clock_note *, char text[CLOCK_NOTE_MAX]);
 
-/* False if the text is none of ours. */
+/* False if the text is no clock note. */
 bool clock_note_read(struct clock_note *, const char *text);
 
 /*
- * By how many seconds the time of day went wrong between two notes, as far as
- * the time since boot tells; 0 if it kept pace.  Over a reboot only a clock
+ * By how many seconds the time of day and the time since boot disagree about
+ * the time between two notes; 0 if they agree.  After a reboot only a clock
  * that went back is noticed.
  */
 int64_t clock_note_jump(

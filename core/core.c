@@ -273,7 +273,7 @@ grows(const struct task *t)
 	    is_limited(t, t->up->info.owner);
 }
 
-/* The client did something it may not; the log has nothing to tell. */
+/* A refusal for the quota is the client's fault, and is not logged. */
 static enum err_code
 quietly(struct task *t, enum err_code rc)
 {
@@ -356,8 +356,8 @@ core_shrink(struct task *t)
 		return;
 	info = &t->up->info;
 	size = info->size_deferred ? info->offset : info->size;
-	/* What cannot be given back now is given back by the next request, or
-	 * by the sweep. */
+	/* Room that cannot be given back now is given back by the next request,
+	 * or by the sweep. */
 	if (size != t->reserved &&
 	    t->core->store->ledger->resize(
 		t->up, NULL, size, size, &t->reserved, &ignored) != ERR_OK)

@@ -1,5 +1,6 @@
 /*
- * core.h - what every request needs to know about the place it works in.
+ * core.h - what every request needs to know about the server: its store, its
+ * locks, its hooks and its limits.
  */
 #ifndef CORE_CORE_H
 #define CORE_CORE_H
@@ -44,7 +45,7 @@ struct core {
 
 	/*
 	 * An upload with an owner exists for that owner only, whatever is said
-	 * here.  An upload without an owner is for everybody, unless
+	 * here.  An upload without an owner is open to all, unless
 	 * owner_required: then no request sees it, and a request without an
 	 * owner is refused.  has_owners: some requests may have one, some not.
 	 */
@@ -53,7 +54,7 @@ struct core {
 	/* For each owner; needs a store with a ledger. */
 	struct store_quota quota;
 
-	/* The outside world, so that a test can stand in for it. */
+	/* The clock and the source of ids, which a test replaces. */
 	int64_t (*now)(void);
 	int64_t (*now_ms)(void);
 	void (*new_id)(char id[ID_MAX + 1]);
@@ -63,8 +64,8 @@ struct core {
 enum step {
 	/* The answer is ready. */
 	STEP_DONE,
-	/* Something is not to be had yet: wait as a struct wait says, then
-	 * call again. */
+	/* A lock or the store is busy: wait as a struct wait says, then call
+	 * again. */
 	STEP_WAIT,
 	/* Hand over the body. */
 	STEP_RECEIVE

@@ -1,9 +1,9 @@
 /*
  * create.c - make an upload: empty, with its first bytes, or out of parts.
  *
- * Nothing is made before all is checked and, where a body is announced, before
- * it shows itself; and what was made for a request that then fails is removed,
- * since the client never learned where it is.
+ * An upload is made only when everything is checked and, where a body is
+ * announced, when the body begins; and if the request fails then, the upload is
+ * removed, since the client never learned where it is.
  *
  * No part is locked: a finished upload never changes, so two requests that
  * name the same parts in another order cannot wait for each other.  All parts
@@ -18,13 +18,13 @@
 
 #include "core/parts.h"
 
-/* A new id is taken once in 2^122; more often means that something is wrong. */
+/* A new id is in use already once in 2^122; more often is an error. */
 #define ID_TRIES 3
 
-/* A body of so many bytes is here in no time. */
+/* A body of at most so many bytes arrives at once. */
 #define SOON ((int64_t)1 << 20)
 
-/* As many as those of an id that is drawn. */
+/* As many as a random id has. */
 #define ID_BYTES 16
 
 /* --- What a hook may change. --- */
@@ -134,8 +134,8 @@ has_more(const struct task *t)
 }
 
 /*
- * What comes in no time need not be seen before it is there, unless a hook or
- * a client is told the id, or how far it got, meanwhile.
+ * An upload whose body arrives at once need not be visible before, unless a
+ * hook or a client is told the id or the offset meanwhile.
  */
 static bool
 is_hidden(const struct task *t, bool is_chosen)
@@ -194,11 +194,13 @@ make(struct task *t, bool is_chosen)
 		return rc;
 	core_entered(t, false);
 	t->up = NULL;
-	/* Its lock is ours, so no living process has half of it. */
+	/* This task has the lock of the id, so no living process has made a
+	 * part of the upload. */
 	if (rc == ERR_EXISTS && t->lock != NULL &&
 	    core_clear(t, t->in.create.id))
 		return make(t, is_chosen);
-	/* Of an upload that is there the lock may be a note. */
+	/* The lock file of an existing upload may be the mark of pending
+	 * work. */
 	t->is_over = rc != ERR_EXISTS;
 	core_unlock(t);
 	t->is_over = false;
@@ -211,7 +213,7 @@ static enum err_code
 make_with_id(struct task *t)
 {
 	if (t->in.create.id != NULL) {
-		/* That of the other id, if there is one. */
+		/* The lock of the other id, if there is one. */
 		core_unlock(t);
 		return make(t, true);
 	}
@@ -247,7 +249,7 @@ core_create(struct task *t)
 	t->err.code = ERR_OK;
 	t->created = true;
 	t->was_created = t->up->info;
-	/* What post-create is told of is as it was before the first byte. */
+	/* post-create is shown the upload as it was before the first byte. */
 	t->was_created.offset = 0;
 	return true;
 }

@@ -225,7 +225,7 @@ whole_digest(struct upload *up, const char *algorithm, struct arena *a,
 	    err_set(e, ERR_SYSTEM, "%s: bytes are missing", up->info.id);
 }
 
-/* The name at the beginning of a member; NULL if it is none that we know. */
+/* The name at the beginning of a member; NULL if it is unknown. */
 static const char *
 algorithm_of(const char *member)
 {

@@ -25,8 +25,8 @@ struct sum {
 /* The algorithms that are built in, NULL after the last. */
 const char *digest_name(size_t n);
 
-/* Does libcrypto do it?  Asked at the start, when there is memory: what it
- * cannot set up once it cannot do ever after. */
+/* Does libcrypto have the algorithm?  Called at the start, when there is
+ * memory: an algorithm that fails then never works. */
 bool digest_works(const char *name);
 
 /*
@@ -38,10 +38,11 @@ struct digest *digest_new(struct arena *, const char *algorithm);
 
 void digest_update(struct digest *, const void *, size_t);
 
-/* End it, and hand it out: how many bytes. */
+/* End the digest and copy it to out; returns its length in bytes. */
 size_t digest_take(struct digest *, unsigned char out[DIGEST_MAX]);
 
-/* Was it the sum that the client sent?  sum may be NULL, to let go only. */
+/* End the digest: is it the sum that the client sent?  sum may be NULL, only to
+ * free the digest. */
 bool digest_end(struct digest *, const struct sum *sum);
 
 /* --- Of all bytes of an upload. --- */
@@ -59,9 +60,9 @@ MUST_CHECK enum err_code whole_digest(struct upload *, const char *algorithm,
     struct arena *, unsigned char *bytes, size_t *len, struct err *);
 
 /*
- * Is the upload what its info.digest says?  wrong is NULL, or the algorithm
- * that says something else.  A store that cannot read what is not finished
- * cannot say, and that is no error; an error is one of the store.
+ * Do the bytes of the upload match info.digest?  *wrong is NULL, or the
+ * algorithm whose digest differs.  With a store that cannot read unfinished
+ * uploads nothing is checked, which is no error; an error is one of the store.
  */
 MUST_CHECK enum err_code whole_check(
     struct upload *, struct arena *, const char **wrong, struct err *);

@@ -1,6 +1,6 @@
 /*
- * hold.c - an upload that is open and locked, where it is no request that wants
- * it; and what is done with it then.
+ * hold.c - open and lock an upload outside of a request, and do its pending
+ * work.
  */
 #include "config.h"
 
@@ -146,8 +146,9 @@ pending_remove_parts(struct data_store *store, struct locker *locker,
 /*
  * --- An upload whose time is over. ---
  *
- * Killed in between, the next sweep removes the upload and tells of it as well:
- * at least once, then with two ids.
+ * After a kill in between, the next sweep removes the upload and notes an event
+ * of its own, so that hooks are told at least once, and then twice under
+ * different event ids.
  */
 
 static struct hook_notice *

@@ -1,6 +1,5 @@
 /*
- * hold.h - an upload that is open and locked, where it is no request that wants
- * it.
+ * hold.h - open and lock an upload outside of a request.
  *
  * The sweep, tusctl and the removal of the parts of a final upload open it,
  * lock it, then call claim() of the store, which reads again what may have
@@ -23,8 +22,8 @@ struct hold {
 	bool is_over;
 };
 
-/* Open an upload, be it damaged; it is not locked yet.  On an error there is
- * nothing to release. */
+/* Open an upload, also a damaged one; it is not locked yet.  On an error there
+ * is nothing to release. */
 MUST_CHECK enum err_code hold_open(struct hold *, struct data_store *,
     const char *id, struct arena *, struct err *);
 
@@ -38,8 +37,8 @@ void hold_release(struct hold *);
 
 /*
  * Lock an id, whether or not there is an upload of it; *lock is NULL on an
- * error.  Tried again for wait_ms milliseconds while another has it: what how
- * says decides whether the holder is asked to give way.
+ * error.  Tried again for wait_ms milliseconds while another process has it:
+ * how decides whether the holder is asked to give way.
  */
 MUST_CHECK enum err_code hold_id(struct locker *, const char *id, enum lock_how,
     int64_t wait_ms, struct arena *, struct lock **, struct err *);

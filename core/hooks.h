@@ -28,7 +28,7 @@ enum hook_point {
 	HOOK_POST_FINISH,
 	HOOK_PRE_TERMINATE,
 	HOOK_POST_TERMINATE,
-	/* Of a sweep, and only where hooks.events names it. */
+	/* Sent by a sweep, and only where hooks.events names it. */
 	HOOK_POST_EXPIRE,
 	HOOK_POINT_MAX
 };
@@ -38,14 +38,14 @@ const char *hook_point_name(enum hook_point);
 
 /* What a client asked for, as hooks are shown it; the core does not read it. */
 struct hook_request {
-	/* The one that counts, "PATCH", where another may stand for it. */
+	/* The effective method, as "PATCH", whatever the request line says. */
 	const char *method;
 	const char *uri;
 	/* "host:port" */
 	const char *remote;
 	/* All headers as the front end handed them on, by their usual names. */
 	const struct pair *headers;
-	/* It is found in the log, too. */
+	/* The log has it, too. */
 	const char *request_id;
 };
 
@@ -57,11 +57,12 @@ struct hook_event {
 	const struct hook_request *req;
 };
 
-/* What to tell the client instead of, or besides, our own words. */
+/* The answer to the client that a hook wants, in place of the server's own or
+ * added to it. */
 struct hook_reply {
-	/* 0 if it says nothing about it, else 200 to 599. */
+	/* 0 if the hook sets none, else 200 to 599. */
 	int status;
-	/* NULL if it says nothing about it. */
+	/* NULL if the hook sets none. */
 	const char *body;
 	/* Names are tokens. */
 	const struct pair *headers;
@@ -75,8 +76,11 @@ struct hook_verdict {
 	bool reject_termination;
 	bool stop_upload;
 
-	/* For pre-create: what shall be different; NULL is nothing.  Without
-	 * metadata at all, has_metadata says that this is meant. */
+	/*
+	 * For pre-create: the changes to the upload; NULL is no change.
+	 * has_metadata tells metadata that the hook has emptied from metadata
+	 * that it leaves alone.
+	 */
 	const char *id;
 	const struct pair *metadata;
 	bool has_metadata;
@@ -87,20 +91,21 @@ struct hook_verdict {
 
 struct hooks;
 
-/* What became of the events that were left behind. */
+/* The results of delivering the events that wait. */
 struct hook_tally {
-	/* By event: taken; not taken. */
+	/* By event: delivered; failed. */
 	int64_t told[HOOK_POINT_MAX];
 	int64_t failed[HOOK_POINT_MAX];
-	/* No events at all: moved aside. */
+	/* Files that hold no event: moved aside. */
 	int64_t damaged;
-	/* Not tried: others failed for too long, or not ours to read. */
+	/* Not tried: others failed for too long, or this user may not read
+	 * them. */
 	int64_t left;
 	/* Failed not long ago. */
 	int64_t waiting;
 };
 
-/* Which of the events that were left behind are to be told. */
+/* Which of the waiting events are to be delivered. */
 enum hook_delivery {
 	/* None: count them. */
 	HOOK_DELIVER_NONE,
@@ -117,9 +122,10 @@ struct hooks_ops {
 	bool (*wants)(struct hooks *, enum hook_point);
 
 	/*
-	 * Ask, and wait for the answer, whose strings come from the arena.
-	 * An error means that the hook failed: nothing may go on.  That of
-	 * post-receive is logged instead, and the answer is then "go on".
+	 * Ask, and wait for the answer, whose strings come from the arena.  An
+	 * error means that the hook failed, and the task must not go on.  An
+	 * error of post-receive is logged instead, and the answer is then "go
+	 * on".
 	 */
 	MUST_CHECK enum err_code (*ask)(struct hooks *,
 	    const struct hook_event *, struct arena *, struct hook_verdict *,
@@ -134,27 +140,30 @@ struct hooks_ops {
 	struct hook_notice *(*note)(
 	    struct hooks *, const struct hook_event *, struct arena *);
 
-	/* Before it is told: the upload is somewhere else by now. */
+	/* Before the event is delivered: note that the upload was moved. */
 	void (*moved)(struct hooks *, struct hook_notice *,
 	    const struct file_info *, struct arena *);
 
-	/* After the response: tell it, once, and let go of it.  False if it
-	 * was not taken; that is logged, and it stays written down. */
+	/*
+	 * After the response: try to deliver the event, once, and free the
+	 * notice.  False if that failed, which is logged; the event stays
+	 * written down.
+	 */
 	bool (*tell)(struct hooks *, struct hook_notice *);
 
-	/* Let go of it without telling: a child process has a copy of it, and
-	 * of this, and tells it. */
+	/* Free the notice without delivering the event: a child process has a
+	 * copy of both, and delivers it. */
 	void (*forget)(struct hooks *, struct hook_notice *);
 
-	/* It has not happened: what was written down goes. */
+	/* The event has not happened: remove what was written down. */
 	void (*withdraw)(struct hooks *, struct hook_notice *);
 
 	/*
-	 * For a sweep: tell the events that are written down and that no other
-	 * process is busy with.  Those that were not tried yet come first, then
-	 * those that were tried longest ago, so that each gets its turn.  A
-	 * file that holds no event is moved aside.  With HOOK_DELIVER_NONE only
-	 * count, in left.
+	 * For a sweep: deliver the events that are written down and that no
+	 * other process is delivering.  Those that were not tried yet come
+	 * first, then those that were tried longest ago, so that each gets its
+	 * turn.  A file that holds no event is moved aside.  With
+	 * HOOK_DELIVER_NONE only count, in left.
 	 */
 	MUST_CHECK enum err_code (*deliver)(struct hooks *, enum hook_delivery,
 	    struct hook_tally *, struct err *);

@@ -16,8 +16,8 @@
 /* Milliseconds between two tries to get a lock. */
 #define RETRY_MS 10
 
-/* A client forgets an upload that is said to be gone.  So none is, where the
- * clock is not to be believed, or was not when the date was made. */
+/* A client forgets an upload that is answered as gone.  So no upload is, if the
+ * clock cannot be trusted, or could not when the date was set. */
 bool
 core_is_expired(const struct task *t)
 {
@@ -36,7 +36,7 @@ core_is_over(const struct task *t)
 	    (!t->core->expire_sliding || t->core->locker == NULL);
 }
 
-/* Other people's uploads do not exist. */
+/* Uploads of other owners do not exist for this request. */
 static bool
 is_visible(const struct task *t)
 {
@@ -75,8 +75,8 @@ core_close_upload(struct task *t)
 
 /*
  * A record that looks damaged without the lock may be half written, by a
- * process that has stood still for longer than the store is patient.  With the
- * lock it is whole, or damaged.  The holder is not asked to give way.
+ * process that was suspended for longer than the store waits.  With the lock it
+ * is whole, or damaged.  The holder is not asked to give way.
  */
 static enum err_code
 look_with_lock(struct task *t, const char *id)
@@ -225,7 +225,7 @@ core_lock_new(struct task *t, const char *id)
 	    locker, id, LOCK_CREATE, t->arena, &t->lock, &t->err);
 	if (rc == ERR_LOCKED)
 		locker->ops->stop_asking(locker, id);
-	/* That too many ask for it is the same to us: it is locked. */
+	/* To the client, a lock that too many processes wait for is locked. */
 	return rc == ERR_CROWDED ? ERR_LOCKED : rc;
 }
 
@@ -327,7 +327,7 @@ core_call_hook(struct task *t, enum hook_point hook,
 	    hooks->ops->ask(hooks, &event, t->arena, v, &t->err) == ERR_OK;
 }
 
-/* A later reply over an earlier one. */
+/* Members of a later reply replace those of an earlier one. */
 static void
 merge_reply(struct task *t, const struct hook_reply *later)
 {
@@ -350,8 +350,8 @@ merge_reply(struct task *t, const struct hook_reply *later)
 }
 
 /*
- * No client may see a whole upload that was refused.  A creation is undone, and
- * an upload without a byte to give back cannot be anything but whole.
+ * No client may see a whole upload that was refused.  So a creation is removed,
+ * and so is an upload of no bytes, which has no last byte to give back.
  */
 static bool
 take_back(struct task *t)
@@ -413,7 +413,7 @@ core_post_receive(struct task *t)
 	    !core_wants(t, HOOK_POST_RECEIVE))
 		return true;
 	t->reported = offset;
-	/* A failure of this hook is told to the log alone. */
+	/* A failure of this hook is only logged. */
 	(void)core_call_hook(t, HOOK_POST_RECEIVE, &t->up->info, &v);
 	t->reported_at = t->core->now_ms();
 	if (!v.stop_upload)
@@ -444,8 +444,8 @@ core_fail_creation(struct task *t, enum err_code rc)
 	    t, rc == ERR_INVALID ? REFUSE_RECORD_TOO_LARGE : core_refusal(rc));
 }
 
-/* Is the whole upload what the client said that it would be?  If not, no client
- * can mend it. */
+/* Does the whole upload have the digest that the client announced?  If not, no
+ * request can repair it. */
 static bool
 check_whole(struct task *t)
 {

@@ -6,7 +6,7 @@
  * asked or told twice: before the first byte nothing was made, and after it the
  * note says what was.
  *
- * The state of a digest stays behind, for libcrypto does not give it away.  The
+ * The state of a digest stays behind, because libcrypto cannot export it.  The
  * bytes are on probation in the store, so the task that sees their end reads
  * them once more.
  */
@@ -157,7 +157,8 @@ adopt(struct task *t, const struct task_note *n)
 	    &t->err, ERR_CONFLICT, "%s: there are no such locks here", n->id);
 }
 
-/* Never repaired: what is not as it was left is not ours any more. */
+/* Nothing is repaired: an upload that is not as this task left it belongs to
+ * another request by now. */
 static enum step
 give_up(struct task *t)
 {
@@ -184,7 +185,7 @@ restore(struct task *t, const struct task_note *n)
 	t->is_told = n->is_told;
 	t->waited = n->waited;
 	t->created = n->created;
-	/* What post-create is told of is as it was before the first byte. */
+	/* post-create is shown the upload as it was before the first byte. */
 	t->was_created = t->up->info;
 	t->was_created.offset = 0;
 }

@@ -30,7 +30,7 @@ unsigned core_sequel(const struct task *, const struct file_info *);
 void core_limit(struct task *, int64_t max);
 int core_why_too_long(const struct task *);
 bool core_check_size(struct task *);
-/* What the protocol or the digest has to say last. */
+/* The refusals of the protocol and of the digest that come last. */
 bool core_check_late(struct task *);
 
 /* The digests of a body.  end: false if one is wrong. */
@@ -55,7 +55,7 @@ void core_shrink(struct task *);
 /* --- open.c: an upload and its lock, from looking to letting go. --- */
 
 bool core_is_expired(const struct task *);
-/* For good: no request that is at work may be about to renew it. */
+/* Expired for good: no request at work can still renew the upload. */
 bool core_is_over(const struct task *);
 /* Open the upload of this id without a lock, if the owner may see it; the
  * offset of an unfinished one may not be known before it is claimed, or looked
@@ -67,13 +67,16 @@ bool core_look_at_offset(struct task *);
 bool core_clear(struct task *, const char *id);
 /* The lock of an upload that is being made, unless some lock is held. */
 MUST_CHECK enum err_code core_lock_new(struct task *, const char *id);
-/* For good, if t->is_over. */
+/* Release the lock; for good, if t->is_over. */
 void core_unlock(struct task *);
-/* Has another the lock by now, or may it?  Then nothing may be written,
- * acknowledged or taken back any more.  abandon() says so to the client. */
+/*
+ * Has another process the lock by now, or can it have?  Then nothing may be
+ * written, acknowledged or taken back any more.  abandon() says so to the
+ * client.
+ */
 bool core_has_lost(const struct task *);
 enum step core_abandon(struct task *);
-/* Remove the upload that is open, be it written to. */
+/* Remove the upload that is open, also while it is written to. */
 void core_remove(struct task *);
 void core_close_upload(struct task *);
 /* Remove an upload that cannot become what the client wants; hooks are told. */
@@ -90,8 +93,8 @@ bool core_post_receive(struct task *);
 bool core_report_progress(struct task *);
 
 bool core_finish(struct task *);
-/* Refuse as a creation failed, be it with the record, which may come after the
- * bytes. */
+/* Refuse because a creation failed, possibly at the record, which may be
+ * written after the bytes. */
 enum step core_fail_creation(struct task *, enum err_code);
 /*
  * Have the upload to oneself: lock it, and read again what may have changed.

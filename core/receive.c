@@ -8,7 +8,8 @@
 
 #include "core/parts.h"
 
-/* How long a holder keeps the lock at least: two tabs then both progress. */
+/* The least time that a holder keeps the lock, so that two clients of one
+ * upload both progress. */
 #define MIN_HOLD_MS 250
 
 /*
@@ -303,8 +304,8 @@ task_end(struct task *t, enum body_end why)
 
 /* --- To append. --- */
 
-/* One that seems to have expired may be about to be renewed: then it has a
- * lock, or it had one when we looked. */
+/* A request may be about to renew an upload that seems expired: then the upload
+ * is locked, or was locked when this task looked. */
 static enum step
 claim_expired(struct task *t)
 {

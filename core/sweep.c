@@ -1,5 +1,5 @@
 /*
- * sweep.c - carry out what time has decided: the uploads, and the whole of it.
+ * sweep.c - the sweep: the uploads, and the order of all steps.
  */
 #include "config.h"
 
@@ -26,7 +26,8 @@ hold(struct sweep *s, const char *id, bool to_remove, struct hold *h,
 
 	if (rc != ERR_OK)
 		return rc;
-	/* A lock of our own making would be no note of anything. */
+	/* A lock file that the sweep itself makes is no mark of pending
+	 * work. */
 	if (h->up->info.is_marked_by_lock && !to_remove)
 		how = LOCK_EXISTING_QUIETLY;
 	rc = hold_lock(h, s->locker, how, 0, s->arena, e);
@@ -142,7 +143,7 @@ may_be_forgotten(const struct sweep *s, const struct upload *up)
 	    up->info.forget < s->now.real;
 }
 
-/* Where its bytes are not here any more, they are not ours to remove. */
+/* Bytes that were moved out of the store are not removed. */
 static bool
 was_kept_long_enough(const struct sweep *s, const struct upload *up)
 {
@@ -205,7 +206,7 @@ enter(struct sweep *s, struct upload *up, struct err *e)
 	return s->store->ledger->resize(up, NULL, size, size, &size, e);
 }
 
-/* As much time as it was given, from now on. */
+/* The whole time that the upload was given, from now on. */
 static enum err_code
 renew(struct sweep *s, struct upload *up, struct err *e)
 {
@@ -268,7 +269,8 @@ move_and_tell(
 	return rc;
 }
 
-/* Whatever was done is struck out, whatever was not is found again. */
+/* Work that was done is cleared in the record; the next sweep finds the
+ * rest. */
 static enum err_code
 follow_up(struct sweep *s, struct upload *up, unsigned pending, struct err *e)
 {
@@ -546,8 +548,8 @@ sweep_uploads(struct sweep *s)
 /* --- All of it. --- */
 
 /*
- * After a jump of the clock the old note stays, so that the question stays,
- * too.
+ * After a jump of the clock the old note stays, so that the next sweep sees the
+ * jump, too.
  */
 static enum err_code
 check_clock(struct sweep *s, struct err *e)

@@ -1,12 +1,12 @@
 /*
- * sweep.h - carry out what time has decided, in a whole store.
+ * sweep.h - the sweep: do in a whole store what is due by time.
  *
  * A sweep removes uploads that expired, and finished ones that were kept long
  * enough; finishes uploads that only lack their finish; moves finished ones, if
- * that was interrupted, and forgets them in time; tells events again that no
- * hook took; and removes what crashes left behind, once it is too old to be
- * work in progress.  No request does any of this.  A sweep may be killed at any
- * instruction: the next one goes on.
+ * that was interrupted, and removes their records in time; delivers events
+ * again that no hook accepted; and removes files that crashes left behind, once
+ * they are too old to be work in progress.  No request does any of this.  A
+ * sweep may be killed at any instruction: the next one goes on.
  *
  * It tries every lock once and asks no holder to hurry, so it never disturbs a
  * request.  Files that it does not know it reports and leaves alone.
@@ -36,7 +36,7 @@ enum sweep_deed {
 	SWEEP_CONFIRMED,
 	SWEEP_ORPHAN,
 	SWEEP_LEFTOVER,
-	/* What its owner has was not, or wrongly, written down. */
+	/* The account of its owner lacked it, or had it wrong. */
 	SWEEP_ENTERED,
 	/* Left alone: at work; to be repaired first; not ours. */
 	SWEEP_IN_USE,
@@ -101,7 +101,7 @@ struct sweep {
 
 	/* Only say what would be done. */
 	bool dry_run;
-	/* Believe the clock. */
+	/* Trust the clock, also after a jump. */
 	bool force;
 	/* Unfinished uploads that did not change for so many seconds are
 	 * removed, too; -1: only those that expired. */

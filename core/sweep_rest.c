@@ -1,6 +1,6 @@
 /*
- * sweep_rest.c - the part of a sweep that is about no upload: what lies around
- * in the store, locks that are needed no more, the ledger, and events.  Both
+ * sweep_rest.c - the part of a sweep that is about no upload: leftover files in
+ * the store, locks that are not needed any more, the ledger, and events.  Both
  * parts tell what they do with sweep_met() and sweep_failed().
  */
 #include "config.h"
@@ -50,7 +50,8 @@ sweep_failed(struct sweep *s, const char *name, const struct err *e)
 
 /* --- Files that belong to no upload. --- */
 
-/* If not even its id tells, the lock that its maker took does. */
+/* Where the name does not tell, the lock that the maker of the file took
+ * does. */
 static bool
 is_ours(struct sweep *s, const struct store_leftover *l)
 {

@@ -85,10 +85,10 @@ begin_read(struct task *t)
 /* --- To remove. --- */
 
 /*
- * Is there no upload of this id, but what a creation or a removal that died
- * has left of one?  Then it was locked once, which no stranger's file was; and
- * as it does not say whose it is, nobody may remove it where uploads have
- * owners.
+ * Is there no upload of this id, but the remains of one, from a creation or a
+ * removal that died?  Remains were locked once, which no file of another
+ * program was; and as they name no owner, no request may remove them where
+ * uploads have owners.
  */
 static bool
 clear_rest(struct task *t)
@@ -139,7 +139,7 @@ begin_remove(struct task *t)
 
 #define BIT(hook) (1U << (hook))
 
-/* Each deed, and the hooks that it may wait for or be told of. */
+/* Each kind of task, and the hooks that it may wait for or call afterwards. */
 static const struct {
 	enum step (*begin)(struct task *);
 	unsigned hooks;
@@ -321,8 +321,8 @@ task_close(struct task *t)
 	core_let_go(t);
 }
 
-/* A child has all this as well, and its lock is the same: it goes on.  Or there
- * is none: then the next sweep finds what is pending. */
+/* A child process has a copy of all this and shares the lock: it goes on.
+ * Without a child, the next sweep finds what is pending. */
 void
 task_forget(struct task *t)
 {

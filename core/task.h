@@ -1,10 +1,10 @@
 /*
  * task.h - what one request wants of an upload, and what came of it.
  *
- * A protocol turns a request into a struct intent: values, validated.  The
- * core carries it out step by step and leaves the outcome in the same struct
- * task, of which the protocol then makes an answer.  The core knows no method,
- * no header and no status, and calls nobody back; what only the protocol can
+ * A protocol turns a request into a struct intent: values, validated.  The core
+ * carries it out step by step and leaves the outcome in the same struct task,
+ * of which the protocol then makes an answer.  The core knows no method, no
+ * header and no status, and calls no layer above it; what only the protocol can
  * refuse comes in as a number and goes out as it came.
  */
 #ifndef CORE_TASK_H
@@ -174,8 +174,8 @@ struct task {
 	/* The upload, open until task_conclude(), NULL if there is none. */
 	struct upload *up;
 
-	/* asked: the locker still asks for us.  is_over: the upload will never
-	 * be locked again. */
+	/* asked: the locker goes on asking the holder for the lock.  is_over:
+	 * the upload will never be locked again. */
 	struct lock *lock;
 	bool asked, is_over;
 	int64_t locked_at;
@@ -266,8 +266,8 @@ bool task_has_to_report(const struct task *);
 /* How many bytes of the body are still to come; -1 if that is not known. */
 int64_t task_wanted(const struct task *);
 
-/* Refuse, whatever was to be said; STEP_DONE.  What a hook said is forgotten,
- * for it goes with what did not happen. */
+/* Refuse, whatever the outcome was before; STEP_DONE.  The reply of a hook is
+ * dropped, because it belongs to what did not happen. */
 enum step task_refuse(struct task *, int why);
 /* As task->err says. */
 enum step task_fail(struct task *);
