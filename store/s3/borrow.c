@@ -14,7 +14,7 @@
 #include "store/s3/cred.h"
 #include "store/s3/xml.h"
 
-/* Milliseconds.  Where there is no such service, nobody answers at all. */
+/* Milliseconds.  Where there is no such service, no answer comes at all. */
 #define CONNECT_TIMEOUT 1000L
 #define TIMEOUT		5000L
 
@@ -119,7 +119,7 @@ ask(struct question *q, struct err *e)
 	return ERR_OK;
 }
 
-/* --- What a service says. --- */
+/* --- The answer of a service. --- */
 
 static bool
 put(char *to, size_t room, const char *text)
@@ -261,7 +261,7 @@ ask_sts(
 
 /* --- A container, as at ECS. --- */
 
-/* The token may go nowhere else over a network in the open. */
+/* To any other host the token must not go unencrypted. */
 static bool
 may_be_asked(const char *url)
 {
@@ -359,7 +359,7 @@ ask_any(
 		return ask_container(q, l, e);
 	if (off == NULL || strcmp(off, "true") != 0)
 		rc = ask_machine(q, l, e);
-	/* Where nobody has answered, this is no machine of EC2. */
+	/* Where no service has answered, this is no machine of EC2. */
 	if (rc == ERR_OK || (q->url != NULL && q->status != 0))
 		return rc;
 	return err_set(e, ERR_INVALID,

@@ -1,5 +1,5 @@
 /*
- * call.c - one request to S3, and again if that may help.
+ * call.c - send one request to S3, and send it again if that may help.
  *
  * No redirect, no proxy, no password from a file: the request goes where the
  * configuration says and nowhere else.
@@ -163,7 +163,8 @@ give(char *buf, size_t size, size_t n, void *arg)
 	return got;
 }
 
-/* A connection that was kept may be closed just now: then once more. */
+/* S3 may close a kept connection just now: then the request is sent once
+ * more. */
 static int
 rewind_body(void *arg, curl_off_t offset, int origin)
 {
@@ -272,7 +273,8 @@ handle_of(struct s3_store *s)
 {
 	if (s->curl != NULL && s->owner == getpid())
 		return s->curl;
-	/* One that another process made has a connection which is its own. */
+	/* The connection of a handle that another process made belongs to that
+	 * process. */
 	s->curl = s->http->easy_init();
 	if (s->curl == NULL)
 		out_of_memory();
@@ -325,12 +327,13 @@ set_body(struct s3_store *s, struct exchange *x)
 	(void)http->easy_setopt(x->curl, CURLOPT_READDATA, x);
 	(void)http->easy_setopt(x->curl, CURLOPT_SEEKFUNCTION, rewind_body);
 	(void)http->easy_setopt(x->curl, CURLOPT_SEEKDATA, x);
-	/* libcurl repeats by itself what a kept connection did not take. */
+	/* libcurl by itself repeats a request that a kept connection did not
+	 * take. */
 	if (c->once)
 		(void)http->easy_setopt(x->curl, CURLOPT_FRESH_CONNECT, 1L);
 }
 
-/* Bytes take their time: a second for each MiB. */
+/* Each MiB of the body adds a second. */
 static int64_t
 timeout_of(const struct s3_store *s, const struct s3_call *c)
 {
@@ -402,7 +405,7 @@ s3_presign(struct s3_store *s, const char *key, const char *type,
 	return ERR_OK;
 }
 
-/* --- What it came to. --- */
+/* --- The result. --- */
 
 static void
 take_code(void *arg, const struct s3_xml_text *t)
@@ -486,7 +489,7 @@ sleep_ms(int64_t ms)
 		continue;
 }
 
-/* A random while, so that many do not come again at once. */
+/* A random time, so that many workers do not repeat their requests at once. */
 static void
 wait_before(int64_t try)
 {

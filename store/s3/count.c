@@ -1,5 +1,5 @@
 /*
- * count.c - which requests were made, and what came of them.
+ * count.c - count the requests by operation, and their errors by code.
  */
 #include "config.h"
 
@@ -85,7 +85,7 @@ s3_count_open(struct err *e)
 	return ERR_OK;
 }
 
-/* --- Which is it? --- */
+/* --- The operation of a request. --- */
 
 static bool
 ends_with(const char *text, const char *end)
@@ -146,7 +146,8 @@ add(_Atomic uint64_t *counter, int64_t n)
 		    counter, (uint64_t)n, memory_order_relaxed);
 }
 
-/* Find the entry of this code, or take one; with too many it is not told. */
+/* Find the entry of this code, or take one; with too many codes the error is
+ * not counted. */
 static void
 count_error(const char *code)
 {

@@ -1,5 +1,5 @@
 /*
- * count.h - what was asked of S3, for the metrics.
+ * count.h - counters of the requests to S3, for the metrics.
  *
  * The counters are in a page that a process shares with those that it forks.
  */
@@ -12,7 +12,7 @@
 /* Have the counters, unless this process or its parent has them already. */
 MUST_CHECK enum err_code s3_count_open(struct err *);
 
-/* A request that took so many microseconds, whatever came of it; is_retry: it
+/* A request that took so many microseconds, whatever its result; is_retry: it
  * was not the first. */
 void s3_count_call(
     const struct s3_store *, const struct s3_call *, int64_t us, bool is_retry);

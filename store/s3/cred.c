@@ -1,6 +1,6 @@
 /*
- * cred.c - find the keys that are written down, where other programs have them,
- * too.
+ * cred.c - find the keys that are written down, in the places where other
+ * programs look as well.
  */
 #include "config.h"
 

@@ -1,9 +1,10 @@
 /*
- * cred.h - the keys with which S3 is asked.
+ * cred.h - the keys that sign requests to S3.
  *
- * Some are written down and stay, others are lent by a service and end.  Those
- * are in a page that a master shares with the processes that it forks: it
- * renews them, for all of them, or a thousand workers would ask the service.
+ * Some are written down and stay valid, others are lent by a service and
+ * expire.  Lent keys are in a page that a master shares with the processes that
+ * it forks: the master renews the keys for all of them, or a thousand workers
+ * would ask the service.
  */
 #ifndef STORE_S3_CRED_H
 #define STORE_S3_CRED_H

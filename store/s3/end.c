@@ -1,8 +1,8 @@
 /*
  * end.c - remove an upload, in whatever state it is.
  *
- * The mark comes first: from then on nobody finds it, however far the rest
- * gets.  The record goes last, so that a sweep can carry on.
+ * The mark comes first: from then on no request finds the upload, however far
+ * the rest gets.  The record goes last, so that a sweep can carry on.
  */
 #include "config.h"
 
@@ -42,7 +42,8 @@ remove_key(struct s3_upload *u, const char *key, struct err *e)
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-/* Where the key does not say whose object it is, the object does. */
+/* Where the key does not tell which upload the object belongs to, the object
+ * itself does. */
 static enum err_code
 delete_object(struct s3_upload *u, struct err *e)
 {
@@ -91,7 +92,7 @@ terminate(struct upload *up, struct err *e)
 	struct s3_upload *u = s3_upload_of(up);
 	enum err_code rc = ERR_OK;
 
-	/* Nobody has seen it, or its record cannot be read. */
+	/* No client has seen the upload, or its record cannot be read. */
 	if (u->etag != NULL && u->part_size > 0 && !u->is_terminated) {
 		u->is_terminated = true;
 		if ((rc = s3_put_record(u, e)) != ERR_OK) {

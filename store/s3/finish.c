@@ -38,7 +38,7 @@ manifest(const struct s3_upload *u)
 	return text;
 }
 
-/* Gone may mean that it is complete: the object says that, and nothing else. */
+/* A multipart upload that is gone may be complete: only the object tells. */
 static enum err_code
 complete_mpu(struct s3_upload *u, bool *again, struct err *e)
 {

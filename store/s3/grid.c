@@ -62,7 +62,7 @@ s3_choose_rest_size(const struct s3_upload *u)
 	return (u->base.info.size - u->adopted) / size < left ? size : least;
 }
 
-/* Those that were adopted have any size, and are all there. */
+/* Adopted parts have any size, and none is missing. */
 static size_t
 count_adopted(struct s3_upload *u)
 {
@@ -94,7 +94,7 @@ find_prefix(struct s3_upload *u)
 	u->n_parts = n;
 }
 
-/* The one that leads farthest from here. */
+/* The segment that leads farthest from here. */
 static struct s3_segment *
 next_in_chain(struct s3_upload *u, int64_t offset)
 {
@@ -123,7 +123,7 @@ s3_judge(struct s3_upload *u)
 		g->is_used = true;
 		offset = g->end;
 	}
-	/* A client that lied about the length has lied to itself. */
+	/* Bytes beyond the length that the client announced do not count. */
 	if (!info->size_deferred && offset > info->size)
 		offset = info->size;
 	info->offset = offset;

@@ -2,9 +2,9 @@
  * keep.c - keep the bucket in order.
  *
  * A crash leaves a multipart upload or segments without a record, segments of
- * an upload that is finished, or a record whose upload was to go; the probe of
- * record.c, too.  An object without a
- * record is never removed: the record may have been removed on purpose.
+ * an upload that is finished, or a record whose upload was being removed; the
+ * probe of record.c, too.  An object without a record is never removed: the
+ * record may have been removed on purpose.
  */
 #include "config.h"
 
@@ -221,14 +221,15 @@ end(struct search *w, void **cursor)
 	*cursor = NULL;
 }
 
-/* --- Is it one? --- */
+/* --- Is it a leftover? --- */
 
 static const char *
 judge_mpu(const struct s3_upload *u, enum err_code rc, const char *mpu)
 {
 	if (rc == ERR_NOT_FOUND && u->etag == NULL)
 		return "multipart upload without a record";
-	/* Without the record's own it could be that. */
+	/* While the record's own multipart upload is unknown, it could be this
+	 * one. */
 	if (rc == ERR_CORRUPT || (u->mpu != NULL && strcmp(u->mpu, mpu) == 0))
 		return NULL;
 	return "multipart upload that its record does not name";
@@ -326,7 +327,7 @@ leftover_next(struct data_store *ds, void **cursor, struct arena *a,
 	return rc;
 }
 
-/* --- Away with it. --- */
+/* --- Remove a leftover. --- */
 
 static enum err_code
 remove_object(
@@ -342,7 +343,7 @@ remove_object(
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-/* Back to what describe() was told. */
+/* Undo describe(): the suspect that a leftover was made of. */
 static struct suspect
 suspect_of(struct s3_store *s, const struct store_leftover *l, struct arena *a)
 {

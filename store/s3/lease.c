@@ -1,5 +1,5 @@
 /*
- * lease.c - keys that end, in a page that processes share.
+ * lease.c - keys that expire, in a page that processes share.
  *
  * The page has room for two leases: a new one is written where the older is,
  * and then the generation says that it counts.  A process that dies in between
@@ -44,7 +44,7 @@ struct page {
 static struct page *page;
 static const struct http_lib *page_http;
 
-/* Of a process that renews: not before then. */
+/* In a process that renews keys: the time before which it does not try. */
 static int64_t next_try;
 
 static void
@@ -153,7 +153,7 @@ s3_read_lease(
 	return *generation != before;
 }
 
-/* The service may take its time, and a master has none. */
+/* The service may answer slowly, and a master must not wait. */
 static void
 renew_in_child(void)
 {

@@ -72,7 +72,7 @@ struct object_list {
 	const char *token;
 };
 
-/* It comes in quotes, or without. */
+/* The ETag comes in quotes, or without. */
 static const char *
 etag_of(struct arena *a, const char *text)
 {

@@ -1,5 +1,5 @@
 /*
- * look.c - make an upload, find it, and see how far it is.
+ * look.c - make an upload, find it, and find out its offset.
  */
 #include "config.h"
 
@@ -176,7 +176,7 @@ look_at_bytes(struct s3_upload *u, bool to_claim, struct err *e)
 	return ERR_OK;
 }
 
-/* A PATCH renews the time by what it leaves behind. */
+/* A PATCH renews the time by the age of the parts and segments that it adds. */
 static void
 renew(struct s3_upload *u)
 {
@@ -187,7 +187,7 @@ renew(struct s3_upload *u)
 		info->expires = u->changed + u->s->renewed_for;
 }
 
-/* Its present objects decide when it expires. */
+/* The age of its present parts and segments decides when an upload expires. */
 static bool
 may_be_expired(const struct s3_upload *u)
 {
@@ -290,7 +290,8 @@ s3_claim(struct upload *up, struct err *e)
 	 * come. */
 	if (rc == ERR_OK && !u->is_foreign && u->tail >= 0)
 		rc = s3_remove_tail(u, e);
-	/* Completed, and then the process died: say so, once. */
+	/* The process that completed the object died: note the finish in the
+	 * record, once. */
 	if (rc == ERR_OK && u->is_unmarked) {
 		up->info.expires = 0;
 		up->info.pending = STORE_TO_TELL | STORE_TO_REMOVE;

@@ -289,8 +289,8 @@ format(struct s3_upload *u, const char **text, size_t *len, struct err *e)
 	return info_format(&r, u->a, text, len, e);
 }
 
-/* Without conditions it is looked at first, and two may look at once: then
- * both have an id that nobody can guess, or a hook that gave it twice. */
+/* Without conditions the key is looked at first, and two requests may look at
+ * once: only if both drew the same random id, or a hook gave one id twice. */
 static enum err_code
 check_free(struct s3_upload *u, struct s3_call *c, struct err *e)
 {

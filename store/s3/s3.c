@@ -22,7 +22,8 @@ confirm(struct upload *up, struct err *e)
 	return ERR_OK;
 }
 
-/* Whole, and the finish did not come about: its bytes need not come again. */
+/* The finish of a whole upload failed: keep its bytes, so that they need not be
+ * sent again. */
 static void
 close_upload(struct upload *up)
 {
@@ -149,7 +150,7 @@ set_up(struct s3_store *s, const struct conf *conf)
 	set_place(s, conf->s3.endpoint, conf->s3.addressing);
 }
 
-/* Keys of which others would believe that they count; and why not. */
+/* Keys that are refused because they would have no effect; and why. */
 static enum err_code
 refuse_others(const struct conf *conf, struct err *e)
 {
@@ -198,7 +199,7 @@ file_of(const struct conf *conf, const void *member, struct arena *a)
 	return name;
 }
 
-/* A file that everybody may read keeps no secret. */
+/* A world-readable file keeps no secret. */
 static enum err_code
 check_secret(const struct conf *conf, struct err *e)
 {

@@ -88,7 +88,7 @@ struct s3_store {
 	const char *key;
 	const char *encryption, *encryption_key, *storage_class, *acl, *tags;
 	int64_t timeout, retries;
-	/* Seconds that a link is good for. */
+	/* Seconds that a link is valid. */
 	int64_t presign;
 	const char *ca_file, *proxy;
 	bool verify;
@@ -110,7 +110,8 @@ struct s3_store {
 	char *answer;
 	size_t answer_len, answer_room;
 
-	/* Where unlinked files are made, and one that nobody needs now. */
+	/* The folder where unlinked files are made, and one that is free
+	 * now. */
 	const char *spool_dir;
 	int spare;
 	int64_t min_free;
@@ -132,7 +133,7 @@ struct s3_call {
 	int fd;
 	int64_t at;
 
-	/* Not to be tried again if nobody knows whether it was done. */
+	/* Not to be tried again if it is not known whether it was done. */
 	bool once;
 	/* Milliseconds more than s3.timeout. */
 	int64_t patience;
@@ -163,15 +164,15 @@ void s3_call_header(struct s3_call *, const char *name, const char *value);
 
 /*
  * Perform it; the answer is in the call and in s->answer, until the next one.
- * What may pass is tried again.  ERR_NOT_FOUND: 404 of an object or an upload.
- * ERR_CONFLICT: 412.  ERR_UNAVAILABLE: S3 does not answer, or not now; whether
- * it was done is not known.  ERR_NO_SPACE, ERR_SYSTEM.
+ * A temporary failure is tried again.  ERR_NOT_FOUND: 404 of an object or an
+ * upload.  ERR_CONFLICT: 412.  ERR_UNAVAILABLE: S3 does not answer, or not now;
+ * whether it was done is not known.  ERR_NO_SPACE, ERR_SYSTEM.
  */
 MUST_CHECK enum err_code s3_call(
     struct s3_store *, struct s3_call *, struct err *);
 
-/* The URL of an object that anybody may get for s3.presign, answered with these
- * headers.  ERR_UNAVAILABLE: there are no keys now. */
+/* The URL with which any client may get an object for s3.presign, answered with
+ * these headers.  ERR_UNAVAILABLE: there are no keys now. */
 MUST_CHECK enum err_code s3_presign(struct s3_store *, const char *key,
     const char *type, const char *disposition, struct arena *, const char **url,
     struct err *);
@@ -184,11 +185,11 @@ struct s3_part {
 struct s3_segment {
 	const char *key;
 	int64_t start, end;
-	/* Does the chain need it? */
+	/* Does the chain of segments need this one? */
 	bool is_used;
 };
 
-/* A record whose upload is gone, or was to go. */
+/* A record whose upload is gone, or was being removed. */
 struct s3_lost {
 	struct s3_lost *next;
 	int64_t changed;
@@ -288,7 +289,7 @@ void s3_judge(struct s3_upload *);
 /* ERR_INVALID: s3.key could make the key of a record. */
 MUST_CHECK enum err_code s3_check_key(const struct conf *, struct err *);
 
-/* Set what hooks are shown of where an upload is. */
+/* Set the place of an upload that hooks are shown. */
 void s3_show(struct s3_upload *);
 
 /* Set the key of a new upload's object.  ERR_INVALID: it is too long. */
@@ -334,7 +335,7 @@ MUST_CHECK enum err_code s3_put_record(struct s3_upload *, struct err *);
 
 /* --- list.c --- */
 
-/* One page after the other; seen is told of every key, in order.  token NULL
+/* One page after the other; seen is called for every key, in order.  token NULL
  * begins, and is NULL after the last page. */
 struct s3_listed {
 	const char *key;
@@ -401,7 +402,7 @@ MUST_CHECK enum err_code s3_claim(struct upload *, struct err *);
 
 MUST_CHECK enum err_code s3_create_mpu(struct s3_upload *, struct err *);
 
-/* Abort the multipart upload of one that does not come about; what cannot be
+/* Abort the multipart upload of an upload whose creation failed; what cannot be
  * aborted now is a leftover. */
 void s3_drop_mpu(struct s3_upload *);
 
@@ -420,11 +421,11 @@ MUST_CHECK enum err_code s3_set_expiry(
 MUST_CHECK enum err_code s3_begin_spool(struct s3_upload *, struct err *);
 void s3_end_spool(struct s3_upload *);
 
-/* Bring the bytes from there on into the spool. */
+/* Bring the bytes from this offset on into the spool. */
 MUST_CHECK enum err_code s3_load_tail(
     struct s3_upload *, int64_t from, struct err *);
 
-/* The next part is there. */
+/* Note that the next part is in the bucket. */
 void s3_add_part(struct s3_upload *, const char *etag, int64_t size);
 
 /* Send the next part, or the last one, from the spool. */
@@ -439,7 +440,7 @@ void s3_drop_segments(struct s3_upload *, int64_t below);
 
 /* --- end.c --- */
 
-/* Remove all there is of it, the record last. */
+/* Remove all objects of an upload, the record last. */
 MUST_CHECK enum err_code s3_remove_all(struct s3_upload *, struct err *);
 
 /* The segments and the record alone. */

@@ -1,7 +1,7 @@
 /*
  * sign.h - requests to S3, signed with AWS's Signature Version 4.
  *
- * Nothing here talks to anybody.  Strings come from the arena.
+ * Nothing here uses the network.  Strings come from the arena.
  */
 #ifndef STORE_S3_SIGN_H
 #define STORE_S3_SIGN_H
@@ -69,7 +69,7 @@ char *s3_authorization(
     struct arena *, const struct s3_signer *, const struct s3_signed *);
 
 /*
- * The query with which anybody may send this request for so many seconds:
+ * The query with which any client may send this request for so many seconds:
  * fields and what signs them.  host is the only header, and the payload is not
  * signed.
  */

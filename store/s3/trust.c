@@ -90,7 +90,7 @@ s3_share_trust(const struct http_lib *http, CURL *curl)
 	    http->easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, use_trust) !=
 		CURLE_OK)
 		return false;
-	/* Or it would read its own as well. */
+	/* Otherwise libcurl would read its own certificates as well. */
 	(void)http->easy_setopt(curl, CURLOPT_CAINFO, NULL);
 	(void)http->easy_setopt(curl, CURLOPT_CAPATH, NULL);
 	return true;

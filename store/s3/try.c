@@ -1,5 +1,5 @@
 /*
- * try.c - does the bucket let us do what uploads will need?
+ * try.c - does the bucket allow the operations that uploads need?
  *
  * One of each is made, read, listed and removed, under names that are no
  * upload's.  What S3 refuses is said by the name of the permission, with what
@@ -17,7 +17,7 @@
 /* A clock that is so many seconds wrong spoils what expires. */
 #define SKEW_MAX 300
 
-/* Nobody waits for long at a start. */
+/* A start must not take long. */
 #define TIMEOUT 5000
 
 struct trial {
@@ -197,7 +197,7 @@ explain(struct trial *t, size_t i, enum err_code rc, struct err *e)
 	return err_within(e, "S3 cannot do it");
 }
 
-/* What a trial that went wrong leaves. */
+/* Remove the objects that a failed trial left. */
 static void
 clear_up(struct trial *t)
 {

@@ -153,7 +153,8 @@ last_change(struct upload *up)
 	return u->changed > up->info.finished ? u->changed : up->info.finished;
 }
 
-/* Any number may sweep: what one removes, it has locked. */
+/* Any number of processes may sweep: each locks an upload before it removes
+ * it. */
 static enum err_code
 lock_note(struct data_store *ds, struct err *e)
 {

@@ -47,7 +47,7 @@ open_unlinked(const char *dir, struct err *e)
 	return fd;
 }
 
-/* One that another process opened is not ours alone. */
+/* A spool that another process opened is shared with that process. */
 static void
 take_spare(struct s3_upload *u)
 {
@@ -59,7 +59,7 @@ take_spare(struct s3_upload *u)
 	}
 }
 
-/* Others need the place, too. */
+/* Other uploads need room on the file system, too. */
 static enum err_code
 check_room(const struct s3_upload *u, struct err *e)
 {
@@ -121,7 +121,7 @@ fetch(struct s3_upload *u, const struct s3_segment *g, int64_t from, int64_t to,
 	if (rc == ERR_OK && c.length != to - from)
 		rc =
 		    err_set(e, ERR_UNAVAILABLE, "S3: %.80s: cut short", g->key);
-	/* Another one has put it into a part meanwhile. */
+	/* Another process has put the segment into a part meanwhile. */
 	if (rc == ERR_NOT_FOUND)
 		rc = err_set(e, ERR_UNAVAILABLE, "S3: %.80s: is gone", g->key);
 	return rc;
@@ -270,7 +270,7 @@ segment_start(const struct s3_upload *u)
 	return start;
 }
 
-/* The segments that another one has taken in. */
+/* Remove the segments whose bytes a new segment contains. */
 static void
 drop_inner(struct s3_upload *u, int64_t start)
 {
@@ -399,7 +399,7 @@ keep_bytes(struct s3_upload *u, struct err *e)
 	if (!u->is_hidden && record_changed(u) &&
 	    (rc = s3_put_record(u, e)) != ERR_OK)
 		return rc;
-	/* What makes it whole is for the finish. */
+	/* The bytes that make the upload whole are left to the finish. */
 	if (upload_is_whole(&u->base))
 		return ERR_OK;
 	while (rc == ERR_OK && has_full_part(u))

@@ -1,5 +1,5 @@
 /*
- * xml.c - read what S3 answers, with expat.
+ * xml.c - read the answers of S3, with expat.
  */
 #include "config.h"
 

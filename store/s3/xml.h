@@ -1,5 +1,5 @@
 /*
- * xml.h - what S3 answers, as the texts of its elements.
+ * xml.h - the answers of S3, as the texts of their elements.
  *
  * expat is loaded when it is first needed, as libcurl is.
  */
