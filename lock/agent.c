@@ -67,6 +67,9 @@ static struct {
 	struct sockaddr_un address;
 	socklen_t address_len;
 	int listen_fd, board_fd;
+	/* Only this mapping of the board can be written to, and only the agent
+	 * inherits it. */
+	struct agent_board *board;
 	pid_t pid;
 	int64_t started;
 	const struct engine_ops *engine;
@@ -485,13 +488,36 @@ make_socket(struct err *e)
 	return ERR_OK;
 }
 
+/*
+ * Every process that locks gets the descriptor of the board, and one that was
+ * taken over must not write to it: a deadline moved on makes others write
+ * without a lock.  A descriptor that is read only would not do, because /proc
+ * opens it anew for writing.  A kernel before Linux 5.1 has no such seal.
+ */
+static void
+seal_board(void)
+{
+	(void)fcntl(ours.board_fd, F_ADD_SEALS,
+	    F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+}
+
 static enum err_code
 make_board(struct err *e)
 {
-	ours.board_fd = memfd_create("tusfcgi-locks", MFD_CLOEXEC);
+	void *p;
+
+	ours.board_fd =
+	    memfd_create("tusfcgi-locks", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (ours.board_fd == -1 ||
 	    ftruncate(ours.board_fd, sizeof(struct agent_board)) == -1)
 		return err_sys(e, "memory for locks");
+	p = mmap(NULL, sizeof(struct agent_board), PROT_READ | PROT_WRITE,
+	    MAP_SHARED, ours.board_fd, 0);
+	if (p == MAP_FAILED ||
+	    madvise(p, sizeof(struct agent_board), MADV_DONTFORK) == -1)
+		return err_sys(e, "memory for locks");
+	ours.board = p;
+	seal_board();
 	return ERR_OK;
 }
 
@@ -524,7 +550,8 @@ be_the_agent(pid_t parent, bool is_soon)
 		ours.confine(ours.conf);
 	if (is_soon)
 		(void)nanosleep(&nap, NULL);
-	agent_serve(ours.engine, ours.conf, ours.listen_fd, ours.board_fd);
+	agent_serve(
+	    ours.engine, ours.conf, ours.listen_fd, ours.board_fd, ours.board);
 }
 
 static enum err_code
@@ -534,9 +561,12 @@ fork_agent(struct err *e)
 	pid_t parent = getpid();
 
 	ours.started = clock_ms();
+	if (madvise(ours.board, sizeof(*ours.board), MADV_DOFORK) == -1)
+		return err_sys(e, "memory for locks");
 	ours.pid = fork();
 	if (ours.pid == 0)
 		be_the_agent(parent, is_soon);
+	(void)madvise(ours.board, sizeof(*ours.board), MADV_DONTFORK);
 	return ours.pid == -1 ? err_sys(e, "fork the lock agent") : ERR_OK;
 }
 

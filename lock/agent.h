@@ -89,11 +89,12 @@ int agent_receive_board(int fd);
 
 /*
  * The main function of the agent, in agentd.c: serve all connections to the
- * socket and give each the board, until SIGUSR2; then release all locks and
- * exit.  On SIGHUP the log is reopened.
+ * socket and give each the descriptor of the board, which none but the agent
+ * can write to, until SIGUSR2; then release all locks and exit.  On SIGHUP the
+ * log is reopened.
  */
 _Noreturn void agent_serve(const struct engine_ops *, const struct conf *,
-    int listen_fd, int board_fd);
+    int listen_fd, int board_fd, struct agent_board *);
 
 /* For struct locker_class: a locker that uses an agent.  It connects when it is
  * first used. */

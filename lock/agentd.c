@@ -664,7 +664,7 @@ look_at_signals(const struct conf *conf)
 
 void
 agent_serve(const struct engine_ops *ops, const struct conf *conf,
-    int listen_fd, int board_fd)
+    int listen_fd, int board_fd, struct agent_board *board)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.fd = listen_fd };
 	struct err e = { 0 };
@@ -674,10 +674,9 @@ agent_serve(const struct engine_ops *ops, const struct conf *conf,
 	mine.listen_fd = listen_fd;
 	mine.board_fd = board_fd;
 	mine.beat.done = beat_done;
-	mine.board = mmap(NULL, sizeof(*mine.board), PROT_READ | PROT_WRITE,
-	    MAP_SHARED, board_fd, 0);
+	mine.board = board;
 	mine.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (mine.board == MAP_FAILED || mine.epoll_fd == -1 ||
+	if (mine.epoll_fd == -1 ||
 	    epoll_ctl(mine.epoll_fd, EPOLL_CTL_ADD, listen_fd, &ev) == -1 ||
 	    !engine_name_session(mine.session))
 		(void)err_sys(&e, "lock agent");

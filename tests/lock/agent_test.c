@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <fcntl.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -426,12 +428,99 @@ what_a_dead_process_held_is_free_at_once(void **state)
 	(void)other('r');
 }
 
+/* A descriptor of the board that this process has; -1: none. */
+static int
+find_board(void)
+{
+	char path[64], name[64];
+	ssize_t n;
+	int fd;
+
+	for (fd = 3; fd < 64; fd++) {
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, name, sizeof(name) - 1);
+		if (n > 0 && memmem(name, (size_t)n, "tusfcgi-locks", 13))
+			return fd;
+	}
+	return -1;
+}
+
+/* Is there memory of the board that can be written to, or made so? */
+static bool
+maps_the_board_for_writing(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	uintptr_t from, to;
+	char text[512], rights[5];
+	bool is_writable = false;
+
+	while (fgets(text, sizeof(text), f) != NULL)
+		if (strstr(text, "tusfcgi-locks") != NULL &&
+		    sscanf(text, "%" SCNxPTR "-%" SCNxPTR " %4s", &from, &to,
+			rights) == 3)
+			is_writable = is_writable || rights[1] == 'w' ||
+			    mprotect((void *)from, to - from,
+				PROT_READ | PROT_WRITE) == 0;
+	(void)fclose(f);
+	return is_writable;
+}
+
+static bool
+can_write(int fd)
+{
+	const int64_t never = INT64_MAX;
+	void *p = mmap(NULL, sizeof(struct agent_board), PROT_READ | PROT_WRITE,
+	    MAP_SHARED, fd, 0);
+
+	return p != MAP_FAILED || ftruncate(fd, 0) == 0 ||
+	    pwrite(fd, &never, sizeof(never), 0) == (ssize_t)sizeof(never);
+}
+
+/* What a process that holds a lock can do to the board: 0 nothing. */
+static int
+forge(void)
+{
+	char path[64];
+	int fd = find_board(), again;
+
+	if (fd == -1)
+		return 2;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = open(path, O_RDWR | O_CLOEXEC);
+	if (can_write(fd))
+		return 3;
+	if (again != -1 && can_write(again))
+		return 4;
+	return maps_the_board_for_writing() ? 5 : 0;
+}
+
+/* A worker that was taken over would move the deadline on. */
+static void
+only_the_agent_can_write_to_the_board(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if ((pid = fork()) == 0) {
+		locker = NULL;
+		if (agent_open("fake", conf, &locker, &(struct err){ 0 }) !=
+			ERR_OK ||
+		    !says(do_one, 't', ERR_OK, 3000))
+			_exit(1);
+		_exit(forge());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_holder_after_each_fault_of_each_call),
 		cmocka_unit_test(what_a_dead_process_held_is_free_at_once),
+		cmocka_unit_test(only_the_agent_can_write_to_the_board),
 		cmocka_unit_test(
 		    a_host_without_answers_stops_before_another_may_begin),
 		cmocka_unit_test(
