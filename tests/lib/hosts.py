@@ -30,13 +30,18 @@ def have_namespaces():
     return run.returncode == 0
 
 
-def must_have(kind):
-    """Skips, and says why, where this cannot be had."""
+def must_be_installed(kind):
+    """Skips, and says why, where this service cannot be had."""
     there = {"redis": shutil.which("redis-server"),
              "etcd": shutil.which("etcd"),
              "zookeeper": shutil.which("java") and os.path.exists(JAR)}
     if not there[kind]:
         pytest.skip(f"{kind} is not installed")
+
+
+def must_have(kind):
+    """Skips, and says why, where two hosts with this cannot be had."""
+    must_be_installed(kind)
     built = subprocess.run([rig.program(), "-V"], capture_output=True,
                            text=True, check=True).stdout
     if kind not in built:
@@ -46,27 +51,32 @@ def must_have(kind):
 
 
 class Service:
-    """Redis forgets what it knew when it is killed, the others do not."""
+    """Redis forgets what it knew when it is killed, the others do not.
 
-    def __init__(self, kind, folder, under):
+    Two services on one host need ports of their own: `port`."""
+
+    PORTS = {"redis": 6379, "etcd": 2379, "zookeeper": 2181}
+
+    def __init__(self, kind, folder, under=(), port=None):
         self.kind = kind
         self.folder = Path(folder)
         self.under = under
         self.folder.mkdir()
-        self.port, words = getattr(self, "make_" + kind)()
-        self.words = [*under, *words]
+        self.port = port or self.PORTS[kind]
+        self.peer_port = rig.free_port() if port else 2380
+        self.words = [*under, *getattr(self, "make_" + kind)()]
         self.start()
 
     def make_redis(self):
-        return 6379, ["redis-server", "--port", "6379", "--protected-mode",
-                      "no", "--save", "", "--dir", str(self.folder)]
+        return ["redis-server", "--port", str(self.port), "--protected-mode",
+                "no", "--save", "", "--dir", str(self.folder)]
 
     def make_etcd(self):
-        peer = "http://127.0.0.1:2380"
-        return 2379, [
+        peer = f"http://127.0.0.1:{self.peer_port}"
+        return [
             "etcd", "--data-dir", str(self.folder / "data"),
-            "--listen-client-urls", "http://0.0.0.0:2379",
-            "--advertise-client-urls", "http://127.0.0.1:2379",
+            "--listen-client-urls", f"http://0.0.0.0:{self.port}",
+            "--advertise-client-urls", f"http://127.0.0.1:{self.port}",
             "--listen-peer-urls", peer,
             "--initial-advertise-peer-urls", peer,
             "--initial-cluster", f"default={peer}"]
@@ -74,8 +84,8 @@ class Service:
     def make_zookeeper(self):
         settings = self.folder / "zoo.cfg"
         settings.write_text(f"tickTime=500\ndataDir={self.folder}/data\n"
-                            "clientPort=2181\n")
-        return 2181, [
+                            f"clientPort={self.port}\n")
+        return [
             "java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-Dzookeeper.admin.enableServer=false", "-cp", JAR,
             "org.apache.zookeeper.server.quorum.QuorumPeerMain",

@@ -1,13 +1,12 @@
 """Both protocols on one upload, over each locker that is built in and over
 each store."""
 
-import shutil
 import socket
 import subprocess
 
 import pytest
 
-from lib import rig
+from lib import hosts, rig
 from lib.rufh import Rufh
 from s3 import bucket
 
@@ -25,22 +24,6 @@ def built_in(kind):
                  if line.startswith(kind)), [])
 
 
-def etcd(port, folder):
-    peer = f"http://127.0.0.1:{rig.free_port()}"
-    here = f"http://127.0.0.1:{port}"
-    return ["etcd", "--data-dir", str(folder / "etcd"), "--name", "one",
-            "--listen-client-urls", here, "--advertise-client-urls", here,
-            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-            "--initial-cluster", f"one={peer}"]
-
-
-# The server of a lock service, for a port and a folder.
-ENGINES = {
-    "redis": lambda port, folder: [
-        "redis-server", "--port", str(port), "--save", "", "--dir",
-        str(folder)],
-    "etcd": etcd,
-}
 LOCKS = [("flock", {"method": "flock"}), ("ofd", {"method": "ofd"}),
          *((name, {"type": name}) for name in built_in("locks:")
            if name != "flock")]
@@ -53,18 +36,20 @@ def lock(request, tmp_path):
     if name in ("flock", "ofd", "memory"):
         yield config
         return
-    if name not in ENGINES:
-        pytest.skip(f"lock.type = \"{name}\": not known here how to start it")
-    port = rig.free_port()
-    argv = ENGINES[name](port, tmp_path)
-    if not shutil.which(argv[0]):
-        pytest.skip(f"no {argv[0]}")
-    engine = rig.spawn(argv, tmp_path / "engine.log")
-    rig.wait_for(lambda: rig.accepts(socket.AF_INET, ("127.0.0.1", port)),
-                 name)
-    yield {**config, "hosts": [f"127.0.0.1:{port}"]}
-    engine.kill()
-    engine.wait()
+    hosts.must_be_installed(name)
+    service = hosts.Service(name, tmp_path / "service", port=rig.free_port())
+    try:
+        rig.wait_for(lambda: rig.accepts(
+            socket.AF_INET, ("127.0.0.1", service.port)), name)
+        yield {**config, "hosts": [f"127.0.0.1:{service.port}"]}
+    finally:
+        service.kill()
+
+
+def wait_for_locks(server, lock):
+    """A lock service that accepts connections is not yet ready for work."""
+    if "hosts" in lock:
+        rig.wait_for(lambda: "session of" in server.log(), "a session")
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -74,14 +59,17 @@ def rufh(request, server, tmp_path, lock):
         # A lock service over a directory means that others have it, too.
         if "hosts" in lock:
             config["store"] = {"shared": True, "durability": "full"}
-        yield Rufh(server("nginx", config=config), "nginx")
+        one = server("nginx", config=config)
+        wait_for_locks(one, lock)
+        yield Rufh(one, "nginx")
         return
     if "s3" not in built_in("stores:"):
-        pytest.skip("built without --enable-s3")
+        pytest.skip("built without the store for buckets")
     engine = bucket.start_engine("")
     one = bucket.Server(tmp_path, engine, config=config)
     try:
         one.start()
+        wait_for_locks(one, lock)
         yield Rufh(one, "nginx")
     finally:
         one.stop()

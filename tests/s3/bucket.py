@@ -62,10 +62,11 @@ class InBucket:
                    **self.s3},
             "expiration": {"sweep": 0}, "log": {"level": "debug"},
             "pool": {"listen": str(self.socket)}}, config)
-        if "lock" not in whole:
+        lock = whole.setdefault("lock", {})
+        if lock.get("type", "flock") == "flock" and "path" not in lock:
             locks = self.dir / "locks"
             locks.mkdir(exist_ok=True)
-            whole["lock"] = {"path": str(locks)}
+            lock["path"] = str(locks)
         self.config_path.write_text(rig.libconfig(whole))
 
     def keys(self):
