@@ -3,45 +3,24 @@
  */
 #include "config.h"
 
-#include <sys/random.h>
-
-#include <errno.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
+#include <uuid/uuid.h>
 
 #include "base/id.h"
-#include "base/log.h"
 
 /* The number of digits that id_new() writes. */
 #define OUR_LEN 32
-
-/* getrandom() gives so few bytes whole, once the kernel has its entropy. */
-static void
-draw(unsigned char *bytes, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = getrandom(bytes, len, 0);
-	while (n == -1 && errno == EINTR);
-	if (n != (ssize_t)len) {
-		log_error("getrandom: %s", strerror(errno));
-		abort();
-	}
-}
 
 void
 id_new(char id[ID_MAX + 1])
 {
 	static const char digit[] = "0123456789abcdef";
-	unsigned char u[OUR_LEN / 2];
+	uuid_t u;
 	size_t i;
 
-	draw(u, sizeof(u));
-	/* A UUID of version 4 (RFC 9562 §5.4), without its dashes. */
-	u[6] = (unsigned char)((u[6] & 0x0f) | 0x40);
-	u[8] = (unsigned char)((u[8] & 0x3f) | 0x80);
+	/* Not uuid_generate(), which may fall back to time and address. */
+	uuid_generate_random(u);
 	for (i = 0; i < sizeof(u); i++) {
 		id[2 * i] = digit[u[i] >> 4];
 		id[2 * i + 1] = digit[u[i] & 15];

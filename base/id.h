@@ -1,5 +1,5 @@
 /*
- * id.h - upload ids: drawn at random, checked before any use as a name.
+ * id.h - upload ids: made with libuuid, checked before any use as a name.
  */
 #ifndef BASE_ID_H
 #define BASE_ID_H

@@ -10,7 +10,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 
 # Functions that only the strong file systems' harnesses need are all there.
 FOLDERS = ("base", "store", "store/file")
-LIBRARIES = ("jansson", "libconfig", "libcrypto")
+LIBRARIES = ("jansson", "libconfig", "libcrypto", "uuid")
 
 
 class Skip(Exception):

@@ -12,7 +12,7 @@ from lib.once import once
 
 FOLDERS = ("base", "lock", "store", "store/file", "core", "web", "tus", "rufh",
            "hook", "fcgi")
-LIBRARIES = ("jansson", "libconfig", "libcurl", "libcrypto", "zlib")
+LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 
 
 def build(folder, options=(), tree=rig.TREE):
