@@ -327,7 +327,8 @@ core_call_hook(struct task *t, enum hook_point hook,
 	    hooks->ops->ask(hooks, &event, t->arena, v, &t->err) == ERR_OK;
 }
 
-/* Members of a later reply replace those of an earlier one. */
+/* Status and body of a later reply replace those of an earlier one; its headers
+ * are added. */
 static void
 merge_reply(struct task *t, const struct hook_reply *later)
 {
