@@ -52,7 +52,8 @@ class Builder:
             for name in sorted(os.listdir(os.path.join(TOP, folder))):
                 if name.endswith(".c"):
                     yield folder + "/" + name
-        yield "tests/crash/drive.c"
+        for name in ("after", "deeds", "drive"):
+            yield f"tests/crash/{name}.c"
 
     def link(self, objects, target):
         subprocess.run([*self.compiler, *objects.values(), *self.libs,
