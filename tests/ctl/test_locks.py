@@ -27,7 +27,7 @@ def check(one, status=0):
         [rig.program("tusctl"), "-c", str(one.config_path), "check",
          "--locks"], timeout=60, capture_output=True, text=True, check=False)
     assert run.returncode == status, run
-    return run.stdout
+    return run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("method", ["flock", "ofd"])
@@ -121,8 +121,8 @@ class TestAService:
         one = app(config={"lock": {"type": "flock"}})
         one.stop_app()
         one.configure(through(redis, password_file=str(file)))
-        said = check(one, status=1)
-        assert f"BAD   {redis.path}: " in said and "refuses" in said, said
+        said = check(one, status=2)
+        assert f"{redis.path} refuses: WRONGPASS" in said, said
 
     def test_an_agent_that_is_not_there_is_bad(self, app, redis):
         socket_path = str(Path(redis.path).parent / "none.sock")
