@@ -232,6 +232,8 @@ def site(tmp_path_factory):
         fastcgi_pass unix:{one.socket}; }}"""
     one.start()
     logins.whole(one, {}, b"hello")
+    # Written by the first sweep, some seconds after the start.
+    rig.wait_for((one.uploads / ".sweep").exists, "the first sweep")
     yield one
     one.stop()
     one.check_logs()
