@@ -242,6 +242,7 @@ class Server:
         self.configure(config or {})
         self.app = None
         self.front = None
+        self.is_over = False
         self.port = None
         self.wants_tls = tls
         self.tls_port = None
@@ -295,6 +296,7 @@ class Server:
                        for p in logs if p.exists())
 
     def start(self):
+        assert not self.is_over, "stop() is for good: use stop_app()"
         self.start_app()
         self.start_front()
 
@@ -349,6 +351,8 @@ class Server:
             self.front = None
 
     def stop(self):
+        """For good: the folder of the socket may be gone afterwards."""
+        self.is_over = True
         try:
             self.stop_front()
         finally:

@@ -320,10 +320,10 @@ def test_urls_of_tusd_are_good_where_they_are_allowed(server):
     t.write(whole, data[:PART + 3])
     tusctl(server, "adopt")
     assert clients.request("HEAD", server.url + whole)[0] == 404
-    server.stop()
+    server.stop_app()
     server.s3["tusd_urls"] = True
     server.configure({})
-    server.start()
+    server.start_app()
     assert resume(server, whole, data) == PART + 3
     part = create(server, 2, **{"Upload-Concat": "partial"})
     assert patch(part, 0, b"ab")[0] == 204

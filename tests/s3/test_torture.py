@@ -9,7 +9,6 @@ TUSFCGI_S3_LARGE, how many MiB a large upload has (32) that is killed five times
 import contextlib
 import hashlib
 import http.client
-import multiprocessing
 import os
 import random
 import re
@@ -21,8 +20,7 @@ import time
 
 import pytest
 
-from hostile.crowd import Tally
-from hostile.test_torture import kill_every_second, run_clients
+from hostile.test_torture import Uploader, torture
 from lib import clients, rig
 from s3 import bucket, client
 
@@ -31,7 +29,6 @@ bucket.need_store()
 SECONDS = int(os.environ.get("TUSFCGI_S3_TORTURE", 5))
 LARGE = int(os.environ.get("TUSFCGI_S3_LARGE", 32)) << 20
 CLIENTS = int(os.environ.get("TUSFCGI_CLIENTS", 12))
-PROCESSES = 2
 KINDS = ["", "no-if-match lists-parts", *client.real_too()]
 
 
@@ -60,32 +57,12 @@ def redis(tmp_path):
         process.kill()
 
 
-def torture(pools, name):
-    """Until the time is over; what it came to."""
-    fork = multiprocessing.get_context("fork")
-    result, until = fork.Queue(), time.monotonic() + SECONDS
-    names = [f"client {i}" for i in range(CLIENTS)]
+@pytest.fixture
+def lots():
+    """A seeded generator; the seed is printed."""
     seed = random.SystemRandom().randrange(1 << 32)
     print(f"TUSFCGI_SEED={seed}")
-    jobs = [fork.Process(target=run_clients, args=(
-        pools, names[i::PROCESSES], seed, until, result))
-        for i in range(PROCESSES)]
-    for job in jobs:
-        job.start()
-    tally = Tally()
-    killer = threading.Thread(target=kill_every_second, args=(
-        pools, until, random.Random(seed), tally))
-    killer.start()
-    for _ in jobs:
-        counts, violations = result.get(timeout=SECONDS + 120)
-        tally.violations += violations
-        for what, n in counts.items():
-            tally.add(what, n)
-    killer.join()
-    print(f"{name}: {SECONDS} s, {CLIENTS} clients, {tally.line()}")
-    assert tally.violations == []
-    assert tally["files byte-exact"] > 0
-    return tally
+    return random.Random(seed)
 
 
 def check_bucket(pools):
@@ -122,17 +99,17 @@ def pool(engine, tmp_path):
         one.check_logs()
 
 
-def test_one_host_loses_nothing_to_kills(pool):
+def test_one_host_loses_nothing_to_kills(pool, lots):
     pools = [pool(config={"pool": {"max_workers": 16}})]
-    torture(pools, "one host")
+    torture(Uploader, pools, lots, SECONDS, CLIENTS)
     check_bucket(pools)
 
 
-def test_two_hosts_with_redis_lose_nothing_to_kills(pool, redis):
+def test_two_hosts_with_redis_lose_nothing_to_kills(pool, redis, lots):
     config = {"pool": {"max_workers": 16}, "lock": {
         "type": "redis", "hosts": [redis], "session": "4s", "reply": "1s"}}
     pools = [pool(config=config) for _ in range(2)]
-    torture(pools, "two hosts")
+    torture(Uploader, pools, lots, SECONDS, CLIENTS)
     check_bucket(pools)
 
 
