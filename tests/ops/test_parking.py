@@ -213,15 +213,21 @@ def test_a_parked_upload_can_be_removed(parking):
     assert clients.request("HEAD", one.origin + path)[0] in (404, 410)
 
 
-def test_what_a_client_sent_before_it_left_is_kept(parking):
-    one = parking()
-    path = slow.create(one, len(DATA))
-    up = slow.append(one, path, DATA)
-    slow.wait_parked(one, 1)
-    up.send(4000)
-    up.close()
+def test_what_a_client_sent_before_it_left_is_kept(app):
+    """nginx drops what it reads together with the end of its client: the test
+    is the web server."""
+    one = app(config={"pool": PARKING, "metrics": {"enabled": True}})
+
+    def is_parked():
+        answer = one.client.request("GET", "/metrics", resumable=None)
+        return b"_uploads_parked 1\n" in answer.body
+
+    path = one.client.create(len(DATA))
+    with one.client.open_patch(path, 0, len(DATA)) as up:
+        rig.wait_for(is_parked, "it to be parked")
+        up.send(DATA[:4000])
     rig.wait_for(lambda: len(stored(one, path)) == 4000, "all bytes")
-    assert clients.offset(one.origin + path) == 4000
+    rig.wait_for(lambda: one.client.offset(path) == 4000, "the offset")
 
 
 def test_a_client_that_is_silent_for_too_long_is_told(parking):
