@@ -161,26 +161,27 @@ def read_ledger(folder):
         for name in names if name != "lock")
 
 
-def check_sums(folder):
+def check_sums(folder, is_one_tick):
     """A sum that is trusted, since the page was not changed after it, is no
-    less than what is entered there."""
+    less than what is entered there.  is_one_tick: as if the clock of the file
+    system had not ticked since the sum was written: every sum is trusted."""
     for page, _, names in os.walk(os.path.join(folder, ".quota")):
         if "lock" not in names:
             continue
         with open(os.path.join(page, "lock"), encoding="ascii") as f:
             words = f.read().split()
         when = "%d.%09d" % divmod(os.stat(page).st_mtime_ns, 10 ** 9)
-        if len(words) != 3 or words[2] != when:
+        if len(words) != 3 or not is_one_tick and words[2] != when:
             continue
         sizes = [int(name.split(".")[1]) for name in names if name != "lock"]
         if int(words[0]) < len(sizes) or int(words[1]) < sum(sizes):
             yield f"{len(sizes)} entries of {sum(sizes)} bytes, sum {words}"
 
 
-def check_ledger(folder):
+def check_ledger(folder, is_one_tick=False):
     """At any time: what belongs to somebody is entered, with all it has."""
     entries = dict(name.split(".") for name in read_ledger(folder))
-    yield from check_sums(folder)
+    yield from check_sums(folder, is_one_tick)
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if not os.path.exists(path + ".info"):

@@ -19,7 +19,7 @@ def points_of(driver, template, scratch, mode, what="run", boot=harness.BOOT):
 def judge(driver, before, template, scratch, point, what):
     with Place(scratch, template) as place:
         log = before + driver.inject(what, place.store, point)
-        found = list(check.check_ledger(place.store))
+        found = list(check.check_ledger(place.store, is_one_tick=True))
         return found + harness.verify(
             driver, place.store, point.mode, log, check.KILL)
 
