@@ -137,8 +137,9 @@ doctor_check_files(struct doctor *d)
 	bool is_public = false;
 	size_t i;
 
-	/* Some sites answer 200 to every path. */
-	if (r == NULL || is_file(r))
+	/* Some sites answer 200 to every path; without an answer nothing is
+	 * known. */
+	if (r == NULL || r->status == 0 || is_file(r))
 		return;
 	for (i = 0; i < NITEMS(names); i++)
 		is_public |= is_handed_out(d, names[i]);

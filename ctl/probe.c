@@ -16,7 +16,10 @@ enum {
 	/* How long the web server may take to pass on the bytes that it has,
 	 * before the connection is dropped. */
 	LINGER_MS = 1000,
+	/* How long one request may take; and each one after a request that
+	 * took too long, so that many cannot add up to an hour. */
 	TIMEOUT_S = 60,
+	TIMEOUT_AGAIN_S = 3,
 	CONNECT_TIMEOUT_S = 10,
 	LINES_MAX = 100
 };
@@ -26,6 +29,7 @@ struct probe {
 	CURL *curl;
 	char error[CURL_ERROR_SIZE];
 	struct probe_reply *reply;
+	long patience_s;
 
 	/* Bytes of the body still to be sent; whether the body ends there. */
 	int64_t left;
@@ -40,6 +44,7 @@ probe_new(struct arena *a)
 	struct probe *p = arena_alloc(a, sizeof(*p));
 
 	p->arena = a;
+	p->patience_s = TIMEOUT_S;
 	p->curl = curl_easy_init();
 	if (p->curl == NULL)
 		out_of_memory();
@@ -174,7 +179,7 @@ set_up(struct probe *p, const struct probe_request *q)
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_PROXY, "");
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)TIMEOUT_S);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT, p->patience_s);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_line);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, p);
@@ -206,6 +211,8 @@ probe_send(struct probe *p, const struct probe_request *q)
 	set_up(p, q);
 	curl_easy_setopt(p->curl, CURLOPT_HTTPHEADER, headers);
 	rc = curl_easy_perform(p->curl);
+	if (rc == CURLE_OPERATION_TIMEDOUT)
+		p->patience_s = TIMEOUT_AGAIN_S;
 	curl_easy_getinfo(p->curl, CURLINFO_RESPONSE_CODE, &status);
 	curl_slist_free_all(headers);
 	/* An answer counts even if the connection broke after it. */

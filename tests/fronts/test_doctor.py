@@ -213,7 +213,7 @@ def test_a_web_space_whose_files_are_public_is_found(front, own):
     status, problems, _, text = doctor(one)
     assert status == 1
     for name in ("tus.conf", "tus.fcgi"):
-        assert any(f"fetch {name}," in p for p in problems), text
+        assert any(f" {name}, which is" in p for p in problems), text
     assert "AllowOverride None" in text
 
 
@@ -230,9 +230,20 @@ def test_stored_files_that_are_public_are_found(front, own):
     (space / "tus.log").chmod(0o644)
     _, problems, _, text = doctor(one)
     for name in ("tus.conf", "tus.log", "uploads/"):
-        assert any(f"fetch {name}" in p for p in problems), text
+        assert any(f" {name}" in p and "open to everybody" in p
+                   for p in problems), text
     assert any("a login for this one does not cover" in p
                for p in problems), text
+
+
+def test_a_server_that_never_answers_is_left_soon():
+    """One request waits for a minute, those after it for seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/files/"
+        status, problems, _, text = doctor(None, url)
+    assert status == 1
+    assert len(problems) == 1 and "no answer" in problems[0], text
+    assert "can be fetched" not in text
 
 
 @pytest.mark.only_front("nginx")
