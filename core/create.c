@@ -281,7 +281,7 @@ visit_part(struct task *t, const char *id, int64_t *sum)
 	int why;
 
 	memcpy(t->in.id, id, strlen(id) + 1);
-	if (!core_look(t, id))
+	if (!core_look(t, id) || !core_look_at_offset(t))
 		return false;
 	why = why_not_part(t, sum);
 	if (why != REFUSE_NOTHING)

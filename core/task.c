@@ -77,6 +77,9 @@ begin_read(struct task *t)
 {
 	if (t->up == NULL && !core_look(t, t->in.id))
 		return STEP_DONE;
+	/* The bytes tell of a finish before the record does. */
+	if (!core_look_at_offset(t))
+		return STEP_DONE;
 	if (upload_is_finished(t->up) && !t->up->info.is_partial)
 		return STEP_DONE;
 	return task_refuse(t, REFUSE_NOT_FOUND);

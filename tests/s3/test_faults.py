@@ -158,6 +158,31 @@ def test_a_broken_request_loses_nothing(server, name):
         assert set(heads) <= {404, 423} and heads[-1] == 404, (name, k, heads)
 
 
+def finish_without_a_record(server, **headers):
+    """The URL of an upload whose object is there, and its record late."""
+    url = bucket.create(server, 3, **headers)
+    server.engine.rules({"m": r"PUT [^?]*\.info", "times": GOOD, "do": "503"})
+    assert patch(url, 0, b"abc")[0] == 503
+    server.engine.rules()
+    return url
+
+
+def test_what_its_record_does_not_call_finished_is_read(server):
+    url = finish_without_a_record(server)
+    status, _, body = clients.request("GET", url)
+    assert (status, body) == (200, b"abc")
+
+
+def test_what_its_record_does_not_call_finished_is_a_part(server):
+    part = finish_without_a_record(server, **{"Upload-Concat": "partial"})
+    path = part[len(server.origin):]
+    status, headers, body = clients.request("POST", server.url, {
+        "Upload-Concat": f"final;{path} {path}"})
+    assert status == 201, body
+    assert clients.request(
+        "GET", server.origin + headers["Location"])[2] == b"abcabc"
+
+
 def test_a_worker_that_is_killed_while_it_asks_loses_nothing(server):
     """The engine carries out the request after the worker is dead."""
     points = range(1, count(server) + 1, STEP)

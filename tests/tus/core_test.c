@@ -545,6 +545,21 @@ find_lazily(struct data_store *s, const char *id, struct arena *a,
 	return rc;
 }
 
+/* As a store whose record does not say yet that an upload is finished. */
+static enum err_code
+find_behind(struct data_store *s, const char *id, struct arena *a,
+    struct upload **up, struct err *e)
+{
+	enum err_code rc = eager->get_upload(s, id, a, up, e);
+
+	if (rc == ERR_OK) {
+		(*up)->info.finished = 0;
+		(*up)->info.offset = -1;
+		(*up)->settled = false;
+	}
+	return rc;
+}
+
 static int
 append_to(
     struct world *w, const char *path, const char *offset, const char *text)
@@ -587,6 +602,25 @@ an_offset_that_is_not_known_is_looked_for(void **state)
 	s->core = eager;
 }
 
+static void
+a_finish_that_is_not_recorded_is_looked_for(void **state)
+{
+	struct world *w = *state;
+	struct data_store *s = w->store;
+	struct store_core behind;
+	const char *path, *final;
+
+	eager = s->core;
+	behind = *eager;
+	path = world_create_whole(w, "Upload-Concat: partial\n", "abcd");
+	behind.find_upload = find_behind;
+	s->core = &behind;
+	final = world_create(
+	    w, arena_printf(w->arena, "Upload-Concat: final;%s", path));
+	assert_content(w, final, "abcd");
+	s->core = eager;
+}
+
 static int
 run(void)
 {
@@ -608,6 +642,7 @@ run(void)
 		SLICED(what_a_store_lacks_is_not_offered),
 		SLICED(a_busy_store_is_waited_for),
 		SLICED(an_offset_that_is_not_known_is_looked_for),
+		SLICED(a_finish_that_is_not_recorded_is_looked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
