@@ -70,12 +70,12 @@ def level_of(point):
 def is_harmless(point, what):
     """Who looks without the lock looks again when a look fails, so that one
     failed read may go unseen; one that fails for good may not.  Likewise the
-    sum of a page is counted anew where it cannot be read or written:
+    sum of a page is counted anew where it cannot be read, written or locked:
     check_ledger() holds that it is not trusted, and the other workload that
     such calls are noticed where they matter."""
     error = point.inject.removeprefix("error=")
-    once = ("pread64", "pwrite64", "newfstatat") if what == "owned" else (
-        "pread64",)
+    once = (("pread64", "pwrite64", "newfstatat", "flock")
+            if what == "owned" else ("pread64",))
     return ((point.call, error) in HARMLESS or
             point.call in once and not point.when.endswith("+"))
 
