@@ -375,6 +375,9 @@ def states_of(name, mode, folder, before, lines, samples, window=None):
 
 def round_of(wanted, name, mode, base, folder, before, lines, samples):
     disk, log, begun, seen = Disk(folder, base), before, False, set()
+    if name.startswith(("again", "cut")):
+        # A crash is over: the files that are there are on disk.
+        disk.never_flushed.clear()
     wanted = set(wanted)
     for number, line in enumerate(lines):
         match = CALL.match(line)
