@@ -74,7 +74,7 @@ def is_harmless(point, what):
     check_ledger() holds that it is not trusted, and the other workload that
     such calls are noticed where they matter."""
     error = point.inject.removeprefix("error=")
-    once = (("pread64", "pwrite64", "newfstatat", "flock")
+    once = (("pread64", "pwrite64", "newfstatat", "openat", "flock")
             if what == "owned" else ("pread64",))
     return ((point.call, error) in HARMLESS or
             point.call in once and not point.when.endswith("+"))
