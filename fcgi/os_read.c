@@ -254,28 +254,16 @@ is_good(const char *buf, size_t len, size_t more)
 	    (more == 0 || frame_check(&seam.frame, seam.ahead, more));
 }
 
+/* Copy at most len of the bytes from *at to end, and move *at behind them. */
 static int
-hand_out(char *buf, size_t len)
+hand_out(const char *from, size_t *at, size_t end, char *buf, size_t len)
 {
-	size_t n = seam.end - seam.at;
+	size_t n = end - *at;
 
 	if (n > len)
 		n = len;
-	memcpy(buf, seam.ahead + seam.at, n);
-	seam.at += n;
-	return (int)n;
-}
-
-/* Return bytes again that were checked when the connection came. */
-static int
-hand_out_again(char *buf, size_t len)
-{
-	size_t n = seam.replay_end - seam.replay_at;
-
-	if (n > len)
-		n = len;
-	memcpy(buf, seam.replay + seam.replay_at, n);
-	seam.replay_at += n;
+	memcpy(buf, from + *at, n);
+	*at += n;
 	return (int)n;
 }
 
@@ -287,11 +275,12 @@ OS_Read(int fd, char *buf, size_t len)
 	ssize_t n;
 
 	if (seam.at < seam.end)
-		return hand_out(buf, len);
+		return hand_out(seam.ahead, &seam.at, seam.end, buf, len);
 	if (!seam.may_read_ahead && !see_connection(fd))
 		return -1;
 	if (seam.replay_at < seam.replay_end)
-		return hand_out_again(buf, len);
+		return hand_out(
+		    seam.replay, &seam.replay_at, seam.replay_end, buf, len);
 	n = read_some(fd, buf, len);
 	seam.reads++;
 	if (n <= 0)

@@ -259,8 +259,8 @@ set_all(struct settings *s, int workers, struct err *e)
 	set_server(s);
 	set_other(s);
 	if ((rc = check_locks(c, e)) != ERR_OK ||
-	    (rc = locker_check_keys(c, e)) != ERR_OK ||
 	    (rc = store_check_keys(c, e)) != ERR_OK ||
+	    (rc = locker_check_keys(c, e)) != ERR_OK ||
 	    (rc = set_status(s, e)) != ERR_OK ||
 	    (rc = set_location(s, e)) != ERR_OK ||
 	    (rc = set_sendfile(s, e)) != ERR_OK ||

@@ -208,7 +208,7 @@ REFUSED = [
     ({"finish": {"move_to": "/srv/{id}"}}, "s3.key says"),
     ({"store": {"path": "/srv"}}, "store.path: remove it"),
     ({"store": {"durability": "full"}}, "store.durability: remove it"),
-    ({"store": {"shared": True}}, "store.shared"),
+    ({"store": {"shared": True}}, "store.shared: remove it"),
     ({"s3": {"bucket": ""}}, "s3.bucket"),
     ({"s3": {"key": "{filename}"}}, "s3.record_prefix"),
     ({"s3": {"key": "{id}-{filename}"}}, "s3.record_prefix"),
