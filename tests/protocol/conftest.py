@@ -74,8 +74,9 @@ def shared(tmp_path_factory):
     def start(front_end, config):
         key = front_end + json.dumps(config, sort_keys=True)
         if key not in running:
-            running[key] = rig.Server(folder, front_end, config=config)
-            running[key].start()
+            one = rig.Server(folder, front_end, config=config)
+            one.start()
+            running[key] = one
             left.keep()
         return running[key]
 
