@@ -425,9 +425,6 @@ conf_check(const struct conf *c, struct err *e)
 		return refuse_pair(c, &c->download.sendfile,
 		    "= \"x-accel\" needs the internal location in",
 		    "download.sendfile_root", e);
-	if (*c->hooks.dir != '\0' && *c->hooks.url != '\0')
-		return refuse_pair(c, &c->hooks.url,
-		    "cannot be set together with", "hooks.dir", e);
 	return ERR_OK;
 }
 

@@ -83,6 +83,10 @@ enum body_end {
 	END_SHUTDOWN
 };
 
+/* Do the keys of the store and of the locker suit these, and one another?
+ * ERR_INVALID names the key. */
+MUST_CHECK enum err_code core_check_keys(const struct conf *, struct err *);
+
 /* Does the administrator allow it, and is the store able to do it? */
 bool core_can_concat(const struct core *);
 bool core_can_defer(const struct core *);

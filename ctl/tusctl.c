@@ -14,6 +14,7 @@
 #include "base/become.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "core/core.h"
 #include "ctl/ctl.h"
 
 static const struct ctl_command commands[] = {
@@ -85,7 +86,9 @@ open_store(struct ctl *c, const struct ctl_command *command, struct err *e)
 	enum err_code rc;
 
 	fs_take_umask();
-	rc = become_owner_of(store_home(c->conf), c->conf, e);
+	rc = core_check_keys(c->conf, e);
+	if (rc == ERR_OK)
+		rc = become_owner_of(store_home(c->conf), c->conf, e);
 	if (rc == ERR_OK)
 		rc = store_hold(
 		    c->conf, STORE_KEPT, locker_is_for_one_pool(c->conf), e);

@@ -209,8 +209,7 @@ look_at_method(const struct conf *conf, struct arena *a)
 	const char *path = conf->lock.path, *kind;
 	char *real;
 
-	if (strcmp(conf->lock.type, "flock") != 0 ||
-	    strcmp(conf->lock.method, "flock") != 0)
+	if (!locker_has_files(conf) || strcmp(conf->lock.method, "flock") != 0)
 		return NULL;
 	real = realpath(*path != '\0' ? path : conf->store.path, NULL);
 	kind = real != NULL ? mount_without_flock(real) : NULL;

@@ -220,20 +220,6 @@ set_other(struct settings *s)
 			s->interim = (enum interim_when)i;
 }
 
-/* A host that was suspended may write late, and a lock in a service does not
- * prevent that. */
-static enum err_code
-check_locks(const struct conf *c, struct err *e)
-{
-	if (c->store.shared || !locker_is_far(c) || store_home(c) == NULL)
-		return ERR_OK;
-	return err_set(e, ERR_INVALID,
-	    "lock.type = \"%s\" alone is not safe over a directory, for a host "
-	    "that slept may write late: set store.shared, or on one host "
-	    "lock.type = \"flock\"",
-	    c->lock.type);
-}
-
 static enum err_code
 set_all(struct settings *s, int workers, struct err *e)
 {
@@ -258,9 +244,8 @@ set_all(struct settings *s, int workers, struct err *e)
 		    s->base_path);
 	set_server(s);
 	set_other(s);
-	if ((rc = check_locks(c, e)) != ERR_OK ||
-	    (rc = store_check_keys(c, e)) != ERR_OK ||
-	    (rc = locker_check_keys(c, e)) != ERR_OK ||
+	if ((rc = core_check_keys(c, e)) != ERR_OK ||
+	    (rc = hook_check_keys(c, e)) != ERR_OK ||
 	    (rc = set_status(s, e)) != ERR_OK ||
 	    (rc = set_location(s, e)) != ERR_OK ||
 	    (rc = set_sendfile(s, e)) != ERR_OK ||
@@ -281,7 +266,7 @@ settings_load(
 	if (from->file != NULL)
 		rc = conf_read(s->conf, from->file, e);
 	if (rc == ERR_OK && from->default_store != NULL &&
-	    strcmp(s->conf->store.type, "file") == 0 &&
+	    store_home(s->conf) != NULL &&
 	    !conf_is_set(s->conf, &s->conf->store.path))
 		rc = conf_put(
 		    s->conf, &s->conf->store.path, from->default_store, e);

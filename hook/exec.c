@@ -74,16 +74,10 @@ struct run {
 
 /* --- The directory. --- */
 
-static const char *
-exec_target(const struct conf *conf)
-{
-	return conf->hooks.dir;
-}
-
 static void
 exec_needs(const struct conf *conf, need_ear *ear, void *arg)
 {
-	ear(arg, NEED_PROGRAMS, "hooks.dir", exec_target(conf));
+	ear(arg, NEED_PROGRAMS, "hooks.dir", conf->hooks.dir);
 }
 
 /* Open the directory that hooks.dir names now; the caller closes it. */
@@ -112,7 +106,7 @@ find_program(const struct hook *h, const char *type, int *dirfd, struct err *e)
 		return ERR_OK;
 	rc = errno == ENOENT ?
 	    err_set(e, ERR_NOT_FOUND, "hook %s: there is none", type) :
-	    err_sys(e, "hooks.dir: look for %s/%s", exec_target(h->conf), type);
+	    err_sys(e, "hooks.dir: look for %s/%s", h->conf->hooks.dir, type);
 	(void)close(*dirfd);
 	return rc;
 }
@@ -209,8 +203,7 @@ start(struct run *r, int dirfd, struct err *e)
 	int i, ours[HOOK_ENDS];
 	enum err_code rc;
 
-	how.path =
-	    arena_printf(a, "%s/%s", exec_target(r->h->conf), r->m->type);
+	how.path = arena_printf(a, "%s/%s", r->h->conf->hooks.dir, r->m->type);
 	how.env = make_env(a, r->m);
 	rc = make_pipes(ours, how.ends, e);
 	r->in = ours[0];
@@ -459,7 +452,7 @@ exec_shutdown(struct hook *h)
 }
 
 const struct hook_way hook_exec = {
-	.target = exec_target,
+	HOOK_KEY(dir),
 	.needs = exec_needs,
 	.check = exec_check,
 	.load = exec_load,

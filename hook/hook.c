@@ -216,16 +216,43 @@ set_signals(void)
 		(void)signal(SIGCHLD, SIG_DFL);
 }
 
-/* NULL if there are no hooks. */
+/* The configured destination of events by this way. */
+static const char *const *
+target_of(const struct hook_way *way, const struct conf *conf)
+{
+	return (const void *)((const char *)conf + way->offset);
+}
+
+/* The first way that is configured; NULL if there are no hooks. */
 static const struct hook_way *
 find_way(const struct conf *conf)
 {
 	size_t i;
 
 	for (i = 0; i < NITEMS(ways); i++)
-		if (*ways[i]->target(conf) != '\0')
+		if (**target_of(ways[i], conf) != '\0')
 			return ways[i];
 	return NULL;
+}
+
+enum err_code
+hook_check_keys(const struct conf *conf, struct err *e)
+{
+	const struct hook_way *way = find_way(conf);
+	size_t i;
+
+	if (way == NULL)
+		return ERR_OK;
+	for (i = 0; i < NITEMS(ways); i++)
+		if (ways[i] != way && **target_of(ways[i], conf) != '\0')
+			return err_set(e, ERR_INVALID,
+			    "%s cannot be set together with %s", ways[i]->key,
+			    way->key);
+	if (conf->store.shared && *conf->hooks.spool == '\0')
+		return err_set(e, ERR_INVALID,
+		    "store.shared: set hooks.spool to a directory of this host "
+		    "alone, for the events that wait");
+	return ERR_OK;
 }
 
 const char *
@@ -233,7 +260,7 @@ hook_target(const struct conf *conf)
 {
 	const struct hook_way *way = find_way(conf);
 
-	return way != NULL ? way->target(conf) : "";
+	return way != NULL ? *target_of(way, conf) : "";
 }
 
 void
@@ -269,6 +296,8 @@ hook_open(const struct conf *conf, struct hooks **hooks, struct err *e)
 	*hooks = NULL;
 	if (way == NULL)
 		return ERR_OK;
+	if ((rc = hook_check_keys(conf, e)) != ERR_OK)
+		return rc;
 	h = must_alloc(sizeof(*h));
 	h->hooks.ops = &ops;
 	h->hooks.progress = conf->hooks.progress;

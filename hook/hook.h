@@ -29,6 +29,10 @@
 MUST_CHECK enum err_code hook_open(
     const struct conf *, struct hooks **hooks, struct err *);
 
+/* Do the keys contradict each other?  ERR_INVALID names two; hook_open() checks
+ * it, too. */
+MUST_CHECK enum err_code hook_check_keys(const struct conf *, struct err *);
+
 /*
  * Check hooks.dir and the spool, for the start, -t and a reload, without
  * creating anything.  If hooks.dir becomes unreadable later, the program goes

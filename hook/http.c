@@ -37,12 +37,6 @@ load_library(struct err *e)
 	return http_load("hooks.url", &lib, e);
 }
 
-static const char *
-http_target(const struct conf *conf)
-{
-	return conf->hooks.url;
-}
-
 /* The variables that curl(1) and OpenSSL read; libcurl alone reads none. */
 static const char *
 certificates(void)
@@ -251,7 +245,7 @@ set_up(struct answer *answer, const struct hook_message *m,
 	lib->easy_reset(curl);
 	c->error[0] = '\0';
 	(void)lib->easy_setopt(curl, CURLOPT_ERRORBUFFER, c->error);
-	(void)lib->easy_setopt(curl, CURLOPT_URL, http_target(h->conf));
+	(void)lib->easy_setopt(curl, CURLOPT_URL, h->conf->hooks.url);
 	(void)lib->easy_setopt(
 	    curl, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
 	(void)lib->easy_setopt(curl, CURLOPT_POSTFIELDS, m->text);
@@ -348,7 +342,7 @@ http_shutdown(struct hook *h)
 }
 
 const struct hook_way hook_http = {
-	.target = http_target,
+	HOOK_KEY(url),
 	.needs = http_needs,
 	.check = http_check,
 	.load = load_library,

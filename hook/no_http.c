@@ -16,12 +16,6 @@ http_load(const char *key, const struct http_lib **lib, struct err *e)
 	    key);
 }
 
-static const char *
-target(const struct conf *conf)
-{
-	return conf->hooks.url;
-}
-
 static void
 needs_nothing(const struct conf *conf, need_ear *ear, void *arg)
 {
@@ -68,7 +62,7 @@ shut_down_none(struct hook *h)
 }
 
 const struct hook_way hook_http = {
-	.target = target,
+	HOOK_KEY(url),
 	.needs = needs_nothing,
 	.check = check,
 	.load = refuse,

@@ -42,11 +42,15 @@ struct hook_message {
 
 struct hook;
 
+#define HOOK_KEY(name)                                                         \
+	.key = "hooks." #name, .offset = offsetof(struct conf, hooks.name)
+
 /* A way to deliver events: by a program, or by HTTP. */
 struct hook_way {
-	/* The configured destination of events; "" if this way is not
-	 * configured. */
-	const char *(*target)(const struct conf *);
+	/* HOOK_KEY() of the key that says where events go: its name, and the
+	 * place of its value in struct conf.  With "" this way is not used. */
+	const char *key;
+	size_t offset;
 
 	/* Report the needs of this way; hook.c adds those of the spool. */
 	void (*needs)(const struct conf *, need_ear *, void *arg);

@@ -636,6 +636,7 @@ needs(const struct conf *conf, need_ear *ear, void *arg)
 
 const struct locker_class locker_flock = {
 	.name = "flock",
+	.has_files = true,
 	.lender = &lender,
 	.check_keys = check_keys,
 	.needs = needs,

@@ -207,6 +207,14 @@ locker_try_host(
 }
 
 bool
+locker_has_files(const struct conf *conf)
+{
+	const struct locker_class *class = find_class(conf->lock.type);
+
+	return class != NULL && class->has_files;
+}
+
+bool
 locker_is_far(const struct conf *conf)
 {
 	const struct locker_class *class = find_class(conf->lock.type);

@@ -207,6 +207,10 @@ struct locker_class {
 	 * reach its locks: no other process may use the store. */
 	bool is_for_one_pool;
 
+	/* Its locks are files in lock.path or, if that is not set, in the
+	 * directory of the uploads. */
+	bool has_files;
+
 	/* As in the locker; NULL: see there.  Of an engine it is the agent's.
 	 */
 	const struct locker_lender *lender;
@@ -292,6 +296,9 @@ MUST_CHECK enum err_code locker_try_host(
 
 /* Is the locker that lock.type names for one pool only?  For store_hold(). */
 bool locker_is_for_one_pool(const struct conf *);
+
+/* Has the locker that lock.type names files of its own? */
+bool locker_has_files(const struct conf *);
 
 /* Can locks of the locker that lock.type names be lost, because a service keeps
  * them? */

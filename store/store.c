@@ -23,6 +23,13 @@ static const struct store_class *const classes[] = {
 #undef STORE
 };
 
+/* Those that may be left out of a build, and what they need. */
+static const struct {
+	const char *name, *package;
+} optional[] = {
+	{ "s3", "libexpat1-dev" },
+};
+
 struct table {
 	const char *name;
 	const void *functions;
@@ -78,13 +85,16 @@ find_built_in(
     const struct conf *conf, const struct store_class **class, struct err *e)
 {
 	const char *type = conf->store.type;
+	size_t i;
 
 	if ((*class = find_class(type)) != NULL)
 		return ERR_OK;
-	if (strcmp(type, "s3") == 0)
-		return err_set(e, ERR_INVALID,
-		    "store.type: \"s3\" was not built in: install "
-		    "libexpat1-dev and build anew");
+	for (i = 0; i < NITEMS(optional); i++)
+		if (strcmp(optional[i].name, type) == 0)
+			return err_set(e, ERR_INVALID,
+			    "store.type: \"%s\" was not built in: install "
+			    "%s and build anew",
+			    type, optional[i].package);
 	return err_set(e, ERR_INVALID,
 	    "store.type: \"%s\" is not built in; tusfcgi -V lists those that "
 	    "are",
@@ -120,6 +130,29 @@ store_id(const struct conf *conf)
 	return class != NULL && class->id != NULL ? class->id() : "";
 }
 
+static bool
+is_key_of(const char *key, const char *store)
+{
+	size_t len = strlen(store);
+
+	return strncmp(key, store, len) == 0 && key[len] == '.';
+}
+
+/* The keys STORE.* belong to one store, whether or not that is built in. */
+static bool
+is_strange(const char *key, const char *type)
+{
+	size_t i;
+
+	for (i = 0; i < NITEMS(classes); i++)
+		if (is_key_of(key, classes[i]->name))
+			return strcmp(classes[i]->name, type) != 0;
+	for (i = 0; i < NITEMS(optional); i++)
+		if (is_key_of(key, optional[i].name))
+			return strcmp(optional[i].name, type) != 0;
+	return false;
+}
+
 /* Refuse keys of a store other than the configured one. */
 static enum err_code
 refuse_strange(const struct conf *conf, struct err *e)
@@ -128,9 +161,8 @@ refuse_strange(const struct conf *conf, struct err *e)
 	const struct conf_key *k;
 	size_t i;
 
-	for (i = 0; strcmp(type, "s3") != 0 && (k = conf_key(i)) != NULL; i++)
-		if (strncmp(k->name, "s3.", 3) == 0 &&
-		    conf_key_is_set(conf, k->name))
+	for (i = 0; (k = conf_key(i)) != NULL; i++)
+		if (is_strange(k->name, type) && conf_key_is_set(conf, k->name))
 			return err_set(e, ERR_INVALID,
 			    "%s: means nothing where store.type is \"%s\"",
 			    k->name, type);

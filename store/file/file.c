@@ -201,11 +201,6 @@ check_sharing(const struct conf *conf, struct err *e)
 		return err_set(e, ERR_INVALID,
 		    "store.shared needs store.durability = \"full\": a host "
 		    "must not acknowledge what another one cannot see");
-	if (*conf->hooks.spool == '\0' &&
-	    (*conf->hooks.dir != '\0' || *conf->hooks.url != '\0'))
-		return err_set(e, ERR_INVALID,
-		    "store.shared: set hooks.spool to a directory of this host "
-		    "alone, for the events that wait");
 	return ERR_OK;
 }
 

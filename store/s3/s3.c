@@ -230,9 +230,6 @@ check_keys(const struct conf *conf, struct err *e)
 	if ((*conf->s3.access_key != '\0') != (*conf->s3.secret_key != '\0'))
 		return err_set(e, ERR_INVALID,
 		    "s3.access_key and s3.secret_key: set both or none");
-	if (strcmp(conf->lock.type, "flock") == 0 && *conf->lock.path == '\0')
-		return err_set(e, ERR_INVALID,
-		    "lock.path: has to be set where store.type is \"s3\"");
 	if (*conf->s3.encryption_key != '\0' &&
 	    strcmp(conf->s3.encryption, "aws:kms") != 0)
 		return err_set(e, ERR_INVALID,

@@ -397,8 +397,6 @@ static const struct refusal refusals[] = {
 	{ "cors: { origins = ( \"https://a.b\", \"*\" );\n"
 	  "credentials = true; };",
 	    "t.conf:2: cors.credentials = true needs exact origins" },
-	{ "hooks: { dir = \"/srv/hooks\";\n url = \"http://a.b/\"; };",
-	    "t.conf:2: hooks.url cannot be set together with hooks.dir" },
 	{ "expiration: { after = \"999ms\"; };",
 	    "t.conf:1: expiration.after must be 0 or at least 1s" },
 	{ "download: { sendfile = \"x-accel\"; };",
