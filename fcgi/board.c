@@ -24,7 +24,7 @@ board_new(void)
 		return NULL;
 	b->wake_fd = -1;
 	b->past.started = clock_now();
-	atomic_store(&b->places, INT_MAX);
+	atomic_store(&b->permits, INT_MAX);
 	return b;
 }
 
@@ -54,39 +54,52 @@ board_set(struct board *b, size_t slot, enum worker_state state)
 }
 
 static int
-count_places(const struct board *b)
+count_permits(const struct board *b)
 {
 	size_t i, words = (atomic_load(&b->used) + 63) / 64;
 	int n = 0;
 
 	for (i = 0; i < words; i++)
-		n += __builtin_popcountll(atomic_load(&b->placed[i]));
+		n += __builtin_popcountll(atomic_load(&b->permitted[i]));
 	return n;
 }
 
-/*
- * Take the bit first, count afterwards.  Two workers that do this at the same
- * time may both give up although one place was free, but the workers with a
- * place are never more than there are places.
- */
 bool
-board_claim(struct board *b, size_t slot)
+board_has_permit(const struct board *b, size_t slot)
 {
 	uint64_t bit = UINT64_C(1) << slot % 64;
 
-	(void)atomic_fetch_or(&b->placed[slot / 64], bit);
-	if (count_places(b) <= atomic_load(&b->places))
+	return (atomic_load(&b->permitted[slot / 64]) & bit) != 0;
+}
+
+/*
+ * Set the bit first, count afterwards.  Two workers that do this at the same
+ * time may both give up although one permit was left, but never more workers
+ * have one than there are.
+ */
+bool
+board_take_permit(struct board *b, size_t slot)
+{
+	uint64_t bit = UINT64_C(1) << slot % 64;
+
+	if (board_has_permit(b, slot))
 		return true;
-	(void)atomic_fetch_and(&b->placed[slot / 64], ~bit);
+	(void)atomic_fetch_or(&b->permitted[slot / 64], bit);
+	if (count_permits(b) <= atomic_load(&b->permits))
+		return true;
+	(void)atomic_fetch_and(&b->permitted[slot / 64], ~bit);
 	return false;
 }
 
 void
-board_unclaim(struct board *b, size_t slot)
+board_return_permit(struct board *b, size_t slot)
 {
 	uint64_t bit = UINT64_C(1) << slot % 64;
 
-	(void)atomic_fetch_and(&b->placed[slot / 64], ~bit);
+	if (!board_has_permit(b, slot))
+		return;
+	(void)atomic_fetch_and(&b->permitted[slot / 64], ~bit);
+	board_set(b, slot, WORKER_BUSY);
 }
 
 bool
@@ -95,7 +108,7 @@ board_may_free(const struct board *b)
 	int count[WORKER_STATE_MAX];
 
 	board_count(b, count);
-	return count_places(b) > count[WORKER_RECEIVING];
+	return count_permits(b) > count[WORKER_RECEIVING];
 }
 
 bool
@@ -113,7 +126,7 @@ board_is_short(const struct board *b)
 void
 board_wipe(struct board *b, size_t slot)
 {
-	board_unclaim(b, slot);
+	board_return_permit(b, slot);
 	board_set(b, slot, WORKER_ABSENT);
 }
 

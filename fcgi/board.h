@@ -1,8 +1,8 @@
 /*
  * board.h - memory that the processes of a pool share.
  *
- * It holds a slot per worker with the worker's state, the permits ("places")
- * for requests that take long, and the number of idle workers.  No process ever
+ * It holds a slot per worker with the worker's state, the permits for
+ * requests that take long, and the number of idle workers.  No process ever
  * waits for another to change the board.  A worker may be killed at any
  * instruction; the master then clears its slot (board_wipe).
  */
@@ -30,7 +30,7 @@ enum worker_state {
 	/* Handling a request. */
 	WORKER_BUSY,
 	/* Receiving a body, or sending a long one.  This takes as long as the
-	 * client wants, and the worker holds a place meanwhile. */
+	 * client wants, and the worker has a permit meanwhile. */
 	WORKER_RECEIVING,
 	WORKER_STATE_MAX
 };
@@ -52,7 +52,7 @@ struct board_parking {
 
 struct board {
 	/* How many workers may do at the same time what can take long. */
-	_Atomic int places;
+	_Atomic int permits;
 
 	/* How often the configuration was read again and the log reopened. */
 	_Atomic unsigned reloads;
@@ -71,9 +71,9 @@ struct board {
 	_Atomic bool is_woken;
 	int wake_fd;
 
-	/* A bit for each slot: giving a place back twice, or for a worker that
+	/* A bit for each slot: returning a permit twice, or for a worker that
 	 * died, does no harm. */
-	_Alignas(64) _Atomic uint64_t placed[BOARD_SLOTS / 64];
+	_Alignas(64) _Atomic uint64_t permitted[BOARD_SLOTS / 64];
 
 	/* No slot from here on was ever used. */
 	_Alignas(64) _Atomic size_t used;
@@ -95,16 +95,21 @@ struct board *board_new(void);
 /* Record the state of a worker. */
 void board_set(struct board *, size_t slot, enum worker_state);
 
-/* Take a place, and give it back.  False: all are taken. */
-bool board_claim(struct board *, size_t slot);
-void board_unclaim(struct board *, size_t slot);
+/*
+ * A worker that may be busy for long needs a permit, so that some workers never
+ * are.  Take one, unless the worker has it already; false: all are taken.
+ * Return it: the worker is WORKER_BUSY afterwards.
+ */
+bool board_take_permit(struct board *, size_t slot);
+bool board_has_permit(const struct board *, size_t slot);
+void board_return_permit(struct board *, size_t slot);
 
-/* Is a place held by a request that does not receive a body?  Then it may soon
- * be free. */
+/* Has a request that does not receive a body a permit?  Then one may soon be
+ * left. */
 bool board_may_free(const struct board *);
 
 /* Is another worker idle, or may one be forked?  Otherwise no request should
- * wait for a place: short requests would wait behind it. */
+ * wait for a permit: short requests would wait behind it. */
 bool board_may_wait(const struct board *);
 
 /* Are fewer workers idle than are to be kept ready?  Then the master forks

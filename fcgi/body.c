@@ -28,7 +28,7 @@
 /* Up to this much input is not gathered: see goes_straight_on(). */
 #define LITTLE (4 * 1024)
 
-/* A body up to this size is taken even by a worker without a place. */
+/* A body up to this size is taken even by a worker without a permit. */
 #define SMALL_BODY (8 * 1024)
 
 /* The most bytes that are read to be discarded. */
@@ -41,7 +41,7 @@
  * is not waited for at all. */
 #define PATIENCE 100
 
-/* A body that has flowed for so many ms, or has brought so much, takes a place
+/* A body that has flowed for so many ms, or has brought so much, takes a permit
  * or lets others have the worker. */
 #define FLOW_MS	   100
 #define FLOW_BYTES ((int64_t)1 << 20)
@@ -77,7 +77,7 @@ struct body {
 
 	/* NULL: it stays here until it is over. */
 	const struct body_exit *exit;
-	bool is_parked, has_place;
+	bool is_parked, has_permit;
 	/* Ms of silence until it is parked. */
 	int64_t patience;
 	/* When the last byte came, while this process has seen none; 0. */
@@ -308,16 +308,16 @@ add(struct body *b, const unsigned char *p, size_t len)
 		touched = b->held;
 }
 
-/* A body that flows takes a place.  Where there is none, it leaves with the
+/* A body that flows takes a permit.  Where there is none, it leaves with the
  * next read. */
 static void
-keep_place(struct body *b, int64_t now)
+take_permit(struct body *b, int64_t now)
 {
 	if (now - b->turn_began < FLOW_MS &&
 	    b->received - b->turn_received < FLOW_BYTES)
 		return;
-	b->has_place = b->exit->claim(b->exit->arg);
-	b->watch.is_asked_first = !b->has_place;
+	b->has_permit = b->exit->claim(b->exit->arg);
+	b->watch.is_asked_first = !b->has_permit;
 }
 
 static void
@@ -339,8 +339,8 @@ take_all(struct body *b)
 		now = clock_ms();
 		if (now - b->last_tick >= OS_READ_STEP && !b->at_once)
 			tick(b, now);
-		if (!b->has_place)
-			keep_place(b, now);
+		if (!b->has_permit)
+			take_permit(b, now);
 	}
 }
 
@@ -376,7 +376,7 @@ static void
 start_turn(struct body *b)
 {
 	b->patience = PATIENCE;
-	b->has_place = b->exit->has_place;
+	b->has_permit = b->exit->has_permit;
 	if (b->exit->from != NULL)
 		go_on(b, b->exit->from);
 	b->watch.step = b->patience > 0 ? PATIENCE : 0;
@@ -410,7 +410,7 @@ static void
 receive(struct body *b)
 {
 	start(b);
-	b->has_place = true;
+	b->has_permit = true;
 	if (b->exit != NULL)
 		start_turn(b);
 	os_read_watch(&b->watch);

@@ -16,14 +16,13 @@ struct body_exit {
 	/* Give the request away, with this note, to which it adds what it knows
 	 * itself.  True: it is gone, and the call with it. */
 	bool (*park)(void *arg, struct note *);
-	/* Take a place for a body that flows; false: there is none. */
+	/* Take a permit for a body that flows; false: there is none. */
 	bool (*claim)(void *arg);
 	/* Does another request wait for a worker, and for this one at that? */
 	bool (*is_needed)(void *arg);
 	void *arg;
 
-	/* It has a place. */
-	bool has_place;
+	bool has_permit;
 	/* The note that the request came with; NULL: from the web server. */
 	const struct note *from;
 };
@@ -42,8 +41,8 @@ bool body_receive_or_park(FCGX_Request *, const struct settings *,
 void body_receive(FCGX_Request *, const struct settings *, struct web_call *);
 
 /*
- * The same for a worker without a place, which must not wait: a small body that
- * has already arrived is taken, any other is refused with 503.
+ * The same for a worker without a permit, which must not wait: a small body
+ * that has already arrived is taken, any other is refused with 503.
  */
 void body_receive_at_once(
     FCGX_Request *, const struct settings *, struct web_call *);

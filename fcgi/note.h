@@ -21,7 +21,7 @@
 
 enum note_why {
 	/* A worker gives it away: the client has sent no more so far, or there
-	 * is no place for a body that flows. */
+	 * is no permit for a body that flows. */
 	NOTE_DRY,
 	NOTE_NO_PLACE,
 	/* A worker gets it: enough is here; something is, for long enough; the

@@ -493,7 +493,7 @@ apply(const struct pool *p)
 	const struct settings *s = p->settings;
 
 	atomic_store(&p->board->min_spare, s->fixed ? 0 : s->min_spare);
-	atomic_store(&p->board->places, s->max_workers - s->reserve);
+	atomic_store(&p->board->permits, s->max_workers - s->reserve);
 }
 
 /* The master needs no store; its workers open it. */

@@ -84,7 +84,7 @@ tell_and_close(struct web_call *call, bool by_child, int listen_fd)
 {
 	pid_t *room;
 
-	if (!by_child || !web_has_to_tell(call)) {
+	if (!by_child) {
 		web_close(call);
 		return;
 	}

@@ -12,7 +12,7 @@
  * For a process without a pool, in which only a limited number of children run
  * post-hooks: is there room for one more?  Waits a moment for a child to end;
  * false if none does.  A request that may cause a post-hook is then refused, as
- * a pool without a free place refuses it.
+ * a pool without a permit to spare refuses it.
  */
 bool tell_has_room(void);
 

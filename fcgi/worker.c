@@ -43,6 +43,12 @@
 /* In ms: how soon a worker that stops sees that the parking process is gone. */
 #define PARKED_STEP 20
 
+/* In ms: most requests that have a permit end in less. */
+#define SOON_FREE 100
+
+/* The interval at which a request that waits for a permit tries again. */
+static const struct wait permit_step = { .fd = -1, .ms = 10 };
+
 static bool
 may_still_come(const struct job *job, int64_t silence)
 {
@@ -70,6 +76,58 @@ wait_on_params(void *arg, int64_t silence)
 	return false;
 }
 
+/* Wait; true if the connection was closed.  Nothing is read from it. */
+static bool
+is_hung_up(int fd, const struct wait *wait)
+{
+	struct pollfd pfd[] = { { .fd = fd, .events = 0 },
+		{ .fd = wait->fd, .events = wait->events } };
+
+	return poll(pfd, NITEMS(pfd), wait->ms) > 0 && pfd[0].revents != 0;
+}
+
+/* May this request wait a little longer?  If no other worker is idle, for at
+ * most so many ms in total: short requests need a worker too. */
+static bool
+may_wait(const struct job *job, int64_t at_most, const struct wait *wait)
+{
+	int64_t waited = clock_ms() - job->began;
+
+	return waited < job->settings->lock_timeout &&
+	    (waited < at_most || board_may_wait(job->worker->board)) &&
+	    !stop_is_wanted() && !is_hung_up(job->fcgi.ipcFd, wait);
+}
+
+static bool
+take_permit(const struct job *job)
+{
+	return board_take_permit(job->worker->board, job->worker->slot);
+}
+
+/* Wait as long as a hook or the like has a permit, not a body. */
+static bool
+wait_for_permit(const struct job *job)
+{
+	enum work_phase before = work_enter(WORK_LOCK);
+	bool is_ours;
+
+	while (!(is_ours = take_permit(job)))
+		if (!board_may_free(job->worker->board) ||
+		    !may_wait(job, SOON_FREE, &permit_step))
+			break;
+	(void)work_enter(before);
+	return is_ours;
+}
+
+/* Note on the board that the client decides how long this takes. */
+static void
+is_receiving(const struct job *job, bool it_is)
+{
+	const struct worker *w = job->worker;
+
+	board_set(w->board, w->slot, it_is ? WORKER_RECEIVING : WORKER_BUSY);
+}
+
 /* Begin the call; repeat until it has the lock or has waited long enough. */
 static enum step
 begin(struct job *job, struct web_call *call)
@@ -79,7 +137,7 @@ begin(struct job *job, struct web_call *call)
 	(void)work_enter(WORK_DISK);
 	while ((step = web_begin(call)) == STEP_WAIT) {
 		(void)work_enter(WORK_LOCK);
-		if (worker_may_wait(job, HAND_OVER, web_wait(call)))
+		if (may_wait(job, HAND_OVER, web_wait(call)))
 			continue;
 		web_give_up(call);
 		step = STEP_DONE;
@@ -100,13 +158,14 @@ park(void *arg, struct note *n)
 }
 
 static bool
-claim_place(void *arg)
+claim_permit(void *arg)
 {
-	struct job *job = arg;
+	const struct job *job = arg;
 
-	if (worker_take_place(job))
-		worker_is_receiving(job, true);
-	return job->has_place;
+	if (!take_permit(job))
+		return false;
+	is_receiving(job, true);
+	return true;
 }
 
 /* Would the master fork another worker, although this one only waits?  Where it
@@ -124,23 +183,23 @@ is_needed(void *arg)
 }
 
 static void
-receive_or_park(struct job *job, struct web_call *call)
+receive_or_park(struct job *job, struct web_call *call, bool has_permit)
 {
 	const struct body_exit exit = { .park = park,
-		.claim = claim_place,
+		.claim = claim_permit,
 		.is_needed = is_needed,
 		.arg = job,
-		.has_place = job->has_place,
+		.has_permit = has_permit,
 		.from = job->handover.from };
 
 	job->call = call;
 	(void)body_receive_or_park(&job->fcgi, job->settings, call, &exit);
 }
 
-/* A small body that has already arrived needs no place, unless its last byte
+/* A small body that has already arrived needs no permit, unless its last byte
  * causes a copy of the whole upload. */
 static void
-receive_without_place(struct job *job, struct web_call *call)
+receive_without_permit(struct job *job, struct web_call *call)
 {
 	if (web_may_move(call))
 		web_turn_away(call);
@@ -148,27 +207,30 @@ receive_without_place(struct job *job, struct web_call *call)
 		body_receive_at_once(&job->fcgi, job->settings, call);
 }
 
-/* A body that can be parked needs a place only once it has flowed. */
+/* A body that can be parked needs a permit only once it has flowed. */
 static void
 receive(struct job *job, struct web_call *call)
 {
 	const struct note *from = job->handover.from;
 	bool can_park = from != NULL || handover_has_room(&job->handover);
+	bool has_permit = from == NULL ?
+	    take_permit(job) :
+	    board_has_permit(job->worker->board, job->worker->slot);
 
 	job->is_warm = true;
 	work_look(call, from != NULL ? from->task.received : 0);
-	if (from == NULL && !worker_take_place(job) && !can_park) {
-		receive_without_place(job, call);
+	if (!has_permit && !can_park) {
+		receive_without_permit(job, call);
 		return;
 	}
-	worker_is_receiving(job, job->has_place);
+	is_receiving(job, has_permit);
 	if (from == NULL)
 		reply_interim(&job->fcgi, web_interim(call));
 	if (can_park)
-		receive_or_park(job, call);
+		receive_or_park(job, call, has_permit);
 	else
 		body_receive(&job->fcgi, job->settings, call);
-	worker_is_receiving(job, false);
+	is_receiving(job, false);
 }
 
 static const struct {
@@ -208,18 +270,18 @@ static bool
 may_be_slow(struct job *job)
 {
 	return (!job->worker->is_alone || tell_has_room()) &&
-	    worker_wait_for_place(job);
+	    wait_for_permit(job);
 }
 
 /*
- * A request that was parked and may run hooks goes back while there is no place
- * for it.  False: it is gone.
+ * A request that was parked and may run hooks goes back while there is no
+ * permit for it.  False: it is gone.
  */
 static bool
 has_time(struct job *job, struct web_call *call)
 {
 	if (job->handover.from == NULL || !web_may_take_long(call) ||
-	    worker_take_place(job))
+	    take_permit(job))
 		return true;
 	job->is_gone = handover_give_back(&job->handover, &job->fcgi);
 	if (job->is_gone)
@@ -347,7 +409,7 @@ tells_by_child(const struct job *job)
 
 /*
  * Copying an upload takes as long as receiving one, and hooks may take long
- * too.  Without a place the work is left to the sweep: even a HEAD may have
+ * too.  Without a permit the work is left to the sweep: even a HEAD may have
  * found an upload to be finished after a crash.
  */
 static void
@@ -357,12 +419,14 @@ close_call(
 	const struct worker *w = job->worker;
 
 	(void)work_enter(WORK_DISK);
-	if (web_has_to_tell(call) && !worker_take_place(job))
+	if (!web_has_to_tell(call))
+		web_close(call);
+	else if (!take_permit(job))
 		web_forget(call);
 	else
 		tell_and_close(call, tells_by_child(job), w->listen_fd);
 	work_end(web_response(call), req, job->settings->slow);
-	worker_leave_place(job);
+	board_return_permit(w->board, w->slot);
 }
 
 /* The request goes on in another process, which answers and logs it. */
@@ -371,7 +435,7 @@ part(struct job *job)
 {
 	handover_part(&job->fcgi);
 	work_part();
-	worker_leave_place(job);
+	board_return_permit(job->worker->board, job->worker->slot);
 	job->is_gone = false;
 }
 
@@ -412,28 +476,37 @@ accept_one(struct job *job)
 	return true;
 }
 
+/* Serve a request that was parked; false: accept() fails. */
+static bool
+serve_parked(struct job *job)
+{
+	bool is_well = true;
+
+	if (handover_take(&job->handover, &job->fcgi))
+		is_well = accept_one(job);
+	handover_end(&job->handover);
+	return is_well;
+}
+
 /* Serve one request, or none if a signal came first.  False: accept() fails. */
 static bool
 serve_one(struct job *job)
 {
 	int fd = job->worker->listen_fd;
-	bool is_well = true;
+	bool is_well;
 
 	/* A worker that keeps a connection open for one client is not spare. */
 	if (!job->is_kept && (fd = wait_idle(job)) == -1)
 		return true;
 	os_read_expect();
-	if (fd != job->worker->down ||
-	    handover_take(&job->handover, &job->fcgi))
-		is_well = accept_one(job);
-	handover_end(&job->handover);
+	is_well = fd == job->worker->down ? serve_parked(job) : accept_one(job);
 	arena_reset(job->arena);
 	return is_well;
 }
 
 /* While all stop, the parking process gives everything away. */
 static void
-serve_parked(struct job *job)
+serve_all_parked(struct job *job)
 {
 	struct pollfd pfd = { .fd = job->worker->down, .events = POLLIN };
 	const struct board_parking *p = &job->worker->board->parking;
@@ -442,9 +515,7 @@ serve_parked(struct job *job)
 		if (poll(&pfd, 1, PARKED_STEP) <= 0)
 			continue;
 		os_read_expect();
-		if (handover_take(&job->handover, &job->fcgi))
-			(void)accept_one(job);
-		handover_end(&job->handover);
+		(void)serve_parked(job);
 		arena_reset(job->arena);
 	}
 }
@@ -471,8 +542,8 @@ worker_run(const struct worker *w)
 
 	if (FCGX_InitRequest(&job.fcgi, w->listen_fd, 0) != 0)
 		return WORKER_FAILED;
-	work_join(settings_watch(s) ? &w->board->work[w->slot] : NULL,
-	    &w->board->past);
+	work_join(
+	    s->is_watched ? &w->board->work[w->slot] : NULL, &w->board->past);
 	/* Flushes during the start do not count for the first request. */
 	(void)fs_take_sync_ns();
 	while (end == WORKER_LEFT && !stop_let_in()) {
@@ -484,7 +555,7 @@ worker_run(const struct worker *w)
 			break;
 	}
 	if (w->down != -1)
-		serve_parked(&job);
+		serve_all_parked(&job);
 	FCGX_Free(&job.fcgi, 1);
 	arena_free(job.arena);
 	return end;

@@ -91,7 +91,7 @@ drain(struct job *job)
 
 /*
  * A client may read a long response slowly and so keep a worker busy, as one
- * that sends a body does: then the worker needs a place as well.
+ * that sends a body does: then the worker needs a permit as well.
  */
 static bool
 is_long(const struct job *job, const struct web_response *res)
@@ -103,23 +103,27 @@ is_long(const struct job *job, const struct web_response *res)
 }
 
 /*
- * Give the place back before the answer is sent, unless there is more to do:
- * the client may send its next request at once.
+ * Return the permit before the answer is sent, unless there is more to do: the
+ * client may send its next request at once.
  */
 static void
 send_response(struct job *job, struct web_call *call, struct err *e)
 {
+	struct board *board = job->worker->board;
+	size_t slot = job->worker->slot;
 	bool takes_long = is_long(job, web_response(call));
 
-	if (takes_long && !worker_take_place(job))
-		web_turn_away(call);
-	if (takes_long && job->has_place)
-		worker_is_receiving(job, true);
-	else if (!web_has_to_tell(call))
-		worker_leave_place(job);
+	if (takes_long && board_take_permit(board, slot)) {
+		board_set(board, slot, WORKER_RECEIVING);
+	} else {
+		if (takes_long)
+			web_turn_away(call);
+		if (!web_has_to_tell(call))
+			board_return_permit(board, slot);
+	}
 	(void)reply_send(&job->fcgi, job->settings, call, job->arena, e);
 	if (takes_long)
-		worker_leave_place(job);
+		board_return_permit(board, slot);
 }
 
 /*

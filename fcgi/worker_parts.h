@@ -23,9 +23,6 @@ struct job {
 	/* The last request had a body, whose memory is still mapped. */
 	bool is_warm;
 
-	/* This worker holds a place. */
-	bool has_place;
-
 	int64_t served;
 
 	/* Between this worker and the parking process.  is_gone: the request
@@ -37,20 +34,6 @@ struct job {
 	/* The board's reloads when the log was last opened. */
 	unsigned reloads;
 };
-
-/* --- worker_place.c: what may take long, and for how long. --- */
-
-/* May this request wait a little longer?  If no other worker is idle, for at
- * most so many ms in total: short requests need a worker too. */
-bool worker_may_wait(const struct job *, int64_t at_most, const struct wait *);
-
-/* A worker that may be busy for long needs a place, so that some never are. */
-bool worker_take_place(struct job *);
-bool worker_wait_for_place(struct job *);
-void worker_leave_place(struct job *);
-
-/* Note on the board that the client decides how long this takes. */
-void worker_is_receiving(const struct job *, bool it_is);
 
 /* --- worker_answer.c --- */
 
