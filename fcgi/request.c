@@ -140,8 +140,11 @@ skip_redirects(const char *param, const char *owner_param)
 	const struct name owner = { owner_param, strlen(owner_param) };
 	const char *p = param;
 
-	while (begins(p, redirect))
+	if (!begins(p, redirect))
+		return p;
+	do
 		p += strlen(redirect);
+	while (begins(p, redirect));
 	return begins(p, "TUS_") || is_named(p, owner) ? p : param;
 }
 
@@ -605,7 +608,7 @@ request_read(char *const *params, const struct settings *s, struct arena *a,
 	req->takes_interim = takes_interim(&raw, s);
 	if (s->server.core.hooks != NULL)
 		describe(&raw, params, a);
-	if (s->server.core.hooks != NULL || settings_watch(s))
+	if (s->server.core.hooks != NULL || s->is_watched)
 		find_remote(&raw, a);
 	*why = find_ambiguous(&raw, s);
 	if (*why != NULL)

@@ -192,6 +192,7 @@ set_status(struct settings *s, struct err *e)
 	s->slow = s->conf->log.slow;
 	if (*path != '\0')
 		s->status_path = path;
+	s->is_watched = s->status_path != NULL || s->slow > 0;
 	if (s->metrics_path != NULL && strcmp(path, s->metrics_path) == 0)
 		return err_set(e, ERR_INVALID,
 		    "status.path = \"%s\": metrics.path is the same", path);

@@ -76,6 +76,10 @@ struct settings {
 	 * never. */
 	int64_t slow;
 
+	/* One of these two is on: it is recorded what each worker is doing, and
+	 * since when. */
+	bool is_watched;
+
 	/* Milliseconds. */
 	int64_t lock_timeout, read_timeout, drain_timeout, shutdown_timeout;
 	/* The interval between sweeps; 0 is never. */
@@ -99,13 +103,6 @@ struct settings_source {
 	 * NULL. */
 	const char *default_store;
 };
-
-/* Is it recorded what each worker is doing, and since when? */
-static inline bool
-settings_watch(const struct settings *s)
-{
-	return s->status_path != NULL || s->slow > 0;
-}
 
 /* Read the configuration.  ERR_INVALID: the text names file and line, or the
  * key. */
