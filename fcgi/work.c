@@ -16,7 +16,8 @@
 
 #define SECOND INT64_C(1000000000)
 
-struct work_slot *work_mine;
+/* The record of this process; NULL where nothing is recorded. */
+static struct work_slot *mine;
 
 static long own_pid;
 
@@ -81,9 +82,9 @@ copy_string(char *to, size_t size, const char *from)
 }
 
 void
-work_join(struct work_slot *mine, struct work_past *past)
+work_join(struct work_slot *slot, struct work_past *past)
 {
-	work_mine = mine;
+	mine = slot;
 	remembered = past;
 	if (mine == NULL)
 		return;
@@ -96,7 +97,6 @@ work_join(struct work_slot *mine, struct work_past *past)
 void
 work_begin(const struct web_request *req, int64_t began)
 {
-	struct work_slot *mine = work_mine;
 	struct work *w;
 
 	if (mine == NULL)
@@ -139,7 +139,6 @@ measure_rate(struct work *w, int64_t received)
 void
 work_look(const struct web_call *call, int64_t received)
 {
-	struct work_slot *mine = work_mine;
 	struct web_sight sight;
 	const struct pair *p;
 	struct work *w;
@@ -161,13 +160,17 @@ work_look(const struct web_call *call, int64_t received)
 }
 
 enum work_phase
-work_change(enum work_phase phase)
+work_enter(enum work_phase phase)
 {
-	struct work_slot *mine = work_mine;
-	struct work *w = &mine->work;
-	enum work_phase before = w->phase;
-	int64_t now = clock_ns();
+	enum work_phase before;
+	struct work *w;
+	int64_t now;
 
+	if (mine == NULL)
+		return phase;
+	w = &mine->work;
+	before = w->phase;
+	now = clock_ns();
 	open_record(&mine->seq);
 	w->ns[before] += now - w->since;
 	w->since = now;
@@ -252,13 +255,12 @@ work_end(
     const struct web_response *res, const struct web_request *req, int64_t slow)
 {
 	const struct web_outcome *o = &res->outcome;
-	struct work_slot *mine = work_mine;
 	struct work *w;
 	int64_t ms;
 
 	if (mine == NULL)
 		return;
-	(void)work_change(WORK_CLIENT);
+	(void)work_enter(WORK_CLIENT);
 	w = &mine->work;
 	open_record(&mine->seq);
 	w->status = res->status;
@@ -277,8 +279,6 @@ work_end(
 void
 work_part(void)
 {
-	struct work_slot *mine = work_mine;
-
 	if (mine == NULL)
 		return;
 	open_record(&mine->seq);

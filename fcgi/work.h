@@ -25,7 +25,7 @@
 enum work_phase {
 	/* The client, or the web server in its place. */
 	WORK_CLIENT,
-	/* A lock, or a place for a long request. */
+	/* A lock, or a permit for a long request. */
 	WORK_LOCK,
 	/* The store; computing time of the program counts here as well. */
 	WORK_DISK,
@@ -96,9 +96,6 @@ struct work_past {
 	struct work_error errors[WORK_ERRORS];
 };
 
-/* The record of this process; NULL where nothing is recorded. */
-extern struct work_slot *work_mine;
-
 /*
  * Let this process write to that record from now on; NULL: it records nothing.
  * A child of a worker must call this too: the record is its parent's.
@@ -125,13 +122,7 @@ void work_end(
 void work_part(void);
 
 /* Enter a phase; returns the one that was left. */
-enum work_phase work_change(enum work_phase);
-
-static inline enum work_phase
-work_enter(enum work_phase phase)
-{
-	return work_mine == NULL ? phase : work_change(phase);
-}
+enum work_phase work_enter(enum work_phase);
 
 /* Copy a record; false if there is nothing to show. */
 bool work_read(const struct work_slot *, struct work *);

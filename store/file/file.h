@@ -220,6 +220,9 @@ struct file_upload {
 	int64_t flushing;
 };
 
+#define file_store_of(ds)  OUTER(ds, struct file_store, base)
+#define file_upload_of(up) OUTER(up, struct file_upload, base)
+
 /* A file name of an upload. */
 struct file_name {
 	char text[ID_MAX + sizeof(".moved.new")];
@@ -230,18 +233,6 @@ struct file_name {
 #define FILE_NEW       ".info.new"
 #define FILE_MOVED     ".moved"
 #define FILE_MOVED_NEW ".moved.new"
-
-static inline struct file_store *
-file_store_of(struct data_store *ds)
-{
-	return OUTER(ds, struct file_store, base);
-}
-
-static inline struct file_upload *
-file_upload_of(struct upload *up)
-{
-	return OUTER(up, struct file_upload, base);
-}
 
 /* --- place.c ------------------------------------------------------------ */
 
