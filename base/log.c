@@ -14,6 +14,7 @@
 #include "base/digits.h"
 #include "base/log.h"
 #include "base/sink.h"
+#include "base/utf8.h"
 
 /* Bytes reserved to end a line: three dots, quote, brace, newline. */
 #define RESERVE 8
@@ -190,33 +191,6 @@ static const struct format text_format = { begin_text, field_text, end_text };
 
 /* --- JSON. --- */
 
-/*
- * The length of the UTF-8 sequence at p and its character; 0 if it is not
- * well-formed (RFC 3629: no overlong forms, no surrogates, no more than
- * U+10FFFF).  The NUL at the end of the text is no continuation byte, so
- * decoding stops there.
- */
-static size_t
-decode_utf8(const unsigned char *p, unsigned *character)
-{
-	static const unsigned least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t i, len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	unsigned c;
-
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	c = p[0] & (0x7fU >> len);
-	for (i = 1; i < len; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3fU);
-	}
-	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	*character = c;
-	return len;
-}
-
 /* Returns how many bytes the escape stands for; 0 if there is no room. */
 static size_t
 put_json_char(struct line *l, const char *text)
@@ -228,7 +202,9 @@ put_json_char(struct line *l, const char *text)
 		return put_format(l, "\\%c", *text) ? 1 : 0;
 	if (c >= ' ' && c <= '~')
 		return put(l, text, 1) ? 1 : 0;
-	len = decode_utf8((const unsigned char *)text, &c);
+	len = utf8_char(text, strnlen(text, 4));
+	if (len > 0)
+		c = utf8_code(text, len);
 	if (c < 0x10000)
 		return put_format(l, "\\u%04x", c) ? (len > 0 ? len : 1) : 0;
 	c -= 0x10000;
@@ -359,55 +335,18 @@ log_event(
 		say_lost();
 }
 
-static void PRINTF_LIKE(2, 0)
-    log_va(enum log_level level, const char *fmt, va_list ap)
+void
+log_text(enum log_level level, const char *fmt, ...)
 {
 	char msg[LOG_VALUE_MAX + 2];
+	va_list ap;
 
 	if (!log_wants(level))
 		return;
+	va_start(ap, fmt);
 	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
 	log_event(level, msg, NULL, 0);
-}
-
-void
-log_error(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	log_va(LOG_LEVEL_ERROR, fmt, ap);
-	va_end(ap);
-}
-
-void
-log_warn(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	log_va(LOG_LEVEL_WARN, fmt, ap);
-	va_end(ap);
-}
-
-void
-log_info(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	log_va(LOG_LEVEL_INFO, fmt, ap);
-	va_end(ap);
-}
-
-void
-log_debug(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	log_va(LOG_LEVEL_DEBUG, fmt, ap);
-	va_end(ap);
 }
 
 /* --- Settings. --- */

@@ -72,10 +72,12 @@ void log_verbose(void);
 
 bool log_wants(enum log_level);
 
-void log_error(const char *, ...) PRINTF_LIKE(1, 2);
-void log_warn(const char *, ...) PRINTF_LIKE(1, 2);
-void log_info(const char *, ...) PRINTF_LIKE(1, 2);
-void log_debug(const char *, ...) PRINTF_LIKE(1, 2);
+/* A message in the format of printf(). */
+void log_text(enum log_level, const char *, ...) PRINTF_LIKE(2, 3);
+#define log_error(...) log_text(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_text(LOG_LEVEL_WARN, __VA_ARGS__)
+#define log_info(...)  log_text(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...) log_text(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /* A message with fields; fields with a NULL key are left out. */
 void log_event(

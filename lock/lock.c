@@ -49,29 +49,16 @@ find_class(const char *name)
 	return NULL;
 }
 
-/* The lockers that can be built in, and the Debian package that each needs. */
-static const struct {
-	const char *name, *package;
-} optional[] = {
+static const struct table_option optional[] = {
 	{ "redis", "libhiredis-dev" },
 	{ "zookeeper", "libzookeeper-st-dev" },
+	{ NULL, NULL },
 };
 
 static enum err_code
 refuse_type(const char *type, struct err *e)
 {
-	size_t i;
-
-	for (i = 0; i < NITEMS(optional); i++)
-		if (strcmp(optional[i].name, type) == 0)
-			return err_set(e, ERR_INVALID,
-			    "lock.type: \"%s\" was not built in: install %s "
-			    "and build anew",
-			    type, optional[i].package);
-	return err_set(e, ERR_INVALID,
-	    "lock.type: \"%s\" is not built in; tusfcgi -V lists those that "
-	    "are",
-	    type);
+	return table_refuse("lock.type", type, optional, e);
 }
 
 enum err_code

@@ -23,11 +23,9 @@ static const struct store_class *const classes[] = {
 #undef STORE
 };
 
-/* Those that may be left out of a build, and what they need. */
-static const struct {
-	const char *name, *package;
-} optional[] = {
+static const struct table_option optional[] = {
 	{ "s3", "libexpat1-dev" },
+	{ NULL, NULL },
 };
 
 struct table {
@@ -84,21 +82,10 @@ static enum err_code
 find_built_in(
     const struct conf *conf, const struct store_class **class, struct err *e)
 {
-	const char *type = conf->store.type;
-	size_t i;
-
-	if ((*class = find_class(type)) != NULL)
-		return ERR_OK;
-	for (i = 0; i < NITEMS(optional); i++)
-		if (strcmp(optional[i].name, type) == 0)
-			return err_set(e, ERR_INVALID,
-			    "store.type: \"%s\" was not built in: install "
-			    "%s and build anew",
-			    type, optional[i].package);
-	return err_set(e, ERR_INVALID,
-	    "store.type: \"%s\" is not built in; tusfcgi -V lists those that "
-	    "are",
-	    type);
+	*class = find_class(conf->store.type);
+	return *class != NULL ?
+	    ERR_OK :
+	    table_refuse("store.type", conf->store.type, optional, e);
 }
 
 enum err_code
@@ -147,7 +134,7 @@ is_strange(const char *key, const char *type)
 	for (i = 0; i < NITEMS(classes); i++)
 		if (is_key_of(key, classes[i]->name))
 			return strcmp(classes[i]->name, type) != 0;
-	for (i = 0; i < NITEMS(optional); i++)
+	for (i = 0; optional[i].name != NULL; i++)
 		if (is_key_of(key, optional[i].name))
 			return strcmp(optional[i].name, type) != 0;
 	return false;
