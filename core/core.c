@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "core/parts.h"
-#include "core/hold.h"
+#include "core/handle.h"
 
 bool
 core_can_concat(const struct core *core)

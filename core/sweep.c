@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "core/digest.h"
-#include "core/hold.h"
+#include "core/handle.h"
 #include "core/sweep_parts.h"
 
 /* --- Locks. --- */
@@ -18,11 +18,11 @@
 /* The upload, open and locked; or not locked, where it is to be removed and a
  * full disk has no room for a lock, so that nobody holds one. */
 static enum err_code
-hold(struct sweep *s, const char *id, bool to_remove, struct hold *h,
+open_and_lock(struct sweep *s, const char *id, bool to_remove, struct handle *h,
     struct err *e)
 {
 	enum lock_how how = LOCK_QUIETLY;
-	enum err_code rc = hold_open(h, s->store, id, s->arena, e);
+	enum err_code rc = handle_open(h, s->store, id, s->arena, e);
 
 	if (rc != ERR_OK)
 		return rc;
@@ -30,9 +30,9 @@ hold(struct sweep *s, const char *id, bool to_remove, struct hold *h,
 	 * work. */
 	if (h->up->info.is_marked_by_lock && !to_remove)
 		how = LOCK_EXISTING_QUIETLY;
-	rc = hold_lock(h, s->locker, how, 0, s->arena, e);
+	rc = handle_lock(h, s->locker, how, 0, s->arena, e);
 	if (rc == ERR_NO_SPACE && to_remove)
-		return hold_open(h, s->store, id, s->arena, e);
+		return handle_open(h, s->store, id, s->arena, e);
 	return rc;
 }
 
@@ -233,7 +233,7 @@ check_digest(struct sweep *s, struct upload *up, struct err *e)
  * fails is asked again by the next sweep; one that refuses has decided.
  */
 static enum err_code
-finish(struct sweep *s, struct hold *h, struct err *e)
+finish(struct sweep *s, struct handle *h, struct err *e)
 {
 	const struct store_finisher *finisher = s->store->finisher;
 	enum err_code rc;
@@ -299,7 +299,7 @@ follow_up(struct sweep *s, struct upload *up, unsigned pending, struct err *e)
 }
 
 static enum err_code
-carry_out(struct sweep *s, struct hold *h, enum fate fate, struct err *e)
+carry_out(struct sweep *s, struct handle *h, enum fate fate, struct err *e)
 {
 	unsigned pending = 0;
 	enum err_code rc = ERR_OK;
@@ -355,7 +355,7 @@ is_still(struct sweep *s, struct upload *up, enum fate seen)
 
 /* The lock is held: is what was true without it still true? */
 static enum err_code
-sweep_held(struct sweep *s, struct hold *h, enum fate *fate, struct err *e)
+sweep_locked(struct sweep *s, struct handle *h, enum fate *fate, struct err *e)
 {
 	enum fate seen = *fate;
 	enum err_code rc = ERR_OK;
@@ -384,15 +384,16 @@ sweep_upload(struct sweep *s, const char *id, enum fate fate)
 		[ENTER] = SWEEP_ENTERED,
 		[FORGET] = SWEEP_FORGOTTEN,
 	};
-	struct hold held;
+	struct handle h;
 	enum err_code rc = ERR_OK;
 	struct err e;
 
 	if (!s->dry_run)
-		rc = hold(s, id, fate == EXPIRE || fate == RETIRE, &held, &e);
+		rc = open_and_lock(
+		    s, id, fate == EXPIRE || fate == RETIRE, &h, &e);
 	if (!s->dry_run && rc == ERR_OK) {
-		rc = sweep_held(s, &held, &fate, &e);
-		hold_release(&held);
+		rc = sweep_locked(s, &h, &fate, &e);
+		handle_close(&h);
 	}
 	if (rc == ERR_OK && fate != KEEP)
 		sweep_met(s, deeds[fate], id, NULL);

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 
 #include "base/id.h"
-#include "core/hold.h"
+#include "core/handle.h"
 #include "core/sweep_parts.h"
 
 /* --- Reports. --- */
@@ -67,7 +67,7 @@ remove_locked(struct sweep *s, const struct store_leftover *l, struct err *e)
 	enum err_code rc = ERR_OK;
 
 	if (l->id != NULL)
-		rc = hold_id(
+		rc = handle_lock_id(
 		    s->locker, l->id, LOCK_QUIETLY, 0, s->arena, &lock, e);
 	if (rc == ERR_OK && !l->removable)
 		rc = store->terminater->clear(store, l->id, false, e);
@@ -165,8 +165,8 @@ sweep_lock(struct sweep *s, const char *id)
 	if (deed == SWEEP_MAX)
 		return;
 	if (!s->dry_run) {
-		rc = hold_id(s->locker, id, LOCK_EXISTING_QUIETLY, 0, s->arena,
-		    &lock, &e);
+		rc = handle_lock_id(s->locker, id, LOCK_EXISTING_QUIETLY, 0,
+		    s->arena, &lock, &e);
 		if (rc == ERR_LOCKED)
 			sweep_met(s, SWEEP_IN_USE, id, NULL);
 		else if (rc != ERR_OK && rc != ERR_NOT_FOUND)

@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "core/parts.h"
-#include "core/hold.h"
+#include "core/handle.h"
 
 void
 task_init(struct task *t, const struct core *core, struct arena *a)

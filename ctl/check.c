@@ -48,11 +48,11 @@ static enum err_code
 look_again(
     struct ctl *c, const char *id, const struct inspection *in, struct err *e)
 {
-	struct hold held;
+	struct handle h;
 	enum err_code rc, found;
 	struct err refusal, ignored;
 
-	rc = ctl_hold(c, id, 0, &held, &refusal);
+	rc = ctl_open(c, id, 0, &h, &refusal);
 	if (rc == ERR_SYSTEM && refusal.sys == EROFS && !in->repair)
 		return ERR_CORRUPT;
 	if (rc != ERR_OK) {
@@ -64,10 +64,10 @@ look_again(
 	if (found == ERR_CONFLICT && !in->repair)
 		rc = ERR_CORRUPT;
 	else if (found == ERR_CONFLICT &&
-	    (rc = ctl_repair(c, &held, e)) == ERR_OK &&
+	    (rc = ctl_repair(c, &h, e)) == ERR_OK &&
 	    (rc = look(c, id, &ignored)) == ERR_OK)
 		rc = ERR_CONFLICT;
-	hold_release(&held);
+	handle_close(&h);
 	return rc;
 }
 

@@ -146,18 +146,19 @@ enum err_code
 ctl_lock(struct ctl *c, const char *id, int64_t wait_ms, struct lock **lock,
     struct err *e)
 {
-	return hold_id(c->locker, id, wait_ms > 0 ? LOCK_CREATE : LOCK_QUIETLY,
-	    wait_ms, c->arena, lock, e);
+	return handle_lock_id(c->locker, id,
+	    wait_ms > 0 ? LOCK_CREATE : LOCK_QUIETLY, wait_ms, c->arena, lock,
+	    e);
 }
 
 enum err_code
-ctl_hold(struct ctl *c, const char *id, int64_t wait_ms, struct hold *h,
+ctl_open(struct ctl *c, const char *id, int64_t wait_ms, struct handle *h,
     struct err *e)
 {
-	enum err_code rc = hold_open(h, c->store, id, c->arena, e);
+	enum err_code rc = handle_open(h, c->store, id, c->arena, e);
 
 	if (rc == ERR_OK)
-		rc = hold_lock(h, c->locker,
+		rc = handle_lock(h, c->locker,
 		    wait_ms > 0 ? LOCK_CREATE : LOCK_QUIETLY, wait_ms, c->arena,
 		    e);
 	return rc;
@@ -175,7 +176,7 @@ has_sequel(struct ctl *c, const struct upload *up)
 }
 
 enum err_code
-ctl_repair(struct ctl *c, struct hold *h, struct err *e)
+ctl_repair(struct ctl *c, struct handle *h, struct err *e)
 {
 	const struct store_finisher *finisher = c->store->finisher;
 	enum err_code rc;

@@ -16,7 +16,7 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "hook/hook.h"
-#include "core/hold.h"
+#include "core/handle.h"
 #include "lock/lock.h"
 #include "store/store.h"
 
@@ -150,15 +150,16 @@ MUST_CHECK enum err_code ctl_lock(struct ctl *, const char *id, int64_t wait_ms,
 
 /* Lock an upload like ctl_lock() and open it; it is not claimed.
  * ERR_NOT_FOUND: there is no such upload, and nothing is locked. */
-MUST_CHECK enum err_code ctl_hold(
-    struct ctl *, const char *id, int64_t wait_ms, struct hold *, struct err *);
+MUST_CHECK enum err_code ctl_open(struct ctl *, const char *id, int64_t wait_ms,
+    struct handle *, struct err *);
 
 /*
  * Claim an upload that is held.  If it is complete but not finished, finish it,
  * unless there are hooks to be run or the file is to be moved: the sweep or the
  * next request does that.  Sets is_over if the upload is finished.
  */
-MUST_CHECK enum err_code ctl_repair(struct ctl *, struct hold *, struct err *);
+MUST_CHECK enum err_code ctl_repair(
+    struct ctl *, struct handle *, struct err *);
 
 /* A sentence on what to do about a damaged upload, from c->arena. */
 const char *ctl_damage_advice(

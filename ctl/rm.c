@@ -12,7 +12,7 @@
 #include "ctl/ctl.h"
 
 static enum err_code
-remove_held(struct ctl *c, struct hold *h, struct err *e)
+remove_locked(struct ctl *c, struct handle *h, struct err *e)
 {
 	enum err_code rc = c->store->core->claim(h->up, e);
 
@@ -59,14 +59,14 @@ static void
 remove_one(struct ctl *c, const char *id)
 {
 	int64_t wait_ms = c->conf->lock.timeout;
-	struct hold held;
+	struct handle h;
 	enum err_code rc;
 	struct err e;
 
-	rc = ctl_hold(c, id, wait_ms, &held, &e);
+	rc = ctl_open(c, id, wait_ms, &h, &e);
 	if (rc == ERR_OK) {
-		rc = remove_held(c, &held, &e);
-		hold_release(&held);
+		rc = remove_locked(c, &h, &e);
+		handle_close(&h);
 	} else if (rc == ERR_NO_SPACE) {
 		rc = remove_unlocked(c, id, &e);
 	} else if (rc == ERR_NOT_FOUND) {

@@ -16,7 +16,7 @@
 struct round {
 	/* The action on one upload; its result and error are reported. */
 	enum err_code (*act)(
-	    struct ctl *, struct hold *, const struct round *, struct err *);
+	    struct ctl *, struct handle *, const struct round *, struct err *);
 	const char *done;
 	/* An upload that is skipped counts as a failure. */
 	bool is_strict;
@@ -36,7 +36,8 @@ struct told {
 };
 
 static enum err_code
-settle_held(struct ctl *c, struct hold *h, const struct round *r, struct err *e)
+settle_locked(
+    struct ctl *c, struct handle *h, const struct round *r, struct err *e)
 {
 	enum err_code rc = ctl_repair(c, h, e);
 
@@ -46,7 +47,8 @@ settle_held(struct ctl *c, struct hold *h, const struct round *r, struct err *e)
 }
 
 static enum err_code
-adopt_held(struct ctl *c, struct hold *h, const struct round *r, struct err *e)
+adopt_locked(
+    struct ctl *c, struct handle *h, const struct round *r, struct err *e)
 {
 	(void)r;
 	return c->store->keeper->adopt(h->up, e);
@@ -91,7 +93,7 @@ look(struct ctl *c, const char *id)
  * pending.
  */
 static enum err_code
-follow_up(struct ctl *c, struct hold *h, struct sweep *s, struct err *e)
+follow_up(struct ctl *c, struct handle *h, struct sweep *s, struct err *e)
 {
 	enum err_code rc = c->store->core->claim(h->up, e);
 
@@ -105,15 +107,15 @@ follow_up(struct ctl *c, struct hold *h, struct sweep *s, struct err *e)
 static void
 end_one(struct ctl *c, const char *id, struct sweep *s)
 {
-	struct hold held;
+	struct handle h;
 	enum err_code rc;
 	struct err e;
 
 	s->arena = c->arena;
-	rc = ctl_hold(c, id, 1, &held, &e);
+	rc = ctl_open(c, id, 1, &h, &e);
 	if (rc == ERR_OK) {
-		rc = follow_up(c, &held, s, &e);
-		hold_release(&held);
+		rc = follow_up(c, &h, s, &e);
+		handle_close(&h);
 	}
 	if (rc != ERR_OK && rc != ERR_NOT_FOUND)
 		ctl_warn(c, "%s: finished, but not done with: %s", id, e.text);
@@ -124,7 +126,7 @@ do_one(struct ctl *c, const char *id, void *arg)
 {
 	struct round *r = arg;
 	enum state state = look(c, id);
-	struct hold held;
+	struct handle h;
 	enum err_code rc;
 	struct err e;
 
@@ -132,9 +134,9 @@ do_one(struct ctl *c, const char *id, void *arg)
 		end_one(c, id, r->sweep);
 	if (state != UNFINISHED)
 		return;
-	if ((rc = ctl_hold(c, id, 0, &held, &e)) == ERR_OK) {
-		rc = r->act(c, &held, r, &e);
-		hold_release(&held);
+	if ((rc = ctl_open(c, id, 0, &h, &e)) == ERR_OK) {
+		rc = r->act(c, &h, r, &e);
+		handle_close(&h);
 	}
 	switch (rc) {
 	case ERR_OK:
@@ -227,7 +229,7 @@ ctl_settle(struct ctl *c, int argc, char **argv)
 		.store = c->store, .locker = c->locker, .hooks = c->hooks
 	};
 	struct round r = {
-		.act = settle_held, .done = "settled", .sweep = &sweep
+		.act = settle_locked, .done = "settled", .sweep = &sweep
 	};
 
 	return do_round(c, argc, argv, &r);
@@ -237,7 +239,7 @@ int
 ctl_adopt(struct ctl *c, int argc, char **argv)
 {
 	struct round r = {
-		.act = adopt_held, .done = "adopted", .is_strict = true
+		.act = adopt_locked, .done = "adopted", .is_strict = true
 	};
 
 	return do_round(c, argc, argv, &r);

@@ -90,7 +90,7 @@ open_store(struct ctl *c, const struct ctl_command *command, struct err *e)
 	if (rc == ERR_OK)
 		rc = become_owner_of(store_home(c->conf), c->conf, e);
 	if (rc == ERR_OK)
-		rc = store_hold(
+		rc = store_attach(
 		    c->conf, STORE_KEPT, locker_is_for_one_pool(c->conf), e);
 	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);
@@ -115,7 +115,7 @@ close_store(struct ctl *c)
 	locker_stop();
 	if (c->store != NULL)
 		c->store->core->shutdown(c->store);
-	store_let_go(c->conf);
+	store_detach(c->conf);
 }
 
 static int

@@ -274,7 +274,7 @@ static enum err_code
 look_at_note(const struct conf *conf, struct err *e)
 {
 	enum err_code rc =
-	    store_hold(conf, STORE_CHECKED, locker_is_for_one_pool(conf), e);
+	    store_attach(conf, STORE_CHECKED, locker_is_for_one_pool(conf), e);
 
 	if (rc != ERR_CONFLICT)
 		return rc;
@@ -321,7 +321,7 @@ look(struct settings *s, const struct options *o, const char **read_only,
 static enum err_code
 hold_store(struct settings *s, struct err *e)
 {
-	return no_mistake(store_hold(s->conf, STORE_SERVED,
+	return no_mistake(store_attach(s->conf, STORE_SERVED,
 			      locker_is_for_one_pool(s->conf), e),
 	    e);
 }
@@ -353,7 +353,7 @@ check(struct settings *s, const struct options *o)
 		printf("warning: %s\n", e.text);
 	settings_close_store(s);
 	locker_stop();
-	store_let_go(s->conf);
+	store_detach(s->conf);
 	return rc == ERR_OK || rc == ERR_UNAVAILABLE ? EXIT_STOPPED :
 						       complain(&e);
 }
@@ -474,7 +474,7 @@ run(struct settings *s, const struct options *o)
 	    pool_run(s, &o->source, &l);
 	locker_stop();
 	listen_close(&l);
-	store_let_go(s->conf);
+	store_detach(s->conf);
 	return status;
 }
 

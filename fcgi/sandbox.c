@@ -16,7 +16,7 @@
 
 #include "base/arena.h"
 #include "base/compat.h"
-#include "base/held.h"
+#include "base/pinned.h"
 #include "base/log.h"
 #include "fcgi/needs.h"
 #include "fcgi/sandbox.h"
@@ -84,10 +84,10 @@ static void
 allow(int ruleset, const char *path, uint64_t rights)
 {
 	struct landlock_path_beneath_attr rule = { .allowed_access = rights };
-	int held = held_fd(path);
+	int pinned = pinned_fd(path);
 
-	rule.parent_fd = openat(held != -1 ? held : AT_FDCWD,
-	    held != -1 ? "." : path, O_PATH | O_CLOEXEC);
+	rule.parent_fd = openat(pinned != -1 ? pinned : AT_FDCWD,
+	    pinned != -1 ? "." : path, O_PATH | O_CLOEXEC);
 	if (rule.parent_fd == -1)
 		return;
 	if (!is_directory(rule.parent_fd))

@@ -20,7 +20,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/held.h"
+#include "base/pinned.h"
 #include "base/log.h"
 #include "hook/parts.h"
 
@@ -149,7 +149,7 @@ hook_spool_open(const struct conf *conf, int *dirfd, struct err *e)
 
 	if (*conf->hooks.spool != '\0')
 		return open_own_place(conf, dirfd, e);
-	if ((rc = held_open_dir(store, &fd, e)) != ERR_OK)
+	if ((rc = pinned_open_dir(store, &fd, e)) != ERR_OK)
 		return rc;
 	rc = fs_make_subdir(fd, DIR_NAME, mode, dirfd, &is_made, e);
 	if (rc != ERR_OK)

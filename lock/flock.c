@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/held.h"
+#include "base/pinned.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "lock/lock.h"
@@ -600,7 +600,7 @@ flock_open(const struct conf *conf, struct locker **locker, struct err *e)
 		path = conf->store.path;
 	rc = set_method(l, conf->lock.method, e);
 	if (rc == ERR_OK)
-		rc = held_open_dir(path, &l->dirfd, e);
+		rc = pinned_open_dir(path, &l->dirfd, e);
 	if (rc != ERR_OK) {
 		free(l);
 		return rc;

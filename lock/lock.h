@@ -294,7 +294,7 @@ struct lock_trial {
 MUST_CHECK enum err_code locker_try_host(
     const struct conf *, size_t n, struct lock_trial *, struct err *);
 
-/* Is the locker that lock.type names for one pool only?  For store_hold(). */
+/* Is the locker that lock.type names for one pool only?  For store_attach(). */
 bool locker_is_for_one_pool(const struct conf *);
 
 /* Has the locker that lock.type names files of its own? */

@@ -89,24 +89,24 @@ find_built_in(
 }
 
 enum err_code
-store_hold(
+store_attach(
     const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	const struct store_class *class;
 	enum err_code rc = find_built_in(conf, &class, e);
 
-	if (rc != ERR_OK || class->hold == NULL)
+	if (rc != ERR_OK || class->attach == NULL)
 		return rc;
-	return class->hold(conf, use, alone, e);
+	return class->attach(conf, use, alone, e);
 }
 
 void
-store_let_go(const struct conf *conf)
+store_detach(const struct conf *conf)
 {
 	const struct store_class *class = find_class(conf->store.type);
 
-	if (class != NULL && class->let_go != NULL)
-		class->let_go();
+	if (class != NULL && class->detach != NULL)
+		class->detach();
 }
 
 const char *

@@ -573,7 +573,7 @@ upload_is_finished(const struct upload *up)
 typedef void store_figure(void *arg, const char *name, const char *type,
     const char *help, const char *label, const char *what, double value);
 
-/* Why a store is held. */
+/* Why a program attaches itself to a store. */
 enum store_use {
 	/* tusfcgi -t: nothing is changed. */
 	STORE_CHECKED,
@@ -625,10 +625,10 @@ struct store_class {
 	 * NULL. */
 	const char *caution;
 
-	/* See store_hold(); NULL if there is nothing to agree on. */
-	MUST_CHECK enum err_code (*hold)(
+	/* See store_attach(); NULL if there is nothing to agree on. */
+	MUST_CHECK enum err_code (*attach)(
 	    const struct conf *, enum store_use, bool alone, struct err *);
-	void (*let_go)(void);
+	void (*detach)(void);
 
 	/* See store_id(); NULL if it has none. */
 	const char *(*id)(void);
@@ -653,12 +653,12 @@ MUST_CHECK enum err_code store_open(
  * could reach our locks: ERR_CONFLICT if one does.  A process that opens the
  * store without this call is taken for its only user.
  */
-MUST_CHECK enum err_code store_hold(
+MUST_CHECK enum err_code store_attach(
     const struct conf *, enum store_use, bool alone, struct err *);
-void store_let_go(const struct conf *);
+void store_detach(const struct conf *);
 
 /* An id that tells this store from all others and never changes; "" if it has
- * none.  The store must be held. */
+ * none.  The program is attached to the store. */
 const char *store_id(const struct conf *);
 
 /*

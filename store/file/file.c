@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "base/held.h"
+#include "base/pinned.h"
 #include "base/template.h"
 #include "store/file/file.h"
 
@@ -175,13 +175,13 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 
 	fs->given = must_strdup(path);
 	fs->given_locks = must_strdup(*locks != '\0' ? locks : path);
-	if (file_is_held(conf)) {
+	if (file_is_attached(conf)) {
 		file_take_boot(fs);
-		fs->path = must_strdup(held_real_path(path));
-		return held_open_dir(path, &fs->dirfd, e);
+		fs->path = must_strdup(pinned_real_path(path));
+		return pinned_open_dir(path, &fs->dirfd, e);
 	}
 	if ((rc = file_make_directory(conf, e)) != ERR_OK ||
-	    (rc = held_open_dir(path, &fs->dirfd, e)) != ERR_OK)
+	    (rc = pinned_open_dir(path, &fs->dirfd, e)) != ERR_OK)
 		return rc;
 	if ((fs->path = realpath(path, NULL)) == NULL)
 		return err_sys(e, "find %s", path);
@@ -287,7 +287,7 @@ const struct store_class store_file = {
 	.needs = needs,
 	.check_keys = check_sharing,
 	.open = file_open,
-	.hold = file_hold,
-	.let_go = file_let_go,
+	.attach = file_attach,
+	.detach = file_detach,
 	.id = file_store_id,
 };

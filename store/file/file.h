@@ -73,10 +73,10 @@ struct file_store {
 	 * does: bytes that look unflushed here are not so for them. */
 	bool is_stranger;
 
-	/* store.path and lock.path as they were configured; is_held: the note
-	 * of the store is locked by this process. */
+	/* store.path and lock.path as they were configured; is_attached: the
+	 * note of the store is locked by this process. */
 	char *given, *given_locks;
-	bool is_held;
+	bool is_attached;
 
 	/* The sweep's note, locked; -1 while this process does not sweep. */
 	int note_fd;
@@ -633,15 +633,15 @@ extern const struct store_mover file_mover;
 /* Create the directory store.path, if only its last part is missing. */
 MUST_CHECK enum err_code file_make_directory(const struct conf *, struct err *);
 
-MUST_CHECK enum err_code file_hold(
+MUST_CHECK enum err_code file_attach(
     const struct conf *, enum store_use, bool alone, struct err *);
-void file_let_go(void);
+void file_detach(void);
 /* "" as long as there is no note. */
 const char *file_store_id(void);
 
 /* Is this the store whose note this process holds?  Then its boot is the one
  * that all users agreed on. */
-bool file_is_held(const struct conf *);
+bool file_is_attached(const struct conf *);
 void file_take_boot(struct file_store *);
 
 /* ERR_AWAY if the path of the store, or of its locks, leads to another

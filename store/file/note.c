@@ -31,7 +31,7 @@
 #include <jansson.h>
 
 #include "base/fs.h"
-#include "base/held.h"
+#include "base/pinned.h"
 #include "base/log.h"
 #include "store/file/file.h"
 
@@ -80,7 +80,7 @@ struct watch {
 static struct {
 	/* The descriptor of the note; -1 if there is none. */
 	int fd;
-	bool is_writable, is_held, is_stranger, has_began;
+	bool is_writable, is_attached, is_stranger, has_began;
 	const char *path;
 	char boot[CLOCK_BOOT_ID_LEN + 1], id[CLOCK_BOOT_ID_LEN + 1];
 	struct watch *watch;
@@ -105,7 +105,7 @@ file_make_directory(const struct conf *conf, struct err *e)
 	if (mkdir(path, mode & ~fs_umask()) == -1)
 		return errno == EEXIST ? ERR_OK :
 					 err_sys(e, "make directory %s", path);
-	if ((rc = held_open_dir(path, &fd, e)) != ERR_OK)
+	if ((rc = pinned_open_dir(path, &fd, e)) != ERR_OK)
 		return rc;
 	rc = fs_add_mode(fd, mode, path, e);
 	(void)close(fd);
@@ -200,7 +200,7 @@ read_note(int fd, struct note *n)
 static enum err_code
 describe(const struct conf *conf, struct note *n, struct err *e)
 {
-	const char *path = lock_path(conf), *real = held_real_path(path);
+	const char *path = lock_path(conf), *real = pinned_real_path(path);
 	struct stat st;
 
 	*n = (struct note){ .running = clock_boottime(),
@@ -217,7 +217,7 @@ describe(const struct conf *conf, struct note *n, struct err *e)
 	if (conf->lock.hosts[0] != NULL)
 		(void)snprintf(
 		    n->prefix, sizeof(n->prefix), "%s", conf->lock.prefix);
-	if (fstat(held_fd(path), &st) == -1)
+	if (fstat(pinned_fd(path), &st) == -1)
 		return err_sys(e, "stat %s", path);
 	n->device = st.st_dev;
 	n->inode = st.st_ino;
@@ -313,7 +313,7 @@ check_record(int dirfd, const char *name, struct err *e)
 static enum err_code
 check_settled(struct err *e)
 {
-	int dirfd = held_fd(ours.path);
+	int dirfd = pinned_fd(ours.path);
 	enum err_code rc = ERR_OK;
 	struct dirent *entry;
 	size_t len;
@@ -453,7 +453,7 @@ do_without(const struct err *e)
 }
 
 static enum err_code
-hold_note(
+attach_note(
     const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	struct note mine;
@@ -480,7 +480,7 @@ static enum err_code
 open_note(
     const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
-	int dirfd = held_fd(conf->store.path);
+	int dirfd = pinned_fd(conf->store.path);
 	mode_t mode = FS_LOCK_MODE(conf->store.file_mode);
 	enum err_code rc;
 
@@ -513,21 +513,21 @@ set_up_watch(void)
 }
 
 void
-file_let_go(void)
+file_detach(void)
 {
 	if (ours.fd != -1)
 		(void)close(ours.fd);
 	ours.fd = -1;
-	ours.is_held = ours.is_stranger = false;
+	ours.is_attached = ours.is_stranger = false;
 	ours.id[0] = '\0';
-	held_forget();
+	pinned_forget();
 	if (ours.watch != NULL)
 		(void)munmap(ours.watch, sizeof(*ours.watch));
 	ours.watch = NULL;
 }
 
 enum err_code
-file_hold(
+file_attach(
     const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	enum err_code rc = ERR_OK;
@@ -538,24 +538,24 @@ file_hold(
 	if (use != STORE_CHECKED)
 		rc = file_make_directory(conf, e);
 	if (rc == ERR_OK)
-		rc = held_add(conf->store.path, e);
+		rc = pinned_add(conf->store.path, e);
 	if (rc == ERR_OK)
-		rc = held_add(lock_path(conf), e);
+		rc = pinned_add(lock_path(conf), e);
 	ours.path = conf->store.path;
 	if (rc == ERR_OK && conf->store.shared)
 		rc = file_check_mount(
-		    held_real_path(ours.path), held_fd(ours.path), e);
+		    pinned_real_path(ours.path), pinned_fd(ours.path), e);
 	if (rc == ERR_OK)
 		rc = open_note(conf, use, alone, e);
 	if (rc == ERR_OK && conf->store.shared && use == STORE_SERVED &&
 	    ours.is_writable)
-		rc = file_check_locks(held_fd(ours.path), e);
+		rc = file_check_locks(pinned_fd(ours.path), e);
 	if (rc == ERR_OK)
-		rc = hold_note(conf, use, alone, e);
+		rc = attach_note(conf, use, alone, e);
 	if (rc == ERR_OK)
-		ours.is_held = true;
+		ours.is_attached = true;
 	else
-		file_let_go();
+		file_detach();
 	return rc;
 }
 
@@ -570,13 +570,13 @@ file_take_boot(struct file_store *fs)
 {
 	(void)stpcpy(fs->boot, ours.boot);
 	fs->is_stranger = ours.is_stranger;
-	fs->is_held = true;
+	fs->is_attached = true;
 }
 
 bool
-file_is_held(const struct conf *conf)
+file_is_attached(const struct conf *conf)
 {
-	return ours.is_held && held_fd(conf->store.path) != -1;
+	return ours.is_attached && pinned_fd(conf->store.path) != -1;
 }
 
 /* --- Afterwards. --- */
@@ -602,9 +602,9 @@ static void
 look(const struct file_store *fs)
 {
 	const char *path = fs->given;
-	bool is_away = !held_is_in_place(path);
+	bool is_away = !pinned_is_current(path);
 
-	if (!is_away && !held_is_in_place(fs->given_locks)) {
+	if (!is_away && !pinned_is_current(fs->given_locks)) {
 		path = fs->given_locks;
 		is_away = true;
 	}
@@ -624,7 +624,7 @@ file_check_directory(const struct file_store *fs, struct err *e)
 {
 	int64_t now = clock_ms() / 1000, then;
 
-	if (!fs->is_held)
+	if (!fs->is_attached)
 		return ERR_OK;
 	then = ours.watch->looked;
 	if (then != now &&

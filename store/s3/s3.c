@@ -240,7 +240,7 @@ check_keys(const struct conf *conf, struct err *e)
 static bool is_kept;
 
 static enum err_code
-hold(const struct conf *conf, enum store_use use, bool alone, struct err *e)
+attach(const struct conf *conf, enum store_use use, bool alone, struct err *e)
 {
 	(void)conf;
 	(void)alone;
@@ -250,7 +250,7 @@ hold(const struct conf *conf, enum store_use use, bool alone, struct err *e)
 }
 
 static void
-let_go(void)
+detach(void)
 {
 	is_kept = false;
 }
@@ -339,8 +339,8 @@ const struct store_class store_s3 = {
 	.check_keys = check_keys,
 	.open = open_store,
 	.needs = needs,
-	.hold = hold,
-	.let_go = let_go,
+	.attach = attach,
+	.detach = detach,
 	.figures = s3_figures,
 	.tend = tend,
 	.try_out = s3_try_out,

@@ -1,5 +1,5 @@
 /*
- * hold.c - open and lock an upload outside of a request, and do its pending
+ * handle.c - open and lock an upload outside of a request, and do its pending
  * work.
  */
 #include "config.h"
@@ -8,24 +8,24 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "core/hold.h"
+#include "core/handle.h"
 
 /* Milliseconds between two tries. */
 #define RETRY_MS 10
 
 enum err_code
-hold_open(struct hold *h, struct data_store *store, const char *id,
+handle_open(struct handle *h, struct data_store *store, const char *id,
     struct arena *a, struct err *e)
 {
 	enum err_code rc;
 
-	*h = (struct hold){ .store = store };
+	*h = (struct handle){ .store = store };
 	rc = store->core->get_upload(store, id, a, &h->up, e);
 	return rc == ERR_CORRUPT ? ERR_OK : rc;
 }
 
 enum err_code
-hold_id(struct locker *locker, const char *id, enum lock_how how,
+handle_lock_id(struct locker *locker, const char *id, enum lock_how how,
     int64_t wait_ms, struct arena *a, struct lock **lock, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
@@ -46,26 +46,27 @@ hold_id(struct locker *locker, const char *id, enum lock_how how,
 }
 
 enum err_code
-hold_lock(struct hold *h, struct locker *locker, enum lock_how how,
+handle_lock(struct handle *h, struct locker *locker, enum lock_how how,
     int64_t wait_ms, struct arena *a, struct err *e)
 {
 	enum err_code rc;
 
 	if (locker == NULL)
 		return ERR_OK;
-	rc = hold_id(locker, h->up->info.id, how, wait_ms, a, &h->lock, e);
+	rc = handle_lock_id(
+	    locker, h->up->info.id, how, wait_ms, a, &h->lock, e);
 	if (rc != ERR_OK)
-		hold_release(h);
+		handle_close(h);
 	return rc;
 }
 
 void
-hold_release(struct hold *h)
+handle_close(struct handle *h)
 {
 	h->store->core->close(h->up);
 	if (h->lock != NULL)
 		h->lock->locker->ops->release(h->lock, h->is_over);
-	*h = (struct hold){ .store = h->store };
+	*h = (struct handle){ .store = h->store };
 }
 
 /* --- Work that is pending for a finished upload.  --- */
@@ -111,17 +112,17 @@ static enum err_code
 remove_part(struct data_store *store, struct locker *locker, const char *id,
     const struct file_info *whole, struct arena *a, struct err *e)
 {
-	struct hold part;
+	struct handle part;
 	enum err_code rc;
 
-	rc = hold_open(&part, store, id, a, e);
+	rc = handle_open(&part, store, id, a, e);
 	if (rc == ERR_OK)
-		rc = hold_lock(&part, locker, LOCK_QUIETLY, 0, a, e);
+		rc = handle_lock(&part, locker, LOCK_QUIETLY, 0, a, e);
 	if (rc != ERR_OK)
 		return rc;
 	rc = remove_claimed(store, part.up, whole, e);
 	part.is_over = rc == ERR_OK || rc == ERR_NOT_FOUND;
-	hold_release(&part);
+	handle_close(&part);
 	return rc;
 }
 
