@@ -33,9 +33,11 @@ CEILINGS = {
     "OPTIONS": (48_000, 11),
     "HEAD, finished": (36_000, 16),
     "HEAD, locked before": (39_000, 28),
-    # Five of the system calls are libuuid's, for one id.
-    "POST": (48_000, 25),
-    "POST with 1 KiB": (50_000, 26),
+    # 8,500 of the instructions are libuuid's, for one id: it seeds random() each
+    # time, and draws from it 0 to 31 times more, as the clock has it.  Five of
+    # the system calls are its own, too.
+    "POST": (51_000, 25),
+    "POST with 1 KiB": (53_000, 26),
     # Two of them compare record and lock with their names: a file may have
     # several, so that its number of links says nothing.
     "PATCH of 1 KiB": (42_000, 30),
