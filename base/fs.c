@@ -579,7 +579,8 @@ fs_free_space(int dirfd, int64_t *bytes, struct err *e)
 		return err_sys(e, "ask for free space");
 	/* Operands of one type: older compilers need a library for mixed
 	 * ones. */
-	if (__builtin_mul_overflow(
+	if (v.f_blocks == 0 ||
+	    __builtin_mul_overflow(
 		(uint64_t)v.f_bavail, (uint64_t)v.f_frsize, &n) ||
 	    n > INT64_MAX)
 		n = INT64_MAX;

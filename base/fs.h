@@ -189,7 +189,8 @@ void fs_refresh(int fd, bool bytes);
  */
 bool fs_lock_in_time(int fd, int64_t ms);
 
-/* The bytes that an unprivileged writer may still use on this file system. */
+/* The bytes that an unprivileged writer may still use on this file system;
+ * INT64_MAX if it does not tell its size. */
 MUST_CHECK enum err_code fs_free_space(int dirfd, int64_t *, struct err *);
 
 #endif

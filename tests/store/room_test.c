@@ -28,11 +28,16 @@
 static int64_t beyond[8];
 static int asked;
 
+/* 0: it does not tell. */
+static fsblkcnt_t size_of_all = 1;
+
 int
 fstatvfs(int fd, struct statvfs *st)
 {
 	(void)fd;
-	*st = (struct statvfs){ .f_frsize = 1, .f_bsize = 1 };
+	*st = (struct statvfs){ .f_frsize = 1,
+		.f_bsize = 1,
+		.f_blocks = size_of_all };
 	st->f_bavail = (fsblkcnt_t)(MIN_FREE + beyond[asked]);
 	if (asked + 1 < (int)NITEMS(beyond))
 		asked++;
@@ -113,6 +118,18 @@ a_length_has_to_fit_into_what_is_free(void **state)
 	files()->min_free = 0;
 	files()->overcommit = OVERCOMMIT_EACH;
 	is(ERR_NO_SPACE, create(ID, 2 * 100 * MIB + 1));
+}
+
+/* As FUSE does, and CephFS before its first report. */
+static void
+a_file_system_that_tells_no_size_is_not_full(void **state)
+{
+	(void)state;
+	have(-MIN_FREE, -MIN_FREE, -MIN_FREE);
+	is(ERR_NO_SPACE, create(ID, 1));
+	size_of_all = 0;
+	ok(create(ID, 1000 * MIB));
+	size_of_all = 1;
 }
 
 static void
@@ -207,6 +224,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(bytes_that_come_stop_where_min_free_begins),
 		TEST(a_length_has_to_fit_into_what_is_free),
+		TEST(a_file_system_that_tells_no_size_is_not_full),
 		TEST(all_lengths_together_have_to_fit_if_that_is_asked),
 		TEST(a_little_is_not_asked_for_twice),
 		TEST(a_concatenation_stops_there_and_leaves_nothing),
