@@ -617,6 +617,15 @@ fs_refresh(int fd, bool bytes)
 		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
+void
+fs_refresh_at(int dirfd, const char *name)
+{
+	const int how = AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC;
+	struct statx ignored;
+
+	(void)statx(dirfd, name, how, STATX_BASIC_STATS, &ignored);
+}
+
 bool
 fs_lock_in_time(int fd, int64_t ms)
 {

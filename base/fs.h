@@ -182,6 +182,8 @@ bool fs_keeps_inodes(int fd);
 /* Forget what this host remembers of the size and the time of an open file,
  * and of its bytes: another host may have changed it. */
 void fs_refresh(int fd, bool bytes);
+/* The same of a name in a directory, before fstatat(2). */
+void fs_refresh_at(int dirfd, const char *name);
 
 /*
  * Take an exclusive flock(), waiting for at most so many ms, because its holder

@@ -284,6 +284,10 @@ file_stat_place(struct file_upload *u, struct stat *st, struct err *e)
 
 	if (rc != ERR_OK)
 		return rc;
+	/* NFS keeps a size for 3 to 60 s: what another host finished would be
+	 * unfinished, and there is no lock that a download waits for. */
+	if (u->store->base.is_shared)
+		fs_refresh_at(dirfd, name);
 	if (fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) == 0)
 		rc = fs_check_regular(dirfd, name, st, e);
 	else if (errno == ENOENT)

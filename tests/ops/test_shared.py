@@ -95,6 +95,21 @@ def test_what_one_host_acknowledges_the_other_one_has(app):
     assert '"Boot":"' + "s" * 36 in file_of(a, path, ".info").read_text()
 
 
+def test_what_another_host_finished_can_be_downloaded_at_once(app, tmp_path):
+    """NFS keeps the size that it knew, and a download waits for no lock."""
+    a = up(app())
+    b = up(app(rig.merge(SHARED, {"pool": {"max_workers": 1}}),
+               elsewhere=True, env=preload(
+                   Path(__file__).parent / "stale.c", tmp_path)))
+    path = a.client.create(10)
+    for data, at in ((b"hello", 0), (b"world", 5)):
+        assert b.client.request("GET", path, resumable=None).status == 404
+        assert a.client.patch(path, at, data).status == 204
+    for one in (a, b):
+        answer = one.client.request("GET", path, resumable=None)
+        assert (answer.status, answer.body) == (200, b"helloworld")
+
+
 def test_an_upload_changes_hosts_while_it_is_sent(app):
     """And whatever a killed pool had not acknowledged is sent again."""
     a, b = up(app()), up(app(elsewhere=True))

@@ -35,9 +35,9 @@ int
 fstatvfs(int fd, struct statvfs *st)
 {
 	(void)fd;
-	*st = (struct statvfs){ .f_frsize = 1,
-		.f_bsize = 1,
-		.f_blocks = size_of_all };
+	*st = (struct statvfs){
+		.f_frsize = 1, .f_bsize = 1, .f_blocks = size_of_all
+	};
 	st->f_bavail = (fsblkcnt_t)(MIN_FREE + beyond[asked]);
 	if (asked + 1 < (int)NITEMS(beyond))
 		asked++;
