@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "tests/tus/gate.h"
 #include "tests/tus/slices.h"
 
 static void
@@ -530,6 +531,22 @@ a_busy_store_is_waited_for(void **state)
 }
 
 static const struct store_core *eager;
+static int locks;
+
+static void
+count_lock(void)
+{
+	locks++;
+}
+
+/* As a locker whose locks leave a trace. */
+static enum err_code
+refuse_unless_known(enum lock_how how, struct err *e)
+{
+	if (how == LOCK_EXISTING && locks == 0)
+		return err_set(e, ERR_NOT_FOUND, "never locked");
+	return ERR_OK;
+}
 
 /* As a store for which it costs much to know how far an upload is. */
 static enum err_code
@@ -572,7 +589,7 @@ append_to(
 	    .status;
 }
 
-/* With no lock, with one that was there before, and when it is finished. */
+/* Without the lock if the upload was never locked, else with it. */
 static void
 an_offset_that_is_not_known_is_looked_for(void **state)
 {
@@ -585,11 +602,18 @@ an_offset_that_is_not_known_is_looked_for(void **state)
 	lazy = *eager;
 	lazy.find_upload = find_lazily;
 	s->core = &lazy;
+	w->srv.core.locker = gate_open();
+	gate.taken = count_lock;
+	gate.refuse = refuse_unless_known;
 	path = world_create(w, "Upload-Length: 8");
+	locks = 0;
 	assert_int_equal(world_offset(w, path), 0);
+	assert_int_equal(locks, 0);
 	assert_int_equal(
 	    append_to(w, path, BODY_TYPE "Upload-Offset: 0", "abcd"), 204);
+	assert_int_equal(locks, 1);
 	assert_int_equal(world_offset(w, path), 4);
+	assert_int_equal(locks, 2);
 	assert_int_equal(
 	    append_to(w, path, BODY_TYPE "Upload-Offset: 4", "efgh"), 204);
 	assert_int_equal(world_offset(w, path), 8);
@@ -599,6 +623,7 @@ an_offset_that_is_not_known_is_looked_for(void **state)
 	    world_ask(w, (struct ask){ .method = "DELETE", .path = path })
 		.status,
 	    204);
+	w->srv.core.locker = NULL;
 	s->core = eager;
 }
 
