@@ -32,38 +32,17 @@ struct model {
 static const struct web_protocol *const protocols[] = { &tus_protocol,
 	&rufh_protocol, NULL };
 static struct model models[UPLOADS];
-static const uint8_t *input;
-static size_t left;
-
-static unsigned int
-next(void)
-{
-	if (left == 0)
-		return 0;
-	left--;
-	return *input++;
-}
-
-static const char *
-number(int64_t n)
-{
-	return arena_printf(arena, "%" PRId64, n);
-}
 
 static struct body
 next_body(void)
 {
 	static const enum body_end ends[] = { END_COMPLETE, END_COMPLETE,
 		END_COMPLETE, END_CLIENT_GONE, END_TIMED_OUT };
-	static unsigned int seed;
-	size_t len = next() % 60, i;
-	char *bytes = arena_alloc(arena, len + 1);
+	size_t len = next_byte() % 60;
+	const char *bytes = new_bytes(len);
 
-	seed = left == 0 ? 0 : seed + 13;
-	for (i = 0; i < len; i++)
-		bytes[i] = (char)(seed + i * 5);
-	return (struct body){ bytes, len, next() % 20 + 1,
-		ends[next() % NITEMS(ends)] };
+	return (struct body){ bytes, len, next_byte() % 20 + 1,
+		ends[next_byte() % NITEMS(ends)] };
 }
 
 static struct web_request
@@ -84,24 +63,8 @@ static struct answer
 ask(const char *method, const char *path, bool is_tus)
 {
 	const struct web_request r = request(method, path, is_tus);
-	const struct body none = { "", 0, 1, END_COMPLETE };
-	const struct play before = play;
-	struct answer a;
 
-	play.busy = 0;
-	play.wanted = false;
-	a = server_ask(&r, &none);
-	play.busy = before.busy;
-	play.wanted = before.wanted;
-	return a;
-}
-
-static int64_t
-header_number(const struct answer *a, const char *name)
-{
-	const char *value = answer_header(a, name);
-
-	return value != NULL ? strtoll(value, NULL, 10) : -1;
+	return server_look(&r);
 }
 
 static bool
@@ -118,7 +81,7 @@ look(struct model *m, int64_t *offset, bool *is_complete)
 {
 	struct answer t = ask("HEAD", m->path, true);
 	struct answer r = ask("HEAD", m->path, false);
-	int64_t length = header_number(&t, "Upload-Length");
+	int64_t length = answer_number(&t, "Upload-Length");
 
 	if ((t.status == 404) != (r.status == 404))
 		fuzz_bug("%d and %d", t.status, r.status);
@@ -126,10 +89,10 @@ look(struct model *m, int64_t *offset, bool *is_complete)
 		return false;
 	if (t.status != 200 || r.status != 204)
 		fuzz_bug("HEAD: %d and %d", t.status, r.status);
-	*offset = header_number(&t, "Upload-Offset");
+	*offset = answer_number(&t, "Upload-Offset");
 	*is_complete = says_complete(&r);
-	if (header_number(&r, "Upload-Offset") != *offset ||
-	    header_number(&r, "Upload-Length") != length)
+	if (answer_number(&r, "Upload-Offset") != *offset ||
+	    answer_number(&r, "Upload-Length") != length)
 		fuzz_bug("%s is another to each protocol", m->path);
 	if (*is_complete != (length == *offset))
 		fuzz_bug("%" PRId64 " of %" PRId64 " is complete: %d", *offset,
@@ -197,16 +160,16 @@ check_words(const struct answer *a, bool is_tus)
 static void
 announce(struct web_request *r, const struct body *b, bool is_tus)
 {
-	unsigned int how = next() % 8;
+	unsigned int how = next_byte() % 8;
 
 	r->content_type = is_tus ? "application/offset+octet-stream" :
 				   "application/partial-upload";
 	r->content_length = how == 0 ? "" :
-	    how == 1		     ? number(next() % 70) :
-				       number((int64_t)b->len);
+	    how == 1		     ? to_decimal(next_byte() % 70) :
+				       to_decimal((int64_t)b->len);
 	if (!is_tus)
-		r->upload_complete = next() % 2 == 0 ? "?1" : "?0";
-	if (next() % 16 == 0)
+		r->upload_complete = next_byte() % 2 == 0 ? "?1" : "?0";
+	if (next_byte() % 16 == 0)
 		r->upload_complete = "?2";
 }
 
@@ -216,12 +179,12 @@ post(struct model *m, bool is_tus)
 	struct web_request r = request("POST", "/", is_tus);
 	struct body b = next_body();
 	struct model new = { .path = NULL };
-	unsigned int how = next() % 4;
+	unsigned int how = next_byte() % 4;
 	struct answer a;
 
 	announce(&r, &b, is_tus);
 	if (how != 0)
-		r.upload_length = number(next() % 160);
+		r.upload_length = to_decimal(next_byte() % 160);
 	else if (is_tus)
 		r.upload_defer_length = "1";
 	a = server_ask(&r, &b);
@@ -245,9 +208,10 @@ patch(struct model *m, bool is_tus)
 	struct answer a;
 
 	announce(&r, &b, is_tus);
-	r.upload_offset = number(next() % 8 != 0 ? m->offset : next() % 40);
-	if (next() % 8 == 0)
-		r.upload_length = number(next() % 160);
+	r.upload_offset =
+	    to_decimal(next_byte() % 8 != 0 ? m->offset : next_byte() % 40);
+	if (next_byte() % 8 == 0)
+		r.upload_length = to_decimal(next_byte() % 160);
 	a = server_ask(&r, &b);
 	check_words(&a, is_tus);
 	if (m->path == NULL) {
@@ -282,18 +246,17 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	    struct model *, bool) = { post, patch, patch, patch, drop };
 	unsigned int i, k, which;
 
-	input = bytes;
-	left = len;
+	input = (struct input){ bytes, len };
 	server_open();
 	server.protocols = protocols;
 	server.core.max_size = MAX_SIZE;
 	memset(models, 0, sizeof(models));
-	for (i = 0; i < MAX_REQUESTS && left > 0; i++) {
-		which = next();
+	for (i = 0; i < MAX_REQUESTS && input.left > 0; i++) {
+		which = next_byte();
 		play.busy = which % 64 == 0 ? 2 : 0;
 		play.wanted = which % 32 == 1;
 		requests[which / 2 % NITEMS(requests)](
-		    &models[next() % UPLOADS], which % 2 == 0);
+		    &models[next_byte() % UPLOADS], which % 2 == 0);
 		for (k = 0; k < UPLOADS; k++)
 			follow(&models[k], NULL, false);
 	}

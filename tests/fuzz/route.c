@@ -11,20 +11,18 @@
 
 #define ID "00000000000000000000000000000001"
 
-static const uint8_t *input;
-static size_t left;
-
 static const char *
 next_line(void)
 {
-	const uint8_t *end = left > 0 ? memchr(input, '\n', left) : NULL;
-	size_t n = end != NULL ? (size_t)(end - input) : left;
-	const char *line =
-	    arena_memdup(arena, left > 0 ? (const void *)input : "", n);
+	const uint8_t *end =
+	    input.left > 0 ? memchr(input.at, '\n', input.left) : NULL;
+	size_t n = end != NULL ? (size_t)(end - input.at) : input.left;
+	const char *line = arena_memdup(
+	    arena, input.left > 0 ? (const void *)input.at : "", n);
 
 	n += end != NULL;
-	input += n;
-	left -= n;
+	input.at += n;
+	input.left -= n;
 	return line;
 }
 
@@ -36,9 +34,8 @@ status_of(const char *method, const char *path)
 		.path = path,
 		.tus_resumable = TUS_VERSION,
 		.max_size = -1 };
-	const struct body none = { "", 0, 1, END_COMPLETE };
 
-	return server_ask(&req, &none).status;
+	return server_look(&req).status;
 }
 
 static void
@@ -70,8 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		.max_size = -1 };
 	struct answer a;
 
-	input = bytes;
-	left = len;
+	input = (struct input){ bytes, len };
 	server_open();
 	create();
 	req.method = next_line();

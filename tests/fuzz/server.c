@@ -3,17 +3,20 @@
  */
 #include "config.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/server.h"
+#include "tests/tus/features.h"
 #include "tests/tus/gate.h"
 
 struct play play;
 static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
 struct web_server server;
 struct arena *arena;
+struct input input;
 
 static unsigned int ids;
 
@@ -75,14 +78,7 @@ server_open(void)
 	server = (struct web_server){
 		.protocols = protocols,
 		.core.locker = gate_open(),
-		.max_metadata = 4096,
-		.core.expire_sliding = true,
-		.core.allow_download = true,
-		.core.allow_terminate = true,
-		.core.allow_concat = true,
-		.core.allow_defer = true,
-		.core.allow_checksum = true,
-		.core.allow_terminate_finished = true,
+		ALL_FEATURES,
 		.core.now = now,
 		.core.now_ms = now_ms,
 		.core.new_id = next_id,
@@ -198,6 +194,21 @@ server_ask(const struct web_request *req, const struct body *body)
 	return a;
 }
 
+struct answer
+server_look(const struct web_request *req)
+{
+	const struct body none = { "", 0, 1, END_COMPLETE };
+	const struct play before = play;
+	struct answer a;
+
+	play.busy = 0;
+	play.wanted = false;
+	a = server_ask(req, &none);
+	play.busy = before.busy;
+	play.wanted = before.wanted;
+	return a;
+}
+
 const char *
 answer_header(const struct answer *a, const char *name)
 {
@@ -207,6 +218,42 @@ answer_header(const struct answer *a, const char *name)
 		if (strcasecmp(p->key, name) == 0)
 			return p->value;
 	return NULL;
+}
+
+int64_t
+answer_number(const struct answer *a, const char *name)
+{
+	const char *value = answer_header(a, name);
+
+	return value != NULL ? strtoll(value, NULL, 10) : -1;
+}
+
+unsigned int
+next_byte(void)
+{
+	if (input.left == 0)
+		return 0;
+	input.left--;
+	return *input.at++;
+}
+
+const char *
+new_bytes(size_t len)
+{
+	static unsigned int seed;
+	char *bytes = arena_alloc(arena, len + 1);
+	size_t i;
+
+	seed = input.left == 0 ? 0 : seed + 17;
+	for (i = 0; i < len; i++)
+		bytes[i] = (char)(seed + i * 7);
+	return bytes;
+}
+
+const char *
+to_decimal(int64_t n)
+{
+	return arena_printf(arena, "%" PRId64, n);
 }
 
 const char *

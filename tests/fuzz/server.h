@@ -44,8 +44,27 @@ struct body {
 
 struct answer server_ask(const struct web_request *, const struct body *);
 
+/* The same without a body, and with a lock that is free. */
+struct answer server_look(const struct web_request *);
+
 /* NULL if it is not there. */
 const char *answer_header(const struct answer *, const char *name);
+/* -1 if it is not there. */
+int64_t answer_number(const struct answer *, const char *name);
+
+/* --- The input of the target, byte by byte. --- */
+
+extern struct input {
+	const uint8_t *at;
+	size_t left;
+} input;
+
+/* 0 at the end. */
+unsigned int next_byte(void);
+/* Bytes for a body, other ones than before. */
+const char *new_bytes(size_t len);
+
+const char *to_decimal(int64_t);
 
 /* Padded base64. */
 const char *to_base64(const void *, size_t);

@@ -35,26 +35,8 @@ struct model {
 
 static struct model models[UPLOADS];
 
-static const uint8_t *input;
-static size_t left;
-
-static unsigned int
-next(void)
-{
-	if (left == 0)
-		return 0;
-	left--;
-	return *input++;
-}
-
 /* One of several, by the next byte. */
-#define PICK(list) ((list)[next() % NITEMS(list)])
-
-static const char *
-number(int64_t n)
-{
-	return arena_printf(arena, "%" PRId64, n);
-}
+#define PICK(list) ((list)[next_byte() % NITEMS(list)])
 
 static struct web_request
 request(const char *method, const char *path)
@@ -68,20 +50,15 @@ request(const char *method, const char *path)
 
 /* --- Bodies -------------------------------------------------------------- */
 
-/* Each body differs from those sent before. */
 static struct body
 next_body(void)
 {
 	static const enum body_end ends[] = { END_COMPLETE, END_COMPLETE,
 		END_COMPLETE, END_CLIENT_GONE, END_TIMED_OUT, END_SHUTDOWN };
-	static unsigned int seed;
-	size_t len = next() % 80, i;
-	char *bytes = arena_alloc(arena, len + 1);
+	size_t len = next_byte() % 80;
+	const char *bytes = new_bytes(len);
 
-	seed = left == 0 ? 0 : seed + 17;
-	for (i = 0; i < len; i++)
-		bytes[i] = (char)(seed + i * 7);
-	return (struct body){ bytes, len, next() % 20 + 1, PICK(ends) };
+	return (struct body){ bytes, len, next_byte() % 20 + 1, PICK(ends) };
 }
 
 static const char *
@@ -101,17 +78,17 @@ announce(struct web_request *r, const struct body *b)
 	static const char *const sums[] = {
 		"crc32 AAAAAA==", "sha1 YQ==", "crc32", "md9 AAAA", ""
 	};
-	unsigned int how = next();
+	unsigned int how = next_byte();
 
 	r->content_type = how % 16 == 15 ? "text/plain" :
 					   "Application/Offset+octet-stream; x";
 	if (how / 16 % 4 == 0)
 		r->content_length = "";
 	else if (how / 16 % 4 == 1)
-		r->content_length = number((int64_t)(next() % 90));
+		r->content_length = to_decimal((int64_t)(next_byte() % 90));
 	else
-		r->content_length = number((int64_t)b->len);
-	how = next() % 8;
+		r->content_length = to_decimal((int64_t)b->len);
+	how = next_byte() % 8;
 	if (how == 1)
 		r->upload_checksum = PICK(sums);
 	else if (how < 4)
@@ -157,14 +134,6 @@ is_expired(const struct model *m)
 	return !is_whole(m) && m->touched + LIFETIME < play.now;
 }
 
-static int64_t
-header_number(const struct answer *a, const char *name)
-{
-	const char *value = answer_header(a, name);
-
-	return value != NULL ? strtoll(value, NULL, 10) : -1;
-}
-
 /* A body was sent to m: at most that much of it may be there now. */
 static void
 accept_bytes(struct model *m, int64_t offset, const struct body *b, int64_t max)
@@ -182,16 +151,8 @@ static struct answer
 ask(const char *method, const char *path)
 {
 	const struct web_request r = request(method, path);
-	const struct body none = { "", 0, 1, END_COMPLETE };
-	const struct play before = play;
-	struct answer a;
 
-	play.busy = 0;
-	play.wanted = false;
-	a = server_ask(&r, &none);
-	play.busy = before.busy;
-	play.wanted = before.wanted;
-	return a;
+	return server_look(&r);
 }
 
 static void
@@ -225,13 +186,13 @@ check_upload(struct model *m)
 		return;
 	}
 	is_deferred = answer_header(&a, "Upload-Defer-Length") != NULL;
-	if (a.status != 200 || header_number(&a, "Upload-Offset") != m->offset)
+	if (a.status != 200 || answer_number(&a, "Upload-Offset") != m->offset)
 		fuzz_bug("%d, offset %" PRId64 " and not %" PRId64, a.status,
-		    header_number(&a, "Upload-Offset"), m->offset);
+		    answer_number(&a, "Upload-Offset"), m->offset);
 	if (is_deferred != (m->size < 0) ||
-	    header_number(&a, "Upload-Length") != m->size)
+	    answer_number(&a, "Upload-Length") != m->size)
 		fuzz_bug("length %" PRId64 " and not %" PRId64,
-		    header_number(&a, "Upload-Length"), m->size);
+		    answer_number(&a, "Upload-Length"), m->size);
 	if (m->size >= 0 && m->offset > m->size)
 		fuzz_bug("%" PRId64 " of %" PRId64, m->offset, m->size);
 	if ((answer_header(&a, "Upload-Concat") != NULL) !=
@@ -245,7 +206,7 @@ check_upload(struct model *m)
 static struct model *
 next_model(void)
 {
-	return &models[next() % UPLOADS];
+	return &models[next_byte() % UPLOADS];
 }
 
 static const char *
@@ -267,7 +228,7 @@ spoil(struct web_request *r)
 		&r->range, &r->upload_defer_length, &r->trailer,
 		&r->if_none_match };
 
-	if (next() % 8 == 0)
+	if (next_byte() % 8 == 0)
 		*PICK(fields) = PICK(texts);
 }
 
@@ -277,7 +238,7 @@ add_final(struct web_request *r, struct model *m)
 	const struct model *parts[3] = { next_model(), next_model(),
 		next_model() };
 	const char *list = "final;";
-	size_t i, n = next() % 3 + 1;
+	size_t i, n = next_byte() % 3 + 1;
 
 	m->is_final = true;
 	m->offset = 0;
@@ -300,7 +261,7 @@ post(struct model *m)
 	struct web_request r = request("POST", "/");
 	struct body b = next_body();
 	struct model new = { .size = -1 };
-	unsigned int kind = next() % 8;
+	unsigned int kind = next_byte() % 8;
 	struct answer a;
 
 	announce(&r, &b);
@@ -309,7 +270,7 @@ post(struct model *m)
 	else if (kind == 6)
 		r.upload_defer_length = "1";
 	else
-		r.upload_length = number(next() % 250);
+		r.upload_length = to_decimal(next_byte() % 250);
 	if (kind == 4 || kind == 5)
 		r.upload_concat = "partial";
 	spoil(&r);
@@ -324,9 +285,9 @@ post(struct model *m)
 	new.is_final = r.upload_concat != NULL && !new.is_partial;
 	a = ask("HEAD", new.path);
 	if (!new.is_final) {
-		new.size = header_number(&a, "Upload-Length");
+		new.size = answer_number(&a, "Upload-Length");
 		accept_bytes(
-		    &new, header_number(&a, "Upload-Offset"), &b, sent(&r, &b));
+		    &new, answer_number(&a, "Upload-Offset"), &b, sent(&r, &b));
 	}
 	*m = new;
 }
@@ -372,9 +333,10 @@ patch(struct model *m)
 	struct answer a;
 
 	announce(&r, &b);
-	r.upload_offset = number(next() % 8 != 0 ? m->offset : next() % 64);
-	if (next() % 8 == 0)
-		r.upload_length = number(next() % 250);
+	r.upload_offset =
+	    to_decimal(next_byte() % 8 != 0 ? m->offset : next_byte() % 64);
+	if (next_byte() % 8 == 0)
+		r.upload_length = to_decimal(next_byte() % 250);
 	spoil(&r);
 	a = server_ask(&r, &b);
 	if (m->path == NULL || was_expired) {
@@ -391,16 +353,16 @@ patch(struct model *m)
 	if (a.status == 204 && (was_whole || m->is_final) && max > 0)
 		fuzz_bug("%" PRId64 " bytes for a whole upload", max);
 	if (a.status == 204 &&
-	    header_number(&a, "Upload-Offset") != m->offset + max)
+	    answer_number(&a, "Upload-Offset") != m->offset + max)
 		fuzz_bug("204 with another offset");
 	if (a.status == 204 || (max > 0 && a.taken > 0))
 		m->touched = play.now;
 	taken = max < (int64_t)a.taken ? max : (int64_t)a.taken;
 	a = ask("HEAD", m->path);
 	if (taken > 0)
-		check_kept(m, &r, taken, header_number(&a, "Upload-Offset"));
-	accept_bytes(m, header_number(&a, "Upload-Offset"), &b, max);
-	size = header_number(&a, "Upload-Length");
+		check_kept(m, &r, taken, answer_number(&a, "Upload-Offset"));
+	accept_bytes(m, answer_number(&a, "Upload-Offset"), &b, max);
+	size = answer_number(&a, "Upload-Length");
 	if (m->size < 0 && size >= 0 && r.upload_length != NULL &&
 	    size == strtoll(r.upload_length, NULL, 10))
 		m->size = size;
@@ -431,7 +393,7 @@ look(struct model *m)
 	struct web_request r = request(PICK(methods), path_of(m));
 	struct body b = next_body();
 
-	if (next() % 4 == 0)
+	if (next_byte() % 4 == 0)
 		r.method_override = PICK(methods);
 	r.range = "bytes=1-3";
 	spoil(&r);
@@ -445,11 +407,11 @@ next_request(void)
 {
 	static void (*const requests[])(struct model *) = { post, patch, patch,
 		patch, patch, look, delete };
-	unsigned int circumstances = next();
+	unsigned int circumstances = next_byte();
 	size_t i;
 
-	play.now += circumstances % 4 == 3 ? next() % 64 : 0;
-	play.busy = circumstances / 4 % 8 == 7 ? (int)(next() % 5) - 1 : 0;
+	play.now += circumstances % 4 == 3 ? next_byte() % 64 : 0;
+	play.busy = circumstances / 4 % 8 == 7 ? (int)(next_byte() % 5) - 1 : 0;
 	play.wanted = circumstances / 32 == 7;
 	PICK(requests)(next_model());
 	for (i = 0; i < UPLOADS; i++)
@@ -466,9 +428,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	server.core.expire_after = LIFETIME;
 	for (i = 0; i < UPLOADS; i++)
 		models[i] = (struct model){ .size = -1 };
-	input = bytes;
-	left = len;
-	for (i = 0; i < MAX_REQUESTS && left > 0; i++)
+	input = (struct input){ bytes, len };
+	for (i = 0; i < MAX_REQUESTS && input.left > 0; i++)
 		next_request();
 	return 0;
 }

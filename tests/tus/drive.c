@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/tus/drive.h"
+#include "tests/tus/features.h"
 
 static const struct web_protocol *const protocols[] = { &tus_protocol, NULL };
 
@@ -55,15 +56,8 @@ world_open_in(struct world *w, size_t slice, const char *dir)
 		fail_msg("%s", e.text);
 	w->srv = (struct web_server){
 		.protocols = protocols,
-		.max_metadata = 4096,
 		.core.store = w->store,
-		.core.expire_sliding = true,
-		.core.allow_download = true,
-		.core.allow_terminate = true,
-		.core.allow_concat = true,
-		.core.allow_defer = true,
-		.core.allow_checksum = true,
-		.core.allow_terminate_finished = true,
+		ALL_FEATURES,
 		.core.now = now,
 		.core.now_ms = now_ms,
 		.core.new_id = id_new,
