@@ -35,6 +35,8 @@ class Point:
     def __init__(self, mode, call, when, inject):
         self.mode, self.call, self.when, self.inject = (
             mode, call, when, inject)
+        # The call as it is where nothing goes wrong, if that matters.
+        self.line = ""
 
     def __str__(self):
         return f"{self.mode}:{self.call}:{self.when}:{self.inject}"
@@ -98,13 +100,19 @@ class Driver:
 
     def points(self, what, folder, mode, calls, boot=BOOT):
         """(call, n): the n-th of these calls that is the store's own."""
-        _, lines = self.trace(what, folder, mode, boot)
+        return [point[:2] for point in self.points_with_paths(
+            what, folder, mode, calls, boot, raw=())]
+
+    def points_with_paths(self, what, folder, mode, calls, boot=BOOT,
+                          raw=("-y",)):
+        """(call, n, line): line is the call with the paths of its files."""
+        _, lines = self.trace(what, folder, mode, boot, raw=raw)
         count, begun, points = {}, False, []
         for line in lines:
             call = line.split("(", 1)[0]
             count[call] = count.get(call, 0) + 1
             if begun and call in calls:
-                points.append((call, count[call]))
+                points.append((call, count[call], line))
             begun = begun or '"BEGIN' in line
         return points
 

@@ -250,7 +250,7 @@ def kill_again(driver, scratch, far, options, name):
 def judge_failure(driver, scratch, far, point):
     with MovePlace(scratch, far) as place:
         log = driver.inject("move", place.store, point)
-        found = list(fail.check_noticed(point, log, place.store, "move"))
+        found = list(fail.check_noticed(point, log, place.store))
         level = fail.level_of(point)
         wants = check.read_log(log)
         if not point.when.endswith("+") and point.call != "unlinkat":
