@@ -97,6 +97,18 @@ def begin(one, data, sha=None, chunked=False, deferred=False, creates=False):
                              chunked=chunked)
 
 
+def send_in_four_parts(one, up):
+    """It is parked before each of them."""
+    timer = "handovers_total{why=\"timer\"}"
+    for _ in range(3):
+        slow.wait_parked(one, 1)
+        up.send(700)
+        before = slow.metric(one, timer)
+        rig.wait_for(lambda: slow.metric(one, timer) > before, "the timer")
+    slow.wait_parked(one, 1)
+    up.send_rest()
+
+
 @pytest.mark.parametrize("durability", ["none", "data", "full"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_body_is_parked_more_than_once(parking, kind,
@@ -104,14 +116,7 @@ def test_every_kind_of_body_is_parked_more_than_once(parking, kind,
     one = parking(config={"store": {"durability": durability}})
     how = dict(KINDS[kind])
     path, up = begin(one, DATA, sha=how.pop("sha1", None), **how)
-    for _ in range(3):
-        slow.wait_parked(one, 1)
-        up.send(700)
-        before = slow.metric(one, "handovers_total{why=\"timer\"}")
-        rig.wait_for(lambda: slow.metric(
-            one, "handovers_total{why=\"timer\"}") > before, "the timer")
-    slow.wait_parked(one, 1)
-    up.send_rest()
+    send_in_four_parts(one, up)
     status, headers, body = up.answer()
     assert status == (201 if how.get("creates") else 204), body
     path = path or headers["Location"]
@@ -142,14 +147,7 @@ def test_a_body_in_a_shared_store_is_parked(parking):
     one = parking(config={"store": {"shared": True, "durability": "full"},
                           "lock": {"method": "ofd"}})
     path, up = begin(one, DATA, sha=DATA)
-    for _ in range(3):
-        slow.wait_parked(one, 1)
-        up.send(700)
-        before = slow.metric(one, "handovers_total{why=\"timer\"}")
-        rig.wait_for(lambda: slow.metric(
-            one, "handovers_total{why=\"timer\"}") > before, "the timer")
-    slow.wait_parked(one, 1)
-    up.send_rest()
+    send_in_four_parts(one, up)
     assert up.answer()[0] == 204
     assert stored(one, path) == DATA
 
