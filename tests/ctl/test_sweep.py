@@ -6,22 +6,15 @@ import os
 import re
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from lib import rig, uploads
+from lib import proc, rig, uploads
 from lib.tusctl import DAY, HOUR, NO_LEAKS, past
 
 
 def any_process_has_open(path):
-    for fd in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if os.readlink(fd) == str(path):
-                return True
-        except OSError:
-            pass
-    return False
+    return any(path in proc.opened(pid) for pid in proc.everybody())
 
 
 def test_sweep_removes_what_expired_and_nothing_else(tool, store):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import rig
+from lib import proc, rig
 from lib.app import App
 from lib.proc import children
 
@@ -97,7 +97,11 @@ class Service:
                 self.words, stdout=log, stderr=subprocess.STDOUT)
 
     def send_signal(self, sig):
+        """One of its threads may go on for a while after SIGSTOP."""
         self.process.send_signal(sig)
+        if sig == signal.SIGSTOP:
+            rig.wait_for(lambda: proc.stopped(self.process.pid),
+                         f"{self.kind} to stop")
 
     def kill(self):
         self.process.kill()

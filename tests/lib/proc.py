@@ -1,5 +1,6 @@
 """What the kernel knows about the program under test (Linux)."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -21,6 +22,16 @@ def is_alive(pid):
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def stopped(pid):
+    """Has each thread of a process noticed SIGSTOP?"""
+    try:
+        states = [path.read_text().rpartition(")")[2].split()[0]
+                  for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return bool(states) and set(states) <= {"T", "t"}
+
+
 def holder(path):
     """The pid that holds the flock of a file; None if nobody does."""
     try:
@@ -35,17 +46,19 @@ def holder(path):
     return None
 
 
+def everybody():
+    """The pids of all processes there are."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
 def opened(pid):
-    """The paths of what is open; a process that is gone has none."""
+    """The paths of what is open; a process that is gone has none, nor has one
+    that we may not look at."""
     out = set()
-    try:
+    with contextlib.suppress(FileNotFoundError, PermissionError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 out.add(Path(os.readlink(f"/proc/{pid}/fd/{fd}")))
-            except FileNotFoundError:
-                pass
-    except FileNotFoundError:
-        pass
     return out
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from lib import clients, rig, uploads
+from lib import clients, proc, rig, uploads
 
 BODY = {"Content-Type": "application/offset+octet-stream"}
 PYTHON = "#!/usr/bin/python3\n"
@@ -131,9 +131,9 @@ def is_running(pid):
 def processes(*words):
     """Those whose command line has one of them."""
     count = 0
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for pid in proc.everybody():
         try:
-            line = path.read_bytes()
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
         count += any(word.encode() in line for word in words)

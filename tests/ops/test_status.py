@@ -199,7 +199,7 @@ def test_the_slowest_are_those_that_the_server_took_long_for(app, tmp_path):
     assert [s["method"] for s in slow] == ["POST", "PATCH"]
     assert [s["status"] for s in slow] == [201, 204]
     assert slow[0]["spent_ms"]["hook"] >= 500
-    assert slow[1]["spent_ms"]["client"] >= 1000
+    assert slow[1]["spent_ms"]["client"] >= 900
     assert all(abs(sum(s["spent_ms"].values()) - s["ms"]) <= 4 for s in slow)
 
 
