@@ -118,15 +118,8 @@ class Life:
 
 
 @pytest.fixture
-def server(tmp_path):
-    engine = bucket.start_engine("")
-    one = bucket.Server(tmp_path, engine, s3={"retries": RETRIES},
-                        args=["-w", "2"])
-    one.start()
-    yield one
-    one.stop()
-    one.check_logs()
-    engine.stop()
+def server(start):
+    return start(s3={"retries": RETRIES}, args=["-w", "2"])
 
 
 def ours(server):
@@ -153,9 +146,12 @@ def test_a_broken_request_loses_nothing(server, name):
         life.live()
         if arg:
             time.sleep(arg + 0.05)
-        # What is left of the faults may have been kept for these.
+        # This life may have made fewer requests than the one that was counted:
+        # then the fault is still to come.
         heads = [life.ask("HEAD", life.url)[0] for _ in range(GOOD)]
-        assert set(heads) <= {404, 423} and heads[-1] == 404, (name, k, heads)
+        assert set(heads) <= {404, 423}, (name, k, heads)
+        server.engine.rules()
+        assert life.ask("HEAD", life.url)[0] == 404, (name, k, heads)
 
 
 def finish_without_a_record(server, **headers):
