@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lib import fronts, left, rig  # noqa: F401 (fronts makes itself known)
+from lib import folders, fronts, left, rig  # noqa: F401 (fronts makes itself known)
 from lib.app import App
 from lib.summary import Summary
 
@@ -64,20 +64,23 @@ def stop_all(started):
 
 
 @pytest.fixture
-def server(tmp_path):
-    """A factory: server(front_end="nginx", config={...}) -> rig.Server.
+def short_folder():
+    """Where any user may go, and short enough for a socket."""
+    with folders.temporary() as folder:
+        yield folder
 
-    Everything it started is stopped at the end of the test, and a report of
-    a sanitizer in a log fails the test.  Where the web server is not
-    installed, the test is skipped.
+
+@pytest.fixture
+def servers():
+    """servers(one) starts a rig.Server, or what is derived from it.
+
+    At the end of the test all of them are stopped, and a report of a sanitizer
+    in a log fails the test.  A fixture that a server needs to the last comes
+    before this one.
     """
     started = []
 
-    def start(front_end="nginx", **options):
-        wanted = rig.FRONT_ENDS[front_end].program
-        if not rig.have(wanted):
-            pytest.skip(f"no {wanted}")
-        one = rig.Server(tmp_path, front_end, **options)
+    def start(one):
         started.append(one)
         one.start()
         return one
@@ -89,17 +92,22 @@ def server(tmp_path):
 
 
 @pytest.fixture
-def app(tmp_path):
-    """A factory: app(config={...}, args=["-w", "4"]) -> App, running."""
-    started = []
+def server(tmp_path, servers):
+    """A factory: server(front_end="nginx", config={...}) -> rig.Server.
 
-    def start(**options):
-        one = App(tmp_path, **options)
-        started.append(one)
-        one.start_app()
-        return one
+    Where the web server is not installed, the test is skipped.
+    """
+    def start(front_end="nginx", **options):
+        wanted = rig.FRONT_ENDS[front_end].program
+        if not rig.have(wanted):
+            pytest.skip(f"no {wanted}")
+        return servers(rig.Server(tmp_path, front_end, **options))
 
-    yield start
-    stop_all(started)
-    for one in started:
-        one.check_logs()
+    return start
+
+
+@pytest.fixture
+def app(tmp_path, servers):
+    """A factory: app({...}, args=["-w", "4"]) -> App, running."""
+    return lambda config=None, **options: servers(
+        App(tmp_path, config=config, **options))

@@ -48,8 +48,8 @@ class Work:
 
 
 @pytest.fixture
-def work(tmp_path):
-    work = Work(tmp_path)
+def work(short_folder):
+    work = Work(short_folder)
     yield work
     work.stop()
 

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -65,12 +64,10 @@ def test_it_counts_what_a_dead_worker_left(app):
 
 
 @pytest.fixture
-def redis():
-    folder = tempfile.mkdtemp(prefix="tus-locks-", dir="/tmp")
-    one = Redis(folder)
+def redis(short_folder):
+    one = Redis(short_folder)
     yield one
     one.stop()
-    shutil.rmtree(folder)
 
 
 def through(redis, *more_hosts, **lock):

@@ -13,25 +13,9 @@ import time
 import pytest
 
 from lib import rig
-from lib.app import App
 from lib.tusctl import NO_LEAKS
 
 OPEN = {"status": {"path": "/status"}, "owner": {"param": "REMOTE_USER"}}
-
-
-@pytest.fixture
-def app(tmp_path):
-    started = []
-
-    def start(**options):
-        one = App(tmp_path, **options)
-        started.append(one)
-        one.start_app()
-        return one
-
-    yield start
-    for one in started:
-        one.stop()
 
 
 def top(one, *options, status=0):

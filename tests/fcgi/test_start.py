@@ -29,11 +29,11 @@ def run(*args, env=None, cwd=None, program=None, **options):
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(short_folder):
     """A folder with a configuration that works."""
-    (tmp_path / "up").mkdir()
-    write(tmp_path)
-    return tmp_path
+    (short_folder / "up").mkdir()
+    write(short_folder)
+    return short_folder
 
 
 def write(place, **config):
@@ -343,8 +343,8 @@ def test_as_a_fcgi_program_it_is_one_process_with_its_own_files(
 
 # --- The service manager. ---
 
-def test_the_service_manager_is_told(app, tmp_path):
-    path = tmp_path / "notify"
+def test_the_service_manager_is_told(app, short_folder):
+    path = short_folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(str(path))
         s.settimeout(20)

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -25,9 +24,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def pools(tmp_path):
-    folder = tempfile.mkdtemp(prefix="tus-asleep-", dir="/tmp")
-    redis = Redis(folder)
+def pools(tmp_path, short_folder):
+    redis = Redis(short_folder)
     started = []
     try:
         for name in "ab":
@@ -51,7 +49,6 @@ def pools(tmp_path):
         for one in started:
             one.stop()
         redis.stop()
-        shutil.rmtree(folder)
     for one in started:
         one.check_logs()
 

@@ -7,10 +7,8 @@ import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -48,23 +46,20 @@ class Pool:
 
 
 @pytest.fixture
-def pools():
+def pools(short_folder):
     """Two of them, on a directory as the manual wants it."""
-    home = Path(tempfile.mkdtemp(prefix="tusfcgi-", dir="/tmp"))
-    home.chmod(0o755)
-    store = home / "store"
+    store = short_folder / "store"
     store.mkdir()
     shutil.chown(store, USERS[0], GROUP)
     store.chmod(0o2770)
     made = []
     try:
-        made.extend(Pool(home, store, user) for user in USERS)
+        made.extend(Pool(short_folder, store, user) for user in USERS)
         yield made, store
     finally:
         for pool in made:
             rig.end(pool.process, 15)
         logs = "".join(pool.log.read_text() for pool in made)
-        shutil.rmtree(home)
     assert not rig.SANITIZER.search(logs), logs
 
 

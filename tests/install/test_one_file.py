@@ -78,9 +78,9 @@ def test_it_reads_a_lot_at_a_time(one_file, tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root")
 @pytest.mark.parametrize("workers", ["1", "3"])
-def test_it_runs_in_an_empty_root(one_file, tmp_path, workers):
+def test_it_runs_in_an_empty_root(one_file, short_folder, workers):
     """Nothing is there but the program, /proc and /dev/null."""
-    root = tmp_path / "root"
+    root = short_folder / "root"
     for name in ("proc", "dev", "up", "etc"):
         (root / name).mkdir(parents=True)
     (root / "dev/null").write_text("")
@@ -92,7 +92,7 @@ def test_it_runs_in_an_empty_root(one_file, tmp_path, workers):
         ["unshare", "--mount", "true"], capture_output=True, check=False)
     if inside.returncode:
         pytest.skip("no name space for mounts")
-    app = App(tmp_path)
+    app = App(short_folder)
     script = ('mount --bind /proc "$1/proc" && '
               'mount --bind /dev/null "$1/dev/null" && root=$1 && shift && '
               'exec chroot "$root" "$@"')

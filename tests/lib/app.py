@@ -2,7 +2,7 @@
 
 import socket
 
-from lib import fastcgi, rig
+from lib import fastcgi, folders, rig
 from lib.proc import children, is_alive  # noqa: F401
 
 
@@ -16,6 +16,10 @@ class App(rig.Server):
         self.under = list(under)
         self.address = ("127.0.0.1", port) if port else str(self.socket)
         self.client = fastcgi.Client(self.address)
+
+    def start(self):
+        assert not self.is_over, "stop() is for good: use stop_app()"
+        self.start_app()
 
     def start_app(self):
         self.app = rig.spawn(
@@ -38,7 +42,8 @@ class App(rig.Server):
     def data_size(self, path):
         """How many bytes of an upload are on the disk."""
         name = path.rsplit("/", 1)[1]
-        return sum(p.stat().st_size for p in self.uploads.rglob(name))
+        return sum(size for found, size in folders.sizes(self.uploads).items()
+                   if found.name == name)
 
     def wait_for_bytes(self, path, n):
         rig.wait_for(lambda: self.data_size(path) >= n,

@@ -1,24 +1,17 @@
 """What the tests of the operator's wishes share."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 
 from lib import fronts, logins, rig
 
 
 @pytest.fixture
-def passwords():
+def passwords(short_folder):
     """Apache becomes another user and must be able to read it."""
-    folder = Path(tempfile.mkdtemp(prefix="tusfcgi-", dir="/tmp"))
-    folder.chmod(0o755)
-    file = folder / "htpasswd"
+    file = short_folder / "htpasswd"
     file.write_text(logins.HTPASSWD)
     file.chmod(0o644)
-    yield file
-    shutil.rmtree(folder)
+    return file
 
 
 @pytest.fixture(params=logins.LINES)

@@ -14,26 +14,8 @@ import time
 import pytest
 
 from lib import rig
-from lib.app import App
 
 METRICS = {"metrics": {"enabled": True}}
-
-
-@pytest.fixture
-def app(tmp_path):
-    started = []
-
-    def start(config=None, **options):
-        one = App(tmp_path, config=config, **options)
-        started.append(one)
-        one.start_app()
-        return one
-
-    yield start
-    for one in reversed(started):
-        one.stop()
-    for one in started:
-        one.check_logs()
 
 
 def check(folder, config):
@@ -241,9 +223,9 @@ def test_only_listed_events_are_told(app, tmp_path):
 
 @pytest.mark.parametrize("umask, mode", [
     (0o077, 0o2700), (0o027, 0o2750), (0o002, 0o2770), (0, 0o2770)])
-def test_the_umask_counts_where_the_store_is_made(tmp_path, umask, mode):
-    home, listen = tmp_path / "store", tmp_path / "socket"
-    conf = tmp_path / "conf"
+def test_the_umask_counts_where_the_store_is_made(short_folder, umask, mode):
+    home, listen = short_folder / "store", short_folder / "socket"
+    conf = short_folder / "conf"
     conf.write_text(rig.libconfig({"store": {
         "path": str(home), "dir_mode": "2770"}}))
     run = subprocess.Popen(

@@ -1,5 +1,6 @@
 """tusfcgi lock-agent: one agent of a host for processes without a master."""
 
+import itertools
 import json
 import os
 import shutil
@@ -7,7 +8,6 @@ import signal
 import socket
 import struct
 import subprocess
-import tempfile
 import time
 import urllib.parse
 from pathlib import Path
@@ -29,12 +29,8 @@ pytestmark = [
 ]
 
 @pytest.fixture
-def place():
-    """A folder whose path is short enough for sockets, open to all."""
-    folder = tempfile.mkdtemp(prefix="tus-agent-", dir="/tmp")
-    os.chmod(folder, 0o755)
-    yield Path(folder)
-    shutil.rmtree(folder)
+def place(short_folder):
+    return short_folder
 
 
 @pytest.fixture
@@ -63,26 +59,21 @@ def agent(place, redis):
 
 
 @pytest.fixture
-def alone(tmp_path, place, redis, agent):
+def alone(tmp_path, place, redis, agent, servers):
     """Any number of processes without a master, as a web server starts
     them."""
-    started = []
+    numbers = itertools.count()
 
     def start(**more):
-        folder = tmp_path / f"alone{len(started)}"
+        folder = tmp_path / f"alone{next(numbers)}"
         folder.mkdir()
         one = App(folder, args=["-w", "1"], config=rig.merge(settings(
             place, redis, store={"path": str(tmp_path / "store")}), more))
         one.uploads = tmp_path / "store"
-        started.append(one)
-        one.start_app()
-        return one
+        return servers(one)
 
     assert is_alive(agent.child())
-    yield start
-    for one in started:
-        one.stop()
-        one.check_logs()
+    return start
 
 
 def begin(one):

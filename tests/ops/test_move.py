@@ -8,13 +8,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
-from lib import rig, uploads
+from lib import folders, rig, uploads
 
 ELSEWHERE = "/dev/shm"
 
@@ -47,9 +45,8 @@ def root(request, tmp_path):
         return
     if not is_elsewhere(tmp_path):
         pytest.skip(f"{ELSEWHERE} is no other file system")
-    folder = Path(tempfile.mkdtemp(prefix="tusfcgi-", dir=ELSEWHERE))
-    yield folder
-    shutil.rmtree(folder)
+    with folders.temporary(ELSEWHERE, 0o700) as folder:
+        yield folder
 
 
 class Mover:

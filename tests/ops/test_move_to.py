@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import mounts, rig
+from lib import folders, mounts, rig
 
 ODD = {
     "Meeting 10:30.mp4": "Meeting 10_30.mp4", "what?.txt": "what_.txt",
@@ -172,29 +172,24 @@ def test_a_probe_that_was_killed_is_no_harm(app, tmp_path):
     assert [p.name for p in root.iterdir()] == ["a:b"]
 
 
-def test_only_what_is_below_may_be_written_to(app, tmp_path):
+def test_only_what_is_below_may_be_written_to(short_folder, app):
     """Nothing can be tried out there, and nothing has to be."""
-    home = Path(tempfile.mkdtemp(prefix="tusfcgi-", dir="/tmp"))
     if os.geteuid() != 0:
         pytest.skip("two users need root")
-    try:
-        home.chmod(0o755)
-        (home / "joe").mkdir(mode=0o770)
-        shutil.chown(home / "joe", "nobody")
+    (short_folder / "joe").mkdir(mode=0o770)
+    shutil.chown(short_folder / "joe", "nobody")
 
-        uploads = home / ".uploads"
-        uploads.mkdir()
-        shutil.chown(uploads, "nobody")
-        one = app(config={
-            "finish": {"move_to": f"{home}/{{filename}}/{{id}}"},
-            "store": {"path": str(uploads)}, "pool": {"user": "nobody"}})
-        path = one.client.create(5, {"filename": "joe"})
-        assert one.client.patch(path, 0, b"hello").status == 204
-        place = home / "joe" / path.rsplit("/", 1)[1]
-        rig.wait_for(place.exists, "the file to be moved")
-        assert place.read_bytes() == b"hello"
-    finally:
-        shutil.rmtree(home)
+    uploads = short_folder / ".uploads"
+    uploads.mkdir()
+    shutil.chown(uploads, "nobody")
+    one = app(config={
+        "finish": {"move_to": f"{short_folder}/{{filename}}/{{id}}"},
+        "store": {"path": str(uploads)}, "pool": {"user": "nobody"}})
+    path = one.client.create(5, {"filename": "joe"})
+    assert one.client.patch(path, 0, b"hello").status == 204
+    place = short_folder / "joe" / path.rsplit("/", 1)[1]
+    rig.wait_for(place.exists, "the file to be moved")
+    assert place.read_bytes() == b"hello"
 
 
 @pytest.mark.parametrize("there", ["same", "other"])
@@ -202,10 +197,8 @@ def test_a_default_acl_holds_for_what_is_moved(app, tmp_path, there):
     """A rename takes it as a copy does."""
     if not rig.have("setfacl"):
         pytest.skip("setfacl is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="tusfcgi-", dir="/dev/shm")) \
-        if there == "other" else tmp_path / "in"
-    folder.mkdir(exist_ok=True)
-    try:
+    with folders.temporary("/dev/shm" if there == "other" else tmp_path) \
+            as folder:
         run = subprocess.run(
             ["setfacl", "-d", "-m", "u:nobody:r,g::-,o::-", folder],
             capture_output=True, text=True, check=False)
@@ -218,5 +211,3 @@ def test_a_default_acl_holds_for_what_is_moved(app, tmp_path, there):
                                capture_output=True, text=True).stdout
                 for name in ("a.txt", "made")]
         assert "user:nobody:r--" in acls[0] and acls[0] == acls[1]
-    finally:
-        shutil.rmtree(folder)

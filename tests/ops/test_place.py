@@ -8,24 +8,8 @@ import time
 import pytest
 
 from lib import mounts, rig
-from lib.app import App
 
 BODY = b"hello world"
-
-
-@pytest.fixture
-def app(tmp_path):
-    started = []
-
-    def start(config=None, **options):
-        started.append(App(tmp_path, config=config, **options))
-        started[0].start_app()
-        return started[0]
-
-    yield start
-    for one in started:
-        one.stop()
-        one.check_logs()
 
 
 def fill(one):

@@ -3,8 +3,6 @@
 import os
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
@@ -23,22 +21,9 @@ def ctl(app, *arguments, status=0):
 
 
 @pytest.fixture
-def app():
+def app(short_folder, servers):
     """Like the one for all tests, where any user can get at it."""
-    home = Path(tempfile.mkdtemp(prefix="tusfcgi-", dir="/tmp"))
-    home.chmod(0o755)
-    started = []
-
-    def start(**options):
-        started.append(App(home, **options))
-        started[0].start_app()
-        return started[0]
-
-    yield start
-    for one in started:
-        one.stop()
-        one.check_logs()
-    shutil.rmtree(home)
+    return lambda **options: servers(App(short_folder, **options))
 
 
 def fill(one):

@@ -12,16 +12,11 @@ bucket.need_store()
 
 
 @pytest.fixture
-def server(tmp_path):
-    engine = bucket.start_engine("")
-    one = bucket.Server(tmp_path, engine, args=["-w", "1"])
-    one.start()
+def server(start):
+    one = start(args=["-w", "1"])
     # What the engine can do is learnt once in the life of a worker.
     create(one, 1)
-    yield one
-    one.stop()
-    one.check_logs()
-    engine.stop()
+    return one
 
 
 def calls(server, operation, *args, **kw):

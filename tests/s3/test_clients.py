@@ -14,23 +14,16 @@ KINDS = ["", *client.real_too()]
 
 
 @pytest.fixture(params=KINDS, ids=bucket.name_of)
-def start(request, tmp_path):
-    """start(**options) -> a server with parts of 5 MiB, as AWS wants them."""
-    engine = bucket.start_engine(request.param)
-    started = []
+def engine(request):
+    one = bucket.start_engine(request.param)
+    yield one
+    one.stop()
 
-    def begin(**options):
-        one = bucket.Server(tmp_path, engine, s3={"part_size": "5M"},
-                            **options)
-        started.append(one)
-        one.start()
-        return one
 
-    yield begin
-    for one in started:
-        one.stop()
-        one.check_logs()
-    engine.stop()
+@pytest.fixture
+def start(engine, start):
+    """Parts of 5 MiB, as AWS wants them."""
+    return lambda **options: start(s3={"part_size": "5M"}, **options)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lib import clients, rig
-from s3 import bucket, client
+from s3 import bucket
 from s3.bucket import PART, content, create, patch
 from s3.lender import Lender
 
@@ -19,13 +19,6 @@ NOBODY = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "",
           "AWS_SHARED_CREDENTIALS_FILE": "", "AWS_PROFILE": "",
           "AWS_EC2_METADATA_DISABLED": "true"}
 SOURCES = ("web identity", "container", "machine")
-
-
-@pytest.fixture
-def engine():
-    one = client.start_fake("--min-part", str(PART))
-    yield one
-    one.stop()
 
 
 @pytest.fixture
@@ -40,7 +33,7 @@ def refuses(folder, engine, env, **kw):
     one = bucket.Server(folder, engine, env={**NOBODY, **env}, **kw)
     one.configure({})
     done = subprocess.run(
-        [rig.program(), "-c", one.config_path, "-s", str(folder / "s")],
+        [rig.program(), "-c", one.config_path],
         env={**os.environ, **NOBODY, **env}, capture_output=True, text=True,
         check=False, timeout=60)
     assert done.returncode, done.stderr
@@ -48,20 +41,9 @@ def refuses(folder, engine, env, **kw):
 
 
 @pytest.fixture
-def start(tmp_path, engine):
-    started = []
-
-    def begin(env, workers=3, **kw):
-        one = bucket.Server(tmp_path, engine, env={**NOBODY, **env},
-                            args=["-w", str(workers)], **kw)
-        started.append(one)
-        one.start()
-        return one
-
-    yield begin
-    for one in started:
-        one.stop()
-        one.check_logs()
+def start(start):
+    return lambda env, workers=3, **kw: start(
+        env={**NOBODY, **env}, args=["-w", str(workers)], **kw)
 
 
 def environment(lender, source, folder):

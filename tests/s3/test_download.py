@@ -17,29 +17,9 @@ ORIGIN = "https://app.example.org"
 
 
 @pytest.fixture
-def engine():
-    one = client.start_fake("--min-part", str(PART))
-    yield one
-    one.stop()
-
-
-@pytest.fixture
-def start(tmp_path, engine):
-    started = []
-
-    def begin(download, front_end="nginx", s3=None, **kw):
-        one = bucket.Server(tmp_path, engine, s3=s3, args=["-w", "2"],
-                            front_end=front_end,
-                            config={"download": download, "cors": {
-                                "origins": [ORIGIN]}}, **kw)
-        started.append(one)
-        one.start()
-        return one
-
-    yield begin
-    for one in started:
-        one.stop()
-        one.check_logs()
+def start(start):
+    return lambda download, **kw: start(args=["-w", "2"], config={
+        "download": download, "cors": {"origins": [ORIGIN]}}, **kw)
 
 
 def upload(server, name="a b+c.txt", kind="text/plain", data=DATA):
@@ -145,6 +125,7 @@ def test_through_nginx(engine, start, key):
 
 def test_what_does_not_fit_the_store(tmp_path, engine):
     one = bucket.Server(tmp_path, engine)
+    listen = {"listen": str(one.socket)}
     for store, how, words in (("s3", "x-sendfile", "has no files"),
                               ("file", "redirect", "has no URLs")):
         config = {"download": {"sendfile": how}}
@@ -155,8 +136,8 @@ def test_what_does_not_fit_the_store(tmp_path, engine):
             (tmp_path / "up").mkdir()
             path = tmp_path / "t.conf"
             path.write_text(rig.libconfig({
-                "store": {"path": str(tmp_path / "up")}, **config}))
-        done = subprocess.run([rig.program(), "-c", path, "-t", "-s",
-                               str(tmp_path / "s")], env=one.env,
+                "store": {"path": str(tmp_path / "up")}, "pool": listen,
+                **config}))
+        done = subprocess.run([rig.program(), "-c", path, "-t"], env=one.env,
                               capture_output=True, text=True, check=False)
         assert done.returncode and words in done.stderr, done.stderr

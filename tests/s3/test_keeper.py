@@ -15,14 +15,15 @@ ENGINES = ["", "no-if-match lists-parts", "bare-if-match",
 
 
 @pytest.fixture(params=ENGINES, ids=bucket.name_of)
-def server(request, tmp_path):
-    engine = bucket.start_engine(request.param)
-    one = bucket.Server(tmp_path, engine, s3={"prefix": "up/"})
-    one.start()
+def engine(request):
+    one = bucket.start_engine(request.param)
     yield one
     one.stop()
-    one.check_logs()
-    engine.stop()
+
+
+@pytest.fixture
+def server(start):
+    return start(s3={"prefix": "up/"})
 
 
 def id_of(url):

@@ -25,21 +25,9 @@ def hooks(tmp_path):
 
 
 @pytest.fixture
-def start(tmp_path):
-    engine, started = client.start_fake("--min-part", str(PART)), []
-
-    def begin(config=None, **kw):
-        one = bucket.Server(tmp_path, engine, config=config,
-                            args=["-w", "3"], **kw)
-        started.append(one)
-        one.start()
-        return one
-
-    yield begin
-    for one in started:
-        one.stop()
-        one.check_logs()
-    engine.stop()
+def start(start):
+    return lambda config=None, **kw: start(
+        config=config, args=["-w", "3"], **kw)
 
 
 @pytest.fixture

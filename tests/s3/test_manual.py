@@ -9,7 +9,7 @@ import pytest
 
 from lib import clients, rig
 from ops.test_manual import examples, kind_of
-from s3 import bucket, client
+from s3 import bucket
 from s3.bucket import PART, content, create, patch, tusctl
 
 bucket.need_store()
@@ -25,13 +25,6 @@ def policy():
     assert [sorted(x) for x in found] == [["Statement", "Version"], ["Rules"]]
     assert "AbortIncompleteMultipartUpload" in found[1]["Rules"][0]
     return found[0]
-
-
-@pytest.fixture
-def engine():
-    one = client.start_fake("--min-part", str(PART))
-    yield one
-    one.stop()
 
 
 def check(config, tmp_path):

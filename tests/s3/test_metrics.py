@@ -7,23 +7,17 @@ import pytest
 from lib import clients
 from ops.exposition import Metrics
 from ops.test_metrics import BUCKET, NAMES
-from s3 import bucket, client
+from s3 import bucket
 from s3.bucket import PART, content, create, patch
 
 bucket.need_store()
 
 
 @pytest.fixture
-def server(tmp_path):
-    engine = client.start_fake("--min-part", str(PART))
-    one = bucket.Server(tmp_path, engine, args=["-w", "3"], config={
+def server(start):
+    return start(args=["-w", "3"], config={
         "base_path": "/files", "metrics": {
             "enabled": True, "path": "/files/metrics"}})
-    one.start()
-    yield one
-    one.stop()
-    one.check_logs()
-    engine.stop()
 
 
 def scrape(server):

@@ -33,25 +33,29 @@ bucket.need_store()
 
 
 @pytest.fixture
-def start(tmp_path):
-    """start(flaw, engine=..., **s3) -> a server, and its engine."""
-    started, engines = [], []
+def engines():
+    """Makes one with this flaw; "" for none."""
+    made = []
 
+    def make(flaw):
+        made.append(bucket.start_engine(flaw))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def start(tmp_path, engines, servers):
+    """A server with an engine of its own, or one that shares the bucket of
+    another server."""
     def begin(flaw="", shared=None, **s3):
-        if shared is None:
-            engines.append(bucket.start_engine(flaw))
-        one = bucket.Server(tmp_path, engines[-1], shared=shared, s3=s3)
-        started.append(one)
-        one.start()
-        return one
+        engine = engines(flaw) if shared is None else shared.engine
+        return servers(
+            bucket.Server(tmp_path, engine, shared=shared, s3=s3))
 
-    yield begin
-    for one in started:
-        one.stop()
-    for one in engines:
-        one.stop()
-    for one in started:
-        one.check_logs()
+    return begin
 
 
 def rest(url, data):

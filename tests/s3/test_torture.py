@@ -81,22 +81,17 @@ def check_bucket(pools):
 
 
 @pytest.fixture
-def pool(engine, tmp_path):
+def pool(engine, tmp_path, servers):
+    """The first one, and others that share its bucket."""
     started = []
 
     def start(**options):
-        one = bucket.App(
+        started.append(servers(bucket.App(
             tmp_path, engine, s3={"part_size": "256K"},
-            shared=started[0] if started else None, **options)
-        started.append(one)
-        one.start_app()
-        return one
+            shared=started[0] if started else None, **options)))
+        return started[-1]
 
-    yield start
-    for one in started:
-        one.stop()
-    for one in started:
-        one.check_logs()
+    return start
 
 
 def test_one_host_loses_nothing_to_kills(pool, lots):

@@ -13,13 +13,6 @@ from s3.bucket import PART, content, create, patch
 bucket.need_store()
 
 
-@pytest.fixture
-def engine():
-    one = client.start_fake("--min-part", str(PART))
-    yield one
-    one.stop()
-
-
 def configure(folder, engine, **s3):
     engine.ask("PUT", "/uploads")
     engine.rules()
@@ -65,8 +58,8 @@ def refused(path):
     return said
 
 
-def test_what_works_leaves_nothing(tmp_path, engine):
-    path = configure(tmp_path, engine, tags="a=b")
+def test_what_works_leaves_nothing(short_folder, engine):
+    path = configure(short_folder, engine, tags="a=b")
     done = run(path, "-t")
     assert done.returncode == 0, done.stderr
     assert doctor("-c", path).startswith("ok      the store does")
@@ -86,62 +79,63 @@ PERMISSIONS = [
 
 
 @pytest.mark.parametrize("calls, name, where", PERMISSIONS)
-def test_the_permission_that_is_missing(tmp_path, engine, calls, name, where):
-    path = configure(tmp_path, engine)
+def test_the_permission_that_is_missing(
+        short_folder, engine, calls, name, where):
+    path = configure(short_folder, engine)
     engine.rules({"m": "^" + calls, "do": "403", "times": 99})
     said = refused(path)
     assert f"{name} is refused" in said and \
         said.endswith(f"arn:aws:s3:::{where}\n"), said
 
 
-def test_what_the_engine_does_not_have(tmp_path, engine):
-    path = configure(tmp_path, engine, tags="a=b")
+def test_what_the_engine_does_not_have(short_folder, engine):
+    path = configure(short_folder, engine, tags="a=b")
     engine.rules({"m": "POST", "do": "501", "times": 99})
     said = refused(path)
     assert "NotImplemented" in said and "s3.tags" in said
 
 
-def test_no_bucket_a_wrong_region_and_wrong_keys(tmp_path, engine):
+def test_no_bucket_a_wrong_region_and_wrong_keys(short_folder, engine):
     assert "no bucket \"uplaods\"" in refused(
-        configure(tmp_path, engine, bucket="uplaods"))
+        configure(short_folder, engine, bucket="uplaods"))
     assert "set s3.region = \"us-east-1\"" in refused(
-        configure(tmp_path, engine, region="eu-west-1"))
+        configure(short_folder, engine, region="eu-west-1"))
     assert "does not know the access key NOBODY" in refused(
-        configure(tmp_path, engine, access_key="NOBODY"))
-    said = refused(configure(tmp_path, engine, secret_key="hush"))
+        configure(short_folder, engine, access_key="NOBODY"))
+    said = refused(configure(short_folder, engine, secret_key="hush"))
     assert "is not that of the access key" in said and "hush" not in said
 
 
 @pytest.mark.parametrize("clock, word", [(-3600, "ahead of"),
                                          (3600, "behind")])
-def test_a_wrong_clock(tmp_path, clock, word):
+def test_a_wrong_clock(short_folder, clock, word):
     engine = client.start_fake("--clock", str(clock))
     try:
         engine.clock = clock
-        said = refused(configure(tmp_path, engine))
+        said = refused(configure(short_folder, engine))
         assert word in said and "timedatectl" in said
     finally:
         engine.stop()
 
 
-def test_a_service_that_does_not_answer_is_a_warning(tmp_path, engine):
-    path = configure(tmp_path, engine)
+def test_a_service_that_does_not_answer_is_a_warning(short_folder, engine):
+    path = configure(short_folder, engine)
     engine.stop()
     done = run(path, "-t")
     assert done.returncode == 0 and "warn" in done.stderr
     assert doctor("-c", path).startswith("PROBLEM ")
 
 
-def test_a_doctor_without_a_configuration_asks_no_bucket(tmp_path, engine):
-    configure(tmp_path, engine)
+def test_a_doctor_without_a_configuration_asks_no_bucket(short_folder, engine):
+    configure(short_folder, engine)
     before = len(engine.log())
     assert doctor() == "" and len(engine.log()) == before
 
 
-def test_a_clock_that_goes_wrong_at_work(tmp_path):
+def test_a_clock_that_goes_wrong_at_work(short_folder):
     """Its offset is taken from what S3 says."""
     right = client.start_fake("--min-part", str(PART))
-    server = bucket.Server(tmp_path, right, args=["-w", "2"])
+    server = bucket.Server(short_folder, right, args=["-w", "2"])
     server.start()
     right.stop()
     wrong = client.start_fake("--min-part", str(PART), "--clock", "7200",

@@ -22,26 +22,9 @@ def engine(request):
 
 
 @pytest.fixture
-def strict():
-    one = bucket.start_engine("")
-    yield one
-    one.stop()
-
-
-@pytest.fixture
-def start(tmp_path):
-    started = []
-
-    def begin(engine, **options):
-        one = bucket.Server(tmp_path, engine, **options)
-        started.append(one)
-        one.start()
-        return one
-
-    yield begin
-    for one in started:
-        one.stop()
-        one.check_logs()
+def start(tmp_path, servers):
+    return lambda engine, **options: servers(
+        bucket.Server(tmp_path, engine, **options))
 
 
 def send(url, data, sizes):
