@@ -29,6 +29,7 @@
 
 #include "base/clock.h"
 #include "lock/agent.h"
+#include "tests/lock/other.h"
 
 enum {
 	SESSION_MS = 4000,
@@ -259,53 +260,22 @@ do_one(char what)
 	}
 }
 
-/* --- The other one. --- */
-
-static pid_t child;
-static int line;
-
-static void
-serve(int fd)
+static struct locker *
+begin_other(void)
 {
-	char what;
-	int rc;
-
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	begin_host(2);
-	while (read(fd, &what, 1) == 1 && what != 'q') {
-		rc = do_one(what);
-		if (write(fd, &rc, sizeof(rc)) != (ssize_t)sizeof(rc))
-			break;
-	}
-	locker->ops->shutdown(locker);
-	agent_end();
-	_exit(0);
-}
-
-static void
-start_other(void)
-{
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1 ||
-	    (child = fork()) == -1)
-		abort();
-	if (child == 0) {
-		(void)close(pair[0]);
-		serve(pair[1]);
-	}
-	(void)close(pair[1]);
-	line = pair[0];
+	return locker;
 }
 
 static int
 other(char what)
 {
-	int rc = -1;
-
-	assert_int_equal(write(line, &what, 1), 1);
-	assert_int_equal(read(line, &rc, sizeof(rc)), sizeof(rc));
-	return rc;
+	if (what == 't')
+		return other_take("one");
+	if (what == 's')
+		return other_state();
+	other_release();
+	return 0;
 }
 
 static void
@@ -532,16 +502,14 @@ main(void)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (world == MAP_FAILED)
 		return 1;
-	start_other();
+	other_start(begin_other);
 	begin_host(1);
 	(void)says(do_one, 't', ERR_OK, 5000);
 	(void)do_one('r');
 	(void)says(other, 't', ERR_OK, 5000);
 	(void)other('r');
 	failed = cmocka_run_group_tests_name("agent", tests, NULL, NULL);
-	/* Its end of the line would not do: our agent has it, too. */
-	(void)!write(line, "q", 1);
-	(void)waitpid(child, NULL, 0);
+	other_stop();
 	locker->ops->shutdown(locker);
 	agent_end();
 	conf_free(conf);

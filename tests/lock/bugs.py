@@ -77,6 +77,22 @@ BUGS = [
 """, """
 	return len == 0 && *holder == ':';
 """)),
+    # A lease is taken for renewed without asking etcd for it.
+    Bug("etcd-not-renewed", ("lock/etcd.c", """
+		ask(t, q, "v3/lease/keepalive", "{\\"ID\\":\\"%s\\"}", t->lease);
+""", """
+		engine_finish(q, ERR_OK, 0, NULL);
+""")),
+    # A lock is deleted whoever has it.
+    Bug("etcd-bare-delete", ("lock/etcd.c", """
+		ask(t, q, "v3/kv/txn",
+		    "{\\"compare\\":[{\\"key\\":\\"%s\\",\\"target\\":\\"VALUE\\","
+		    "\\"value\\":\\"%s\\"}],\\"success\\":"
+		    "[{\\"request_delete_range\\":{\\"key\\":\\"%s\\"}}]}",
+		    key.text, owner.text, key.text);
+""", """
+		ask(t, q, "v3/kv/deleterange", "{\\"key\\":\\"%s\\"}", key.text);
+""")),
     # Whoever made the node, it is another's.
     Bug("zookeeper-no-first-try", ("lock/zookeeper.c", """
 	    st->ephemeralOwner == session_of(q)) {

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "tests/lock/agent.h"
+#include "tests/lock/other.h"
 #include "tests/lock/proxy.h"
 #include "tests/lock/service.h"
 
@@ -283,7 +284,8 @@ a_late_request_keeps_nobody_out(void **state)
 	c->l->ops->release(c->lock, true);
 }
 
-/* It arrives when another has the lock by now, which stays his. */
+/* It arrives when another has the lock by now, which stays his.  Only another
+ * host can tell: here the agent knows who has it. */
 static void
 a_late_release_frees_nothing_of_another(void **state)
 {
@@ -299,6 +301,7 @@ a_late_release_frees_nothing_of_another(void **state)
 	while (clock_ms() < end)
 		nap(20);
 	assert_int_equal(c->l->ops->state(c->next), LOCK_HELD);
+	assert_int_equal(other_take("laterelease"), ERR_LOCKED);
 	c->l->ops->release(c->next, true);
 }
 
@@ -309,8 +312,10 @@ a_held_lock_outlives_its_session(void **state)
 	int64_t end = clock_ms() + 2 * SESSION_MS;
 
 	assert_int_equal(take(c->l, "outlives", c->a, &c->lock), ERR_OK);
-	while (clock_ms() < end)
+	while (clock_ms() < end) {
+		assert_int_equal(other_take("outlives"), ERR_LOCKED);
 		nap(20);
+	}
 	assert_int_equal(c->l->ops->state(c->lock), LOCK_HELD);
 	c->l->ops->release(c->lock, true);
 }
@@ -348,6 +353,8 @@ static const struct {
 	{ "redis-not-renewed", "a_held_lock_outlives_its_session" },
 	{ "redis-bare-del", "a_late_release_frees_nothing_of_another" },
 	{ "etcd-no-orphans", "a_late_request_keeps_nobody_out" },
+	{ "etcd-not-renewed", "a_held_lock_outlives_its_session" },
+	{ "etcd-bare-delete", "a_late_release_frees_nothing_of_another" },
 	{ "zookeeper-no-first-try", "a_lost_answer_is_not_a_no" },
 };
 
@@ -367,46 +374,71 @@ test_for(const char *program)
 
 /* --- The service, and the agent. --- */
 
-static void
-configure(const char *hosts)
+static bool
+start_locker(int port)
 {
+	char hosts[32];
+	struct err e;
+
+	(void)snprintf(hosts, sizeof(hosts), "127.0.0.1:%d", port);
 	conf = conf_new();
 	set("lock.type", type);
 	set("lock.hosts", hosts);
 	set("lock.session", "4s");
 	set("lock.reply", "2s");
-}
-
-static bool
-begin(const char *program)
-{
-	const char *name = strrchr(program, '/');
-	char hosts[32];
-	struct err e;
-
-	(void)sscanf(name != NULL ? name + 1 : program, "%15[a-z]", type);
-	if (!service_make(type))
-		exit(SKIPPED);
-	start_service();
-	(void)snprintf(
-	    hosts, sizeof(hosts), "127.0.0.1:%d", proxy_start(service_port()));
-	configure(hosts);
 	if (locker_start(conf, &e) == ERR_OK)
 		return true;
 	(void)fprintf(stderr, "%s\n", e.text);
 	return false;
 }
 
+/* Its network loses nothing. */
+static struct locker *
+begin_other(void)
+{
+	if (!start_locker(service_port()))
+		abort();
+	return open_locker();
+}
+
+static bool
+begin(const char *program)
+{
+	const char *name = strrchr(program, '/');
+
+	(void)sscanf(name != NULL ? name + 1 : program, "%15[a-z]", type);
+	if (!service_make(type))
+		exit(SKIPPED);
+	start_service();
+	other_start(begin_other);
+	return start_locker(proxy_start(service_port()));
+}
+
+/* Both have a session. */
+static int
+wait_for_hosts(void)
+{
+	int64_t end = clock_ms() + 20000;
+	struct cast *first;
+	int rc;
+
+	while ((rc = other_take("first")) != ERR_OK && clock_ms() < end)
+		nap(20);
+	if (rc == ERR_OK)
+		other_release();
+	if (rc != ERR_OK || set_up((void **)&first) != 0)
+		return 1;
+	return tear_down((void **)&first);
+}
+
 static int
 run(const char *only)
 {
 	const struct lock_maker maker = { type, open_locker, 300, 30, 1000 };
-	struct cast *first;
 	int failed;
 
-	if (set_up((void **)&first) != 0)
+	if (wait_for_hosts() != 0)
 		return 1;
-	(void)tear_down((void **)&first);
 	if (only != NULL)
 		cmocka_set_test_filter(only);
 	failed = only != NULL ? 0 : lock_contract_run(&maker);
@@ -422,6 +454,7 @@ main(int argc, char **argv)
 	(void)argc;
 	if (begin(argv[0]))
 		failed = run(test_for(argv[0]));
+	other_stop();
 	locker_stop();
 	proxy_stop();
 	service_stop(SIGTERM);
