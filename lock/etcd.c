@@ -18,6 +18,11 @@
 
 #include <jansson.h>
 
+#define DIGITS "0123456789"
+/* Of a token, which may be a JWT. */
+#define LETTERS                                                                \
+	DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-=+/~"
+
 #include "base/arena.h"
 #include "lock/lock.h"
 #include "lock/post.h"
@@ -72,6 +77,18 @@ member(const json_t *o, const char *name)
 	const char *s = json_string_value(json_object_get(o, name));
 
 	return s != NULL ? s : "";
+}
+
+/* What is sent back must be what such a thing can be, or it could be anything
+ * in the middle of a request. */
+static bool
+keep(char *to, size_t size, const char *text, const char *letters)
+{
+	bool is_good = *text != '\0' && strlen(text) < size &&
+	    text[strspn(text, letters)] == '\0';
+
+	(void)snprintf(to, size, "%s", is_good ? text : "");
+	return is_good;
 }
 
 static void
@@ -162,6 +179,13 @@ watch(struct etcd *t)
 /* --- Answers. --- */
 
 static void
+nonsense(struct engine_request *q)
+{
+	engine_say(q->engine, "an answer that makes no sense: is it etcd?");
+	engine_finish(q, ERR_UNAVAILABLE, 0, NULL);
+}
+
+static void
 on_take(struct etcd *t, struct engine_request *q, const json_t *answer)
 {
 	const json_t *kv = json_array_get(
@@ -183,26 +207,35 @@ on_take(struct etcd *t, struct engine_request *q, const json_t *answer)
 		token = member(kv, "create_revision");
 	if (token != NULL)
 		engine_finish(q, ERR_OK, strtoull(token, NULL, 10), NULL);
-	else
+	else if (*holder != '\0')
 		engine_finish(q, ERR_LOCKED, 0, holder);
+	else
+		nonsense(q);
 }
 
+/* A lease without a time is over. */
 static void
 on_beat(struct etcd *t, struct engine_request *q, const json_t *answer)
 {
-	const json_t *result = json_object_get(answer, "result");
+	int64_t wanted = t->base.conf->session;
+	bool is_new = t->lease[0] == '\0';
+	const json_t *lease =
+	    is_new ? answer : json_object_get(answer, "result");
+	int64_t s = strtoll(member(lease, "TTL"), NULL, 10);
 
-	if (t->lease[0] == '\0') {
-		(void)snprintf(
-		    t->lease, sizeof(t->lease), "%s", member(answer, "ID"));
-	} else if (json_object_get(result, "TTL") == NULL) {
-		t->lease[0] = '\0';
-		t->base.told(NULL, ENGINE_LOST);
+	if (is_new &&
+	    !keep(t->lease, sizeof(t->lease), member(lease, "ID"), DIGITS)) {
+		nonsense(q);
+		return;
 	}
-	if (t->lease[0] == '\0') {
+	if (s <= 0) {
+		t->lease[0] = '\0';
+		if (!is_new)
+			t->base.told(NULL, ENGINE_LOST);
 		engine_finish(q, ERR_UNAVAILABLE, 0, NULL);
 		return;
 	}
+	t->base.session_ms = s < wanted / 1000 ? 1000 * s : wanted;
 	watch(t);
 	engine_finish(q, ERR_OK, 0, NULL);
 }
@@ -210,15 +243,20 @@ on_beat(struct etcd *t, struct engine_request *q, const json_t *answer)
 static void
 hear(struct etcd *t, struct engine_request *q, const json_t *answer)
 {
-	const char *token = member(answer, "token");
+	const json_t *token = json_object_get(answer, "token");
 
-	if (*token != '\0') {
-		(void)snprintf(t->token, sizeof(t->token), "%s", token);
-		t->base.ops->send(&t->base, q);
-	} else if (q->kind == ENGINE_TAKE) {
-		on_take(t, q, answer);
+	if (token != NULL) {
+		if (keep(t->token, sizeof(t->token), member(answer, "token"),
+			LETTERS))
+			t->base.ops->send(&t->base, q);
+		else
+			nonsense(q);
 	} else if (q->kind == ENGINE_BEAT) {
 		on_beat(t, q, answer);
+	} else if (!json_is_object(json_object_get(answer, "header"))) {
+		nonsense(q);
+	} else if (q->kind == ENGINE_TAKE) {
+		on_take(t, q, answer);
 	} else {
 		engine_finish(q, ERR_OK, 0, NULL);
 	}
@@ -231,9 +269,13 @@ complain(struct etcd *t, struct engine_request *q, const struct post_answer *a,
 {
 	const char *text = member(answer, "message");
 	bool is_stale = t->token[0] != '\0' && a->status <= 401;
+	char status[80];
 
+	(void)snprintf(status, sizeof(status),
+	    "the answer is %ld, and no JSON: is it etcd 3.4 or later?",
+	    a->status);
 	if (*text == '\0')
-		text = a->text;
+		text = status;
 	if (is_stale)
 		t->token[0] = '\0';
 	else if (a->status == 403 || a->status <= 401)
@@ -260,7 +302,9 @@ on_answer(void *arg, const struct post_answer *a)
 		engine_refuse(&t->base, a->why);
 	if (a->status == 0)
 		engine_fail(q, a->why);
-	else if (a->status == 200 && answer != NULL)
+	else if (a->status == 200 && answer == NULL)
+		nonsense(q);
+	else if (a->status == 200)
 		hear(t, q, answer);
 	else
 		complain(t, q, a, answer);

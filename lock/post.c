@@ -20,6 +20,8 @@
 
 enum {
 	LINE_SIZE = 2048,
+	/* Of an answer, or of a line of one without an end. */
+	TEXT_MAX = 1024 * 1024,
 	CONNECTIONS = 16,
 	EVENTS = 32
 };
@@ -79,15 +81,14 @@ on_timer(CURLM *multi, long ms, void *arg)
 static void
 cut_lines(struct post *p)
 {
-	char *end;
-	size_t n;
+	char *from = p->text, *end;
 
-	while ((end = memchr(p->text, '\n', p->len)) != NULL) {
-		n = (size_t)(end + 1 - p->text);
-		p->line(p->arg, p->text, n);
-		p->len -= n;
-		memmove(p->text, end + 1, p->len);
+	while ((end = memchr(from, '\n', p->len)) != NULL) {
+		p->line(p->arg, from, (size_t)(end + 1 - from));
+		p->len -= (size_t)(end + 1 - from);
+		from = end + 1;
 	}
+	memmove(p->text, from, p->len);
 }
 
 static size_t
@@ -95,6 +96,10 @@ on_data(char *data, size_t size, size_t n, void *arg)
 {
 	struct post *p = arg;
 
+	if (p->len + size * n > TEXT_MAX) {
+		(void)stpcpy(p->error, "an answer without an end");
+		return 0;
+	}
 	p->text = realloc(p->text, p->len + size * n + 1);
 	if (p->text == NULL)
 		out_of_memory();

@@ -21,6 +21,8 @@
 /* In ms: how long the wish of a waiting session is kept. */
 #define ASK_MS "2000"
 
+#define LATE "no answer in lock.reply"
+
 struct redis {
 	struct engine base;
 	/* For requests, for notifications, and to Sentinel. */
@@ -80,7 +82,8 @@ redis_of(struct engine *e)
 
 /* --- Notifications: "w ID" and the like.  --- */
 
-static void
+/* False: it is nothing of the kind. */
+static bool
 tell(struct redis *r, const redisReply *p)
 {
 	static const struct {
@@ -94,19 +97,22 @@ tell(struct redis *r, const redisReply *p)
 	};
 	size_t i;
 
-	for (i = 0; p->type == REDIS_REPLY_STRING && i < NITEMS(rows); i++)
-		if (p->len > 2 && p->str[0] == rows[i].letter)
+	if (p->type != REDIS_REPLY_STRING || p->len <= 2)
+		return false;
+	for (i = 0; i < NITEMS(rows); i++)
+		if (p->str[0] == rows[i].letter) {
 			r->base.told(p->str + 2, rows[i].hint);
+			return true;
+		}
+	return false;
 }
 
 static void
-on_message(redisAsyncContext *ac, void *reply, void *arg)
+on_message(void *arg, const redisReply *p, const char *why)
 {
-	const redisReply *p = reply;
-
-	(void)ac;
-	if (p != NULL && p->type == REDIS_REPLY_ARRAY && p->elements == 3)
-		tell(arg, p->element[2]);
+	(void)why;
+	if (p->type == REDIS_REPLY_ARRAY && p->elements == 3)
+		(void)tell(arg, p->element[2]);
 }
 
 /* Is it an error that begins with that word? */
@@ -143,19 +149,17 @@ has_erred(struct redis *r, const redisReply *p)
 }
 
 static void
-on_word(redisAsyncContext *ac, void *reply, void *arg)
+on_word(void *arg, const redisReply *p, const char *why)
 {
-	(void)ac;
-	if (reply != NULL)
-		(void)has_erred(arg, reply);
+	(void)why;
+	if (p != NULL)
+		(void)has_erred(arg, p);
 }
 
 static void
-on_sha(redisAsyncContext *ac, void *reply, void *arg)
+on_sha(void *arg, const redisReply *p, const char *why)
 {
-	const redisReply *p = reply;
-
-	(void)ac;
+	(void)why;
 	if (p != NULL && p->type == REDIS_REPLY_STRING && p->len == 40)
 		memcpy(arg, p->str, 41);
 }
@@ -170,11 +174,9 @@ authenticate(struct redis *r, struct redis_link *link)
 	if (*password == '\0')
 		return;
 	if (*user != '\0')
-		(void)redisAsyncCommand(
-		    link->ac, on_word, r, "AUTH %s %s", user, password);
+		redis_ask(link, on_word, r, "AUTH %s %s", user, password);
 	else
-		(void)redisAsyncCommand(
-		    link->ac, on_word, r, "AUTH %s", password);
+		redis_ask(link, on_word, r, "AUTH %s", password);
 }
 
 /* False if connecting fails at once. */
@@ -185,7 +187,7 @@ join(struct redis *r, struct redis_link *link)
 
 	if (*r->base.conf->sentinel != '\0' && link != &r->guide)
 		host = r->master;
-	if (link->ac != NULL)
+	if (link->c != NULL)
 		return true;
 	if (*host == '\0' || !redis_join(link, host, r->tls, &r->base))
 		return false;
@@ -221,21 +223,21 @@ set_master(struct redis *r, const char *name, const char *port)
 	if (strcmp(host, r->master) == 0)
 		return;
 	(void)strcpy(r->master, host);
-	redis_hang_up(&r->ask);
-	redis_hang_up(&r->ear);
+	redis_hang_up(&r->ask, "another master");
+	redis_hang_up(&r->ear, "another master");
 }
 
 static void
-on_master(redisAsyncContext *ac, void *reply, void *arg)
+on_master(void *arg, const redisReply *p, const char *why)
 {
-	const redisReply *p = reply;
 	struct redis *r = arg;
 
 	r->guide_asked = 0;
 	if (p == NULL)
-		engine_next_host(
-		    &r->base, *ac->errstr != '\0' ? ac->errstr : "no answer");
-	else if (p->type != REDIS_REPLY_ARRAY || p->elements != 2)
+		engine_next_host(&r->base, why);
+	else if (p->type != REDIS_REPLY_ARRAY || p->elements != 2 ||
+	    p->element[0]->type != REDIS_REPLY_STRING ||
+	    p->element[1]->type != REDIS_REPLY_STRING)
 		engine_refuse(
 		    &r->base, "it is no Sentinel that knows lock.sentinel");
 	else
@@ -252,13 +254,13 @@ look_for_master(struct redis *r)
 		return;
 	if (r->guide_asked != 0) {
 		if (clock_ms() - r->guide_asked >= conf->reply)
-			redis_hang_up(&r->guide);
+			redis_hang_up(&r->guide, LATE);
 		return;
 	}
 	if (!join(r, &r->guide))
 		return;
 	r->guide_asked = clock_ms();
-	(void)redisAsyncCommand(r->guide.ac, on_master, r,
+	redis_ask(&r->guide, on_master, r,
 	    "SENTINEL get-master-addr-by-name %s", conf->sentinel);
 }
 
@@ -267,14 +269,14 @@ look_for_master(struct redis *r)
 /* EVALSHA, or EVAL where the server does not know the script. */
 static void
 run(struct redis *r, enum engine_kind kind, const struct engine_held *held,
-    redisCallbackFn *done, void *arg)
+    redis_heard *done, void *arg)
 {
 	const struct engine *e = &r->base;
 	const char *sha = r->sha[kind];
 	char ms[24];
 
 	(void)snprintf(ms, sizeof(ms), "%lld", (long long)e->session_ms);
-	(void)redisAsyncCommand(r->ask.ac, done, arg,
+	redis_ask(&r->ask, done, arg,
 	    "%s %s 2 %s:l:{%s} %s:w:{%s} %s %s %s %s %s",
 	    *sha != '\0' ? "EVALSHA" : "EVAL",
 	    *sha != '\0' ? sha : scripts[kind], e->conf->prefix, held->id,
@@ -283,52 +285,62 @@ run(struct redis *r, enum engine_kind kind, const struct engine_held *held,
 }
 
 static void
-on_reply(redisAsyncContext *ac, void *reply, void *arg)
+nonsense(struct redis *r)
+{
+	engine_say(&r->base, "an answer that makes no sense: is it Redis?");
+	r->is_to_hang_up = true;
+}
+
+static void
+on_reply(void *arg, const redisReply *p, const char *why)
 {
 	struct engine_request *q = arg;
 	struct redis *r = redis_of(q->engine);
-	const redisReply *p = reply;
 
 	if (p == NULL) {
-		engine_fail(q, *ac->errstr != '\0' ? ac->errstr : "no answer");
-	} else if (has_erred(r, p) && is_error(p, "NOSCRIPT")) {
-		redis_send(&r->base, q);
-	} else if (p->type == REDIS_REPLY_ERROR) {
-		engine_finish(q, ERR_UNAVAILABLE, 0, NULL);
-	} else if (p->type == REDIS_REPLY_STRING) {
+		engine_fail(q, why);
+	} else if (has_erred(r, p)) {
+		if (is_error(p, "NOSCRIPT"))
+			redis_send(&r->base, q);
+		else
+			engine_finish(q, ERR_UNAVAILABLE, 0, NULL);
+	} else if (p->type == REDIS_REPLY_INTEGER) {
+		engine_finish(q, ERR_OK, (uint64_t)p->integer, NULL);
+	} else if (p->type == REDIS_REPLY_STRING && q->kind == ENGINE_TAKE) {
 		engine_finish(q, ERR_LOCKED, 0, p->str);
 	} else {
-		engine_finish(q, ERR_OK, (uint64_t)p->integer, NULL);
+		nonsense(r);
+		engine_finish(q, ERR_UNAVAILABLE, 0, NULL);
 	}
 }
 
 static void
-on_renewed(redisAsyncContext *ac, void *reply, void *arg)
+on_renewed(void *arg, const redisReply *p, const char *why)
 {
 	struct redis *r = arg;
 
-	(void)ac;
-	if (reply == NULL || has_erred(r, reply))
+	(void)why;
+	if (p == NULL || has_erred(r, p) || !tell(r, p))
 		r->has_beat_failed = true;
-	else
-		tell(r, reply);
 }
 
 /* The last answer of a beat: all earlier requests have been answered too. */
 static void
-on_pong(redisAsyncContext *ac, void *reply, void *arg)
+on_pong(void *arg, const redisReply *p, const char *why)
 {
 	struct engine_request *q = arg;
 	struct redis *r = redis_of(q->engine);
+	bool is_pong;
 
-	if (reply == NULL)
-		engine_fail(q, *ac->errstr != '\0' ? ac->errstr : "no answer");
-	else
-		engine_finish(q,
-		    has_erred(r, reply) || r->has_beat_failed ?
-			ERR_UNAVAILABLE :
-			ERR_OK,
-		    0, NULL);
+	if (p == NULL) {
+		engine_fail(q, why);
+		return;
+	}
+	is_pong = p->type == REDIS_REPLY_STATUS;
+	if (!has_erred(r, p) && !is_pong)
+		nonsense(r);
+	engine_finish(q,
+	    is_pong && !r->has_beat_failed ? ERR_OK : ERR_UNAVAILABLE, 0, NULL);
 }
 
 static void
@@ -337,17 +349,20 @@ beat(struct redis *r, struct engine_request *q)
 	const struct engine *e = &r->base;
 	size_t i;
 
-	if (r->ear.ac == NULL && join(r, &r->ear))
-		(void)redisAsyncCommand(r->ear.ac, on_message, r,
-		    "SUBSCRIBE %s:s:%s", e->conf->prefix, e->session);
+	if (r->ear.c == NULL && join(r, &r->ear)) {
+		r->ear.unasked = on_message;
+		r->ear.arg = r;
+		redis_ask(&r->ear, on_word, r, "SUBSCRIBE %s:s:%s",
+		    e->conf->prefix, e->session);
+	}
 	for (i = 0; i < ENGINE_KINDS; i++)
 		if (r->sha[i][0] == '\0')
-			(void)redisAsyncCommand(r->ask.ac, on_sha, r->sha[i],
-			    "SCRIPT LOAD %s", scripts[i]);
+			redis_ask(&r->ask, on_sha, r->sha[i], "SCRIPT LOAD %s",
+			    scripts[i]);
 	r->has_beat_failed = false;
 	for (i = 0; i < q->n; i++)
 		run(r, ENGINE_BEAT, q->list[i], on_renewed, r);
-	(void)redisAsyncCommand(r->ask.ac, on_pong, q, "PING");
+	redis_ask(&r->ask, on_pong, q, "PING");
 }
 
 static void
@@ -373,8 +388,8 @@ redis_late(struct engine *e, struct engine_request *q)
 {
 	struct redis *r = redis_of(e);
 
-	engine_say(e, "no answer in lock.reply");
-	redis_hang_up(q == r->first ? &r->guide : &r->ask);
+	engine_say(e, LATE);
+	redis_hang_up(q == r->first ? &r->guide : &r->ask, LATE);
 }
 
 /* --- The loop. --- */
@@ -382,10 +397,9 @@ redis_late(struct engine *e, struct engine_request *q)
 static int
 redis_prepare(struct engine *e, struct pollfd *fds, int *timeout_ms)
 {
-	(void)timeout_ms;
-	redis_wait(&redis_of(e)->ask, &fds[0]);
-	redis_wait(&redis_of(e)->ear, &fds[1]);
-	redis_wait(&redis_of(e)->guide, &fds[2]);
+	redis_wait(&redis_of(e)->ask, &fds[0], timeout_ms);
+	redis_wait(&redis_of(e)->ear, &fds[1], timeout_ms);
+	redis_wait(&redis_of(e)->guide, &fds[2], timeout_ms);
 	return 3;
 }
 
@@ -399,8 +413,8 @@ redis_work(struct engine *e, const struct pollfd *fds, int n)
 	redis_work_on(&r->ear, &fds[1]);
 	redis_work_on(&r->guide, &fds[2]);
 	if (r->is_to_hang_up) {
-		redis_hang_up(&r->ask);
-		redis_hang_up(&r->ear);
+		redis_hang_up(&r->ask, "a refusal");
+		redis_hang_up(&r->ear, "a refusal");
 	}
 	r->is_to_hang_up = false;
 }
@@ -410,9 +424,9 @@ redis_close(struct engine *e)
 {
 	struct redis *r = redis_of(e);
 
-	redis_hang_up(&r->ask);
-	redis_hang_up(&r->ear);
-	redis_hang_up(&r->guide);
+	redis_hang_up(&r->ask, "");
+	redis_hang_up(&r->ear, "");
+	redis_hang_up(&r->guide, "");
 	redis_tls_free(r->tls);
 }
 

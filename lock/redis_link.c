@@ -3,46 +3,32 @@
  */
 #include "config.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "lock/redis_link.h"
 
 #ifdef HAVE_HIREDIS_SSL
 #include <hiredis/hiredis_ssl.h>
 #endif
 
-/* --- What hiredis waits for. --- */
+enum {
+	/* Of a reply, in reads of 16 KiB; no reply of ours has so many. */
+	READS = 64,
+	/* Of an array; no reply of ours has more than three. */
+	ELEMENTS = 16,
+	/* In ms: with TLS, what is to be sent may wait for what comes. */
+	TLS_NAP_MS = 10
+};
 
-static void
-add_read(void *arg)
-{
-	((struct redis_link *)arg)->events |= POLLIN;
-}
-
-static void
-del_read(void *arg)
-{
-	((struct redis_link *)arg)->events &= (short)~POLLIN;
-}
-
-static void
-add_write(void *arg)
-{
-	((struct redis_link *)arg)->events |= POLLOUT;
-}
-
-static void
-del_write(void *arg)
-{
-	((struct redis_link *)arg)->events &= (short)~POLLOUT;
-}
-
-/* The context is about to be freed. */
-static void
-cleanup(void *arg)
-{
-	((struct redis_link *)arg)->ac = NULL;
-}
+struct redis_wait {
+	redis_heard *heard;
+	void *arg;
+	struct redis_wait *next;
+};
 
 /* --- TLS. --- */
 
@@ -91,13 +77,10 @@ redis_tls_free(struct redis_tls *tls)
 }
 
 static bool
-begin_tls(redisAsyncContext *ac, struct redis_tls *tls, struct engine *e)
+begin_tls(redisContext *c, struct redis_tls *tls)
 {
-	if (tls == NULL ||
-	    redisInitiateSSLWithContext(&ac->c, context(tls)) == REDIS_OK)
-		return true;
-	engine_say(e, *ac->c.errstr != '\0' ? ac->c.errstr : "no TLS");
-	return false;
+	return tls == NULL ||
+	    redisInitiateSSLWithContext(c, context(tls)) == REDIS_OK;
 }
 
 #else
@@ -121,11 +104,10 @@ redis_tls_free(struct redis_tls *tls)
 }
 
 static bool
-begin_tls(redisAsyncContext *ac, struct redis_tls *tls, struct engine *e)
+begin_tls(redisContext *c, struct redis_tls *tls)
 {
-	(void)ac;
+	(void)c;
 	(void)tls;
-	(void)e;
 	return true;
 }
 
@@ -133,69 +115,176 @@ begin_tls(redisAsyncContext *ac, struct redis_tls *tls, struct engine *e)
 
 /* --- The connection. --- */
 
-static redisAsyncContext *
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_len;
+#else
+typedef int array_len;
+#endif
+
+static redisReplyObjectFunctions makers;
+static void *(*make_any_array)(const redisReadTask *, array_len);
+
+/* hiredis reserves room for as many elements as are announced. */
+static void *
+make_array(const redisReadTask *task, array_len n)
+{
+	return (size_t)n <= ELEMENTS ? make_any_array(task, n) : NULL;
+}
+
+static void
+limit_arrays(redisContext *c)
+{
+	if (make_any_array == NULL) {
+		makers = *c->reader->fn;
+		make_any_array = makers.createArray;
+		makers.createArray = make_array;
+	}
+	c->reader->fn = &makers;
+}
+
+static redisContext *
 connect_to(const char *host)
 {
 	char name[256];
 	int port;
 
 	if (*host == '/')
-		return redisAsyncConnectUnix(host);
+		return redisConnectUnixNonBlock(host);
 	port = engine_split(host, name, sizeof(name));
-	return redisAsyncConnect(name, port);
+	return redisConnectNonBlock(name, port);
+}
+
+static const char *
+trouble_of(const redisContext *c)
+{
+	return *c->errstr != '\0' ? c->errstr : "no connection";
 }
 
 bool
 redis_join(struct redis_link *link, const char *host, struct redis_tls *tls,
     struct engine *e)
 {
-	redisAsyncContext *ac = connect_to(host);
+	redisContext *c = connect_to(host);
 
-	if (ac == NULL || ac->err != 0 || !begin_tls(ac, tls, e)) {
-		engine_say(e,
-		    ac == NULL	     ? "no memory" :
-			ac->err != 0 ? ac->errstr :
-				       "no TLS");
-		if (ac != NULL)
-			redisAsyncFree(ac);
+	if (c == NULL)
+		out_of_memory();
+	if (c->err != 0 || !begin_tls(c, tls)) {
+		engine_say(e, trouble_of(c));
+		redisFree(c);
 		return false;
 	}
-	*link = (struct redis_link){ ac, POLLOUT };
-	ac->ev.data = link;
-	ac->ev.addRead = add_read;
-	ac->ev.delRead = del_read;
-	ac->ev.addWrite = add_write;
-	ac->ev.delWrite = del_write;
-	ac->ev.cleanup = cleanup;
+	limit_arrays(c);
+	*link = (struct redis_link){ .c = c, .is_tls = tls != NULL };
+	link->end = &link->first;
 	return true;
 }
 
 void
-redis_hang_up(struct redis_link *link)
+redis_hang_up(struct redis_link *link, const char *why)
 {
-	if (link->ac != NULL)
-		redisAsyncFree(link->ac);
+	struct redis_wait *w = link->first, *next;
+	redisContext *c = link->c;
+	char text[160];
+
+	/* A caller may connect anew. */
+	*link = (struct redis_link){ .c = NULL };
+	(void)snprintf(text, sizeof(text), "%s", why);
+	if (c != NULL)
+		redisFree(c);
+	for (; w != NULL; w = next) {
+		next = w->next;
+		w->heard(w->arg, NULL, text);
+		free(w);
+	}
 }
 
 void
-redis_wait(const struct redis_link *link, struct pollfd *fd)
+redis_ask(struct redis_link *link, redis_heard *heard, void *arg,
+    const char *format, ...)
 {
-	*fd = (struct pollfd){ .fd = -1 };
-	if (link->ac == NULL)
+	struct redis_wait *w = must_alloc(sizeof(*w));
+	va_list args;
+
+	*w = (struct redis_wait){ heard, arg, NULL };
+	*link->end = w;
+	link->end = &w->next;
+	va_start(args, format);
+	if (redisvAppendCommand(link->c, format, args) != REDIS_OK)
+		out_of_memory();
+	va_end(args);
+}
+
+static void
+pass_on(struct redis_link *link, const redisReply *reply)
+{
+	struct redis_wait *w = link->first;
+
+	if (w == NULL) {
+		link->unasked(link->arg, reply, NULL);
 		return;
-	fd->fd = link->ac->c.fd;
-	fd->events = link->events;
+	}
+	if ((link->first = w->next) == NULL)
+		link->end = &link->first;
+	w->heard(w->arg, reply, NULL);
+	free(w);
+}
+
+/* All replies that are whole.  A callee may hang up. */
+static void
+read_replies(struct redis_link *link)
+{
+	redisContext *c = link->c;
+	void *reply = NULL;
+
+	while (link->c == c && redisGetReplyFromReader(c, &reply) == REDIS_OK &&
+	    reply != NULL) {
+		link->reads = 0;
+		if (link->first == NULL && link->unasked == NULL)
+			redis_hang_up(link, "a reply to nothing");
+		else
+			pass_on(link, reply);
+		freeReplyObject(reply);
+		reply = NULL;
+	}
+	if (link->c != c)
+		return;
+	if (c->reader->ridx == -1 && c->reader->pos >= c->reader->len)
+		link->reads = 0;
+	if (c->err != 0)
+		redis_hang_up(link, trouble_of(c));
+	else if (link->reads > READS)
+		redis_hang_up(link, "a reply without an end");
+}
+
+void
+redis_wait(struct redis_link *link, struct pollfd *fd, int *timeout_ms)
+{
+	int is_sent = 1;
+
+	*fd = (struct pollfd){ .fd = -1 };
+	if (link->c == NULL)
+		return;
+	*fd = (struct pollfd){ .fd = link->c->fd, .events = POLLIN };
+	/* What fails is seen when the descriptor is read. */
+	if (redisBufferWrite(link->c, &is_sent) != REDIS_OK)
+		*timeout_ms = 0;
+	else if (!is_sent && !link->is_tls)
+		fd->events |= POLLOUT;
+	else if (!is_sent && *timeout_ms > TLS_NAP_MS)
+		*timeout_ms = TLS_NAP_MS;
 }
 
 void
 redis_work_on(struct redis_link *link, const struct pollfd *fd)
 {
-	redisAsyncContext *ac = link->ac;
+	redisContext *c = link->c;
 
-	if (ac == NULL || fd->fd != ac->c.fd || fd->revents == 0)
+	if (c == NULL || fd->fd != c->fd)
 		return;
-	if ((fd->revents & ~POLLOUT) != 0)
-		redisAsyncHandleRead(ac);
-	if (link->ac == ac && (fd->revents & POLLOUT) != 0)
-		redisAsyncHandleWrite(ac);
+	if (c->err == 0 && (link->is_tls || (fd->revents & ~POLLOUT) != 0)) {
+		link->reads++;
+		(void)redisBufferRead(c);
+	}
+	if (c->err != 0 || fd->revents != 0)
+		read_replies(link);
 }

@@ -393,8 +393,9 @@ on_synced(int rc, const char *path, const void *arg)
 	if (rc == ZOK)
 		z->answered = clock_ms();
 	granted = zoo_recv_timeout(z->zh);
-	if (granted < z->base.session_ms)
-		z->base.session_ms = granted;
+	z->base.session_ms = granted < z->base.conf->session ?
+	    granted :
+	    z->base.conf->session;
 	if (rc == ZOK)
 		engine_finish(q, ERR_OK, 0, NULL);
 	else

@@ -17,7 +17,12 @@
 #include "tests/lock/other.h"
 
 struct command {
-	enum { TAKE, STATE, RELEASE, STOP } what;
+	enum {
+		TAKE,
+		STATE,
+		RELEASE,
+		STOP
+	} what;
 	char id[ID_MAX + 1];
 };
 
@@ -55,8 +60,8 @@ serve(int fd, struct locker *(*begin)(void))
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	l = begin();
-	while (read(fd, &c, sizeof(c)) == (ssize_t)sizeof(c) &&
-	    c.what != STOP) {
+	while (
+	    read(fd, &c, sizeof(c)) == (ssize_t)sizeof(c) && c.what != STOP) {
 		rc = carry_out(l, a, &c);
 		if (write(fd, &rc, sizeof(rc)) != (ssize_t)sizeof(rc))
 			break;
