@@ -148,6 +148,7 @@ ctl_check(struct ctl *c, int argc, char **argv)
 {
 	struct inspection in = { 0 };
 	bool looks_at_locks = false;
+	struct err e;
 	int option;
 
 	while ((option = ctl_option(c, argc, argv)) != -1) {
@@ -164,6 +165,8 @@ ctl_check(struct ctl *c, int argc, char **argv)
 		return ctl_usage("check takes --repair or --locks");
 	if (looks_at_locks)
 		return ctl_check_locks(c);
+	if (ctl_open_locker(c, &e) != ERR_OK)
+		return ctl_cannot_open(&e);
 	if (!ctl_can_keep(c))
 		return CTL_FAILED;
 	ctl_each(c, "uploads", check_one, &in);

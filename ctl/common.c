@@ -1,5 +1,5 @@
 /*
- * common.c - iteration, locking and messages for all commands.
+ * common.c - opening, iteration, locking and messages for all commands.
  */
 #include "config.h"
 
@@ -9,7 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/become.h"
 #include "base/clock.h"
+#include "base/fs.h"
+#include "core/core.h"
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 
@@ -110,6 +113,42 @@ int
 ctl_status(const struct ctl *c)
 {
 	return c->failed ? CTL_FAILED : CTL_OK;
+}
+
+enum err_code
+ctl_open_store(struct ctl *c, struct err *e)
+{
+	enum err_code rc;
+
+	fs_take_umask();
+	rc = core_check_keys(c->conf, e);
+	if (rc == ERR_OK)
+		rc = become_owner_of(store_home(c->conf), c->conf, e);
+	if (rc == ERR_OK)
+		rc = store_attach(
+		    c->conf, STORE_KEPT, locker_is_for_one_pool(c->conf), e);
+	if (rc == ERR_OK)
+		rc = store_open(c->conf, &c->store, e);
+	return rc;
+}
+
+enum err_code
+ctl_open_locker(struct ctl *c, struct err *e)
+{
+	enum err_code rc;
+
+	locker_know_store(store_id(c->conf), true);
+	rc = locker_start(c->conf, e);
+	if (rc == ERR_OK)
+		rc = locker_open(c->conf, &c->locker, e);
+	return rc;
+}
+
+int
+ctl_cannot_open(const struct err *e)
+{
+	ctl_note("%s", e->text);
+	return e->code == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
 }
 
 void

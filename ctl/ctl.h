@@ -37,6 +37,13 @@ enum ctl_conf {
 	CTL_ANY_CONF
 };
 
+/* What is open when a command is called; the first is the default. */
+enum ctl_opens {
+	CTL_NOTHING,
+	CTL_STORE,
+	CTL_STORE_AND_LOCKS
+};
+
 struct ctl;
 
 /* argv[0] is "tusctl COMMAND", for getopt(). */
@@ -58,8 +65,7 @@ struct ctl_option {
 
 struct ctl_command {
 	const char *name;
-	/* The command needs the store, not only the configuration. */
-	bool wants_store;
+	enum ctl_opens opens;
 	enum ctl_conf conf;
 	/* The command may find events that hooks have yet to be told. */
 	bool wants_hooks;
@@ -83,7 +89,7 @@ struct ctl {
 	/* All keys have their defaults if no file was read. */
 	struct conf *conf;
 
-	/* NULL for a command without wants_store. */
+	/* NULL as long as they are not open. */
 	struct data_store *store;
 	struct locker *locker;
 
@@ -165,9 +171,31 @@ MUST_CHECK enum err_code ctl_repair(
 const char *ctl_damage_advice(
     struct ctl *, const char *id, bool can_be_repaired);
 
+/* Open what the command has not had opened for it. */
+MUST_CHECK enum err_code ctl_open_store(struct ctl *, struct err *);
+MUST_CHECK enum err_code ctl_open_locker(struct ctl *, struct err *);
+/* Print why one of them failed, and return the exit status. */
+int ctl_cannot_open(const struct err *);
+
 /* check --locks: CTL_FAILED if no lock can be had, or not from each host of the
- * service. */
+ * service.  Opens the locker. */
 int ctl_check_locks(struct ctl *);
+
+enum ctl_grade {
+	CTL_GOOD,
+	CTL_NOTE,
+	CTL_SLOW,
+	CTL_BAD
+};
+typedef void ctl_finding(void *arg, enum ctl_grade, const char *text);
+
+/*
+ * Try each host of the lock service, its settings, the agent and the clock of
+ * this host, and report what is found.  The store must be open; opens the
+ * locker, unless a host refuses us.
+ */
+MUST_CHECK enum err_code ctl_try_lock_service(
+    struct ctl *, ctl_finding *, void *arg, struct err *);
 
 /* Does the store have the capability that several commands need?  If not, an
  * error is printed. */

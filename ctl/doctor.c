@@ -504,6 +504,36 @@ check_store(struct doctor *d, const struct conf *conf)
 		doctor_bad(d, ADVICE_MAX, "%s", e.text);
 }
 
+static void
+tell_finding(void *arg, enum ctl_grade grade, const char *text)
+{
+	struct doctor *d = arg;
+
+	if (grade == CTL_GOOD)
+		doctor_good("%s", text);
+	else if (grade == CTL_BAD)
+		doctor_bad(d, ADVICE_MAX, "%s", text);
+	else
+		doctor_note(d, ADVICE_MAX, "%s%s",
+		    grade == CTL_SLOW ? "slow: " : "", text);
+}
+
+/* Only of a service: locks in files are tried with the requests. */
+static void
+check_locks(struct doctor *d, struct ctl *c)
+{
+	enum err_code rc;
+	struct err e;
+
+	if (!locker_is_far(c->conf))
+		return;
+	rc = ctl_open_store(c, &e);
+	if (rc == ERR_OK)
+		rc = ctl_try_lock_service(c, tell_finding, d, &e);
+	if (rc != ERR_OK)
+		doctor_bad(d, ADVICE_MAX, "%s", e.text);
+}
+
 int
 ctl_doctor(struct ctl *c, int argc, char **argv)
 {
@@ -516,6 +546,7 @@ ctl_doctor(struct ctl *c, int argc, char **argv)
 	d.url = argv[optind];
 	d.probe = probe_new(c->arena);
 	check_store(&d, c->conf);
+	check_locks(&d, c);
 	examine(&d);
 	probe_free(d.probe);
 	curl_global_cleanup();

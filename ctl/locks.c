@@ -25,58 +25,75 @@ struct holders {
 	int64_t held;
 };
 
-static void bad(struct ctl *, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static void
-bad(struct ctl *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	c->failed = true;
-	(void)printf("BAD   ");
-	va_start(ap, fmt);
-	(void)vprintf(fmt, ap);
-	va_end(ap);
-	(void)printf("\n");
-}
-
 /* --- A service. --- */
 
+struct trial {
+	struct ctl *ctl;
+	ctl_finding *found;
+	void *arg;
+	bool is_refused;
+};
+
+static void tell(const struct trial *, enum ctl_grade, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+
+/* The text may have what the service has sent. */
 static void
-tell_trial(struct ctl *c, const char *host, const struct lock_trial *t)
+tell(const struct trial *t, enum ctl_grade grade, const char *fmt, ...)
 {
-	if (t->rc != ERR_OK) {
-		bad(c, "%s: %s", host,
-		    *t->text != '\0'		 ? t->text :
-			t->rc == ERR_UNAVAILABLE ? "no answer" :
-						   "no lock can be had");
-		return;
-	}
-	(void)printf("%s  %s: a lock in %.1f ms, given up in %.1f ms\n",
-	    t->take_us + t->drop_us > SLOW ? "SLOW" : "good", host,
-	    (double)t->take_us / 1000, (double)t->drop_us / 1000);
-	if (t->session_ms < c->conf->lock.session)
-		(void)printf("note  %s grants a session of %.1f s, not of "
-			     "%.1f s\n",
-		    host, (double)t->session_ms / 1000,
-		    (double)c->conf->lock.session / 1000);
+	struct arena *a = t->ctl->arena;
+	const char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = arena_vprintf(a, fmt, ap);
+	va_end(ap);
+	t->found(t->arg, grade, format_text(a, text, strlen(text)));
 }
 
 static void
-try_hosts(struct ctl *c)
+tell_time(struct trial *t, const char *host, const struct lock_trial *r)
 {
-	struct lock_trial t;
-	enum err_code rc = ERR_OK;
-	struct err e;
+	int64_t wanted = t->ctl->conf->lock.session;
+
+	tell(t, r->take_us + r->drop_us > SLOW ? CTL_SLOW : CTL_GOOD,
+	    "%s: a lock in %.1f ms, given up in %.1f ms", host,
+	    (double)r->take_us / 1000, (double)r->drop_us / 1000);
+	if (r->session_ms < wanted)
+		tell(t, CTL_NOTE,
+		    "%s grants a session of %.1f s, not of %.1f s", host,
+		    (double)r->session_ms / 1000, (double)wanted / 1000);
+}
+
+static void
+tell_trial(struct trial *t, const char *host, const struct lock_trial *r)
+{
 	size_t i;
 
-	for (i = 0; rc == ERR_OK; i++) {
-		rc = locker_try_host(c->conf, i, &t, &e);
-		if (rc == ERR_OK)
-			tell_trial(c, c->conf->lock.hosts[i], &t);
-		else if (rc != ERR_NOT_FOUND)
-			ctl_warn(c, "%s", e.text);
-	}
+	if (r->is_refusal || (r->rc != ERR_OK && r->rc != ERR_UNAVAILABLE))
+		tell(t, CTL_BAD, "%s", r->text);
+	else if (r->rc == ERR_OK)
+		tell_time(t, host, r);
+	else
+		tell(t, CTL_BAD, "%s: no answer%s%s", host,
+		    *r->text != '\0' ? ": " : "", r->text);
+	for (i = 0; i < LOCK_NOTES && r->notes[i].text[0] != '\0'; i++)
+		tell(t, r->notes[i].is_bad ? CTL_BAD : CTL_NOTE, "%s: %s", host,
+		    r->notes[i].text);
+	t->is_refused |= r->is_refusal;
+}
+
+static enum err_code
+try_hosts(struct trial *t, struct err *e)
+{
+	const struct conf *conf = t->ctl->conf;
+	struct lock_trial r;
+	enum err_code rc;
+	size_t i;
+
+	for (i = 0; (rc = locker_try_host(conf, i, &r, e)) == ERR_OK; i++)
+		tell_trial(t, conf->lock.hosts[i], &r);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
 /* Ours was started a moment ago. */
@@ -87,8 +104,9 @@ wait_for_session(struct ctl *c, struct lock_figures *f)
 	int64_t end = clock_ms() + c->conf->lock.reply;
 
 	while (c->locker->service->figures(c->locker, f)) {
-		if (f->session_ms > 0 || *f->refusal != '\0' ||
-		    clock_ms() >= end)
+		if ((f->session_ms > 0 &&
+			(f->is_claimed || *store_id(c->conf) == '\0')) ||
+		    *f->refusal != '\0' || clock_ms() >= end)
 			return true;
 		(void)nanosleep(&nap, NULL);
 	}
@@ -96,30 +114,55 @@ wait_for_session(struct ctl *c, struct lock_figures *f)
 }
 
 static void
-tell_agent(struct ctl *c)
+tell_agent(struct trial *t)
 {
-	const char *socket = c->conf->lock.agent;
+	const struct conf_lock *conf = &t->ctl->conf->lock;
 	struct lock_figures f;
 
-	if (!wait_for_session(c, &f))
-		bad(c,
+	if (!wait_for_session(t->ctl, &f))
+		tell(t, CTL_BAD,
 		    "the lock agent at %s does not answer: is tusfcgi "
 		    "lock-agent at work?",
-		    socket);
+		    conf->agent);
 	else if (*f.refusal != '\0')
-		bad(c, "%s", f.refusal);
+		tell(t, CTL_BAD, "%s", f.refusal);
 	else if (f.session_ms == 0)
-		bad(c, "no session: nobody gets a lock");
-	else if (*socket != '\0')
-		(void)printf(
-		    "good  agent at %s: session for %.1f s more, %" PRIu64
+		tell(t, CTL_BAD, "no session: nobody gets a lock");
+	else if (*conf->agent != '\0')
+		tell(t, CTL_GOOD,
+		    "agent at %s: session for %.1f s more, %" PRIu64
 		    " held, %" PRIu64 " lost, %" PRIu64
-		    " calls without an answer\n",
-		    socket, (double)f.session_ms / 1000, f.held, f.lost,
+		    " calls without an answer",
+		    conf->agent, (double)f.session_ms / 1000, f.held, f.lost,
 		    f.errors);
 	else
-		(void)printf("good  a session under lock.prefix = \"%s\"\n",
-		    c->conf->lock.prefix);
+		tell(t, CTL_GOOD, "a session under lock.prefix = \"%s\"",
+		    conf->prefix);
+}
+
+static void
+tell_clock(const struct trial *t)
+{
+	if (clock_is_wrong(t->ctl->store))
+		tell(t, CTL_BAD,
+		    "the clock of this host jumped since the last sweep: set "
+		    "it, or run tusctl sweep --force");
+}
+
+enum err_code
+ctl_try_lock_service(
+    struct ctl *c, ctl_finding *found, void *arg, struct err *e)
+{
+	struct trial t = { .ctl = c, .found = found, .arg = arg };
+	enum err_code rc = try_hosts(&t, e);
+
+	if (rc == ERR_OK && !t.is_refused)
+		rc = ctl_open_locker(c, e);
+	if (rc == ERR_OK && c->locker != NULL && c->locker->service != NULL)
+		tell_agent(&t);
+	if (rc == ERR_OK)
+		tell_clock(&t);
+	return rc;
 }
 
 /* --- Who holds what. --- */
@@ -175,20 +218,30 @@ count_stale(struct ctl *c)
 		    n);
 }
 
+static void
+print_finding(void *arg, enum ctl_grade grade, const char *text)
+{
+	static const char *const words[] = {
+		[CTL_GOOD] = "good",
+		[CTL_NOTE] = "note",
+		[CTL_SLOW] = "SLOW",
+		[CTL_BAD] = "BAD",
+	};
+	struct ctl *c = arg;
+
+	(void)printf("%-5s %s\n", words[grade], text);
+	c->failed |= grade == CTL_BAD;
+}
+
 int
 ctl_check_locks(struct ctl *c)
 {
 	struct holders h = { c, 0 };
+	struct err e;
 
 	(void)printf("locks of type %s\n", c->conf->lock.type);
-	if (c->locker->service != NULL) {
-		try_hosts(c);
-		tell_agent(c);
-	}
-	if (clock_is_wrong(c->store))
-		bad(c,
-		    "the clock of this host jumped since the last sweep: "
-		    "set it, or run tusctl sweep --force");
+	if (ctl_try_lock_service(c, print_finding, c, &e) != ERR_OK)
+		return ctl_cannot_open(&e);
 	if (c->failed)
 		return CTL_FAILED;
 	ctl_each(c, "uploads", tell_holder, &h);

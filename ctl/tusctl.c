@@ -11,43 +11,41 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/become.h"
 #include "base/clock.h"
-#include "base/fs.h"
-#include "core/core.h"
 #include "ctl/ctl.h"
 
 static const struct ctl_command commands[] = {
-	{ "list", true, CTL_ANY_CONF, false, ctl_list, ctl_list_options, "",
-	    NULL, "ls for uploads",
+	{ "list", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, false, ctl_list,
+	    ctl_list_options, "", NULL, "ls for uploads",
 	    "One line for each upload. Expired ones are unfinished, too." },
-	{ "show", true, CTL_ANY_CONF, false, ctl_show, ctl_show_options, "ID",
-	    NULL,
+	{ "show", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, false, ctl_show,
+	    ctl_show_options, "ID", NULL,
 	    "all that is known of one upload, and which process has its lock",
 	    "" },
-	{ "rm", true, CTL_ANY_CONF, false, ctl_rm, NULL, "ID...", NULL,
-	    "terminate uploads",
+	{ "rm", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, false, ctl_rm, NULL, "ID...",
+	    NULL, "terminate uploads",
 	    "Finished or not, damaged or not. No hook is run." },
-	{ "sweep", true, CTL_ANY_CONF, true, ctl_sweep, ctl_sweep_options, "",
-	    NULL, "remove expired uploads and leftovers",
+	{ "sweep", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, true, ctl_sweep,
+	    ctl_sweep_options, "", NULL, "remove expired uploads and leftovers",
 	    "The server does the same by itself, see expiration.sweep." },
-	{ "check", true, CTL_ANY_CONF, false, ctl_check, ctl_check_options, "",
-	    NULL, "read every record, compare sizes, report damage",
+	{ "check", CTL_STORE, CTL_ANY_CONF, false, ctl_check, ctl_check_options,
+	    "", NULL, "read every record, compare sizes, report damage",
 	    "Exits with 1 if there is any." },
-	{ "settle", true, CTL_ANY_CONF, true, ctl_settle, ctl_settle_options,
-	    "", NULL, "make the progress of every unfinished upload durable",
+	{ "settle", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, true, ctl_settle,
+	    ctl_settle_options, "", NULL,
+	    "make the progress of every unfinished upload durable",
 	    "After a clean stop, before another server takes over." },
-	{ "adopt", true, CTL_ANY_CONF, false, ctl_adopt, NULL, "", NULL,
-	    "take over what tusd has written to",
+	{ "adopt", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, false, ctl_adopt, NULL,
+	    "", NULL, "take over what tusd has written to",
 	    "Names what it leaves alone, and exits with 1 then." },
-	{ "doctor", false, CTL_NAMED_CONF, false, ctl_doctor, NULL, "URL", NULL,
-	    "try what the web server does to uploads",
+	{ "doctor", CTL_NOTHING, CTL_NAMED_CONF, false, ctl_doctor, NULL, "URL",
+	    NULL, "try what the web server does to uploads",
 	    "Sends real requests to the place where uploads are created, and "
 	    "with -c to the bucket." },
-	{ "top", false, CTL_ANY_CONF, false, ctl_top, ctl_top_options, "", NULL,
-	    "what the server is at, live",
+	{ "top", CTL_NOTHING, CTL_ANY_CONF, false, ctl_top, ctl_top_options, "",
+	    NULL, "what the server is at, live",
 	    "Asks the pool itself; status.path has to be set. q leaves." },
-	{ "completion", false, CTL_NO_CONF, false, ctl_completion, NULL,
+	{ "completion", CTL_NOTHING, CTL_NO_CONF, false, ctl_completion, NULL,
 	    "SHELL", ctl_shells, "print what a shell completes tusctl with",
 	    "For bash: eval \"$(tusctl completion bash)\"" },
 	{ .name = NULL },
@@ -81,28 +79,18 @@ read_conf(
 }
 
 static int
-open_store(struct ctl *c, const struct ctl_command *command, struct err *e)
+open_all(struct ctl *c, const struct ctl_command *command)
 {
-	enum err_code rc;
+	enum err_code rc = ERR_OK;
+	struct err e;
 
-	fs_take_umask();
-	rc = core_check_keys(c->conf, e);
-	if (rc == ERR_OK)
-		rc = become_owner_of(store_home(c->conf), c->conf, e);
-	if (rc == ERR_OK)
-		rc = store_attach(
-		    c->conf, STORE_KEPT, locker_is_for_one_pool(c->conf), e);
-	if (rc == ERR_OK)
-		rc = store_open(c->conf, &c->store, e);
-	if (rc == ERR_OK)
-		rc = locker_start(c->conf, e);
-	if (rc == ERR_OK)
-		rc = locker_open(c->conf, &c->locker, e);
+	if (command->opens != CTL_NOTHING)
+		rc = ctl_open_store(c, &e);
+	if (rc == ERR_OK && command->opens == CTL_STORE_AND_LOCKS)
+		rc = ctl_open_locker(c, &e);
 	if (rc == ERR_OK && command->wants_hooks)
-		rc = hook_open(c->conf, &c->hooks, e);
-	if (rc == ERR_OK)
-		return CTL_OK;
-	return rc == ERR_INVALID ? CTL_USAGE : CTL_FAILED;
+		rc = hook_open(c->conf, &c->hooks, &e);
+	return rc == ERR_OK ? CTL_OK : ctl_cannot_open(&e);
 }
 
 static void
@@ -123,17 +111,13 @@ run_command(
     struct ctl *c, const struct ctl_command *command, int argc, char **argv)
 {
 	char name[32];
-	struct err e;
-	int status = CTL_OK;
+	int status;
 
 	/* getopt() prints this name in its messages. */
 	(void)snprintf(name, sizeof(name), "tusctl %s", command->name);
 	argv[0] = name;
 	optind = 0;
-	if (command->wants_store &&
-	    (status = open_store(c, command, &e)) != CTL_OK)
-		ctl_note("%s", e.text);
-	if (status == CTL_OK)
+	if ((status = open_all(c, command)) == CTL_OK)
 		status = command->run(c, argc, argv);
 	close_store(c);
 	if ((fflush(stdout) == EOF || ferror(stdout)) && status == CTL_OK) {

@@ -285,7 +285,7 @@ look_at_note(const struct conf *conf, struct err *e)
 static enum err_code
 start_locker(const struct conf *conf, struct err *e)
 {
-	locker_know_store(store_id(conf));
+	locker_know_store(store_id(conf), false);
 	return locker_start(conf, e);
 }
 

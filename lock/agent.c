@@ -32,7 +32,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "lock/agent.h"
+#include "lock/agentd.h"
 
 enum {
 	BACKLOG = 1024,
@@ -78,6 +78,7 @@ static struct {
 	void (*confine)(const struct conf *);
 	/* What this process tells the agent; "": nothing. */
 	char store[ID_MAX + 1];
+	bool is_guest;
 } ours = { .listen_fd = -1, .board_fd = -1 };
 
 /* --- The connection. --- */
@@ -548,6 +549,8 @@ be_the_agent(pid_t parent, bool is_soon)
 	}
 	if (ours.confine != NULL)
 		ours.confine(ours.conf);
+	if (ours.is_guest)
+		claim_as_guest();
 	if (is_soon)
 		(void)nanosleep(&nap, NULL);
 	agent_serve(
@@ -627,9 +630,10 @@ agent_begin_for_all(const struct engine_ops *engine, const struct conf *conf,
 }
 
 void
-agent_know_store(const char *id)
+agent_know_store(const char *id, bool is_guest)
 {
 	(void)snprintf(ours.store, sizeof(ours.store), "%s", id);
+	ours.is_guest = is_guest;
 }
 
 void

@@ -19,9 +19,7 @@ enum {
 	AGENT_SLOTS = 8192,
 	/* The deadline is this many ms before the service may give a lock to
 	 * another host. */
-	AGENT_MARGIN = 500,
-	/* Of a sentence, with the NUL. */
-	AGENT_TEXT = 192
+	AGENT_MARGIN = 500
 };
 
 enum agent_op {
@@ -66,7 +64,7 @@ struct agent_board {
 	/* For people. */
 	_Atomic uint64_t held, lost, errors, calls[LOCK_CALL_LIMITS + 1], us;
 	_Atomic bool is_claimed, is_refused;
-	char refusal[AGENT_TEXT];
+	char refusal[LOCK_TEXT];
 	struct agent_slot slots[AGENT_SLOTS];
 };
 
@@ -124,7 +122,7 @@ MUST_CHECK enum err_code agent_begin(
     const struct engine_ops *, const struct conf *, struct err *);
 MUST_CHECK enum err_code agent_begin_for_all(const struct engine_ops *,
     const struct conf *, int listen_fd, struct err *);
-void agent_know_store(const char *id);
+void agent_know_store(const char *id, bool is_guest);
 void agent_confine(void (*confine)(const struct conf *));
 void agent_needs(const struct conf *, need_ear *, void *arg);
 bool agent_reap(pid_t);

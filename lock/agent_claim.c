@@ -30,9 +30,15 @@ static struct {
 	struct engine_call call;
 	const struct conf_lock *conf;
 	struct agent_board *board;
-	bool is_out, is_refused, is_ours, is_leaving;
+	bool is_out, is_refused, is_ours, is_leaving, is_guest;
 	int64_t next, said;
 } claim;
+
+void
+claim_as_guest(void)
+{
+	claim.is_guest = true;
+}
 
 bool
 claim_store(const char *id)
@@ -51,7 +57,7 @@ static void
 say_foreign(const char *holder)
 {
 	int64_t now = clock_ms();
-	char text[AGENT_TEXT];
+	char text[LOCK_TEXT];
 
 	(void)snprintf(text, sizeof(text),
 	    "lock.prefix = \"%s\" belongs to another store, %.36s: each store "
@@ -87,6 +93,11 @@ done(struct engine_call *call, enum err_code rc, uint64_t token,
 	else
 		agent_refuse(claim.board, "");
 	claim.board->is_claimed = !claim.is_refused;
+	/* What a guest takes it leaves to those that stay. */
+	if (claim.is_guest && claim.is_ours) {
+		claim.is_ours = false;
+		claim.next = INT64_MAX;
+	}
 }
 
 void

@@ -25,6 +25,7 @@
 
 static enum err_code answer;
 static bool is_answered;
+static struct lock_trial *trial;
 
 static void
 done(struct engine_call *call, enum err_code rc, uint64_t token,
@@ -42,6 +43,20 @@ told(const char *id, enum engine_hint hint)
 {
 	(void)id;
 	(void)hint;
+}
+
+static void
+noted(bool is_bad, const char *text)
+{
+	size_t i = 0;
+
+	while (i < LOCK_NOTES && trial->notes[i].text[0] != '\0')
+		i++;
+	if (i == LOCK_NOTES)
+		return;
+	trial->notes[i].is_bad = is_bad;
+	(void)snprintf(
+	    trial->notes[i].text, sizeof(trial->notes[i].text), "%s", text);
 }
 
 static void
@@ -76,6 +91,26 @@ ask(struct engine *e, enum engine_kind kind, struct engine_held *held,
 	return answer;
 }
 
+static void
+set_text(struct lock_trial *t, const char *text)
+{
+	(void)snprintf(t->text, sizeof(t->text), "%.*s", LOCK_TEXT - 1, text);
+}
+
+/* One that does not answer is not waited for again, and one that refuses has
+ * said why. */
+static void
+look(struct engine *e, struct engine_held *held, struct lock_trial *t,
+    int64_t us)
+{
+	set_text(t, e->trouble);
+	if (us / 1000 < e->conf->reply / 2 && e->refusal.code == ERR_OK)
+		(void)ask(e, ENGINE_LOOK, held, &us);
+	t->is_refusal = e->refusal.code != ERR_OK;
+	if (t->is_refusal)
+		set_text(t, e->refusal.text);
+}
+
 /* In a process of its own. */
 static void
 try_host(
@@ -90,20 +125,22 @@ try_host(
 	t->rc = ERR_UNAVAILABLE;
 	if (!engine_name_session(session))
 		return;
-	if ((t->rc = engine_open(ops, conf, session, &e, &err)) == ERR_OK) {
-		e->told = told;
-		(void)snprintf(held.owner, sizeof(held.owner), "%s:1", session);
-		/* The first call connects. */
-		t->rc = ask(e, ENGINE_BEAT, NULL, &us);
-		if (t->rc == ERR_OK)
-			t->rc = ask(e, ENGINE_TAKE, &held, &t->take_us);
-		if (t->rc == ERR_OK)
-			t->rc = ask(e, ENGINE_DROP, &held, &t->drop_us);
-		t->session_ms = e->session_ms;
-		if (e->refusal.code != ERR_OK)
-			err = e->refusal;
+	if ((t->rc = engine_open(ops, conf, session, &e, &err)) != ERR_OK) {
+		set_text(t, err.text);
+		return;
 	}
-	(void)snprintf(t->text, sizeof(t->text), "%.159s", err.text);
+	e->told = told;
+	e->noted = noted;
+	trial = t;
+	(void)snprintf(held.owner, sizeof(held.owner), "%s:1", session);
+	/* The first call connects. */
+	t->rc = ask(e, ENGINE_BEAT, NULL, &us);
+	if (t->rc == ERR_OK)
+		t->rc = ask(e, ENGINE_TAKE, &held, &t->take_us);
+	if (t->rc == ERR_OK)
+		t->rc = ask(e, ENGINE_DROP, &held, &t->drop_us);
+	t->session_ms = e->session_ms;
+	look(e, &held, t, us);
 }
 
 static bool
@@ -129,6 +166,7 @@ agent_try_host(const struct engine_ops *ops, const struct conf *conf,
 		return err_sys(e, "pipe");
 	pid = fork();
 	if (pid == 0) {
+		(void)signal(SIGPIPE, SIG_IGN);
 		(void)memset(t, 0, sizeof(*t));
 		one.lock.hosts = hosts;
 		try_host(ops, &one, t);
@@ -161,7 +199,7 @@ agent_try_hosts(
 		rc = agent_try_host(engine, conf, *host, &t, e);
 		if (rc != ERR_OK)
 			return rc;
-		if (t.text[0] != '\0')
+		if (t.is_refusal || t.rc == ERR_INVALID)
 			return err_set(e, ERR_INVALID, "%s", t.text);
 		if (t.rc == ERR_OK)
 			return ERR_OK;

@@ -588,6 +588,19 @@ inherit(void)
 /* --- The loop. --- */
 
 static void
+show_refusal(void)
+{
+	static bool is_shown;
+	bool is_refused = mine.engine->refusal.code != ERR_OK;
+
+	if (is_refused)
+		agent_refuse(mine.board, mine.engine->refusal.text);
+	else if (is_shown && !claim_is_refused())
+		agent_refuse(mine.board, "");
+	is_shown = is_refused;
+}
+
+static void
 turn(void)
 {
 	struct pollfd fds[ENGINE_FDS + 1];
@@ -597,8 +610,7 @@ turn(void)
 	beat();
 	if (agent_clock() < mine.board->valid_until)
 		claim_look(mine.engine, mine.board);
-	if (mine.engine->refusal.code != ERR_OK)
-		agent_refuse(mine.board, mine.engine->refusal.text);
+	show_refusal();
 	try_again();
 	n = engine_prepare(mine.engine, fds, &timeout);
 	fds[n] = (struct pollfd){ .fd = mine.epoll_fd, .events = POLLIN };

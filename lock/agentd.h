@@ -37,6 +37,9 @@ void far_unask(struct engine *, const char *id);
 /* Note the store of a process that connects; false: the agent serves another
  * store. */
 bool claim_store(const char *id);
+/* From now on the claim is made but neither kept nor given up: this agent lives
+ * for a moment only. */
+void claim_as_guest(void);
 /* Once in a turn of the loop, while the service answers. */
 void claim_look(struct engine *, struct agent_board *);
 /* told() of an id, or of all: true if it was ours. */

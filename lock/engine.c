@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 enum {
 	/* In ms: the interval at which the same failure is logged. */
 	QUIET_MS = 10000,
+	/* Of what a service says when it refuses us. */
+	WHY_MAX = 120,
 	PREFIX_MAX = 128
 };
 
@@ -163,6 +166,7 @@ engine_say(struct engine *e, const char *why)
 {
 	int64_t now = clock_ms();
 
+	(void)snprintf(e->trouble, sizeof(e->trouble), "%s", why);
 	if (e->is_closing || (e->said != 0 && now - e->said < QUIET_MS))
 		return;
 	e->said = now;
@@ -170,12 +174,66 @@ engine_say(struct engine *e, const char *why)
 }
 
 void
+engine_note(struct engine *e, bool is_bad, const char *fmt, ...)
+{
+	char text[ENGINE_TEXT];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (e->noted != NULL)
+		e->noted(is_bad, text);
+}
+
+/* What the services say, and what to do about it. */
+static const char *
+find_advice(const char *why)
+{
+	static const struct {
+		const char *words, *advice;
+	} rows[] = {
+		{ "NOAUTH", "set lock.password_file" },
+		{ "user name is empty", "set lock.user, lock.password_file" },
+		{ "WRONGPASS", "correct lock.user, lock.password_file" },
+		{ "invalid password", "correct lock.password_file" },
+		{ "invalid user ID", "correct lock.user, lock.password_file" },
+		{ "without any password", "remove lock.password_file" },
+		{ "auth is not enabled", "remove lock.user" },
+		{ "NOPERM", "allow lock.user what is under lock.prefix" },
+		{ "permission denied",
+		    "allow lock.user what is under lock.prefix" },
+		{ "certificate", "correct lock.ca_file, lock.cert_file" },
+		{ "to an HTTPS server", "set lock.tls = true" },
+		{ "SSL", "is it TLS?  correct lock.tls, lock.ca_file" },
+	};
+	size_t i;
+
+	for (i = 0; i < NITEMS(rows); i++)
+		if (strstr(why, rows[i].words) != NULL)
+			return rows[i].advice;
+	return "";
+}
+
+void
 engine_refuse(struct engine *e, const char *why)
 {
-	engine_say(e, why);
+	const char *advice = find_advice(why);
+	size_t len = strlen(why);
+	char text[ENGINE_TEXT];
+
+	if (len > 0 && why[len - 1] == '.')
+		len--;
+	(void)snprintf(text, sizeof(text), "%.*s%s%s",
+	    len < WHY_MAX ? (int)len : WHY_MAX, why,
+	    *advice != '\0' ? ": " : "", advice);
+	engine_say(e, text);
+	/* What follows from the first is not told. */
+	if (e->refusal.code != ERR_OK)
+		return;
 	(void)err_set(&e->refusal, ERR_INVALID,
 	    "lock.type: %s at %s refuses: %s", e->conf->type, engine_host(e),
-	    why);
+	    text);
 }
 
 /* --- Requests. --- */
@@ -247,6 +305,8 @@ engine_finish(struct engine_request *q, enum err_code rc, uint64_t token,
 	struct engine_call *call = q->call;
 
 	take_out(q);
+	if (q->kind == ENGINE_TAKE && rc != ERR_UNAVAILABLE)
+		q->engine->refusal.code = ERR_OK;
 	if (call != NULL && !q->engine->is_closing)
 		call->done(call, rc, token, holder);
 	free(q->own);

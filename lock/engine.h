@@ -28,6 +28,8 @@ enum {
 	/* Of an owner. */
 	ENGINE_OWNER_SIZE = 128,
 	ENGINE_PASSWORD_SIZE = 256,
+	/* Of a sentence for an administrator. */
+	ENGINE_TEXT = 256,
 	/* The most descriptors that an engine polls. */
 	ENGINE_FDS = 4
 };
@@ -72,6 +74,10 @@ enum engine_kind {
 	 * session_ms from when this was sent, except those that told() reported
 	 * as lost. */
 	ENGINE_BEAT,
+	/* Report what is wrong with the settings of the service, by noted(), or
+	 * engine_refuse() if it is not safe with them; in a process that does
+	 * nothing else. */
+	ENGINE_LOOK,
 	ENGINE_KINDS
 };
 
@@ -123,6 +129,8 @@ struct engine {
 	const struct engine_ops *ops;
 	/* Set by the agent, which it calls with hints. */
 	void (*told)(const char *id, enum engine_hint);
+	/* Set by a trial, for ENGINE_LOOK. */
+	void (*noted)(bool is_bad, const char *text);
 	/* The name of the agent, which never changes. */
 	char session[ENGINE_SESSION_SIZE];
 	/* lock.session, or less if the service grants less. */
@@ -134,6 +142,8 @@ struct engine {
 	size_t host;
 	/* Why the service, which answers, refuses us; ERR_OK if it does not. */
 	struct err refusal;
+	/* What went wrong last. */
+	char trouble[ENGINE_TEXT];
 
 	/* The oldest first; and those that are to be sent again. */
 	struct engine_request *waiting, **end, *again;
@@ -180,8 +190,11 @@ const char *engine_nonce(const struct engine *);
 
 /* Log a message, at most every ten seconds. */
 void engine_say(struct engine *, const char *why);
-/* The service answers and refuses us: log it likewise.  A start fails with
- * it. */
+/* For ENGINE_LOOK. */
+void engine_note(struct engine *, bool is_bad, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+/* The service answers and refuses us: log it likewise, with what can be done
+ * about it.  A start fails with it. */
 void engine_refuse(struct engine *, const char *why);
 
 #endif

@@ -41,6 +41,9 @@ struct etcd {
 	struct post *watch;
 	/* "": none yet, or not any more. */
 	char lease[32], token[1024];
+	/* The next of looks[], and the bytes of its database. */
+	size_t look;
+	double bytes;
 };
 
 static struct etcd *
@@ -355,6 +358,84 @@ beat(struct etcd *t, struct engine_request *q)
 		ask(t, q, "v3/lease/keepalive", "{\"ID\":\"%s\"}", t->lease);
 }
 
+/* --- Its settings: one question after the other. --- */
+
+static void look(struct etcd *, struct engine_request *);
+
+static void
+note_alarms(struct etcd *t, const char *text)
+{
+	if (strstr(text, "NOSPACE") != NULL)
+		engine_note(&t->base, true,
+		    "the alarm NOSPACE is on and no lock can be had: make room "
+		    "with etcdctl compact and defrag, or raise "
+		    "--quota-backend-bytes; then run etcdctl alarm disarm");
+	if (strstr(text, "CORRUPT") != NULL)
+		engine_note(&t->base, true,
+		    "the alarm CORRUPT is on: its data has to be restored");
+}
+
+static void
+note_status(struct etcd *t, const char *text)
+{
+	json_t *answer = json_loads(text, 0, NULL);
+
+	t->bytes = strtod(member(answer, "dbSize"), NULL);
+	json_decref(answer);
+}
+
+/* Only newer ones have the quota in their status. */
+static void
+note_quota(struct etcd *t, const char *text)
+{
+	static const char key[] = "\netcd_server_quota_backend_bytes ";
+	const char *at = strstr(text, key);
+	double quota = at != NULL ? strtod(at + strlen(key), NULL) : 0;
+
+	if (quota > 0 && t->bytes > quota * 0.8)
+		engine_note(&t->base, true,
+		    "its database has %.0f of %.0f MiB, and when it is full no "
+		    "lock can be had: run etcdctl compact and defrag, or raise "
+		    "--quota-backend-bytes",
+		    t->bytes / 1048576, quota / 1048576);
+}
+
+static const struct {
+	const char *path, *body;
+	void (*note)(struct etcd *, const char *text);
+} looks[] = {
+	{ "v3/maintenance/alarm", "{\"action\":\"GET\"}", note_alarms },
+	{ "v3/maintenance/status", "{}", note_status },
+	{ "metrics", "{}", note_quota },
+};
+
+/* What it does not tell is not known. */
+static void
+on_look(void *arg, const struct post_answer *a)
+{
+	struct engine_request *q = arg;
+	struct etcd *t = etcd_of(q->engine);
+
+	q->own = NULL;
+	if (a->status == 200)
+		looks[t->look].note(t, a->text);
+	t->look++;
+	look(t, q);
+}
+
+static void
+look(struct etcd *t, struct engine_request *q)
+{
+	if (t->look < NITEMS(looks))
+		q->own = post_send(t->office, engine_host(&t->base),
+		    looks[t->look].path, t->token,
+		    must_strdup(looks[t->look].body), NULL, on_look, q);
+	else
+		engine_finish(q, ERR_OK, 0, NULL);
+}
+
+/* --- Sending. --- */
+
 static void
 send_request(struct etcd *t, struct engine_request *q)
 {
@@ -386,6 +467,9 @@ send_request(struct etcd *t, struct engine_request *q)
 		break;
 	case ENGINE_BEAT:
 		beat(t, q);
+		break;
+	case ENGINE_LOOK:
+		look(t, q);
 		break;
 	case ENGINE_KINDS:
 		break;

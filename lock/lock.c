@@ -89,9 +89,9 @@ locker_serve(const struct conf *conf, int listen_fd, struct err *e)
 }
 
 void
-locker_know_store(const char *id)
+locker_know_store(const char *id, bool is_guest)
 {
-	agent_know_store(id);
+	agent_know_store(id, is_guest);
 }
 
 void

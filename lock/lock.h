@@ -150,7 +150,10 @@ struct locker_traces {
 };
 
 enum {
-	LOCK_CALL_LIMITS = 8
+	LOCK_CALL_LIMITS = 8,
+	LOCK_NOTES = 4,
+	/* Of a sentence for an administrator. */
+	LOCK_TEXT = 256
 };
 
 /* In us, rising: how long calls to a service take. */
@@ -169,7 +172,7 @@ struct lock_figures {
 	bool is_claimed;
 	/* Why no lock can be had until an administrator acts; "": locks can be
 	 * had. */
-	char refusal[192];
+	char refusal[LOCK_TEXT];
 };
 
 /* Of a locker behind which there is a service. */
@@ -266,8 +269,9 @@ void locker_follow_log(void);
 void locker_stop(void);
 
 /* The id of the store, for ever: two stores with one lock.prefix are refused.
- * Before either; "" asks for nothing. */
-void locker_know_store(const char *id);
+ * Before either; "" asks for nothing.  A guest is a program that ends soon, and
+ * leaves the prefix to the pools. */
+void locker_know_store(const char *id, bool is_guest);
 
 /*
  * Instead of locker_start(): run the agent for the programs that find it at
@@ -283,11 +287,19 @@ void locker_confine_agent(void (*confine)(const struct conf *));
 void locker_agent_needs(const struct conf *, need_ear *, void *arg);
 
 /* What one of lock.hosts did: how long it took to take and to drop a lock, in
- * us; else why not, "" if nobody said. */
+ * us; else why not, "" if that is not known. */
 struct lock_trial {
 	enum err_code rc;
+	/* It answers and refuses us. */
+	bool is_refusal;
 	int64_t take_us, drop_us, session_ms;
-	char text[160];
+	/* Of the service's settings, and whether they must be changed; "" after
+	 * the last. */
+	struct {
+		bool is_bad;
+		char text[LOCK_TEXT];
+	} notes[LOCK_NOTES];
+	char text[LOCK_TEXT];
 };
 
 /* Try the n-th of lock.hosts, and no other.  ERR_NOT_FOUND after the last. */

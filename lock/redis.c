@@ -21,7 +21,7 @@
 /* In ms: how long the wish of a waiting session is kept. */
 #define ASK_MS "2000"
 
-#define LATE "no answer in lock.reply"
+#define LATE   "no answer in lock.reply"
 
 struct redis {
 	struct engine base;
@@ -356,7 +356,7 @@ beat(struct redis *r, struct engine_request *q)
 		    e->conf->prefix, e->session);
 	}
 	for (i = 0; i < ENGINE_KINDS; i++)
-		if (r->sha[i][0] == '\0')
+		if (scripts[i] != NULL && r->sha[i][0] == '\0')
 			redis_ask(&r->ask, on_sha, r->sha[i], "SCRIPT LOAD %s",
 			    scripts[i]);
 	r->has_beat_failed = false;
@@ -364,6 +364,69 @@ beat(struct redis *r, struct engine_request *q)
 		run(r, ENGINE_BEAT, q->list[i], on_renewed, r);
 	redis_ask(&r->ask, on_pong, q, "PING");
 }
+
+/* --- Its settings. --- */
+
+/* The value in a line KEY:VALUE of INFO; "" if there is none. */
+static const char *
+value_of(const char *info, const char *key, char value[64])
+{
+	const char *at = strstr(info, key);
+
+	value[0] = '\0';
+	if (at != NULL)
+		(void)snprintf(value, 64, "%.*s",
+		    (int)strcspn(at + strlen(key), "\r\n"), at + strlen(key));
+	return value;
+}
+
+/* Our keys expire, so that each policy but one may evict them. */
+static void
+look_at_info(struct engine *e, const char *info)
+{
+	static const char forgets[] =
+	    "may forget locks: acknowledged bytes are safe, work may be done "
+	    "twice";
+	char policy[64], value[64];
+
+	(void)value_of(info, "\nmaxmemory_policy:", policy);
+	if (strcmp(policy, "noeviction") != 0 && *policy != '\0') {
+		if (strcmp(value_of(info, "\nmaxmemory:", value), "0") != 0)
+			engine_refuse(e,
+			    "it evicts locks when its memory is full: set "
+			    "maxmemory-policy noeviction in redis.conf");
+		else
+			engine_note(e, false,
+			    "maxmemory-policy %s evicts locks as soon as "
+			    "maxmemory is set: set noeviction",
+			    policy);
+	}
+	if (strcmp(value_of(info, "\naof_enabled:", value), "0") == 0)
+		engine_note(e, false,
+		    "a restart %s; with appendonly yes and appendfsync always "
+		    "it does not",
+		    forgets);
+	if (atoi(value_of(info, "\nconnected_slaves:", value)) > 0)
+		engine_note(e, false, "a failover to one of %s replicas %s",
+		    value, forgets);
+}
+
+static void
+on_info(void *arg, const redisReply *p, const char *why)
+{
+	struct engine_request *q = arg;
+
+	if (p != NULL && p->type == REDIS_REPLY_STRING)
+		look_at_info(q->engine, p->str);
+	else
+		engine_note(q->engine, false, "its settings are not known: %s",
+		    p == NULL			     ? why :
+			p->type == REDIS_REPLY_ERROR ? p->str :
+						       "INFO fails");
+	engine_finish(q, ERR_OK, 0, NULL);
+}
+
+/* --- Sending. --- */
 
 static void
 redis_send(struct engine *e, struct engine_request *q)
@@ -379,6 +442,8 @@ redis_send(struct engine *e, struct engine_request *q)
 		engine_fail(q, "no connection yet");
 	else if (q->kind == ENGINE_BEAT)
 		beat(r, q);
+	else if (q->kind == ENGINE_LOOK)
+		redis_ask(&r->ask, on_info, q, "INFO");
 	else
 		run(r, q->kind, &q->held, on_reply, q);
 }

@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "lock/engine.h"
 #include "lock/lock.h"
+#include "lock/zookeeper_look.h"
 
 enum {
 	PATH_SIZE = 512
@@ -393,9 +394,8 @@ on_synced(int rc, const char *path, const void *arg)
 	if (rc == ZOK)
 		z->answered = clock_ms();
 	granted = zoo_recv_timeout(z->zh);
-	z->base.session_ms = granted < z->base.conf->session ?
-	    granted :
-	    z->base.conf->session;
+	z->base.session_ms =
+	    granted < z->base.conf->session ? granted : z->base.conf->session;
 	if (rc == ZOK)
 		engine_finish(q, ERR_OK, 0, NULL);
 	else
@@ -433,6 +433,7 @@ send_request(struct engine_request *q)
 		look_at_waiters(z);
 		rc = zoo_async(z->zh, waiters_path(z, path), on_synced, ticket);
 		break;
+	case ENGINE_LOOK:
 	case ENGINE_KINDS:
 		break;
 	}
@@ -456,7 +457,12 @@ zookeeper_send(struct engine *e, struct engine_request *q)
 {
 	if (q->kind == ENGINE_BEAT)
 		give_up_old(zookeeper_of(e));
-	if (join(zookeeper_of(e)))
+	if (q->kind == ENGINE_LOOK) {
+		/* Our connection may be the last that it admits. */
+		hang_up(zookeeper_of(e));
+		zookeeper_look(e);
+		engine_finish(q, ERR_OK, 0, NULL);
+	} else if (join(zookeeper_of(e)))
 		send_request(q);
 	else
 		engine_fail(q, "no connection can be begun");

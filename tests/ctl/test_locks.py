@@ -118,7 +118,7 @@ class TestAService:
         one = app(config={"lock": {"type": "flock"}})
         one.stop_app()
         one.configure(through(redis, password_file=str(file)))
-        said = check(one, status=2)
+        said = check(one, status=1)
         assert f"{redis.path} refuses: WRONGPASS" in said, said
 
     def test_an_agent_that_is_not_there_is_bad(self, app, redis):

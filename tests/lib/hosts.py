@@ -53,23 +53,25 @@ def must_have(kind):
 class Service:
     """Redis forgets what it knew when it is killed, the others do not.
 
-    Two services on one host need ports of their own: `port`."""
+    Two services on one host need ports of their own: `port`.  more: words for
+    its command, or lines for the settings of ZooKeeper."""
 
     PORTS = {"redis": 6379, "etcd": 2379, "zookeeper": 2181}
 
-    def __init__(self, kind, folder, under=(), port=None):
+    def __init__(self, kind, folder, under=(), port=None, more=()):
         self.kind = kind
         self.folder = Path(folder)
         self.under = under
         self.folder.mkdir()
         self.port = port or self.PORTS[kind]
         self.peer_port = rig.free_port() if port else 2380
+        self.more = more
         self.words = [*under, *getattr(self, "make_" + kind)()]
         self.start()
 
     def make_redis(self):
         return ["redis-server", "--port", str(self.port), "--protected-mode",
-                "no", "--save", "", "--dir", str(self.folder)]
+                "no", "--save", "", "--dir", str(self.folder), *self.more]
 
     def make_etcd(self):
         peer = f"http://127.0.0.1:{self.peer_port}"
@@ -79,12 +81,13 @@ class Service:
             "--advertise-client-urls", f"http://127.0.0.1:{self.port}",
             "--listen-peer-urls", peer,
             "--initial-advertise-peer-urls", peer,
-            "--initial-cluster", f"default={peer}"]
+            "--initial-cluster", f"default={peer}", *self.more]
 
     def make_zookeeper(self):
         settings = self.folder / "zoo.cfg"
-        settings.write_text(f"tickTime=500\ndataDir={self.folder}/data\n"
-                            f"clientPort={self.port}\n")
+        settings.write_text("\n".join([
+            "tickTime=500", f"dataDir={self.folder}/data",
+            f"clientPort={self.port}", *self.more, ""]))
         return [
             "java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
             "-Dzookeeper.admin.enableServer=false", "-cp", JAR,
