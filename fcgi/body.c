@@ -69,6 +69,9 @@ struct body {
 	bool at_once;
 
 	int64_t last_tick, tick_received;
+	/* Periodic work is due as soon as all that is here was read: before
+	 * that, a client would seem to be slow whose bytes wait. */
+	bool is_due;
 
 	/* The time and the byte count at which measuring the rate began. */
 	int64_t rate_since, received, rate_received;
@@ -164,6 +167,7 @@ static void
 tick(struct body *b, int64_t now)
 {
 	b->last_tick = now;
+	b->is_due = false;
 	hand_on(b);
 	/* A client that was fast and is now slow may stay slow for hours. */
 	if (b->received - b->tick_received < GATHER_KEPT)
@@ -236,7 +240,7 @@ wait_on(void *arg, int64_t silence)
 	hand_on(b);
 	if (b->last_byte != 0)
 		silence = now - b->last_byte;
-	if (now - b->last_tick >= OS_READ_STEP)
+	if (b->is_due || now - b->last_tick >= OS_READ_STEP)
 		tick(b, now);
 	if (silence >= b->settings->read_timeout && !b->is_ended)
 		end_with(b, END_TIMED_OUT);
@@ -367,7 +371,7 @@ go_on(struct body *b, const struct note *from)
 	b->last_byte = from->last_byte;
 	b->rate_since = from->rate_since;
 	b->rate_received = from->rate_received;
-	b->last_tick -= OS_READ_STEP;
+	b->is_due = true;
 	if (from->why != NOTE_BYTES || b->left <= LITTLE)
 		b->patience = 0;
 }

@@ -261,6 +261,16 @@ def test_a_client_above_min_rate_is_not(parking):
     assert stored(one, path) == DATA
 
 
+def test_bytes_that_wait_count_for_min_rate(parking):
+    """They come in many small records, which are read one by one."""
+    one = parking(config={"timeouts": {"read": "1s", "min_rate": "1000"}})
+    path = slow.create(one, len(DATA))
+    up = slow.append(one, path, DATA)
+    slow.drip(up, 400, 0.12)
+    assert up.answer()[0] == 204
+    assert stored(one, path) == DATA
+
+
 def test_more_uploads_than_workers(parking):
     one = parking()
     paths = [slow.create(one, len(DATA)) for _ in range(30)]
