@@ -76,12 +76,13 @@ can_park(const struct task *t)
 	const struct data_store *store = t->core->store;
 	const struct locker *locker = t->core->locker;
 
-	if (t->why != REFUSE_NOTHING || has_reply(t))
+	if (t->why != REFUSE_NOTHING || has_reply(t) ||
+	    store->suspender == NULL ||
+	    (locker != NULL && locker->lender == NULL))
 		return false;
 	if (t->up == NULL)
 		return t->lock == NULL;
-	if (!t->is_writing || store->suspender == NULL ||
-	    (locker != NULL && locker->lender == NULL) || core_has_lost(t))
+	if (!t->is_writing || core_has_lost(t))
 		return false;
 	return t->in.sum_count == 0 ||
 	    (t->received <= DIGEST_AGAIN && store->reads_unfinished);

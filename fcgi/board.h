@@ -44,7 +44,8 @@ struct board_slot {
 struct board_parking {
 	/* 0: there is none. */
 	_Atomic int pid;
-	/* How many requests it keeps, and how many more it takes. */
+	/* How many requests it keeps, and how many more it takes: 0 if only
+	 * those that it had before, -1 if none. */
 	_Atomic int parked, room;
 	/* When it was last awake, by clock_ms(). */
 	_Atomic int64_t beat;

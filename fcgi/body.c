@@ -209,6 +209,8 @@ park(struct body *b, enum note_why why, int64_t now, int64_t silence)
 	b->is_parked = b->exit->park(b->exit->arg, &n);
 	if (b->is_parked)
 		return true;
+	if (!b->has_permit)
+		b->has_permit = b->exit->claim(b->exit->arg);
 	b->watch.step = 0;
 	b->watch.is_asked_first = false;
 	b->turn_began = now;

@@ -21,6 +21,16 @@ handover_has_room(const struct handover *h)
 	return h->up != -1 && atomic_load(&h->board->parking.room) > 0;
 }
 
+/* A request that was parked before goes back even if others have the room by
+ * now: otherwise it would wait in a worker, which may be one of pool.reserve.
+ */
+static bool
+may_give(const struct handover *h)
+{
+	return handover_has_room(h) ||
+	    (h->from != NULL && atomic_load(&h->board->parking.room) == 0);
+}
+
 bool
 handover_take(struct handover *h, FCGX_Request *fcgi)
 {
@@ -98,7 +108,7 @@ bool
 handover_give(struct handover *h, const FCGX_Request *fcgi,
     struct web_call *call, struct note *n, int64_t began, bool keep)
 {
-	if (!handover_has_room(h) || !os_read_get_cut(&n->cut) ||
+	if (!may_give(h) || !os_read_get_cut(&n->cut) ||
 	    !find_params(h, fcgi, n) || !web_park(call, &n->task))
 		return false;
 	n->began = began;

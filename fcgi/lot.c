@@ -115,6 +115,8 @@ lot_add(struct lot *lot, const struct note_box *box, int64_t now)
 
 	i->connection = box->connection;
 	i->note = box->note;
+	if (i->note.last_byte > now)
+		i->note.last_byte = now;
 	memcpy(i + 1, box->params, box->note.params_len);
 	init_list(&i->link);
 	enter_all(lot, i);

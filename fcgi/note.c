@@ -16,7 +16,10 @@
 /* The connection and the lock. */
 #define DESCRIPTORS_MAX 2
 
-#define NOTE_VERSION	((uint32_t)0x54550000 + (uint32_t)sizeof(struct note))
+/* As timeouts.read has it, in ms. */
+#define PATIENCE_MAX ((int64_t)24 * 3600 * 1000)
+
+#define NOTE_VERSION ((uint32_t)0x54550000 + (uint32_t)sizeof(struct note))
 
 /* libfcgi puts it among the parameters. */
 #define ROLE "FCGI_ROLE="
@@ -117,27 +120,19 @@ is_whole(const struct note *n, size_t len, const struct msghdr *msg, size_t got)
 	    n->params_len == len - sizeof(*n) &&
 	    n->params_len <= NOTE_PARAMS_MAX && n->why < NOTE_WHY_MAX &&
 	    n->cut.has < sizeof(n->cut.header) &&
+	    n->cut.content <= UINT16_MAX && n->cut.padding <= UINT8_MAX &&
+	    n->patience >= 0 && n->patience <= PATIENCE_MAX &&
 	    got == (n->task.loan.fd == -1 ? 1 : 2);
 }
 
-bool
-note_receive(int sock, struct note_box *box)
+/* False: this one cannot be used, and its descriptors were closed. */
+static bool
+unpack(struct note_box *box, size_t len, struct msghdr *msg)
 {
 	int descriptors[DESCRIPTORS_MAX] = { -1, -1 };
-	union control control;
-	struct iovec to[] = { { &box->note, sizeof(box->note) },
-		{ box->params, sizeof(box->params) } };
-	struct msghdr msg = { .msg_iov = to,
-		.msg_iovlen = NITEMS(to),
-		.msg_control = &control,
-		.msg_controllen = sizeof(control) };
-	ssize_t len = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	size_t got;
+	size_t got = take_descriptors(msg, descriptors);
 
-	if (len <= 0)
-		return false;
-	got = take_descriptors(&msg, descriptors);
-	if (!is_whole(&box->note, (size_t)len, &msg, got)) {
+	if (!is_whole(&box->note, len, msg, got)) {
 		while (got > 0)
 			(void)close(descriptors[--got]);
 		return false;
@@ -145,6 +140,25 @@ note_receive(int sock, struct note_box *box)
 	box->connection = descriptors[0];
 	box->note.task.loan.fd = descriptors[1];
 	return true;
+}
+
+bool
+note_receive(int sock, struct note_box *box)
+{
+	union control control;
+	struct iovec to[] = { { &box->note, sizeof(box->note) },
+		{ box->params, sizeof(box->params) } };
+	struct msghdr msg;
+	ssize_t len;
+
+	do {
+		msg = (struct msghdr){ .msg_iov = to,
+			.msg_iovlen = NITEMS(to),
+			.msg_control = &control,
+			.msg_controllen = sizeof(control) };
+		len = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (len > 0 && !unpack(box, (size_t)len, &msg));
+	return len > 0;
 }
 
 void

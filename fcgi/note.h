@@ -83,8 +83,8 @@ ssize_t note_pack(char *const *envp, char *to, size_t size);
  * waits. */
 int note_send(int sock, struct note *, const void *params, int connection);
 
-/* Receive one; false if there is none, or none that can be used: that one's
- * connection was closed. */
+/* Receive one; false if there is none.  The connection of one that cannot be
+ * used is closed. */
 bool note_receive(int sock, struct note_box *);
 
 /* Close both descriptors. */

@@ -33,9 +33,11 @@ enum {
 	EVENTS_MAX = 256,
 	/* Connection and lock. */
 	DESCRIPTORS_EACH = 2,
-	/* For our own ones, and for what is on its way when there is no room
-	 * left. */
-	DESCRIPTORS_LEFT = 1024,
+	/* For our own ones. */
+	DESCRIPTORS_LEFT = 64,
+	/* Requests that may come beyond the room that was told: those that come
+	 * back, and those of workers that look at the same time. */
+	ROOM_LEFT = 64,
 	/* The longest sleep in ms; while locks are to be asked; while the
 	 * workers take no more. */
 	SLEEP = 1000,
@@ -52,7 +54,8 @@ struct keeper {
 	const struct parker *parker;
 	struct lot lot;
 	int epoll_fd;
-	int64_t max;
+	/* How many are asked for, and how many can be kept. */
+	size_t max, capacity;
 	/* The workers took no more when they were last tried. */
 	bool is_blocked;
 	struct note_box box;
@@ -87,27 +90,35 @@ take_signals(void)
 }
 
 /* As many as there can be descriptors for. */
-static int64_t
-find_max(int64_t wanted)
+static size_t
+find_capacity(void)
 {
 	struct rlimit limit;
-	int64_t room;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return 0;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	if (limit.rlim_cur == RLIM_INFINITY)
-		return wanted;
-	room = ((int64_t)limit.rlim_cur - DESCRIPTORS_LEFT) / DESCRIPTORS_EACH;
-	if (room < 0)
-		room = 0;
-	if (room < wanted)
-		log_warn("pool.max_parked: %lld is too much for the limit of "
-			 "%lld open files: %lld requests can be parked",
-		    (long long)wanted, (long long)limit.rlim_cur,
-		    (long long)room);
-	return room < wanted ? room : wanted;
+		return SIZE_MAX;
+	if (limit.rlim_cur <= DESCRIPTORS_LEFT)
+		return 0;
+	return (limit.rlim_cur - DESCRIPTORS_LEFT) / DESCRIPTORS_EACH;
+}
+
+static void
+find_max(struct keeper *k)
+{
+	size_t wanted = k->parker->max;
+
+	k->capacity = find_capacity();
+	k->max = k->capacity > ROOM_LEFT ? k->capacity - ROOM_LEFT : 0;
+	if (k->max < wanted)
+		log_info("pool.max_parked: %zu of %zu requests can be parked, "
+			 "for want of descriptors (RLIMIT_NOFILE)",
+		    k->max, wanted);
+	else
+		k->max = wanted;
 }
 
 static void
@@ -128,13 +139,15 @@ forget(struct keeper *k, struct lot_item *i)
 	lot_remove(&k->lot, i);
 }
 
-/* A connection that is readable already causes an event at once. */
+/* A connection that is readable already causes an event at once.  What there
+ * are no descriptors for stays in the socket, where nothing is lost. */
 static void
 take_notes(struct keeper *k)
 {
 	struct lot_item *i;
 
-	while (note_receive(k->parker->up, &k->box)) {
+	while (
+	    k->lot.used < k->capacity && note_receive(k->parker->up, &k->box)) {
 		i = lot_add(&k->lot, &k->box, clock_ms());
 		watch(k, i->connection, EPOLLIN | EPOLLRDHUP | EPOLLET, i);
 	}
@@ -186,10 +199,10 @@ static void
 publish(const struct keeper *k)
 {
 	struct board_parking *p = &k->parker->board->parking;
-	int64_t room = k->max - (int64_t)k->lot.used;
+	int room = k->lot.used < k->max ? (int)(k->max - k->lot.used) : 0;
 
 	atomic_store(&p->parked, (int)k->lot.used);
-	atomic_store(&p->room, got_term || room < 0 ? 0 : (int)room);
+	atomic_store(&p->room, got_term ? -1 : room);
 	atomic_store(&p->beat, clock_ms());
 }
 
@@ -237,10 +250,10 @@ go_round(struct keeper *k)
 			look_at(k, events[i].data.ptr, events[i].events, now);
 	if (got_term && !k->lot.is_stopping)
 		lot_stop(&k->lot);
-	take_notes(k);
 	ask_locks(k, now);
 	(void)lot_turn(&k->lot, now, SLEEP);
 	give_away(k);
+	take_notes(k);
 	publish(k);
 }
 
@@ -250,7 +263,8 @@ parker_run(const struct parker *parker)
 	struct keeper *k = must_alloc(sizeof(*k));
 	int idle = 0;
 
-	*k = (struct keeper){ .parker = parker, .max = find_max(parker->max) };
+	*k = (struct keeper){ .parker = parker };
+	find_max(k);
 	lot_init(&k->lot, clock_ms());
 	take_signals();
 #ifdef PR_SET_DUMPABLE
@@ -258,7 +272,7 @@ parker_run(const struct parker *parker)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 #endif
 	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	watch(k, parker->up, EPOLLIN, &is_up);
+	watch(k, parker->up, EPOLLIN | EPOLLET, &is_up);
 	watch(k, parker->down, EPOLLOUT | EPOLLET, &is_down);
 	publish(k);
 	/* A worker may have looked for room just before there was none. */

@@ -23,8 +23,9 @@ struct parker {
 	struct board *board;
 	/* How it sees that a lock is wanted; NULL: there are no locks. */
 	const struct locker_lender *lender;
-	/* The most requests at a time. */
-	int64_t max;
+	/* The most requests at a time; fewer if the limit of open files is too
+	 * low. */
+	size_t max;
 };
 
 /* A process of its own; returns on SIGTERM, when all were given away. */

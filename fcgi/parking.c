@@ -60,7 +60,7 @@ run(const struct parking *p, const struct settings *s, pid_t master)
 		.down = p->down[0],
 		.board = p->board,
 		.lender = locker_lender_of(s->conf),
-		.max = p->max };
+		.max = (size_t)p->max };
 
 #ifdef HAVE_SYS_PRCTL_H
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -121,7 +121,7 @@ parking_reap(struct parking *p, pid_t pid, int status)
 		    (long)pid);
 	p->pid = 0;
 	p->start_at = clock_ms() + AGAIN;
-	atomic_store(&b->room, 0);
+	atomic_store(&b->room, -1);
 	atomic_store(&b->parked, 0);
 	atomic_store(&b->pid, 0);
 	return true;

@@ -363,6 +363,8 @@ agent_is_wanted(const struct lock_loan *loan)
 	static const struct agent_board *board;
 	void *p;
 
+	if (loan->slot < 0 || loan->slot >= AGENT_SLOTS)
+		return true;
 	if (board == NULL) {
 		p = mmap(NULL, sizeof(*board), PROT_READ, MAP_SHARED,
 		    ours.board_fd, 0);
