@@ -50,6 +50,13 @@ enum {
 	 * worker. */
 	GROWTH_ENDS = 500,
 
+	/* While requests are parked, a worker that gets one of them is mostly
+	 * idle again in no time.  So there are too few only if they are few, or
+	 * none is idle, at so many looks in a row. */
+	LOOK_AGAIN = 20,
+	LOOKS_FEW = 25,
+	LOOKS_NONE = 2,
+
 	/* The most workers that are forked in one tick. */
 	STEP_MAX = 64,
 	/* The most workers that are replaced at a time after SIGHUP. */
@@ -92,6 +99,10 @@ struct pool {
 	/* How many workers to fork next, and the earliest time for it. */
 	int step;
 	int64_t next_growth;
+
+	/* At how many looks in a row few workers were idle, and none, while
+	 * that may pass by itself. */
+	int few, none;
 
 	/* After a failed start: the pause, and its end. */
 	int backoff;
@@ -356,6 +367,16 @@ room(const struct pool *p)
 	return p->settings->max_workers - p->live;
 }
 
+static bool
+may_pass(struct pool *p, int spare)
+{
+	if (atomic_load(&p->board->parking.parked) == 0)
+		return false;
+	p->few++;
+	p->none = spare == 0 ? p->none + 1 : 0;
+	return p->few < LOOKS_FEW && p->none < LOOKS_NONE;
+}
+
 /* Fork in doubling steps while fewer than min_spare are idle. */
 static void
 grow(struct pool *p, int spare, int64_t now)
@@ -365,6 +386,9 @@ grow(struct pool *p, int spare, int64_t now)
 
 	if (p->settings->fixed)
 		lack = room(p);
+	if (lack > 0 && may_pass(p, spare))
+		return;
+	p->few = p->none = 0;
 	if (lack <= 0) {
 		/* Workers that were just forked are not busy yet. */
 		if (now >= p->next_growth + GROWTH_ENDS)
@@ -531,16 +555,18 @@ tell_status(struct pool *p)
 	notify_send("STATUS=%s", status);
 }
 
-/* Sleep until something happens. */
+/* Sleep until something happens.  A worker that is no longer idle is nothing
+ * new while the shortage of such workers may pass. */
 static void
 sleep_for(struct pool *p, int64_t ms)
 {
 	struct pollfd pfd = { .fd = p->wake[0], .events = POLLIN };
 	struct timespec ts = { .tv_sec = (time_t)(ms / 1000),
 		.tv_nsec = (long)(ms % 1000) * 1000000 };
+	bool is_deaf = p->few > 0;
 	char trash[64];
 
-	if (ppoll(&pfd, 1, &ts, &p->waiting) > 0)
+	if (ppoll(&pfd, is_deaf ? 0 : 1, &ts, &p->waiting) > 0 || is_deaf)
 		(void)!read(p->wake[0], trash, sizeof(trash));
 	atomic_store(&p->board->is_woken, false);
 }
@@ -588,6 +614,8 @@ look(struct pool *p)
 	/* This function runs often enough for the sweeper's result not to
 	 * matter. */
 	(void)sweeper_look(&p->sweeper, p->settings, p->board, p->listener->fd);
+	if (p->few > 0)
+		return LOOK_AGAIN;
 	if (now < p->backoff_until)
 		return p->backoff_until - now;
 	return is_changing || p->step > 1 ? TICK_GROWING : TICK_QUIET;
