@@ -91,7 +91,7 @@ def test_reloads_add_no_workers(app, args, pool, settled):
 
 def test_reloads_go_on_while_the_busy_ones_stay(app):
     """Old workers that are busy for long take no room that new ones need."""
-    pool = {"min_spare": 2, "max_workers": 8, "reserve": 2}
+    pool = {"min_spare": 2, "max_workers": 8, "reserve": 2, "max_parked": 0}
     one = app(config={"pool": pool})
     paths, streams = start_uploads(one, 6)
     for path in paths:

@@ -54,7 +54,7 @@ def test_requests_and_uploads_are_counted_over_all_workers(app):
 
 
 def test_gauges_tell_who_is_at_work(app):
-    one = app(config=ENABLED)
+    one = app(config={**ENABLED, "pool": {"max_parked": 0}})
     path = one.client.create(100)
     with one.client.open_patch(path, 0, 100) as stream:
         stream.send(b"x" * 10)

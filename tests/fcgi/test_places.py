@@ -16,7 +16,8 @@ import pytest
 from lib import rig, uploads
 from lib.fastcgi import STDIN, record
 
-POOL = {"min_spare": 2, "max_workers": 4, "reserve": 2}
+# Each body keeps its worker, and its place, until it is over.
+POOL = {"min_spare": 2, "max_workers": 4, "reserve": 2, "max_parked": 0}
 NEEDS_STRACE = pytest.mark.skipif(not shutil.which("strace"),
                                   reason="no strace")
 

@@ -23,11 +23,14 @@ from .conftest import close_all, max_size, reload, start_uploads
 
 LARGE = 1 << 20
 
+# Each body keeps its worker until it is over.
+KEPT = {"max_parked": 0}
+
 # --- Size. ---
 
 def test_the_pool_grows_with_the_uploads_and_shrinks_again(app):
     one = app(config={"pool": {"min_spare": 2, "max_workers": 40,
-                               "idle": "1s"}})
+                               "idle": "1s", **KEPT}})
     rig.wait_for(lambda: len(one.workers()) == 2, "two spare workers")
     paths, streams = start_uploads(one, 20)
     for path in paths:
@@ -66,7 +69,7 @@ def test_a_worker_leaves_after_max_requests(app):
 def test_a_full_pool_says_so_and_head_still_answers(app):
     """503 + Retry-After for a body; the reserve serves all else"""
     one = app(config={"pool": {"min_spare": 1, "max_workers": 6,
-                               "reserve": 2},
+                               "reserve": 2, **KEPT},
                       "timeouts": {"drain": "1s"}})
     paths, streams = start_uploads(one, 4)
     for path in paths:
@@ -169,7 +172,8 @@ def send_until_done(client, statuses, i):
 def test_a_crowd_is_turned_away_and_served_in_the_end(app):
     """Ten times as many clients as places: 503 or 204, and nothing lost."""
     one = app(config={"pool": {"min_spare": 2, "max_workers": 14,
-                               "reserve": 2}, "log": {"level": "warn"}})
+                               "reserve": 2, **KEPT},
+                      "log": {"level": "warn"}})
     statuses = []
     with ThreadPoolExecutor(120) as crowd:
         found = list(crowd.map(
@@ -230,7 +234,7 @@ def receiver_of(one, path):
 
 def test_a_worker_killed_in_the_middle_of_a_body_loses_only_that(app):
     """PATCH-17, LOCK-05"""
-    one = app()
+    one = app(config={"pool": KEPT})
     body = os.urandom(3 * LARGE)
     path = one.client.create(len(body))
     with one.client.open_patch(path, 0, len(body)) as stream:
@@ -479,7 +483,7 @@ def test_a_stalled_upload_gives_way_to_a_patch(app):
 
 def test_a_busy_lock_is_423_after_the_timeout(app):
     """LOCK-04"""
-    one = app(config={"lock": {"timeout": "1s"}})
+    one = app(config={"lock": {"timeout": "1s"}, "pool": KEPT})
     path = one.client.create(100)
     with one.client.open_patch(path, 0, 100) as stream:
         stream.send(b"x" * 10)
@@ -523,7 +527,7 @@ def test_a_body_below_the_least_rate_ends(app):
 
 def test_a_waiter_who_hangs_up_leaves_the_holder_alone(app):
     """A HEAD whose client has gone must not end the upload for nothing."""
-    one = app(config={"lock": {"timeout": "30s"}})
+    one = app(config={"lock": {"timeout": "30s"}, "pool": KEPT})
     path = one.client.create(100)
     with one.client.open_patch(path, 0, 100) as stream:
         stream.send(b"x" * 10)

@@ -3,7 +3,7 @@
 import socket
 
 from lib import fastcgi, folders, rig
-from lib.proc import children, is_alive  # noqa: F401
+from lib.proc import children, is_alive, workers  # noqa: F401
 
 
 class App(rig.Server):
@@ -37,7 +37,7 @@ class App(rig.Server):
 
     def workers(self):
         """The pids of the workers there are."""
-        return children(self.app.pid)
+        return workers(self.app.pid)
 
     def data_size(self, path):
         """How many bytes of an upload are on the disk."""

@@ -33,7 +33,8 @@ def stopped(pid):
 
 
 def holder(path):
-    """The pid that holds the flock of a file; None if nobody does."""
+    """The pid that holds the flock of a file; None if nobody does.  The
+    kernel names the process that took it, which may have passed it on."""
     try:
         inode = os.stat(path).st_ino
     except FileNotFoundError:
@@ -42,7 +43,9 @@ def holder(path):
         fields = line.split()
         if "->" not in fields and fields[1] == "FLOCK" and \
                 fields[5].rsplit(":", 1)[1] == str(inode):
-            return int(fields[4])
+            taker = int(fields[4])
+            return next((pid for pid in [taker, *everybody()]
+                         if Path(path) in opened(pid)), None)
     return None
 
 
@@ -81,6 +84,11 @@ def own_memory(pid):
         return 0
     return 1024 * sum(map(int, re.findall(
         r"Private_(?:Clean|Dirty):\s+(\d+)", text)))
+
+
+def workers(pid):
+    """The children of a master that answer requests."""
+    return [p for p in children(pid) if not is_parking(p)]
 
 
 def is_parking(pid):

@@ -128,6 +128,63 @@ def test_every_kind_of_body_is_parked_more_than_once(parking, kind,
         assert clients.request("GET", one.origin + path)[2] == DATA
 
 
+RUFH_KINDS = {
+    "append": {},
+    "append chunked": {"chunked": True},
+    "append digest": {"digest": DATA},
+    "creation": {"creates": True},
+    "creation chunked": {"creates": True, "chunked": True},
+    "creation digest": {"creates": True, "digest": DATA},
+}
+
+
+def begin_rufh(one, digest=None, chunked=False, creates=False):
+    """As begin(), in the words of the IETF's protocol."""
+    headers = {"Tus-Resumable": None, "Upload-Complete": "?1"}
+    if digest is not None:
+        value = base64.b64encode(hashlib.sha256(digest).digest()).decode()
+        headers["Content-Digest"] = f"sha-256=:{value}:"
+    if creates:
+        headers["Content-Type"] = "application/octet-stream"
+        return None, slow.Request(one, "POST", one.base + "/", DATA, headers,
+                                  chunked)
+    made = slow.Request(one, "POST", one.base + "/", b"", {
+        "Tus-Resumable": None, "Content-Type": None, "Upload-Complete": "?0"})
+    status, answer, _ = made.answer()
+    assert status == 201
+    headers["Content-Type"] = "application/partial-upload"
+    path = answer["Location"]
+    return path, slow.append(one, path, DATA, headers=headers,
+                             chunked=chunked)
+
+
+@pytest.mark.parametrize("kind", RUFH_KINDS)
+def test_a_body_of_the_ietfs_protocol_is_parked(parking, kind):
+    one = parking(config={"rufh": {"enable": True}})
+    path, up = begin_rufh(one, **RUFH_KINDS[kind])
+    send_in_four_parts(one, up)
+    status, headers, body = up.answer()
+    assert (status, headers["Upload-Complete"]) == (201, "?1"), body
+    path = (path or headers["Location"]).removeprefix(one.origin)
+    assert stored(one, path) == DATA
+    rows = lines(one, status=status, bytes=len(DATA))
+    assert len(rows) == 1 and int(re.search(r"parks=(\d+)", rows[0])[1]) > 2
+
+
+def test_a_wrong_digest_is_refused_after_parking(parking):
+    one = parking(config={"rufh": {"enable": True}})
+    path, up = begin_rufh(one, digest=b"other")
+    slow.wait_parked(one, 1)
+    up.send(1000)
+    rig.wait_for(lambda: slow.metric(
+        one, "handovers_total{why=\"timer\"}") > 0, "the timer")
+    slow.wait_parked(one, 1)
+    up.send_rest()
+    status, _, body = up.answer()
+    assert status == 400 and b"sha-256" in body, (status, body)
+    assert stored(one, path.removeprefix(one.origin)) == b""
+
+
 @pytest.mark.parametrize("front_end", ["lighttpd", "apache-proxy"])
 @pytest.mark.parametrize("kind", ["append", "checksum", "creation"])
 def test_bodies_are_parked_behind_other_web_servers(parking, front_end, kind):
@@ -431,3 +488,20 @@ def test_no_descriptor_is_left_by_parking(parking):
     after = {pid: proc.descriptors(pid) for pid in before}
     assert all(after[pid] <= before[pid] + 1 for pid in before), \
         (before, after)
+
+
+def test_a_body_keeps_its_worker_where_locks_are_in_memory(parking):
+    """They are those of a process."""
+    one = parking(pool={"max_workers": 4, "min_spare": 2},
+                  config={"lock": {"type": "memory"}})
+    path = slow.create(one, len(DATA))
+    up = slow.append(one, path, DATA)
+    for n in (1000, 2000, 3000):
+        up.send(1000)
+        rig.wait_for(lambda n=n: len(stored(one, path)) == n, "the bytes")
+        assert slow.metric(one, 'workers{state="receiving"}') == 1
+        assert slow.parked(one) == 0
+    up.send_rest()
+    assert up.answer()[0] == 204
+    assert stored(one, path) == DATA
+    assert slow.metric(one, "parks_total") == 0

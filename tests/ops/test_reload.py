@@ -67,7 +67,7 @@ def test_uploads_do_not_notice_reloads(server, max_workers):
     config = {"pool": {"max_workers": max_workers, "min_spare": 2,
                        "reserve": 2}, "log": {"level": "info"}}
     one = server(config=config)
-    first = set(proc.children(one.app.pid))
+    first = set(proc.workers(one.app.pid))
     is_over = threading.Event()
     people = [Uploader(one, n, is_over) for n in range(6)]
     for person in people:
@@ -86,7 +86,7 @@ def test_uploads_do_not_notice_reloads(server, max_workers):
     for path, digest in (x for p in people for x in p.done.items()):
         status, _, data = clients.request("GET", one.origin + path)
         assert status == 200 and hashlib.sha256(data).digest() == digest
-    assert not first & set(proc.children(one.app.pid))
+    assert not first & set(proc.workers(one.app.pid))
     assert not re.search(r"status=[45]|killed| (warn|error) ", one.log())
     assert clients.request("OPTIONS", one.url)[1]["Tus-Max-Size"] == \
         str(8 << 30)

@@ -147,7 +147,7 @@ def chunked(transport):
 def workers():
     """workers(tus): the pids, once all of them have opened the store."""
     def find(tus):
-        pids = proc.children(tus.server.app.pid)
+        pids = proc.workers(tus.server.app.pid)
         ready = all(tus.server.uploads in proc.opened(p) for p in pids)
         return ready and pids
 

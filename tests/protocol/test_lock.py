@@ -23,11 +23,15 @@ def hanging(tus, url, offset, data, length=None):
 
 
 def stop_holder(tus, url, freeze):
-    """Stops the worker that has the lock, for the rest of the test."""
-    pid = proc.holder(tus.path(url, ".lock"))
-    assert pid
-    freeze(pid)
-    return pid
+    """Stops the process that has the lock, for the rest of the test."""
+    while True:
+        pid = proc.holder(tus.path(url, ".lock"))
+        assert pid
+        freeze(pid)
+        if proc.holder(tus.path(url, ".lock")) == pid:
+            return pid
+        # The upload was parked meanwhile.
+        os.kill(pid, signal.SIGCONT)
 
 
 def interrupted(upload):

@@ -118,7 +118,7 @@ def peak(rufh):
     """KiB that the hungriest of the workers ever had."""
     return max(int(re.search(
         r"^VmHWM:\s+(\d+) kB$", open(f"/proc/{pid}/status").read(), re.M)[1])
-        for pid in proc.children(rufh.server.app.pid))
+        for pid in proc.workers(rufh.server.app.pid))
 
 
 
