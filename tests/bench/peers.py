@@ -143,6 +143,9 @@ class Peer:
     name = ""
     kind = "tus"
     path = "/files"
+    # The processes of nginx: each has two descriptors for each request that
+    # it passes on, and some limit of these.
+    nginxes = 2
 
     def __init__(self, folder):
         self.dir = folder / self.name
@@ -177,7 +180,7 @@ class Peer:
             ("client_body", "fastcgi", "proxy", "scgi", "uwsgi"))
         user = "user root;" if os.geteuid() == 0 else ""
         (home / "nginx.conf").write_text(f"""
-            daemon off; {user} worker_processes 2;
+            daemon off; {user} worker_processes {self.nginxes};
             pid {home}/nginx.pid; error_log {home}/error.log error;
             worker_rlimit_nofile 65536;
             events {{ worker_connections 24000; }}
@@ -218,6 +221,12 @@ class Tusfcgi(Peer):
     def close(self):
         super().close()
         self.sock.unlink(missing_ok=True)
+
+
+class Crowded(Tusfcgi):
+    """For thousands of requests at a time."""
+
+    nginxes = 6
 
 
 class Floor(Tusfcgi):

@@ -121,12 +121,13 @@ class Trickle:
         self.sent.append(0)
 
     def open_all(self):
-        """Those that are open send on, or they would be cut off."""
+        """Those that are open send on in turn, or they would be cut off."""
         turn = 0
         while len(self.sockets) < self.count:
             self.open()
-            for turn in range(turn + 1, turn + 4):
-                self.put(turn % len(self.sockets))
+            for _ in range(3):
+                turn = (turn + 1) % len(self.sockets)
+                self.put(turn)
             self.look()
 
     def put(self, i):

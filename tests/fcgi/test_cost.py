@@ -10,6 +10,7 @@ the counts: request; instructions; system calls; which.
 import platform
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -195,6 +196,34 @@ def test_another_protocol_costs_a_client_of_tus_a_word_in_the_log(
         instructions(tmp_path, program, kind, {"rufh": {"enable": is_on}})
         for is_on in (False, True))
     assert beside <= alone + SLACK * 1_800
+
+
+def pool_instructions(folder, program, kind, n, max_parked):
+    """What n requests cost all processes of a pool."""
+    tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    one = Measured(folder, program, tool, workers=2, more={
+        "pool": {"max_parked": max_parked},
+        "store": {"durability": "none"}})
+    try:
+        rig.wait_for(lambda: len(one.workers()) == 2, "both workers")
+        REQUESTS[kind][0](one, n)
+        one.stop_app(signal.SIGTERM)
+        return sum(map(int, re.findall(r"Collected : (\d+)", one.log())))
+    finally:
+        one.stop()
+
+
+@pytest.mark.parametrize("kind", ["PATCH of 1 KiB", "PATCH of 1 MiB"])
+def test_parking_costs_a_body_that_flows_nothing(program, tmp_path, kind):
+    """How much of 1 MiB is here at a time is up to chance, so that the best
+    of some rounds counts."""
+    if not shutil.which("valgrind"):
+        pytest.skip("no valgrind")
+    off, on = (
+        min(pool_instructions(tmp_path, program, kind, 2 * N, most) -
+            pool_instructions(tmp_path, program, kind, N, most)
+            for _ in range(3)) for most in (0, 1000))
+    assert on <= 1.02 * off
 
 
 def test_a_creation_under_a_quota_reads_no_list(program, tmp_path):
