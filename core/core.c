@@ -10,6 +10,9 @@
 #include "core/parts.h"
 #include "core/handle.h"
 
+/* As many bytes are read again at a time. */
+#define PIECE (64 * 1024)
+
 bool
 core_can_concat(const struct core *core)
 {
@@ -203,6 +206,17 @@ core_check_size(struct task *t)
 }
 
 bool
+core_declare_length(struct task *t)
+{
+	const struct data_store *store = t->core->store;
+
+	return core_is_creation(t) || t->in.length < 0 ||
+	    !t->up->info.size_deferred ||
+	    store->length_declarer->declare_length(
+		t->up, t->in.length, &t->err) == ERR_OK;
+}
+
+bool
 core_check_late(struct task *t)
 {
 	size_t i;
@@ -235,6 +249,34 @@ core_end_digests(struct task *t)
 		t->digests[i] = NULL;
 	}
 	return t->mismatched == 0;
+}
+
+bool
+core_read_again(struct task *t)
+{
+	const struct store_reader *reader = t->core->store->reader;
+	int64_t left = t->up->info.offset - t->began_at;
+	struct stream *s;
+	ssize_t n = 0;
+	char *piece;
+	size_t i;
+
+	if (t->in.sum_count == 0 || t->digests[0] != NULL)
+		return true;
+	if (reader->open(t->up, t->began_at, t->arena, &s, &t->err) != ERR_OK)
+		return false;
+	piece = arena_alloc(t->arena, PIECE);
+	core_begin_digests(t);
+	while (left > 0 && (n = reader->read(s, piece, PIECE, &t->err)) > 0) {
+		for (i = 0; i < t->in.sum_count; i++)
+			digest_update(t->digests[i], piece, (size_t)n);
+		left -= n;
+	}
+	reader->close(s);
+	if (n >= 0 && left != 0)
+		(void)err_set(&t->err, ERR_SYSTEM, "%s: bytes are missing",
+		    t->up->info.id);
+	return left == 0;
 }
 
 bool

@@ -17,50 +17,8 @@
 
 #include "core/parts.h"
 
-/* As much is read again at a time. */
-#define PIECE (64 * 1024)
-
 /* Bytes of a digest that are read again in no time. */
 #define DIGEST_AGAIN ((int64_t)64 << 20)
-
-bool
-core_declare_length(struct task *t)
-{
-	const struct data_store *store = t->core->store;
-
-	return core_is_creation(t) || t->in.length < 0 ||
-	    !t->up->info.size_deferred ||
-	    store->length_declarer->declare_length(
-		t->up, t->in.length, &t->err) == ERR_OK;
-}
-
-bool
-core_read_again(struct task *t)
-{
-	const struct store_reader *reader = t->core->store->reader;
-	int64_t left = t->up->info.offset - t->began_at;
-	struct stream *s;
-	ssize_t n = 0;
-	char *piece;
-	size_t i;
-
-	if (t->in.sum_count == 0 || t->digests[0] != NULL)
-		return true;
-	if (reader->open(t->up, t->began_at, t->arena, &s, &t->err) != ERR_OK)
-		return false;
-	piece = arena_alloc(t->arena, PIECE);
-	core_begin_digests(t);
-	while (left > 0 && (n = reader->read(s, piece, PIECE, &t->err)) > 0) {
-		for (i = 0; i < t->in.sum_count; i++)
-			digest_update(t->digests[i], piece, (size_t)n);
-		left -= n;
-	}
-	reader->close(s);
-	if (n >= 0 && left != 0)
-		(void)err_set(&t->err, ERR_SYSTEM, "%s: bytes are missing",
-		    t->up->info.id);
-	return left == 0;
-}
 
 static bool
 has_reply(const struct task *t)

@@ -30,12 +30,17 @@ unsigned core_sequel(const struct task *, const struct file_info *);
 void core_limit(struct task *, int64_t max);
 int core_why_too_long(const struct task *);
 bool core_check_size(struct task *);
+/* What the client says of the length, if it is the first to say so. */
+bool core_declare_length(struct task *);
 /* The refusals of the protocol and of the digest that come last. */
 bool core_check_late(struct task *);
 
 /* The digests of a body.  end: false if one is wrong. */
 void core_begin_digests(struct task *);
 bool core_end_digests(struct task *);
+/* The bytes of a task that was resumed, for their digests; false if they cannot
+ * be read: t->err says why. */
+bool core_read_again(struct task *);
 /* An empty body has a digest, too. */
 bool core_check_digest_of_nothing(struct task *);
 
@@ -102,14 +107,6 @@ enum step core_fail_creation(struct task *, enum err_code);
  * the upload has never been locked, or where there is no room for a lock.
  */
 enum step core_claim(struct task *, enum lock_how);
-
-/* --- park.c: a body that comes in more than one process. --- */
-
-/* What the client says of the length, if it is the first to say so. */
-bool core_declare_length(struct task *);
-/* The bytes of a task that was resumed, for their digests; false if they cannot
- * be read: t->err says why. */
-bool core_read_again(struct task *);
 
 /* --- create.c, receive.c: make an upload; take in a body. --- */
 

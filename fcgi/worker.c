@@ -374,7 +374,7 @@ nap(const struct job *job)
 	    -1 :
 	    sweeper_look(w->sweeper, w->settings, w->board, w->listen_fd);
 
-	if (w->is_alone)
+	if (job->has_agent)
 		locker_look();
 	if (job->is_warm && (ms < 0 || ms > KEPT_WARM))
 		ms = KEPT_WARM;
@@ -536,6 +536,7 @@ worker_run(const struct worker *w)
 	struct job job = { .worker = w,
 		.settings = s,
 		.arena = arena_new(),
+		.has_agent = w->is_alone && locker_is_far(s->conf),
 		.handover = { .up = w->up, .down = w->down, .board = w->board },
 		.reloads = atomic_load(&w->board->reloads) };
 	enum worker_end end = WORKER_LEFT;

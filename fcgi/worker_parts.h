@@ -23,6 +23,9 @@ struct job {
 	/* The last request had a body, whose memory is still mapped. */
 	bool is_warm;
 
+	/* There is an agent for locks, and no master that looks after it. */
+	bool has_agent;
+
 	int64_t served;
 
 	/* Between this worker and the parking process.  is_gone: the request
