@@ -26,7 +26,9 @@ enum entry_state {
 static const char *const methods[METRICS_METHODS] = { "DELETE", "GET", "HEAD",
 	"OPTIONS", "PATCH", "POST", "other" };
 
-static const char *const protocols[METRICS_PROTOCOLS] = { "tus", "rufh" };
+static const char *const protocols[] = { "tus", "rufh" };
+
+_Static_assert(NITEMS(protocols) <= METRICS_PROTOCOLS, "room for each");
 
 static const struct {
 	const char *name, *help;
@@ -85,7 +87,7 @@ method_index(const char *name)
 static size_t
 protocol_index(const char *name)
 {
-	size_t i = METRICS_PROTOCOLS;
+	size_t i = NITEMS(protocols);
 
 	while (--i > 0 && (name == NULL || strcmp(protocols[i], name) != 0))
 		;
@@ -213,7 +215,7 @@ put_requests(struct page *p, const struct metrics *m)
 		    p->prefix, methods[i], get(&m->requests[i]));
 	put_head(p, "requests_by_protocol_total", "counter",
 	    "Requests by the protocol that they were answered in.");
-	for (i = 0; i < METRICS_PROTOCOLS; i++)
+	for (i = 0; i < NITEMS(protocols); i++)
 		put(p,
 		    "%s_requests_by_protocol_total{protocol=\"%s\"} %" PRIu64
 		    "\n",

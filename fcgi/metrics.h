@@ -35,9 +35,10 @@ enum metrics_counter {
  * method. */
 #define METRICS_METHODS 7
 
-/* In the order of metrics.c's table of protocols; the first is for requests
- * without a name of a protocol, which is so where only one is configured. */
-#define METRICS_PROTOCOLS 2
+/* Room for metrics.c's table of protocols, in its order; the first is for
+ * requests without a name of a protocol, which is so where only one is
+ * configured. */
+#define METRICS_PROTOCOLS 4
 
 /* Starts as all zero. */
 struct metrics {
