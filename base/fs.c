@@ -387,6 +387,55 @@ fs_take_sync_ns(void)
 	return ns;
 }
 
+#ifdef HAVE_FALLOCATE
+static int
+set_aside(int fd, int64_t at, int64_t len)
+{
+	int rc;
+
+	do
+		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)len);
+	while (rc == -1 && errno == EINTR);
+	return rc;
+}
+#else
+static int
+set_aside(int fd, int64_t at, int64_t len)
+{
+	(void)fd;
+	(void)at;
+	(void)len;
+	errno = ENOSYS;
+	return -1;
+}
+#endif
+
+bool
+fs_is_set_aside(const struct stat *st, int64_t size)
+{
+	return 512 * (int64_t)st->st_blocks >= size;
+}
+
+enum err_code
+fs_set_aside(int fd, int64_t at, int64_t len, const char *name, struct err *e)
+{
+	struct stat st;
+
+	if (set_aside(fd, at, len) == -1)
+		return errno == EOPNOTSUPP || errno == ENOSYS ?
+		    err_set(e, ERR_UNAVAILABLE,
+			"%s: its file system sets no space aside", name) :
+		    err_sys(
+			e, "set aside %lld bytes for %s", (long long)len, name);
+	if (fstat(fd, &st) == -1)
+		return err_sys(e, "stat %s", name);
+	/* ZFS succeeds and does nothing. */
+	if (!fs_is_set_aside(&st, at + len))
+		return err_set(e, ERR_UNAVAILABLE,
+		    "%s: its file system has not set the space aside", name);
+	return ERR_OK;
+}
+
 enum err_code
 fs_truncate(int fd, int64_t size, const char *name, struct err *e)
 {

@@ -123,6 +123,18 @@ MUST_CHECK enum err_code fs_sync(int fd, const char *name, struct err *);
 /* The nanoseconds that flushes took in this process since the last call. */
 int64_t fs_take_sync_ns(void);
 
+/*
+ * Have the file system set aside the space of bytes that are to come, beyond
+ * the end of the file, which stays where it is; until they come, or the file is
+ * truncated or removed.  ERR_NO_SPACE if there is not enough, and then a part
+ * of it may be set aside; ERR_UNAVAILABLE if this file system cannot do that.
+ */
+MUST_CHECK enum err_code fs_set_aside(
+    int fd, int64_t at, int64_t len, const char *name, struct err *);
+
+/* Does a file have all the space that so many bytes need? */
+bool fs_is_set_aside(const struct stat *, int64_t size);
+
 MUST_CHECK enum err_code fs_truncate(
     int fd, int64_t size, const char *name, struct err *);
 

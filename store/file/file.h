@@ -55,7 +55,8 @@ enum overcommit {
 	OVERCOMMIT_ALWAYS,
 	/* The free space. */
 	OVERCOMMIT_EACH,
-	/* The free space less the bytes that unfinished uploads still lack. */
+	/* The free space less the bytes that unfinished uploads still lack: so
+	 * the space of each is set aside when it is created. */
 	OVERCOMMIT_NEVER
 };
 
@@ -197,6 +198,10 @@ struct file_upload {
 	/* The data file was moved to there. */
 	bool is_moved;
 	struct file_moved moved;
+
+	/* With OVERCOMMIT_NEVER: the file system has set aside the space of the
+	 * bytes that are still to come. */
+	bool has_room;
 
 	/* Bytes in the data file, and when the file was last written to. */
 	int64_t data_size;
@@ -540,6 +545,11 @@ MUST_CHECK enum err_code file_check_space(
  * store.overcommit permits. */
 MUST_CHECK enum err_code file_check_length(
     struct file_upload *, int64_t length, struct err *);
+
+/* Once it has passed, and the data file is there: where no upload may take
+ * what another one lacks, set its space aside; ERR_NO_SPACE likewise. */
+MUST_CHECK enum err_code file_take_room(
+    struct file_upload *, int64_t size, struct err *);
 
 MUST_CHECK enum err_code file_write_begin(
     struct upload *, bool on_probation, struct err *);

@@ -177,9 +177,13 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 	u->is_claimed = true;
 	if ((rc = file_name(info->id, FILE_DATA, &name, e)) != ERR_OK ||
 	    (rc = fs_create_at(
-		 fs->dirfd, name.text, fs->mode, &u->data_fd, e)) != ERR_OK)
+		 fs->dirfd, name.text, fs->mode, &u->data_fd, e)) != ERR_OK ||
+	    (rc = lock_data(u, e)) != ERR_OK)
 		return rc;
-	return lock_data(u, e);
+	/* The bytes of parts are copied at once. */
+	return info->size_deferred || info->is_final ?
+	    ERR_OK :
+	    file_take_room(u, info->size, e);
 }
 
 enum err_code

@@ -162,6 +162,8 @@ take_stat(struct file_upload *u, const struct stat *st)
 	u->is_moved = false;
 	u->data_size = (int64_t)st->st_size;
 	u->data_time = st->st_mtime > 0 ? (int64_t)st->st_mtime : 1;
+	u->has_room = u->store->overcommit == OVERCOMMIT_NEVER &&
+	    !u->head.size_deferred && fs_is_set_aside(st, u->head.size);
 }
 
 /* An upload without its bytes exists only if it is finished and was moved. */

@@ -342,17 +342,32 @@ file_remove_bytes(struct file_upload *u, struct err *e)
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-enum err_code
-file_cut(struct file_upload *u, int64_t to, struct err *e)
+static enum err_code
+cut(struct file_upload *u, int64_t to, struct err *e)
 {
-	enum err_code rc;
+	enum err_code rc = file_check_fence(u, e);
 
-	if (u->data_size <= to)
-		return ERR_OK;
-	if ((rc = file_check_fence(u, e)) != ERR_OK)
+	if (rc != ERR_OK)
 		return rc;
 	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
 	if (rc == ERR_OK)
 		u->data_size = to;
 	return file_judge(u, rc, e);
+}
+
+enum err_code
+file_cut(struct file_upload *u, int64_t to, struct err *e)
+{
+	struct err ignored;
+	enum err_code rc;
+
+	if (u->data_size <= to)
+		return ERR_OK;
+	rc = cut(u, to, e);
+	/* The file system has cut off what it had set aside, too. */
+	if (rc == ERR_OK && u->has_room)
+		u->has_room =
+		    fs_set_aside(u->data_fd, to, u->base.info.size - to,
+			u->base.info.id, &ignored) == ERR_OK;
+	return rc;
 }

@@ -72,6 +72,7 @@ count_lacking(
 		    ds->core->get_upload(ds, id, a, &up, &ignored) == ERR_OK) {
 			if (!up->info.size_deferred &&
 			    !upload_is_finished(up) &&
+			    !file_upload_of(up)->has_room &&
 			    __builtin_add_overflow(*lacking,
 				up->info.size - up->info.offset, lacking))
 				*lacking = INT64_MAX;
@@ -91,11 +92,22 @@ note_room(struct file_upload *u, int64_t end, int64_t left)
 	u->room_looked = clock_ms();
 }
 
+static enum err_code
+does_not_fit(const struct file_store *fs, int64_t length, int64_t bytes,
+    int64_t lacking, struct err *e)
+{
+	return err_set(e, ERR_NO_SPACE,
+	    "%s: %lld bytes do not fit: %lld are free above "
+	    "store.min_free, other uploads lack %lld",
+	    fs->path, (long long)length, (long long)(bytes > 0 ? bytes : 0),
+	    (long long)lacking);
+}
+
 enum err_code
 file_check_length(struct file_upload *u, int64_t length, struct err *e)
 {
 	struct file_store *fs = u->store;
-	int64_t bytes, lacking = 0;
+	int64_t bytes;
 	enum err_code rc;
 
 	if (fs->overcommit == OVERCOMMIT_ALWAYS) {
@@ -107,17 +119,88 @@ file_check_length(struct file_upload *u, int64_t length, struct err *e)
 	if ((rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
 		return rc;
 	bytes -= fs->min_free;
-	if (fs->overcommit == OVERCOMMIT_NEVER && length <= bytes &&
-	    (rc = count_lacking(fs, u->base.info.id, &lacking, e)) != ERR_OK)
-		return rc;
-	if (bytes < 0 || length > bytes || lacking > bytes - length)
-		return err_set(e, ERR_NO_SPACE,
-		    "%s: %lld bytes do not fit: %lld are free above "
-		    "store.min_free, other uploads lack %lld",
-		    fs->path, (long long)length,
-		    (long long)(bytes > 0 ? bytes : 0), (long long)lacking);
+	if (bytes < 0 || length > bytes)
+		return does_not_fit(fs, length, bytes, 0, e);
 	note_room(u, u->data_size, bytes);
 	return ERR_OK;
+}
+
+/* The file system sets nothing aside. */
+static enum err_code
+check_what_others_lack(struct file_upload *u, int64_t length, struct err *e)
+{
+	struct file_store *fs = u->store;
+	int64_t bytes, lacking;
+	enum err_code rc;
+
+	if ((rc = count_lacking(fs, u->base.info.id, &lacking, e)) != ERR_OK ||
+	    (rc = fs_free_space(fs->dirfd, &bytes, e)) != ERR_OK)
+		return rc;
+	bytes -= fs->min_free;
+	if (bytes < length || lacking > bytes - length)
+		return does_not_fit(fs, length, bytes, lacking, e);
+	return ERR_OK;
+}
+
+/*
+ * What is set aside is not free any more.  So of two that are created at the
+ * same time none takes what the other one has; but there may be less left than
+ * min_free, and then both are refused.
+ */
+static enum err_code
+set_aside(struct file_upload *u, int64_t size, struct err *e)
+{
+	const char *id = u->base.info.id;
+	struct err ignored;
+	enum err_code rc;
+
+	if (u->has_room || size <= u->data_size)
+		return ERR_OK;
+	rc = fs_set_aside(u->data_fd, u->data_size, size - u->data_size, id, e);
+	if (rc == ERR_OK)
+		rc = file_check_space(u->store, 0, e);
+	u->has_room = rc == ERR_OK;
+	if (rc == ERR_NO_SPACE)
+		(void)!fs_truncate(u->data_fd, u->data_size, id, &ignored);
+	return rc;
+}
+
+enum err_code
+file_take_room(struct file_upload *u, int64_t size, struct err *e)
+{
+	enum err_code rc;
+
+	if (u->store->overcommit != OVERCOMMIT_NEVER)
+		return ERR_OK;
+	rc = set_aside(u, size, e);
+	if (rc == ERR_UNAVAILABLE)
+		return check_what_others_lack(u, size - u->data_size, e);
+	return rc;
+}
+
+/* Uploads from before OVERCOMMIT_NEVER was set get their room when they are
+ * written to, if there is some. */
+static void
+take_room_late(struct file_upload *u)
+{
+	const struct file_info *info = &u->base.info;
+	struct err ignored;
+
+	if (u->store->overcommit == OVERCOMMIT_NEVER && !u->is_hidden &&
+	    !info->size_deferred)
+		(void)!set_aside(u, info->size, &ignored);
+}
+
+/* The length for which it was set aside is not declared after all. */
+static void
+give_room_back(struct file_upload *u)
+{
+	struct err ignored;
+
+	if (!u->has_room || !u->base.info.size_deferred)
+		return;
+	u->has_room = false;
+	(void)!fs_truncate(u->data_fd, u->data_size, u->base.info.id, &ignored);
 }
 
 /* May so many more bytes be written?  Other processes write too, so the amount
@@ -128,6 +211,8 @@ check_room(struct file_upload *u, size_t len, struct err *e)
 	int64_t end = u->data_size + (int64_t)len, left;
 	enum err_code rc;
 
+	if (u->has_room && end <= u->base.info.size)
+		return ERR_OK;
 	if (end <= u->room_until && clock_ms() - u->room_looked < ROOM_MS)
 		return ERR_OK;
 	rc = look_for_space(u->store, (int64_t)len, &left, e);
@@ -183,6 +268,7 @@ file_write_begin(struct upload *up, bool on_probation, struct err *e)
 	/* For what is being made the room was looked at a moment ago. */
 	if (!u->is_hidden)
 		u->room_until = -1;
+	take_room_late(u);
 	if ((rc = check_room(u, 0, e)) != ERR_OK)
 		return rc;
 	if ((rc = file_adopt_if_needed(u, e)) != ERR_OK)
@@ -424,8 +510,10 @@ file_write_end(struct upload *up, bool is_kept, struct err *e)
 	if (rc == ERR_OK)
 		rc = file_check_doubt(u, e);
 	u->start = -1;
-	if (!is_kept || rc != ERR_OK)
+	if (!is_kept || rc != ERR_OK) {
 		file_see(u);
+		give_room_back(u);
+	}
 	return rc;
 }
 
@@ -579,6 +667,8 @@ file_declare_length(struct upload *up, int64_t size, struct err *e)
 		return err_set(e, ERR_INVALID, "%s: it has more bytes already",
 		    up->info.id);
 	rc = file_check_length(u, size - up->info.offset, e);
+	if (rc == ERR_OK)
+		rc = file_take_room(u, size, e);
 	if (rc != ERR_OK)
 		return rc;
 	up->info.size = size;

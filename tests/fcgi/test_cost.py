@@ -226,14 +226,18 @@ def test_parking_costs_a_body_that_flows_nothing(program, tmp_path, kind):
     assert on <= 1.02 * off
 
 
-def test_a_creation_under_a_quota_reads_no_list(program, tmp_path):
-    """However many uploads its owner has: nor does a PATCH, or a DELETE."""
+@pytest.mark.parametrize("limits", [
+    {"owner": {"param": "REQUEST_METHOD"},
+     "quota": {"uploads": 1000, "bytes": "1T"}},
+    {"store": {"durability": "none", "overcommit": "never"}}],
+    ids=["a quota", "no overcommitment"])
+def test_a_creation_under_a_limit_reads_no_list(program, tmp_path, limits):
+    """However many uploads there are: nor does a PATCH, or a DELETE."""
     if not shutil.which("strace"):
         pytest.skip("no strace")
     trace = tmp_path / "trace"
-    one = Measured(tmp_path, program, ["strace", "-o", trace], 8 * N, more={
-        "owner": {"param": "REQUEST_METHOD"}, "quota": {
-            "uploads": 1000, "bytes": "1T"}})
+    one = Measured(tmp_path, program, ["strace", "-o", trace], 8 * N,
+                   more=limits)
     found = []
     try:
         for _ in range(2):

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,9 +25,30 @@
 #define MIB	 ((int64_t)1 << 20)
 #define MIN_FREE (100 * MIB)
 
-/* The free space beyond MIN_FREE, at each call. */
+#define OTHER	 "00000000000000000000000000000002"
+#define THIRD	 "00000000000000000000000000000003"
+
+/* The free space beyond MIN_FREE, at each call; with a disk, its size, of which
+ * these uploads take what they take. */
 static int64_t beyond[8];
 static int asked;
+static bool has_disk;
+
+/* What the file system says when it is to set something aside. */
+static enum {
+	SETS_ASIDE,
+	REFUSES,
+	PRETENDS
+} answer;
+
+/* The bytes that the file of an upload takes on the disk. */
+static int64_t
+taken_by(const char *id)
+{
+	struct stat st;
+
+	return stat(path_of(id), &st) == 0 ? 512 * (int64_t)st.st_blocks : 0;
+}
 
 /* 0: it does not tell. */
 static fsblkcnt_t size_of_all = 1;
@@ -39,9 +61,22 @@ fstatvfs(int fd, struct statvfs *st)
 		.f_frsize = 1, .f_bsize = 1, .f_blocks = size_of_all
 	};
 	st->f_bavail = (fsblkcnt_t)(MIN_FREE + beyond[asked]);
+	if (has_disk)
+		st->f_bavail -= (fsblkcnt_t)(taken_by(ID) + taken_by(OTHER) +
+		    taken_by(THIRD));
 	if (asked + 1 < (int)NITEMS(beyond))
 		asked++;
 	return 0;
+}
+
+int
+fallocate(int fd, int mode, off_t at, off_t len)
+{
+	assert_int_equal(mode, FALLOC_FL_KEEP_SIZE);
+	if (answer == SETS_ASIDE)
+		return (int)syscall(SYS_fallocate, fd, mode, at, len);
+	errno = EOPNOTSUPP;
+	return answer == PRETENDS ? 0 : -1;
 }
 
 static void
@@ -54,6 +89,23 @@ have(int64_t first, int64_t second, int64_t third)
 	for (i = 0; i < NITEMS(beyond); i++)
 		beyond[i] = is[i < 3 ? i : 3];
 	files()->min_free = MIN_FREE;
+}
+
+/* 100 MiB, on which no upload may take what another one lacks. */
+static void
+have_disk(void)
+{
+	have(100 * MIB, 100 * MIB, 100 * MIB);
+	has_disk = true;
+	files()->overcommit = OVERCOMMIT_NEVER;
+}
+
+static int
+forget_disk(void **state)
+{
+	has_disk = false;
+	answer = SETS_ASIDE;
+	return tear_down(state);
 }
 
 /* In slices; how many bytes were taken. */
@@ -100,9 +152,6 @@ create(const char *id, int64_t size)
 	return rc;
 }
 
-#define OTHER "00000000000000000000000000000002"
-#define THIRD "00000000000000000000000000000003"
-
 static void
 a_length_has_to_fit_into_what_is_free(void **state)
 {
@@ -133,26 +182,122 @@ a_file_system_that_tells_no_size_is_not_full(void **state)
 }
 
 static void
+begin_chunk(struct upload *up, bool on_probation)
+{
+	ok(place.ds->core->claim(up, &place.e));
+	ok(place.ds->core->write_begin(up, on_probation, &place.e));
+}
+
+static void
 all_lengths_together_have_to_fit_if_that_is_asked(void **state)
 {
 	struct upload *up;
 
 	(void)state;
-	have(100 * MIB, 100 * MIB, 100 * MIB);
-	files()->overcommit = OVERCOMMIT_NEVER;
+	have_disk();
 	ok(create(ID, 60 * MIB));
+	is(ERR_NO_SPACE, create(OTHER, 40 * MIB + 1));
+	assert_false(is_file(OTHER));
+	ok(create(OTHER, 40 * MIB));
+	is(ERR_NO_SPACE, create(THIRD, 1));
+	/* Its bytes take what was set aside, whatever else fills the disk. */
+	have(50 * MIB, 50 * MIB, 50 * MIB);
+	up = look(ID);
+	begin_chunk(up, false);
+	assert_int_equal(write_until(up, 40 * MIB, ERR_OK), 40 * MIB);
+	ok(place.ds->core->write_end(up, true, &place.e));
+	assert_int_equal(asked, 0);
+	assert_int_equal(taken_by(ID), 60 * MIB);
+	drop(up);
+}
+
+/* No two of them at the same time are both let in. */
+static void
+what_was_set_aside_while_it_was_looked_for_is_not_free(void **state)
+{
+	(void)state;
+	have_disk();
+	have(100 * MIB, 40 * MIB, 40 * MIB);
+	is(ERR_NO_SPACE, create(ID, 60 * MIB));
+	assert_false(is_file(ID));
+}
+
+static void
+what_is_cut_is_set_aside_again(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	have_disk();
+	ok(create(ID, 60 * MIB));
+	up = look(ID);
+	begin_chunk(up, true);
+	(void)write_until(up, 8 * MIB, ERR_OK);
+	ok(place.ds->core->write_end(up, false, &place.e));
+	assert_int_equal(up->info.offset, 0);
+	drop(up);
+	assert_int_equal(taken_by(ID), 60 * MIB);
+	is(ERR_NO_SPACE, create(OTHER, 40 * MIB + 1));
+}
+
+static void
+a_length_takes_its_room_when_it_is_declared(void **state)
+{
+	struct upload *up = make(ID, -1);
+
+	(void)state;
+	have_disk();
+	/* Declared with bytes that are refused: it is not declared. */
+	begin_chunk(up, true);
+	ok(place.ds->length_declarer->declare_length(up, 60 * MIB, &place.e));
+	assert_int_equal(taken_by(ID), 60 * MIB);
+	(void)write_until(up, 8 * MIB, ERR_OK);
+	ok(place.ds->core->write_end(up, false, &place.e));
+	assert_int_equal(taken_by(ID), 0);
+	ok(place.ds->length_declarer->declare_length(up, 60 * MIB, &place.e));
+	is(ERR_NO_SPACE, create(OTHER, 40 * MIB + 1));
+	drop(up);
+}
+
+/* They are from before this was asked. */
+static void
+an_older_upload_takes_its_room_when_bytes_come(void **state)
+{
+	struct upload *up = make(ID, 60 * MIB);
+
+	(void)state;
+	have_disk();
+	assert_int_equal(taken_by(ID), 0);
+	begin_chunk(up, false);
+	assert_int_equal(taken_by(ID), 60 * MIB);
+	ok(place.ds->core->write_end(up, true, &place.e));
+	drop(up);
+}
+
+/* A file system that cannot set space aside, and one that only says that it
+ * did: the records of all uploads tell. */
+static void
+what_all_others_lack_is_counted_elsewhere(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	have_disk();
+	answer = REFUSES;
+	ok(create(ID, 60 * MIB));
+	is(ERR_NO_SPACE, create(OTHER, 40 * MIB + 1));
+	assert_false(is_file(OTHER));
+	answer = PRETENDS;
 	is(ERR_NO_SPACE, create(OTHER, 40 * MIB + 1));
 	ok(create(OTHER, 40 * MIB));
 	is(ERR_NO_SPACE, create(THIRD, 1));
-	/* Received bytes do not count as lacking any more: they have taken
-	 * their room. */
-	ok(place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
-	ok(place.ds->core->claim(up, &place.e));
-	ok(place.ds->core->write_begin(up, false, &place.e));
+	/* Bytes that came lack no more, but they took their room. */
+	up = look(ID);
+	begin_chunk(up, false);
 	assert_int_equal(write_until(up, 8 * MIB, ERR_OK), 8 * MIB);
 	ok(place.ds->core->write_end(up, true, &place.e));
 	drop(up);
-	ok(create(THIRD, 8 * MIB));
+	is(ERR_NO_SPACE, create(THIRD, 1));
 }
 
 static void
@@ -220,12 +365,17 @@ a_copy_stops_there(void **state)
 int
 main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, forget_disk)
 	const struct CMUnitTest tests[] = {
 		TEST(bytes_that_come_stop_where_min_free_begins),
 		TEST(a_length_has_to_fit_into_what_is_free),
 		TEST(a_file_system_that_tells_no_size_is_not_full),
 		TEST(all_lengths_together_have_to_fit_if_that_is_asked),
+		TEST(what_was_set_aside_while_it_was_looked_for_is_not_free),
+		TEST(what_is_cut_is_set_aside_again),
+		TEST(a_length_takes_its_room_when_it_is_declared),
+		TEST(an_older_upload_takes_its_room_when_bytes_come),
+		TEST(what_all_others_lack_is_counted_elsewhere),
 		TEST(a_little_is_not_asked_for_twice),
 		TEST(a_concatenation_stops_there_and_leaves_nothing),
 		TEST(a_copy_stops_there),
