@@ -51,6 +51,7 @@ open_server(const char *dir)
 
 	if (conf_set(conf, "store.path", dir, &e) != ERR_OK ||
 	    conf_set(conf, "store.durability", "none", &e) != ERR_OK ||
+	    conf_set(conf, "store.overcommit", "always", &e) != ERR_OK ||
 	    store_open(conf, &server.core.store, &e) != ERR_OK ||
 	    locker_open(conf, &server.core.locker, &e) != ERR_OK)
 		errx(1, "%s", e.text);
