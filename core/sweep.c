@@ -473,6 +473,10 @@ look_at_upload(struct sweep *s, const char *id)
 		sweep_met(s, SWEEP_DAMAGED, id, NULL);
 	else
 		fate = fate_of(s, up);
+	if (rc == ERR_OK && fate == KEEP)
+		id_set_add(s->seen.ids, id,
+		    upload_is_finished(up) ? SWEEP_SAW_FINISHED :
+					     SWEEP_SAW_UNFINISHED);
 	s->store->core->close(up);
 	if (may_take_long(s, fate))
 		add_turn(&s->turns, id, (int)fate);
@@ -548,6 +552,15 @@ sweep_uploads(struct sweep *s)
 
 /* --- All of it. --- */
 
+static bool
+was_seen(const struct store_seen *base, const char *id)
+{
+	const struct sweep_seen *seen =
+	    OUTER(base, const struct sweep_seen, base);
+
+	return id_set_mark(seen->ids, id) != 0;
+}
+
 /*
  * After a jump of the clock the old note stays, so that the next sweep sees the
  * jump, too.
@@ -603,6 +616,8 @@ sweep_run(struct sweep *s)
 
 	s->arena = arena_new();
 	s->turns = (struct turns){ .arena = arena_new() };
+	s->seen =
+	    (struct sweep_seen){ { was_seen }, id_set_new(SWEEP_SEEN_MAX) };
 	sweep_uploads(s);
 	take_turns(s);
 	sweep_leftovers(s);
@@ -613,6 +628,7 @@ sweep_run(struct sweep *s)
 	if (!s->dry_run &&
 	    s->store->expirer->write_note(s->store, text, &e) != ERR_OK)
 		s->ears->failed(s, e.text);
+	id_set_free(s->seen.ids);
 	arena_free(s->turns.arena);
 	arena_free(s->arena);
 	s->arena = NULL;

@@ -19,6 +19,7 @@
 
 #include "base/conf.h"
 #include "base/err.h"
+#include "base/idset.h"
 #include "lock/lock.h"
 #include "store/store.h"
 #include "core/clock_note.h"
@@ -81,6 +82,12 @@ struct turns {
 	size_t n, room;
 };
 
+/* The uploads that a sweep has read and left as they are. */
+struct sweep_seen {
+	struct store_seen base;
+	struct id_set *ids;
+};
+
 struct sweep {
 	/* The caller sets these.  hooks may be NULL. */
 	struct data_store *store;
@@ -120,6 +127,7 @@ struct sweep {
 	struct arena *arena;
 	struct clock_note now;
 	struct turns turns;
+	struct sweep_seen seen;
 	/* Milliseconds that hooks took which failed. */
 	int64_t failing;
 };

@@ -9,7 +9,17 @@
 enum {
 	/* How long, in seconds, nothing must have changed before something
 	 * counts as left behind. */
-	SWEEP_QUIET = 3600
+	SWEEP_QUIET = 3600,
+
+	/* How many uploads are remembered, with 8 to 16 bytes each; the files
+	 * of others are looked at once more. */
+	SWEEP_SEEN_MAX = 3 << 20
+};
+
+/* The marks of the uploads in sweep.seen. */
+enum sweep_saw {
+	SWEEP_SAW_FINISHED = 1,
+	SWEEP_SAW_UNFINISHED
 };
 
 /* sweep_rest.c, which sweep.c calls: count a deed and tell it; tell what could

@@ -111,8 +111,8 @@ sweep_leftovers(struct sweep *s)
 
 	while (keeper != NULL) {
 		arena_reset(s->arena);
-		if (keeper->leftover_next(
-			s->store, &cursor, s->arena, &l, &e) != ERR_OK) {
+		if (keeper->leftover_next(s->store, &cursor, &s->seen.base,
+			s->arena, &l, &e) != ERR_OK) {
 			s->ears->failed(s, e.text);
 			break;
 		}
@@ -157,11 +157,13 @@ judge_lock(struct sweep *s, const char *id)
 static void
 sweep_lock(struct sweep *s, const char *id)
 {
-	enum sweep_deed deed = judge_lock(s, id);
+	enum sweep_deed deed = SWEEP_MAX;
 	struct lock *lock;
 	enum err_code rc;
 	struct err e;
 
+	if (id_set_mark(s->seen.ids, id) != SWEEP_SAW_UNFINISHED)
+		deed = judge_lock(s, id);
 	if (deed == SWEEP_MAX)
 		return;
 	if (!s->dry_run) {
@@ -211,7 +213,8 @@ sweep_ledger(struct sweep *s)
 	struct err e;
 
 	if (ledger != NULL &&
-	    ledger->prune(s->store, s->dry_run, &s->struck, &e) != ERR_OK)
+	    ledger->prune(
+		s->store, &s->seen.base, s->dry_run, &s->struck, &e) != ERR_OK)
 		s->ears->failed(s, e.text);
 }
 

@@ -312,6 +312,14 @@ struct store_expirer {
 	    struct data_store *, const char *, struct err *);
 };
 
+/*
+ * Uploads that the caller has just read, and found sound: their records and
+ * bytes need not be looked at once more.  Callers embed this.
+ */
+struct store_seen {
+	bool (*has)(const struct store_seen *, const char *id);
+};
+
 /* Limits for all uploads of one owner; 0 is no limit. */
 struct store_quota {
 	int64_t uploads;
@@ -378,10 +386,11 @@ struct store_ledger {
 
 	/*
 	 * Remove, or only count, all entries whose upload neither exists nor is
-	 * being created.
+	 * being created.  seen, which may be NULL, has uploads that exist.
 	 */
-	MUST_CHECK enum err_code (*prune)(
-	    struct data_store *, bool only_count, int64_t *n, struct err *);
+	MUST_CHECK enum err_code (*prune)(struct data_store *,
+	    const struct store_seen *seen, bool only_count, int64_t *n,
+	    struct err *);
 };
 
 /*
@@ -455,11 +464,12 @@ struct store_keeper {
 	 * finding one may take long: call again.  An upload that is just being
 	 * created looks like a leftover too: only its age tells.  A caller that
 	 * removes leftovers must have read all uploads before, because the
-	 * record of another upload may name these bytes.
+	 * record of another upload may name these bytes; seen, which may be
+	 * NULL, has those of them that are no leftovers.
 	 */
 	MUST_CHECK enum err_code (*leftover_next)(struct data_store *,
-	    void **cursor, struct arena *, struct store_leftover *,
-	    struct err *);
+	    void **cursor, const struct store_seen *seen, struct arena *,
+	    struct store_leftover *, struct err *);
 
 	/*
 	 * Remove it.  The caller holds the lock of its id, if it has one.

@@ -677,10 +677,11 @@ extern const struct store_reader file_reader;
 extern const struct store_keeper file_keeper;
 extern const struct store_expirer file_expirer;
 
-/* The next name in the directory; NULL after the last one.  Then, and after an
- * error, the cursor is gone. */
-MUST_CHECK enum err_code file_next_name(
-    struct file_store *, void **cursor, const char **name, struct err *);
+/* The next name in the directory, and the number of its inode, unless inode is
+ * NULL; NULL after the last one.  Then, and after an error, the cursor is
+ * gone. */
+MUST_CHECK enum err_code file_next_name(struct file_store *, void **cursor,
+    const char **name, ino_t *inode, struct err *);
 void file_end_names(void **cursor);
 
 #endif

@@ -213,11 +213,19 @@ judge(struct file_store *fs, enum kind kind, const char *id, struct arena *a,
 	return rc;
 }
 
+/* Does the file belong to an upload that was just read? */
+static bool
+was_seen(const struct store_seen *seen, enum kind kind, const char *id)
+{
+	return seen != NULL && id != NULL &&
+	    (kind == KIND_DATA || kind == KIND_INFO) && seen->has(seen, id);
+}
+
 /* Bytes and record are removed together, otherwise a second sweep at the same
  * time would find only one of them. */
 static enum err_code
-describe(struct file_store *fs, const char *name, struct arena *a,
-    struct store_leftover *l, struct err *e)
+describe(struct file_store *fs, const char *name, const struct store_seen *seen,
+    struct arena *a, struct store_leftover *l, struct err *e)
 {
 	enum kind kind = kind_of(name, name + strcspn(name, "."));
 	char buf[ID_MAX + 1];
@@ -227,6 +235,8 @@ describe(struct file_store *fs, const char *name, struct arena *a,
 	enum err_code rc;
 
 	*l = (struct store_leftover){ .name = NULL };
+	if (was_seen(seen, kind, id))
+		return ERR_OK;
 	if ((rc = judge(fs, kind, id, a, &j, e)) != ERR_OK || j.what == NULL)
 		return rc;
 	l->what = j.what;
@@ -246,8 +256,9 @@ describe(struct file_store *fs, const char *name, struct arena *a,
 }
 
 static enum err_code
-leftover_next(struct data_store *ds, void **cursor, struct arena *a,
-    struct store_leftover *l, struct err *e)
+leftover_next(struct data_store *ds, void **cursor,
+    const struct store_seen *seen, struct arena *a, struct store_leftover *l,
+    struct err *e)
 {
 	struct file_store *fs = file_store_of(ds);
 	const char *name;
@@ -256,10 +267,10 @@ leftover_next(struct data_store *ds, void **cursor, struct arena *a,
 
 	for (i = 0; i < AT_ONCE; i++) {
 		*l = (struct store_leftover){ .looked = i };
-		rc = file_next_name(fs, cursor, &name, e);
+		rc = file_next_name(fs, cursor, &name, NULL, e);
 		if (rc != ERR_OK || name == NULL)
 			return rc;
-		if ((rc = describe(fs, name, a, l, e)) != ERR_OK) {
+		if ((rc = describe(fs, name, seen, a, l, e)) != ERR_OK) {
 			file_end_names(cursor);
 			return rc;
 		}
@@ -283,7 +294,7 @@ leftover_remove(
 	if (l->removable)
 		rc = file_lock_data(fs, l->id, &fd, e);
 	if (rc == ERR_OK)
-		rc = describe(fs, l->name, a, &now, e);
+		rc = describe(fs, l->name, NULL, a, &now, e);
 	if (rc == ERR_OK &&
 	    (now.name == NULL || !now.removable || !l->removable))
 		rc = err_set(e, ERR_CONFLICT, "%s: not to be removed", l->name);

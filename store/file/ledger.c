@@ -421,23 +421,16 @@ resize(struct upload *up, const struct store_quota *quota, int64_t least,
 static enum err_code
 is_right(struct upload *up, bool *right, struct err *e)
 {
-	struct file_store *fs = file_upload_of(up)->store;
+	const struct file_upload *u = file_upload_of(up);
 	const struct file_info *info = &up->info;
-	struct page page;
-	bool has = false;
-	enum err_code rc = ERR_OK;
 
-	if (info->owner != NULL)
-		rc = has_files(fs, info->id, &has, e);
-	*right = !has;
-	if (rc != ERR_OK || !has)
-		return rc;
-	rc = page_open(fs, info->owner, false, &page, e);
-	if (rc != ERR_OK)
-		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
-	rc = page_has(page.dir, info->id, right_size(info), right, e);
-	page_close(&page);
-	return rc;
+	/* Bytes that have left the store, or were never in a file of that id,
+	 * do not count. */
+	*right = info->owner == NULL || u->is_moved || u->place != NULL;
+	if (*right)
+		return ERR_OK;
+	return page_of_owner_has(
+	    u->store, info->owner, info->id, right_size(info), right, e);
 }
 
 /* --- Uploads that go. ----------------------------------------------------- */
@@ -477,8 +470,8 @@ file_release(struct upload *up, struct err *e)
 
 /* Without the lock: most entries are right. */
 static enum err_code
-count_dead(
-    struct file_store *fs, int dir, int64_t *dead, int64_t *all, struct err *e)
+count_dead(struct file_store *fs, int dir, const struct store_seen *seen,
+    int64_t *dead, int64_t *all, struct err *e)
 {
 	DIR *cursor = NULL;
 	struct page_entry it;
@@ -488,7 +481,8 @@ count_dead(
 	*dead = *all = 0;
 	while ((rc = page_next(dir, &cursor, &it, e)) == ERR_OK &&
 	    it.name != NULL) {
-		if ((rc = has_files(fs, it.id, &has, e)) != ERR_OK)
+		has = seen != NULL && seen->has(seen, it.id);
+		if (!has && (rc = has_files(fs, it.id, &has, e)) != ERR_OK)
 			break;
 		*all += 1;
 		*dead += !has;
@@ -510,8 +504,8 @@ throw_away_if_empty(int ledger, const char *hex, struct page *p, struct err *e)
 }
 
 static enum err_code
-prune_page(struct file_store *fs, int ledger, const char *hex, bool only_count,
-    int64_t *n, struct err *e)
+prune_page(struct file_store *fs, int ledger, const char *hex,
+    const struct store_seen *seen, bool only_count, int64_t *n, struct err *e)
 {
 	struct page page = { -1, -1, fs };
 	int64_t dead, all;
@@ -519,7 +513,7 @@ prune_page(struct file_store *fs, int ledger, const char *hex, bool only_count,
 
 	rc = page_open_dir(ledger, hex, 0, &page.dir, e);
 	if (rc == ERR_OK)
-		rc = count_dead(fs, page.dir, &dead, &all, e);
+		rc = count_dead(fs, page.dir, seen, &dead, &all, e);
 	if (rc == ERR_OK && only_count)
 		*n += dead;
 	if (rc == ERR_OK && !only_count && (dead > 0 || all == 0)) {
@@ -536,7 +530,8 @@ prune_page(struct file_store *fs, int ledger, const char *hex, bool only_count,
 }
 
 static enum err_code
-prune(struct data_store *ds, bool only_count, int64_t *n, struct err *e)
+prune(struct data_store *ds, const struct store_seen *seen, bool only_count,
+    int64_t *n, struct err *e)
 {
 	struct file_store *fs = file_store_of(ds);
 	DIR *cursor = NULL;
@@ -550,7 +545,7 @@ prune(struct data_store *ds, bool only_count, int64_t *n, struct err *e)
 		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 	while ((rc = fs_walk_next(ledger, &cursor, &name, e)) == ERR_OK &&
 	    name != NULL) {
-		rc = prune_page(fs, ledger, name, only_count, n, e);
+		rc = prune_page(fs, ledger, name, seen, only_count, n, e);
 		if (rc != ERR_OK)
 			break;
 	}

@@ -34,13 +34,22 @@
 static enum err_code
 hash(const char *owner, char hex[HASH_MAX], struct err *e)
 {
+	static const char digits[] = "0123456789abcdef";
+	/* EVP_sha256() would be looked for each time. */
+	static EVP_MD *sha256;
 	unsigned char md[EVP_MAX_MD_SIZE];
 	unsigned len, i;
 
-	if (EVP_Digest(owner, strlen(owner), md, &len, EVP_sha256(), NULL) != 1)
+	if (sha256 == NULL)
+		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (sha256 == NULL ||
+	    EVP_Digest(owner, strlen(owner), md, &len, sha256, NULL) != 1)
 		return err_set(e, ERR_SYSTEM, "there is no SHA-256");
-	for (i = 0; i < len; i++)
-		(void)snprintf(hex + 2 * i, 3, "%02x", md[i]);
+	for (i = 0; i < len; i++) {
+		hex[2 * i] = digits[md[i] >> 4];
+		hex[2 * i + 1] = digits[md[i] & 15];
+	}
+	hex[2 * len] = '\0';
 	return ERR_OK;
 }
 
@@ -88,6 +97,23 @@ page_has(int dir, const char *id, int64_t bytes, bool *has, struct err *e)
 
 	page_entry_name(name, id, bytes);
 	*has = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return *has || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", name);
+}
+
+enum err_code
+page_of_owner_has(const struct file_store *fs, const char *owner,
+    const char *id, int64_t bytes, bool *has, struct err *e)
+{
+	char hex[HASH_MAX], path[sizeof(FILE_LEDGER) + HASH_MAX + PAGE_NAME];
+	char name[PAGE_NAME];
+	struct stat st;
+	enum err_code rc = hash(owner, hex, e);
+
+	if (rc != ERR_OK)
+		return rc;
+	page_entry_name(name, id, bytes);
+	(void)snprintf(path, sizeof(path), "%s/%s/%s", FILE_LEDGER, hex, name);
+	*has = fstatat(fs->dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	return *has || errno == ENOENT ? ERR_OK : err_sys(e, "stat %s", name);
 }
 

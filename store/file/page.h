@@ -43,6 +43,10 @@ MUST_CHECK enum err_code page_next(
 MUST_CHECK enum err_code page_has(
     int dir, const char *id, int64_t bytes, bool *has, struct err *);
 
+/* The same without opening the page, of which there may be none. */
+MUST_CHECK enum err_code page_of_owner_has(const struct file_store *,
+    const char *owner, const char *id, int64_t bytes, bool *has, struct err *);
+
 /* --- The directory and its lock. --- */
 
 /* A directory in another one; ERR_NOT_FOUND if there is none.  Made unless mode

@@ -100,8 +100,8 @@ file_end_names(void **cursor)
 }
 
 enum err_code
-file_next_name(
-    struct file_store *fs, void **cursor, const char **name, struct err *e)
+file_next_name(struct file_store *fs, void **cursor, const char **name,
+    ino_t *inode, struct err *e)
 {
 	DIR *dir = *cursor;
 	struct dirent *entry;
@@ -117,6 +117,8 @@ file_next_name(
 	    err_sys(e, "read directory %s", fs->path) :
 	    ERR_OK;
 	*name = entry != NULL ? entry->d_name : NULL;
+	if (entry != NULL && inode != NULL)
+		*inode = entry->d_ino;
 	*cursor = dir;
 	if (entry == NULL)
 		file_end_names(cursor);

@@ -125,7 +125,7 @@ see_records(struct search *s, struct err *e)
 	enum err_code rc;
 
 	for (;;) {
-		rc = file_next_name(s->fs, &cursor, &name, e);
+		rc = file_next_name(s->fs, &cursor, &name, NULL, e);
 		if (rc != ERR_OK || name == NULL)
 			break;
 		if (!is_record(name))

@@ -8,36 +8,102 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "store/file/file.h"
 
+/* --- All uploads. --- */
+
+/*
+ * The names of so many records are read at once and sorted by inode.  For the
+ * order in which a directory has its names is often none, and a reader that
+ * follows it has the disk seek for each record.
+ */
+enum {
+	AT_ONCE = 16384
+};
+
+struct record {
+	ino_t inode;
+	char id[ID_MAX + 1];
+};
+
+struct walk {
+	/* NULL once all names have been read. */
+	void *names;
+	size_t n, next;
+	struct record records[AT_ONCE];
+};
+
+/* Is it the name of a record, of an id that can be one? */
+static bool
+take_name(struct record *r, const char *name)
+{
+	const size_t suffix = strlen(FILE_INFO);
+	size_t len = strlen(name);
+
+	if (len <= suffix || len > ID_MAX + suffix ||
+	    strcmp(name + len - suffix, FILE_INFO) != 0)
+		return false;
+	memcpy(r->id, name, len - suffix);
+	r->id[len - suffix] = '\0';
+	return id_is_valid(r->id);
+}
+
+static int
+compare_inodes(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	return (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+static enum err_code
+read_names(struct file_store *fs, struct walk *w, struct err *e)
+{
+	const char *name = NULL;
+	enum err_code rc;
+
+	w->n = w->next = 0;
+	do {
+		struct record *r = &w->records[w->n];
+
+		rc = file_next_name(fs, &w->names, &name, &r->inode, e);
+		if (rc == ERR_OK && name != NULL)
+			w->n += take_name(r, name);
+	} while (rc == ERR_OK && name != NULL && w->n < AT_ONCE);
+	qsort(w->records, w->n, sizeof(*w->records), compare_inodes);
+	return rc;
+}
+
 static enum err_code
 walk_next(struct data_store *ds, void **cursor, int64_t unchanged_since,
     struct arena *a, const char **id, struct err *e)
 {
-	const size_t suffix = strlen(FILE_INFO);
-	const char *name;
-	size_t len;
-	enum err_code rc;
+	struct file_store *fs = file_store_of(ds);
+	bool is_new = *cursor == NULL;
+	struct walk *w = is_new ? must_alloc(sizeof(*w)) : *cursor;
+	enum err_code rc = ERR_OK;
 
 	/* To ask for the time costs as much as to open it. */
 	(void)unchanged_since;
-	do {
-		*id = NULL;
-		rc = file_next_name(file_store_of(ds), cursor, &name, e);
-		if (rc != ERR_OK || name == NULL)
-			return rc;
-		len = strlen(name);
-		if (len <= suffix || len > ID_MAX + suffix ||
-		    strcmp(name + len - suffix, FILE_INFO) != 0)
-			continue;
-		*id = arena_memdup(a, name, len - suffix);
-	} while (*id == NULL || !id_is_valid(*id));
-	return ERR_OK;
+	*cursor = w;
+	*id = NULL;
+	if (w->next == w->n && (is_new || w->names != NULL))
+		rc = read_names(fs, w, e);
+	if (rc == ERR_OK && w->next < w->n) {
+		*id = arena_strdup(a, w->records[w->next++].id);
+		return ERR_OK;
+	}
+	free(w);
+	*cursor = NULL;
+	return rc;
 }
+
+/* --- What a sweep asks of one, and its note. --- */
 
 static int64_t
 last_change(struct upload *up)

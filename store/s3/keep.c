@@ -303,13 +303,15 @@ describe(struct search *w, const struct suspect *x, struct arena *a,
 }
 
 static enum err_code
-leftover_next(struct data_store *ds, void **cursor, struct arena *a,
-    struct store_leftover *l, struct err *e)
+leftover_next(struct data_store *ds, void **cursor,
+    const struct store_seen *seen, struct arena *a, struct store_leftover *l,
+    struct err *e)
 {
 	struct search *w = *cursor != NULL ? *cursor : begin(s3_store_of(ds));
 	enum err_code rc = ERR_OK;
 	struct suspect *x;
 
+	(void)seen;
 	*cursor = w;
 	*l = (struct store_leftover){ .name = NULL };
 	if (w->first == NULL && w->stage != OVER) {

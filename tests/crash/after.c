@@ -82,13 +82,15 @@ sweep(void)
 	struct store_leftover l;
 	int64_t n;
 
-	while (good(ds->keeper->leftover_next(ds, &cursor, arena, &l, &fault),
+	while (good(ds->keeper->leftover_next(
+			ds, &cursor, NULL, arena, &l, &fault),
 		   "sweep", "-") &&
 	    (l.name != NULL || cursor != NULL))
 		if (l.name != NULL && l.removable)
 			(void)good(ds->keeper->leftover_remove(ds, &l, &fault),
 			    "remove", l.name);
-	(void)good(ds->ledger->prune(ds, false, &n, &fault), "prune", "-");
+	(void)good(
+	    ds->ledger->prune(ds, NULL, false, &n, &fault), "prune", "-");
 }
 
 void

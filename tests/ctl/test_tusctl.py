@@ -532,14 +532,16 @@ def test_ten_thousand_uploads_take_seconds(tool, store, capsys):
 
 @pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
 def test_a_terminal_shows_how_far_it_got(tool, store):
-    """Here a slow one: each open takes a moment."""
+    """Here a slow one: each open takes a moment, and each look for names."""
     for _ in range(1200):
         store.make(b"hello", size=5)
     ours, theirs = os.openpty()
     sweep = subprocess.Popen(
-        [rig.have("strace"), "-qq", "-o", "/dev/null", "-e", "trace=openat",
-         "-e", "inject=openat:delay_enter=300", rig.program("tusctl"), "-c",
-         tool.conf, "sweep"], stdout=subprocess.PIPE, stderr=theirs,
+        [rig.have("strace"), "-qq", "-o", "/dev/null",
+         "-e", "trace=openat,getdents64",
+         "-e", "inject=openat:delay_enter=300",
+         "-e", "inject=getdents64:delay_enter=310000",
+         rig.program("tusctl"), "-c", tool.conf, "sweep"], stdout=subprocess.PIPE, stderr=theirs,
         text=True, env=NO_LEAKS)
     os.close(theirs)
     shown = b""

@@ -10,12 +10,15 @@ import pytest
 from lib import rig
 from lib.once import once
 
-FOLDERS = ("base", "lock", "store", "store/file", "core", "web", "tus", "rufh",
-           "hook", "fcgi")
+FOLDERS = {
+    "tusfcgi": ("base", "lock", "store", "store/file", "core", "web", "tus",
+                "rufh", "hook", "fcgi"),
+    "tusctl": ("base", "lock", "store", "store/file", "core", "hook", "ctl"),
+}
 LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 
 
-def build(folder, options=(), tree=rig.TREE):
+def build(folder, options=(), tree=rig.TREE, program="tusfcgi"):
     """The program as it is shipped, but for the hardening; options are for
     the compiler, tree is another source tree."""
     config = Path(rig.program()).parent
@@ -38,14 +41,15 @@ def build(folder, options=(), tree=rig.TREE):
             without += (*source,)
     # These are for tus.fcgi.
     without += ("one_file.c", "no_http.c")
-    sources = [path for name in FOLDERS
+    sources = [path for name in FOLDERS[program]
                for path in sorted((tree / name).glob("*.c"))
                if path.name not in without]
     subprocess.run(
         ["cc", "-std=c11", "-O2", "-g", "-I", config, "-I", tree,
          '-DSYSCONFDIR="/nowhere"', '-DLOCALSTATEDIR="/nowhere"', *options, *sources,
-         "-o", folder / "tusfcgi", *libs, "-lfcgi"], check=True)
-    return folder / "tusfcgi"
+         "-o", folder / program, *libs,
+         *(["-lfcgi"] if program == "tusfcgi" else [])], check=True)
+    return folder / program
 
 
 @pytest.fixture(scope="session")

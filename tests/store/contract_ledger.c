@@ -85,7 +85,7 @@ prune(struct place *p, bool only_count)
 {
 	int64_t n = -1;
 
-	ok(p, p->ds->ledger->prune(p->ds, only_count, &n, &p->e));
+	ok(p, p->ds->ledger->prune(p->ds, NULL, only_count, &n, &p->e));
 	return n;
 }
 
@@ -362,7 +362,8 @@ race(struct place *p, int number)
 			won--;
 		}
 		if (i % 50 == 0 &&
-		    p->ds->ledger->prune(p->ds, false, &n, &p->e) != ERR_OK)
+		    p->ds->ledger->prune(p->ds, NULL, false, &n, &p->e) !=
+			ERR_OK)
 			return 255;
 	}
 	return won;
@@ -384,7 +385,8 @@ come_and_go(struct place *p, int number)
 			ERR_OK ||
 		    p->ds->core->claim(up, &p->e) != ERR_OK ||
 		    p->ds->terminater->terminate(up, &p->e) != ERR_OK ||
-		    p->ds->ledger->prune(p->ds, false, &n, &p->e) != ERR_OK)
+		    p->ds->ledger->prune(p->ds, NULL, false, &n, &p->e) !=
+			ERR_OK)
 			return 255;
 		p->ds->core->close(up);
 	}

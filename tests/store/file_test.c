@@ -382,7 +382,7 @@ leftovers(struct store_leftover list[], size_t max)
 	do {
 		assert_true(n < max);
 		ok(place.ds->keeper->leftover_next(
-		    place.ds, &cursor, place.a, &list[n], &place.e));
+		    place.ds, &cursor, NULL, place.a, &list[n], &place.e));
 		n += list[n].name != NULL;
 	} while (cursor != NULL);
 	return n;

@@ -289,7 +289,7 @@ leftovers_of_moves_are_known(void **state)
 		put_text(in(place.dir, names[i]), "");
 	for (;;) {
 		ok(place.ds->keeper->leftover_next(
-		    place.ds, &cursor, place.a, &l, &place.e));
+		    place.ds, &cursor, NULL, place.a, &l, &place.e));
 		if (l.name == NULL)
 			break;
 		for (i = 0; i < NITEMS(names); i++)

@@ -110,7 +110,8 @@ prune(void)
 	int64_t n;
 
 	assert_int_equal(
-	    place.ds->ledger->prune(place.ds, false, &n, &place.e), ERR_OK);
+	    place.ds->ledger->prune(place.ds, NULL, false, &n, &place.e),
+	    ERR_OK);
 }
 
 static void
@@ -123,7 +124,7 @@ the_name_of_an_entry_says_it_all(void **state)
 	assert_int_equal(create(ID, 5, 10), ERR_OK);
 	assert_true(is_there(PAGE "/" ID ".5"));
 	assert_int_equal(place.ds->keeper->leftover_next(
-			     place.ds, &cursor, place.a, &l, &place.e),
+			     place.ds, &cursor, NULL, place.a, &l, &place.e),
 	    ERR_OK);
 	assert_null(l.name);
 	terminate(ID);

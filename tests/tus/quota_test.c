@@ -56,7 +56,7 @@ teardown(void **state)
 	int64_t n;
 
 	assert_int_equal(
-	    w->store->ledger->prune(w->store, true, &n, &e), ERR_OK);
+	    w->store->ledger->prune(w->store, NULL, true, &n, &e), ERR_OK);
 	assert_int_equal(n, 0);
 	world_close(w);
 	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
