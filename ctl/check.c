@@ -16,7 +16,7 @@
 
 struct inspection {
 	bool repair;
-	int64_t uploads, damaged, repaired, in_use;
+	int64_t damaged, repaired, in_use;
 };
 
 struct events {
@@ -71,17 +71,27 @@ look_again(
 	return rc;
 }
 
+/* Finds the ids of those that are not right. */
 static void
-check_one(struct ctl *c, const char *id, void *arg)
+look_for_damage(struct ctl *c, const char *id, const struct ctl_search *s)
+{
+	struct err e;
+	enum err_code rc = look(c, id, &e);
+
+	if (rc == ERR_CORRUPT || rc == ERR_CONFLICT)
+		ctl_found(c, s, id);
+	else if (rc != ERR_OK && rc != ERR_NOT_FOUND)
+		ctl_warn(c, "%s: %s", id, e.text);
+}
+
+static void
+judge(struct ctl *c, const char *id, void *arg)
 {
 	struct inspection *in = arg;
-	bool can_be_repaired;
-	enum err_code rc;
 	struct err e;
+	enum err_code rc = look(c, id, &e);
+	bool can_be_repaired = rc == ERR_CONFLICT;
 
-	in->uploads++;
-	rc = look(c, id, &e);
-	can_be_repaired = rc == ERR_CONFLICT;
 	if (rc == ERR_CORRUPT || rc == ERR_CONFLICT)
 		rc = look_again(c, id, in, &e);
 	switch (rc) {
@@ -147,8 +157,11 @@ int
 ctl_check(struct ctl *c, int argc, char **argv)
 {
 	struct inspection in = { 0 };
+	const struct ctl_search damage = { "uploads", look_for_damage, judge,
+		&in };
 	bool looks_at_locks = false;
 	struct err e;
+	int64_t uploads;
 	int option;
 
 	while ((option = ctl_option(c, argc, argv)) != -1) {
@@ -169,10 +182,10 @@ ctl_check(struct ctl *c, int argc, char **argv)
 		return ctl_cannot_open(&e);
 	if (!ctl_can_keep(c))
 		return CTL_FAILED;
-	ctl_each(c, "uploads", check_one, &in);
+	uploads = ctl_search(c, &damage);
 	(void)printf("%lld uploads, %lld damaged, %lld repaired, %lld in use\n",
-	    (long long)in.uploads, (long long)in.damaged,
-	    (long long)in.repaired, (long long)in.in_use);
+	    (long long)uploads, (long long)in.damaged, (long long)in.repaired,
+	    (long long)in.in_use);
 	check_events(c);
 	return ctl_status(c);
 }

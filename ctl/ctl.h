@@ -99,6 +99,9 @@ struct ctl {
 	/* Emptied after every upload of ctl_each(). */
 	struct arena *arena;
 
+	/* Where ctl_found() writes, in a child of ctl_search(). */
+	FILE *found;
+
 	/* When the program started, seconds since the epoch. */
 	int64_t now;
 
@@ -142,6 +145,27 @@ int ctl_status(const struct ctl *);
  */
 void ctl_each(struct ctl *, const char *what,
     void (*one)(struct ctl *, const char *id, void *arg), void *arg);
+
+/*
+ * Look at all uploads, in several processes at the same time if the store can
+ * be read like that.  Returns how many there were.
+ */
+struct ctl_search {
+	/* As for ctl_each(). */
+	const char *what;
+
+	/* Called for each upload, perhaps in a child.  It changes nothing and
+	 * prints nothing but with ctl_found() and ctl_warn(). */
+	void (*look)(struct ctl *, const char *id, const struct ctl_search *);
+
+	/* Called in this process for each line that was found, in any order. */
+	void (*take)(struct ctl *, const char *line, void *arg);
+	void *arg;
+};
+int64_t ctl_search(struct ctl *, const struct ctl_search *);
+
+/* For look(): a line without a line feed. */
+void ctl_found(struct ctl *, const struct ctl_search *, const char *line);
 
 /* Show the progress of something else that may take long; n 0 clears the
  * line. */

@@ -106,6 +106,11 @@ format_text(struct arena *a, const char *s, size_t len)
 	wchar_t wide;
 
 	while (i < len) {
+		/* Nearly all of it is like that. */
+		if (s[i] >= ' ' && s[i] <= '~') {
+			*p++ = s[i++];
+			continue;
+		}
 		n = mbrtowc(&wide, s + i, len - i, &state);
 		if (n != 0 && n <= len - i && iswprint((wint_t)wide) &&
 		    !is_control(s + i, n)) {
@@ -249,31 +254,36 @@ upload_to_json(const struct upload *up, enum ctl_state state)
 }
 
 /* Escape control characters, which JSON allows but a terminal would obey. */
-static void
-print_escaped(const char *text)
+static const char *
+escape(struct arena *a, const char *text)
 {
 	size_t n, len = strlen(text);
+	char *line = arena_alloc(a, len * strlen("\\u0000") + 1), *p = line;
 
 	for (; len > 0; text += n, len -= n) {
-		n = utf8_char(text, len);
+		bool is_plain = *text >= ' ' && *text <= '~';
+
+		n = is_plain ? 1 : utf8_char(text, len);
 		if (n == 0)
 			n = 1;
-		if (utf8_is_control(text, n))
-			printf("\\u%04x", utf8_code(text, n));
+		if (!is_plain && utf8_is_control(text, n))
+			p += sprintf(p, "\\u%04x", utf8_code(text, n));
 		else
-			(void)fwrite(text, 1, n, stdout);
+			p = (char *)memcpy(p, text, n) + n;
 	}
-	(void)putchar('\n');
+	return line;
 }
 
-void
-print_json(json_t *object)
+const char *
+format_json(struct arena *a, json_t *object)
 {
 	char *text = json_dumps(object, JSON_COMPACT);
+	const char *line;
 
 	if (text == NULL)
 		out_of_memory();
-	print_escaped(text);
+	line = escape(a, text);
 	free(text);
 	json_decref(object);
+	return line;
 }

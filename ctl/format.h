@@ -48,7 +48,7 @@ const char *format_protocol(const struct file_info *);
 /* All data of an upload; the caller owns the object. */
 json_t *upload_to_json(const struct upload *, enum ctl_state);
 
-/* Print one line to stdout; takes ownership of the object. */
-void print_json(json_t *);
+/* One line; takes ownership of the object. */
+const char *format_json(struct arena *, json_t *);
 
 #endif

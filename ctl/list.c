@@ -96,30 +96,23 @@ text_or_dash(struct ctl *c, const char *text)
 	return text == NULL ? "-" : format_text(c->arena, text, strlen(text));
 }
 
-static void
-print_row(struct ctl *c, const struct row *r)
+static const char *
+format_row(struct ctl *c, const struct row *r)
 {
 	const char *arrow = r->is_moved ? "-> " : "";
 
-	if (r->state == STATE_DAMAGED)
-		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %-12s  -\n", r->id,
-		    format_state(r->state), "?", "?", "?", "?");
-	else
-		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %-12s  %s%s\n",
-		    r->id, format_state(r->state),
-		    format_size(c->arena, r->received),
-		    format_size(c->arena, r->size),
-		    format_age(c->arena, c->now - r->age, c->now),
-		    text_or_dash(c, r->owner), arrow, text_or_dash(c, r->name));
-}
-
-static void
-print_one(struct ctl *c, struct row *r)
-{
 	if (r->json != NULL)
-		print_json(r->json);
-	else
-		print_row(c, r);
+		return format_json(c->arena, r->json);
+	if (r->state == STATE_DAMAGED)
+		return arena_printf(c->arena,
+		    "%-32s  %-10s  %8s  %8s  %5s  %-12s  -", r->id,
+		    format_state(r->state), "?", "?", "?", "?");
+	return arena_printf(c->arena,
+	    "%-32s  %-10s  %8s  %8s  %5s  %-12s  %s%s", r->id,
+	    format_state(r->state), format_size(c->arena, r->received),
+	    format_size(c->arena, r->size),
+	    format_age(c->arena, c->now - r->age, c->now),
+	    text_or_dash(c, r->owner), arrow, text_or_dash(c, r->name));
 }
 
 static const char *
@@ -173,31 +166,56 @@ remember(struct listing *l, struct row *r)
 	l->rows[l->n++] = r;
 }
 
-static void
-list_one(struct ctl *c, const char *id, void *arg)
+/* The row of an upload, in this arena; NULL if it is not to be listed. */
+static struct row *
+look(struct ctl *c, const char *id, const struct listing *l, struct arena *a)
 {
-	struct arena *a;
-	struct listing *l = arg;
 	enum ctl_state state = STATE_DAMAGED;
+	struct row *r = NULL;
 	struct upload *up;
 	enum err_code rc;
 	struct err e;
 
 	rc = c->store->core->get_upload(c->store, id, c->arena, &up, &e);
 	if (rc == ERR_NOT_FOUND)
-		return;
+		return NULL;
 	if (rc != ERR_OK && rc != ERR_CORRUPT) {
 		ctl_warn(c, "%s: %s", id, e.text);
-		return;
+		return NULL;
 	}
 	if (rc == ERR_OK)
 		state = state_of(up, c->now);
-	a = l->compare != NULL ? l->arena : c->arena;
-	if (l->wanted[state] && l->compare != NULL)
-		remember(l, make_row(c, a, up, state, l->as_json));
-	else if (l->wanted[state])
-		print_one(c, make_row(c, a, up, state, l->as_json));
+	if (l->wanted[state])
+		r = make_row(c, a, up, state, l->as_json);
 	c->store->core->close(up);
+	return r;
+}
+
+static void
+look_for_line(struct ctl *c, const char *id, const struct ctl_search *s)
+{
+	const struct row *r = look(c, id, s->arg, c->arena);
+
+	if (r != NULL)
+		ctl_found(c, s, format_row(c, r));
+}
+
+static void
+print_line(struct ctl *c, const char *line, void *arg)
+{
+	(void)c;
+	(void)arg;
+	(void)puts(line);
+}
+
+static void
+keep_row(struct ctl *c, const char *id, void *arg)
+{
+	struct listing *l = arg;
+	struct row *r = look(c, id, l, l->arena);
+
+	if (r != NULL)
+		remember(l, r);
 }
 
 static void
@@ -209,7 +227,8 @@ print_in_order(struct ctl *c, struct listing *l)
 		return;
 	qsort(l->rows, l->n, sizeof(struct row *), l->compare);
 	for (i = 0; i < l->n; i++) {
-		print_one(c, l->rows[l->is_reverse ? l->n - 1 - i : i]);
+		(void)puts(
+		    format_row(c, l->rows[l->is_reverse ? l->n - 1 - i : i]));
 		arena_reset(c->arena);
 	}
 }
@@ -261,8 +280,8 @@ int
 ctl_list(struct ctl *c, int argc, char **argv)
 {
 	struct listing l = { 0 };
+	struct ctl_search lines = { NULL, look_for_line, print_line, &l };
 	int status = read_options(c, argc, argv, &l);
-	bool is_shown = isatty(STDOUT_FILENO) && l.compare == NULL;
 
 	if (status != CTL_OK)
 		return status;
@@ -271,7 +290,12 @@ ctl_list(struct ctl *c, int argc, char **argv)
 		(void)printf("%-32s  %-10s  %8s  %8s  %5s  %-12s  %s\n", "ID",
 		    "STATE", "RECEIVED", "SIZE", "AGE", "OWNER", "NAME");
 	/* On a terminal the lines themselves show the progress. */
-	ctl_each(c, is_shown ? NULL : "uploads", list_one, &l);
+	if (!isatty(STDOUT_FILENO))
+		lines.what = "uploads";
+	if (l.compare == NULL)
+		(void)ctl_search(c, &lines);
+	else
+		ctl_each(c, "uploads", keep_row, &l);
 	print_in_order(c, &l);
 	arena_free(l.arena);
 	return ctl_status(c);

@@ -136,7 +136,7 @@ show_upload(struct ctl *c, struct upload *up, const char *damage, bool as_json)
 		(void)json_object_set_new(object, "lock_host",
 		    *holder.host != '\0' ? json_string(holder.host) :
 					   json_null());
-		print_json(object);
+		(void)puts(format_json(c->arena, object));
 		return;
 	}
 	show_text(c, "id", up->info.id);

@@ -537,6 +537,10 @@ struct data_store {
 	const struct store_keeper *keeper;
 	const struct store_mover *mover;
 
+	/* Processes that are forked while it is open may all walk through it
+	 * and read its uploads. */
+	bool can_be_read_apart;
+
 	/* The reader accepts unfinished uploads as well. */
 	bool reads_unfinished;
 

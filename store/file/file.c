@@ -217,6 +217,7 @@ new_store(const struct conf *conf)
 			.finisher = &finisher,
 			.suspender = &suspender,
 			.reader = &file_reader,
+			.can_be_read_apart = true,
 			.reads_unfinished = true,
 			.concater = &concater,
 			.length_declarer = &length_declarer,
