@@ -25,13 +25,6 @@ VERSION = "1.0.0"
 BODY = "application/offset+octet-stream"
 CHUNKED = "chunked"
 
-# Does the server speak the IETF's protocol besides?
-RUFH = os.environ.get("TUS_RUFH") == "1"
-# What HEAD and DELETE of an upload that is not there are told where they name
-# no version: that they are not in words of tus (VER-08), unless they may as
-# well be in those of the other protocol (RUFH-45).
-UNCLAIMED = 404 if RUFH else 412
-
 ERROR_BODY = re.compile(rb"\AERR_[A-Z_]+: [^\r\n\0]+\n\Z")
 TOKEN = re.compile(r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
@@ -341,6 +334,13 @@ class Tus:
         self.name = transport
         self.transport = TRANSPORTS[transport]
         self.base = getattr(server, "base", "/files")
+        # Does the server speak the IETF's protocol besides?
+        self.has_rufh = getattr(server, "config", {}).get(
+            "rufh", {}).get("enable", False)
+        # What HEAD and DELETE of an upload that is not there are told where
+        # they name no version: that they are not in words of tus (VER-08),
+        # unless they may as well be in those of the other protocol (RUFH-45).
+        self.unclaimed = 404 if self.has_rufh else 412
         # Anybody's request from now on goes out with these.
         self.headers = {"Tus-Resumable": VERSION}
         self.params = {}

@@ -1,7 +1,7 @@
 """The checklist suite: one test per id of protocol.md, over each transport.
 
 TUS_TRANSPORTS names the transports ("nginx fastcgi"); lib/client.py has the
-list.  TUS_RUFH=1 has the server speak the IETF's protocol as well, of which no
+list.  Behind nginx the server speaks the IETF's protocol as well, of which no
 client of tus may notice anything but VER-08.  A test names what it covers with
 @ids("PATCH-10"), which also makes -k PATCH-10 find it.
 """
@@ -95,8 +95,7 @@ def transport(request):
 
 
 DEFAULTS = {"lock": {"timeout": "2s"}}
-if client.RUFH:
-    DEFAULTS["rufh"] = {"enable": True}
+BESIDE = {"rufh": {"enable": True}}
 
 
 @pytest.fixture
@@ -108,6 +107,8 @@ def serve(transport, shared, server):
     """
     def start(config=None, own=False, **options):
         config = rig.merge(DEFAULTS, config or {})
+        if transport == "nginx":
+            config = rig.merge(BESIDE, config)
         front_end = front_end_for(transport)
         if own or options:
             one = server(front_end, config=config, **options)

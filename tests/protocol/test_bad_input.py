@@ -201,7 +201,7 @@ def test_versions(tus, url, version):
     with tus.unchanged(url):
         for target, status in (
                 (url, 412),
-                ("/files/" + "0" * 32, 412 if version else client.UNCLAIMED)):
+                ("/files/" + "0" * 32, 412 if version else tus.unclaimed)):
             row(tus.head(target, headers), status)
             row(tus.patch(target, 50, b"x", headers), 412)
             row(tus.delete(target, headers), status)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from lib import client
 
 ids = pytest.mark.ids
 only = pytest.mark.only
@@ -77,7 +76,7 @@ def test_get_needs_no_version(tus):
 def test_the_version_comes_before_existence(tus):
     for version in (None, "0.2.2"):
         other = {"Tus-Resumable": version}
-        status = 412 if version else client.UNCLAIMED
+        status = 412 if version else tus.unclaimed
         assert tus.head(UNKNOWN, other).status == status
         assert tus.patch(UNKNOWN, 0, b"", other).status == 412
         assert tus.delete(UNKNOWN, other).status == status
