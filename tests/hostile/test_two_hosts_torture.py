@@ -4,7 +4,7 @@ service die, sleep or are cut off: no acknowledged byte is lost.
 The file system is a local one that behaves as NFS and CephFS do towards a host
 that slept: evict.c cuts it off, and its locks are taken away.
 
-TUSFCGI_TWO_HOSTS says for how many seconds for each service (60), with
+TUSFCGI_TWO_HOSTS says for how many seconds for each service (40), with
 TUSFCGI_CLIENTS clients (12).  In a short time no request may happen to be cut
 off by the file system, so one that surely is comes at the end.
 """
@@ -32,7 +32,7 @@ from .conftest import number, preload
 from .crowd import Tally
 from .test_torture import Uploader
 
-SECONDS = number("TWO_HOSTS", 60)
+SECONDS = number("TWO_HOSTS", 40)
 CLIENTS = number("CLIENTS", 12)
 # The bytes of a file that its host has locked.
 FENCE = (1 << 40) + 8
