@@ -1,38 +1,27 @@
 /*
  * post.c - HTTP requests by libcurl, in a loop that waits for other things too.
- *
- * libcurl's sockets are in an epoll of ours, which is one descriptor to wait
- * for.
  */
 #include "config.h"
-
-#include <sys/epoll.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/arena.h"
-#include "base/clock.h"
-#include "base/http.h"
+#include "base/http_loop.h"
 #include "lock/post.h"
 
 enum {
 	LINE_SIZE = 2048,
 	/* Of an answer, or of a line of one without an end. */
 	TEXT_MAX = 1024 * 1024,
-	CONNECTIONS = 16,
-	EVENTS = 32
+	CONNECTIONS = 16
 };
 
 struct post_office {
 	const struct http_lib *lib;
 	const struct conf_lock *conf;
-	CURLM *multi;
-	int epoll_fd;
-	/* When libcurl wants to be called, by clock_ms(); 0: by no clock. */
-	int64_t timer;
+	struct http_loop *loop;
 	struct post *first;
 };
 
@@ -50,33 +39,6 @@ struct post {
 };
 
 /* --- What libcurl calls. --- */
-
-static int
-on_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *own)
-{
-	const struct post_office *o = arg;
-	struct epoll_event ev = { .data.fd = fd };
-
-	(void)curl;
-	(void)own;
-	if ((what & CURL_POLL_IN) != 0)
-		ev.events |= EPOLLIN;
-	if ((what & CURL_POLL_OUT) != 0)
-		ev.events |= EPOLLOUT;
-	if (what == CURL_POLL_REMOVE)
-		(void)epoll_ctl(o->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-	else if (epoll_ctl(o->epoll_fd, EPOLL_CTL_MOD, fd, &ev) == -1)
-		(void)epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
-	return 0;
-}
-
-static int
-on_timer(CURLM *multi, long ms, void *arg)
-{
-	(void)multi;
-	((struct post_office *)arg)->timer = ms < 0 ? 0 : clock_ms() + ms;
-	return 0;
-}
 
 static void
 cut_lines(struct post *p)
@@ -113,53 +75,10 @@ on_data(char *data, size_t size, size_t n, void *arg)
 
 /* --- The office. --- */
 
-struct post_office *
-post_open(const struct conf_lock *conf, struct err *e)
-{
-	const struct http_lib *lib;
-	struct post_office *o;
-
-	if (http_load("lock.type", &lib, e) != ERR_OK)
-		return NULL;
-	o = must_alloc(sizeof(*o));
-	*o = (struct post_office){ .lib = lib, .conf = conf };
-	o->multi = lib->multi_init();
-	o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (o->multi == NULL || o->epoll_fd == -1)
-		out_of_memory();
-	(void)lib->multi_setopt(o->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	(void)lib->multi_setopt(o->multi, CURLMOPT_SOCKETDATA, o);
-	(void)lib->multi_setopt(o->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	(void)lib->multi_setopt(o->multi, CURLMOPT_TIMERDATA, o);
-	(void)lib->multi_setopt(
-	    o->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS);
-	return o;
-}
-
-void
-post_close(struct post_office *o)
-{
-	while (o->first != NULL)
-		post_stop(o->first);
-	(void)o->lib->multi_cleanup(o->multi);
-	(void)close(o->epoll_fd);
-	free(o);
-}
-
-int
-post_prepare(const struct post_office *o, struct pollfd *fd, int *timeout_ms)
-{
-	int64_t left = o->timer - clock_ms();
-
-	*fd = (struct pollfd){ .fd = o->epoll_fd, .events = POLLIN };
-	if (o->timer != 0 && left < *timeout_ms)
-		*timeout_ms = left > 0 ? (int)left : 0;
-	return 1;
-}
-
 static void
-over(struct post *p, CURLcode rc)
+over(void *own, CURLcode rc)
 {
+	struct post *p = own;
 	const struct http_lib *lib = p->office->lib;
 	struct post_answer a = {
 		.why = *p->error != '\0' ? p->error : lib->easy_strerror(rc),
@@ -178,28 +97,41 @@ over(struct post *p, CURLcode rc)
 	post_stop(p);
 }
 
+struct post_office *
+post_open(const struct conf_lock *conf, struct err *e)
+{
+	const struct http_lib *lib;
+	struct post_office *o;
+
+	if (http_load("lock.type", &lib, e) != ERR_OK)
+		return NULL;
+	o = must_alloc(sizeof(*o));
+	*o = (struct post_office){ .lib = lib, .conf = conf };
+	o->loop = http_loop_open(lib, CONNECTIONS, over);
+	return o;
+}
+
+void
+post_close(struct post_office *o)
+{
+	while (o->first != NULL)
+		post_stop(o->first);
+	http_loop_close(o->loop);
+	free(o);
+}
+
+int
+post_prepare(const struct post_office *o, struct pollfd *fd, int *timeout_ms)
+{
+	*fd = (struct pollfd){ .fd = http_loop_fd(o->loop), .events = POLLIN };
+	*timeout_ms = http_loop_timeout(o->loop, *timeout_ms);
+	return 1;
+}
+
 void
 post_work(struct post_office *o)
 {
-	struct epoll_event events[EVENTS];
-	struct post *p = NULL;
-	CURLMsg *m;
-	int n, running;
-
-	if (o->timer != 0 && clock_ms() >= o->timer) {
-		o->timer = 0;
-		(void)o->lib->multi_socket_action(
-		    o->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	}
-	n = epoll_wait(o->epoll_fd, events, EVENTS, 0);
-	while (n-- > 0)
-		(void)o->lib->multi_socket_action(
-		    o->multi, events[n].data.fd, 0, &running);
-	while ((m = o->lib->multi_info_read(o->multi, &n)) != NULL) {
-		(void)o->lib->easy_getinfo(
-		    m->easy_handle, CURLINFO_PRIVATE, (char **)&p);
-		over(p, m->data.result);
-	}
+	http_loop_work(o->loop);
 }
 
 /* --- One request. --- */
@@ -270,7 +202,7 @@ post_send(struct post_office *o, const char *host, const char *path,
 	(void)snprintf(text, sizeof(text), "%s://%s/%s",
 	    o->conf->tls ? "https" : "http", host, path);
 	set_up(p, text);
-	(void)o->lib->multi_add_handle(o->multi, p->curl);
+	http_loop_add(o->loop, p->curl);
 	return p;
 }
 
@@ -279,7 +211,7 @@ post_stop(struct post *p)
 {
 	if (p == NULL)
 		return;
-	(void)p->office->lib->multi_remove_handle(p->office->multi, p->curl);
+	http_loop_remove(p->office->loop, p->curl);
 	p->office->lib->easy_cleanup(p->curl);
 	p->office->lib->slist_free_all(p->headers);
 	*p->place = p->next;
