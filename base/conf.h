@@ -143,6 +143,7 @@ struct conf_s3 {
 	const char *addressing, *access_key, *secret_key, *profile;
 	int64_t part_size;
 	bool part_growth;
+	int64_t parallel;
 	const char *spool;
 	bool sign_payload, metadata;
 	const char *encryption, *encryption_key, *storage_class, *acl, *tags;

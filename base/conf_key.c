@@ -384,6 +384,7 @@ static const struct conf_key keys[] = {
 	STRING(s3.profile, "", &anything),
 	NUMBER(s3.part_size, CONF_SIZE, "8M", 4 * KIB, 5 * 1024 * MIB),
 	BOOL(s3.part_growth, "true"),
+	NUMBER(s3.parallel, CONF_INT, "2", 1, 8),
 	STRING(s3.spool, "/var/tmp", &path_or_empty),
 	BOOL(s3.sign_payload, "false"),
 	BOOL(s3.metadata, "true"),

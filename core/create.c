@@ -223,6 +223,20 @@ make_with_id(struct task *t)
 	return make(t, false);
 }
 
+/* The store may have a limit of its own where no length is known. */
+static void
+limit_body(struct task *t)
+{
+	const struct file_info *info = &t->up->info;
+
+	core_limit(t, info->max_size);
+	if (info->size_deferred && t->in.max_size > 0 &&
+	    t->limit > t->in.max_size) {
+		t->limit = t->in.max_size;
+		t->is_capped = false;
+	}
+}
+
 bool
 core_create(struct task *t)
 {
@@ -248,6 +262,7 @@ core_create(struct task *t)
 	}
 	t->err.code = ERR_OK;
 	t->created = true;
+	limit_body(t);
 	t->was_created = t->up->info;
 	/* post-create is shown the upload as it was before the first byte. */
 	t->was_created.offset = 0;

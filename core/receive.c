@@ -231,9 +231,9 @@ pace(struct task *t)
 {
 	const struct store_pacer *pacer = t->core->store->pacer;
 
+	t->wait = (struct wait){ .fd = -1 };
 	if (pacer == NULL || !t->is_writing)
 		return STEP_RECEIVE;
-	t->wait = (struct wait){ .fd = -1 };
 	if (pacer->pace(t->up, &t->wait, &t->err) != ERR_OK)
 		return stop_failed(t);
 	return t->wait.ms > 0 ? STEP_WAIT : STEP_RECEIVE;
@@ -248,7 +248,7 @@ task_receive(struct task *t, const void *buf, size_t len)
 	if (wanted >= 0 && (uint64_t)len > (uint64_t)wanted)
 		len = (size_t)wanted;
 	if (len == 0)
-		return STEP_RECEIVE;
+		return pace(t);
 	if (core_has_lost(t))
 		return core_abandon(t);
 	if (!check_slice(t, len))

@@ -168,7 +168,8 @@ struct task {
 	unsigned mismatched;
 	const char *whole_wrong;
 
-	/* After STEP_WAIT: what for. */
+	/* After STEP_WAIT: what for.  After STEP_RECEIVE of receive or tick, if
+	 * events is not 0: tick is due as well when fd has one of them. */
 	struct wait wait;
 
 	/* The upload, open until task_conclude(), NULL if there is none. */

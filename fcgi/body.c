@@ -118,6 +118,17 @@ settle(struct body *b, enum step step)
 			step = web_tick(b->call);
 	}
 	b->is_done = step == STEP_DONE;
+	b->watch.fd = wait->fd;
+	b->watch.events = step == STEP_RECEIVE ? wait->events : 0;
+}
+
+/* The store has something to do while the client is silent. */
+static bool
+is_store_due(const struct body *b)
+{
+	struct pollfd pfd = { .fd = b->watch.fd, .events = b->watch.events };
+
+	return b->watch.events != 0 && poll(&pfd, 1, 0) > 0;
 }
 
 static void
@@ -244,6 +255,8 @@ wait_on(void *arg, int64_t silence)
 		silence = now - b->last_byte;
 	if (b->is_due || now - b->last_tick >= OS_READ_STEP)
 		tick(b, now);
+	else if (!b->is_done && is_store_due(b))
+		settle(b, web_tick(b->call));
 	if (silence >= b->settings->read_timeout && !b->is_ended)
 		end_with(b, END_TIMED_OUT);
 	if (came_with(b, NOTE_STOP) && !b->is_done && !b->is_ended)

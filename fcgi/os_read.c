@@ -192,6 +192,19 @@ os_read_describe(void)
 	return "large reads";
 }
 
+/* Until the peer has sent something, or the watch is due. */
+static void
+wait_for_input(int fd)
+{
+	const struct os_read_watch *w = seam.watch;
+	struct pollfd fds[] = { { .fd = fd, .events = POLLIN }, { .fd = -1 } };
+
+	if (w != NULL && w->events != 0)
+		fds[1] = (struct pollfd){ .fd = w->fd, .events = w->events };
+	(void)poll(fds, NITEMS(fds),
+	    w != NULL && w->step > 0 ? w->step : OS_READ_STEP);
+}
+
 /*
  * Read the available bytes, or wait as long as the watch allows.  The bytes
  * that do not fit into buf go to ahead, so that small reads touch no page
@@ -203,7 +216,6 @@ read_some(int fd, void *buf, size_t len)
 	struct iovec to[] = { { buf, len }, { seam.ahead, AHEAD_SIZE } };
 	struct msghdr msg = { .msg_iov = to,
 		.msg_iovlen = seam.may_read_ahead ? 2 : 1 };
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	const struct os_read_watch *w = seam.watch;
 	int64_t since = -1, silence = 0;
 	ssize_t n;
@@ -222,8 +234,7 @@ read_some(int fd, void *buf, size_t len)
 			silence = clock_ms() - since;
 		if (w != NULL && !w->wait_on(w->arg, silence))
 			return 0;
-		(void)poll(
-		    &pfd, 1, w != NULL && w->step > 0 ? w->step : OS_READ_STEP);
+		wait_for_input(fd);
 	}
 }
 

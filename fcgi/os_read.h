@@ -31,6 +31,11 @@ struct os_read_watch {
 	int step;
 	/* Call it before each read as well. */
 	bool is_asked_first;
+	/* Call it at once when this descriptor has one of these events; 0:
+	 * there is none.  Where OS_Read() cannot be replaced, the next step
+	 * does. */
+	int fd;
+	short events;
 };
 
 #define OS_READ_STEP 250

@@ -187,8 +187,10 @@ struct store_pacer {
 	/*
 	 * Between write_begin() and write_end(), after each write(): leaves the
 	 * wait at 0 ms if the store takes more bytes, or says what to wait for
-	 * before this is called again.  It never blocks, and in the end the
-	 * store is ready or fails: an error is like one of write().
+	 * before this is called again.  At 0 ms, too, it may name a descriptor:
+	 * the store has work to do when that is ready, and this is to be called
+	 * again.  It never blocks, and in the end the store is ready or fails:
+	 * an error is like one of write().
 	 */
 	MUST_CHECK enum err_code (*pace)(
 	    struct upload *, struct wait *, struct err *);

@@ -238,7 +238,9 @@ MUST_CHECK enum step web_begin(struct web_call *);
  */
 const struct pair *web_interim(struct web_call *);
 
-/* After STEP_WAIT: what to wait for. */
+/* After STEP_WAIT: what to wait for.  After web_receive() or web_tick()
+ * returned STEP_RECEIVE, if events is not 0: web_tick() is due as well when fd
+ * has one of them. */
 const struct wait *web_wait(const struct web_call *);
 
 /* After web_begin() returned STEP_WAIT: the wait took too long, the response is

@@ -79,6 +79,7 @@ take_over(struct s3_upload *u, struct err *e)
 	u->prefix = u->base.info.offset = u->adopted;
 	u->part_size = s3_choose_rest_size(u);
 	u->part_growth = u->base.info.size_deferred && u->s->part_growth;
+	s3_limit_size(u);
 	if (u->tail > 0 && (rc = keep_tail(u, e)) != ERR_OK)
 		return rc;
 	if ((rc = s3_put_record(u, e)) != ERR_OK)
@@ -127,7 +128,7 @@ put_tail(struct s3_upload *u, struct err *e)
 		return rc;
 	s3_call_init(&c, "PUT", s3_tail_key(u->s, u->a, u->base.info.id));
 	c.fd = u->spool;
-	c.at = u->prefix - u->spool_base;
+	c.at = s3_spool_at(u, u->prefix);
 	c.len = (size_t)(end - u->prefix);
 	rc = s3_call(u->s, &c, e);
 	return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;

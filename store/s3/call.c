@@ -136,17 +136,10 @@ prepare(struct s3_store *s, const struct s3_call *c, struct arena *a,
 
 /* --- Callbacks of libcurl. --- */
 
-struct exchange {
-	struct s3_store *s;
-	struct s3_call *c;
-	CURL *curl;
-	int64_t answered;
-};
-
 static size_t
 give(char *buf, size_t size, size_t n, void *arg)
 {
-	struct exchange *x = arg;
+	struct s3_try *x = arg;
 	struct s3_call *c = x->c;
 	size_t left = c->len - (size_t)c->sent, got = 0;
 	struct err ignored;
@@ -168,7 +161,7 @@ give(char *buf, size_t size, size_t n, void *arg)
 static int
 rewind_body(void *arg, curl_off_t offset, int origin)
 {
-	struct exchange *x = arg;
+	struct s3_try *x = arg;
 
 	if (origin != SEEK_SET)
 		return CURL_SEEKFUNC_CANTSEEK;
@@ -177,36 +170,37 @@ rewind_body(void *arg, curl_off_t offset, int origin)
 }
 
 static bool
-make_room(struct s3_store *s, size_t need)
+make_room(struct s3_text *t, size_t need)
 {
-	size_t room = s->answer_room > 0 ? s->answer_room : 4096;
+	size_t room = t->room > 0 ? t->room : 4096;
 	char *longer;
 
 	if (need > S3_ANSWER_MAX)
 		return false;
 	while (room < need)
 		room *= 2;
-	if (room == s->answer_room)
+	if (room == t->room)
 		return true;
-	if ((longer = realloc(s->answer, room)) == NULL)
+	if ((longer = realloc(t->text, room)) == NULL)
 		out_of_memory();
-	s->answer = longer;
-	s->answer_room = room;
+	t->text = longer;
+	t->room = room;
 	return true;
 }
 
 static size_t
 take(char *buf, size_t size, size_t n, void *arg)
 {
-	struct exchange *x = arg;
-	struct s3_store *s = x->s;
+	struct s3_try *x = arg;
+	struct s3_text *t = x->answer;
 	struct err ignored;
 	long status = 0;
 	size_t done;
 
 	n *= size;
 	x->c->received += (int64_t)n;
-	(void)s->http->easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+	(void)x->s->http->easy_getinfo(
+	    x->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (x->c->answer_fd != -1 && status < 300) {
 		if (fs_pwrite(x->c->answer_fd, buf, n,
 			x->c->answer_at + x->answered, &done,
@@ -215,11 +209,11 @@ take(char *buf, size_t size, size_t n, void *arg)
 		x->answered += (int64_t)n;
 		return n;
 	}
-	if (!make_room(s, s->answer_len + n + 1))
+	if (!make_room(t, t->len + n + 1))
 		return 0;
-	memcpy(s->answer + s->answer_len, buf, n);
-	s->answer_len += n;
-	s->answer[s->answer_len] = '\0';
+	memcpy(t->text + t->len, buf, n);
+	t->len += n;
+	t->text[t->len] = '\0';
 	return n;
 }
 
@@ -242,7 +236,7 @@ take_value(const char *line, size_t n, size_t name_len, char *to, size_t room)
 static size_t
 take_header(char *line, size_t size, size_t n, void *arg)
 {
-	struct exchange *x = arg;
+	struct s3_try *x = arg;
 	struct s3_call *c = x->c;
 	const struct {
 		const char *name;
@@ -268,6 +262,16 @@ take_header(char *line, size_t size, size_t n, void *arg)
 
 /* --- Once. --- */
 
+CURL *
+s3_new_handle(struct s3_store *s)
+{
+	CURL *curl = s->http->easy_init();
+
+	if (curl == NULL)
+		out_of_memory();
+	return curl;
+}
+
 static CURL *
 handle_of(struct s3_store *s)
 {
@@ -275,9 +279,7 @@ handle_of(struct s3_store *s)
 		return s->curl;
 	/* The connection of a handle that another process made belongs to that
 	 * process. */
-	s->curl = s->http->easy_init();
-	if (s->curl == NULL)
-		out_of_memory();
+	s->curl = s3_new_handle(s);
 	s->owner = getpid();
 	return s->curl;
 }
@@ -313,7 +315,7 @@ set_up(struct s3_store *s, CURL *curl, const char *url, const char *method,
 }
 
 static void
-set_body(struct s3_store *s, struct exchange *x)
+set_body(struct s3_store *s, struct s3_try *x)
 {
 	const struct http_lib *http = s->http;
 	const struct s3_call *c = x->c;
@@ -340,43 +342,36 @@ timeout_of(const struct s3_store *s, const struct s3_call *c)
 	return s->timeout + c->patience + (int64_t)(c->len >> 20) * 1000;
 }
 
-static CURLcode
-once(struct s3_store *s, struct s3_call *c)
+bool
+s3_try_begin(struct s3_try *x)
 {
-	struct exchange x = { .s = s, .c = c, .curl = handle_of(s) };
+	struct s3_store *s = x->s;
+	struct s3_call *c = x->c;
 	const struct http_lib *http = s->http;
-	struct curl_slist *headers;
-	curl_off_t length = -1;
 	const char *url;
-	CURLcode code;
 
 	take_keys(s);
-	s->answer_len = 0;
+	x->began = clock_ns();
+	x->answer->len = 0;
+	x->answered = 0;
+	x->headers = NULL;
 	c->status = 0;
 	c->code[0] = c->etag[0] = c->tus_id[0] = c->modified[0] = '\0';
 	c->sent = c->received = 0;
 	/* A long upload makes thousands of requests in one arena. */
 	arena_reset(s->scratch);
 	if (*s->keys.access == '\0')
-		return CURLE_LOGIN_DENIED;
-	headers = prepare(s, c, s->scratch, &url);
-	set_up(s, x.curl, url, c->method, timeout_of(s, c));
-	(void)http->easy_setopt(x.curl, CURLOPT_HTTPHEADER, headers);
-	(void)http->easy_setopt(x.curl, CURLOPT_WRITEFUNCTION, take);
-	(void)http->easy_setopt(x.curl, CURLOPT_WRITEDATA, &x);
-	(void)http->easy_setopt(x.curl, CURLOPT_HEADERFUNCTION, take_header);
-	(void)http->easy_setopt(x.curl, CURLOPT_HEADERDATA, &x);
-	set_body(s, &x);
-	code = http->easy_perform(x.curl);
-	(void)http->easy_getinfo(x.curl, CURLINFO_RESPONSE_CODE, &c->status);
-	(void)http->easy_getinfo(
-	    x.curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	c->length = length;
-	(void)http->easy_setopt(x.curl, CURLOPT_HTTPHEADER, NULL);
-	http->slist_free_all(headers);
-	if (code != CURLE_OK)
-		c->status = 0;
-	return code;
+		return false;
+	x->headers = prepare(s, c, s->scratch, &url);
+	set_up(s, x->curl, url, c->method, timeout_of(s, c));
+	(void)http->easy_setopt(x->curl, CURLOPT_HTTPHEADER, x->headers);
+	(void)http->easy_setopt(x->curl, CURLOPT_WRITEFUNCTION, take);
+	(void)http->easy_setopt(x->curl, CURLOPT_WRITEDATA, x);
+	(void)http->easy_setopt(x->curl, CURLOPT_HEADERFUNCTION, take_header);
+	(void)http->easy_setopt(x->curl, CURLOPT_HEADERDATA, x);
+	(void)http->easy_setopt(x->curl, CURLOPT_PRIVATE, x);
+	set_body(s, x);
+	return true;
 }
 
 /* --- For others. --- */
@@ -426,14 +421,14 @@ ignore(void *arg, const char *name)
 
 /* An error is an answer that is XML; AWS may say 200 before it knows. */
 static void
-find_code(struct s3_store *s, struct s3_call *c)
+find_code(const struct s3_text *answer, struct s3_call *c)
 {
 	struct err ignored;
 
-	if (s->answer_len == 0 || strstr(s->answer, "<Error") == NULL)
+	if (answer->len == 0 || strstr(answer->text, "<Error") == NULL)
 		return;
 	(void)!s3_xml_read(
-	    s->answer, s->answer_len, take_code, ignore, c, &ignored);
+	    answer->text, answer->len, take_code, ignore, c, &ignored);
 }
 
 static bool
@@ -480,17 +475,8 @@ judge(const struct s3_store *s, const struct s3_call *c, const char *why,
 	    s->bucket, key, c->status, what);
 }
 
-static void
-sleep_ms(int64_t ms)
-{
-	struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
-
-	while (nanosleep(&left, &left) == -1)
-		continue;
-}
-
 /* A random time, so that many workers do not repeat their requests at once. */
-static void
+static int64_t
 wait_before(int64_t try)
 {
 	int64_t most = FIRST_WAIT;
@@ -499,7 +485,7 @@ wait_before(int64_t try)
 	while (try-- > 0 && most < LONGEST_WAIT)
 		most *= 2;
 	(void)RAND_bytes((unsigned char *)&random, sizeof(random));
-	sleep_ms(random % (most < LONGEST_WAIT ? most : LONGEST_WAIT));
+	return random % (most < LONGEST_WAIT ? most : LONGEST_WAIT);
 }
 
 /* "Tue, 01 Dec 2026 02:20:41 GMT" */
@@ -519,27 +505,72 @@ set_clock(struct s3_store *s, const struct s3_call *c)
 	return true;
 }
 
+bool
+s3_try_end(struct s3_try *x, CURLcode code, int64_t *wait)
+{
+	const struct http_lib *http = x->s->http;
+	struct s3_call *c = x->c;
+	curl_off_t length = -1;
+
+	*wait = 0;
+	if (code != CURLE_LOGIN_DENIED) {
+		(void)http->easy_getinfo(
+		    x->curl, CURLINFO_RESPONSE_CODE, &c->status);
+		(void)http->easy_getinfo(
+		    x->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+		(void)http->easy_setopt(x->curl, CURLOPT_HTTPHEADER, NULL);
+	}
+	c->length = length;
+	http->slist_free_all(x->headers);
+	x->headers = NULL;
+	if (code != CURLE_OK)
+		c->status = 0;
+	find_code(x->answer, c);
+	s3_count_call(x->s, c, (clock_ns() - x->began) / 1000, x->n > 0);
+	if (!set_clock(x->s, c)) {
+		if (!may_pass(c) || c->once || x->n >= x->s->retries)
+			return true;
+		*wait = wait_before(x->n);
+	}
+	x->n++;
+	return false;
+}
+
 enum err_code
-s3_call(struct s3_store *s, struct s3_call *c, struct err *e)
+s3_try_judge(const struct s3_try *x, CURLcode code, struct err *e)
 {
 	const char *why = "";
-	int64_t try, began;
-	CURLcode code;
 
-	for (try = 0;; try++) {
-		began = clock_ns();
-		code = once(s, c);
-		find_code(s, c);
-		s3_count_call(s, c, (clock_ns() - began) / 1000, try > 0);
-		if (set_clock(s, c))
-			continue;
-		if (!may_pass(c) || c->once || try >= s->retries)
-			break;
-		wait_before(try);
-	}
 	if (code == CURLE_LOGIN_DENIED)
 		why = no_keys;
 	else if (code != CURLE_OK)
-		why = s->http->easy_strerror(code);
-	return judge(s, c, why, e);
+		why = x->s->http->easy_strerror(code);
+	return judge(x->s, x->c, why, e);
+}
+
+static void
+sleep_ms(int64_t ms)
+{
+	struct timespec left = { ms / 1000, ms % 1000 * 1000000 };
+
+	while (nanosleep(&left, &left) == -1)
+		continue;
+}
+
+enum err_code
+s3_call(struct s3_store *s, struct s3_call *c, struct err *e)
+{
+	struct s3_try x = {
+		.s = s, .c = c, .curl = handle_of(s), .answer = &s->answer
+	};
+	CURLcode code;
+	int64_t wait;
+
+	for (;;) {
+		code = s3_try_begin(&x) ? s->http->easy_perform(x.curl) :
+					  CURLE_LOGIN_DENIED;
+		if (s3_try_end(&x, code, &wait))
+			return s3_try_judge(&x, code, e);
+		sleep_ms(wait);
+	}
 }

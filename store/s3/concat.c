@@ -129,7 +129,7 @@ fetch(struct s3_upload *u, const struct source *src, int64_t from, int64_t to,
 	s3_call_init(&c, "GET", src->key);
 	s3_call_header(&c, "range", range(u, src, from, to));
 	c.answer_fd = u->spool;
-	c.answer_at = from - u->spool_base;
+	c.answer_at = s3_spool_at(u, from);
 	c.patience = ((to - from) >> 20) * 1000;
 	rc = s3_call(u->s, &c, e);
 	if (rc == ERR_OK && c.length != to - from)

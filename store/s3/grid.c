@@ -10,6 +10,26 @@
 /* Five GiB: what S3 takes. */
 #define PART_MAX (5 * 1024 * MIB)
 
+/* After so many parts of one size the next ones have this size. */
+static int64_t
+grown(int64_t size)
+{
+	return size <= PART_MAX / 2 ? 2 * size : PART_MAX;
+}
+
+int64_t
+s3_part_size(const struct s3_upload *u, size_t n)
+{
+	int64_t size = u->part_size;
+
+	if (!u->part_growth)
+		return size;
+	n -= n < u->adopted_parts ? n : u->adopted_parts;
+	for (; n > S3_GROWS_EACH; n -= S3_GROWS_EACH)
+		size = grown(size);
+	return size;
+}
+
 /* How many bytes the parts before number n + 1 have. */
 static int64_t
 grid_line(const struct s3_upload *u, size_t n)
@@ -21,9 +41,22 @@ grid_line(const struct s3_upload *u, size_t n)
 		return line + (int64_t)n * size;
 	for (; n > S3_GROWS_EACH; n -= S3_GROWS_EACH) {
 		line += S3_GROWS_EACH * size;
-		size *= 2;
+		size = grown(size);
 	}
 	return line + (int64_t)n * size;
+}
+
+void
+s3_limit_size(struct s3_upload *u)
+{
+	int64_t *max = &u->base.info.max_size;
+	int64_t most = grid_line(u, S3_PARTS_MAX);
+
+	if (!u->base.info.size_deferred)
+		return;
+	most = most < S3_SIZE_MAX ? most : S3_SIZE_MAX;
+	if (*max == 0 || *max > most)
+		*max = most;
 }
 
 int64_t

@@ -54,9 +54,10 @@ s3_answer_text(struct s3_store *s, const char *name, struct arena *a,
 	struct wanted w = { name, a, "" };
 	enum err_code rc;
 
-	if (s->answer_len == 0)
+	if (s->answer.len == 0)
 		return err_set(e, ERR_UNAVAILABLE, "S3 answers nothing");
-	rc = s3_xml_read(s->answer, s->answer_len, see_text, ignore, &w, e);
+	rc =
+	    s3_xml_read(s->answer.text, s->answer.len, see_text, ignore, &w, e);
 	*text = w.text;
 	return rc;
 }
@@ -128,7 +129,7 @@ s3_list_page(struct s3_store *s, const char *prefix, const char **token,
 	if ((rc = s3_call(s, &c, e)) != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
 	rc = s3_xml_read(
-	    s->answer, s->answer_len, see_object, end_object, &l, e);
+	    s->answer.text, s->answer.len, see_object, end_object, &l, e);
 	if (rc == ERR_OK && l.is_truncated && l.token == NULL)
 		rc = err_set(
 		    e, ERR_UNAVAILABLE, "S3: a list that does not go on");
@@ -197,7 +198,8 @@ s3_list_mpus(struct s3_store *s, const char *prefix, struct s3_mpu_token *token,
 		s3_call_query(&c, "upload-id-marker", token->id);
 	if ((rc = s3_call(s, &c, e)) != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
-	rc = s3_xml_read(s->answer, s->answer_len, see_mpu, end_mpu, &l, e);
+	rc =
+	    s3_xml_read(s->answer.text, s->answer.len, see_mpu, end_mpu, &l, e);
 	if (rc == ERR_OK && l.is_truncated && l.next.key == NULL)
 		rc = err_set(
 		    e, ERR_UNAVAILABLE, "S3: a list that does not go on");
@@ -356,7 +358,7 @@ list_page(struct s3_upload *u, struct part_list *l, struct err *e)
 	if ((rc = s3_call(u->s, &c, e)) != ERR_OK)
 		return rc;
 	rc = s3_xml_read(
-	    u->s->answer, u->s->answer_len, see_part, end_part, l, e);
+	    u->s->answer.text, u->s->answer.len, see_part, end_part, l, e);
 	if (rc == ERR_OK && l->is_truncated && l->marker == NULL)
 		rc = err_set(
 		    e, ERR_UNAVAILABLE, "S3: a list that does not go on");

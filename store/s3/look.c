@@ -55,6 +55,7 @@ make(struct data_store *ds, const struct file_info *info, struct arena *a,
 	if ((u->part_size = s3_choose_part_size(s, info)) == 0)
 		return err_set(
 		    e, ERR_INVALID, "%s: S3 takes 5 TiB at most", info->id);
+	s3_limit_size(u);
 	if (info->size_deferred || info->size > u->part_size)
 		if ((rc = s3_create_mpu(u, e)) != ERR_OK)
 			return rc;

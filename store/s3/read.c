@@ -41,13 +41,13 @@ get_piece(struct s3_stream *r, struct err *e)
 	    arena_printf(r->a, "bytes=%" PRId64 "-%" PRId64, r->at, end - 1));
 	if ((rc = s3_call(r->s, &c, e)) != ERR_OK)
 		return rc;
-	if (r->s->answer_len != (size_t)(end - r->at))
+	if (r->s->answer.len != (size_t)(end - r->at))
 		return err_set(
 		    e, ERR_UNAVAILABLE, "S3: %.80s: cut short", r->key);
 	if (r->piece == NULL)
 		r->piece = must_alloc((size_t)PIECE);
-	memcpy(r->piece, r->s->answer, r->s->answer_len);
-	r->len = r->s->answer_len;
+	memcpy(r->piece, r->s->answer.text, r->s->answer.len);
+	r->len = r->s->answer.len;
 	r->used = 0;
 	r->at = end;
 	return ERR_OK;

@@ -144,11 +144,11 @@ s3_get_record(struct s3_upload *u, struct err *e)
 	if ((rc = s3_call(s, &c, e)) != ERR_OK)
 		return rc;
 	u->etag = arena_strdup(u->a, c.etag);
-	if (s->answer_len > INFO_MAX)
+	if (s->answer.len > INFO_MAX)
 		return err_set(e, ERR_CORRUPT, "%s.info: too long", id);
-	rc = s->answer_len == 0 ?
+	rc = s->answer.len == 0 ?
 	    err_set(e, ERR_CORRUPT, "%s.info: empty", id) :
-	    info_parse(s->answer, s->answer_len, id, u->a, &r, e);
+	    info_parse(s->answer.text, s->answer.len, id, u->a, &r, e);
 	if (rc != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_CORRUPT : rc;
 	u->is_foreign = false;
@@ -321,8 +321,8 @@ is_there(struct s3_upload *u, const struct s3_call *put, const char **etag)
 
 	s3_call_init(&c, "GET", put->key);
 	if (s3_call(u->s, &c, &ignored) != ERR_OK ||
-	    u->s->answer_len != put->len ||
-	    memcmp(u->s->answer, put->body, put->len) != 0)
+	    u->s->answer.len != put->len ||
+	    memcmp(u->s->answer.text, put->body, put->len) != 0)
 		return false;
 	*etag = arena_strdup(u->a, c.etag);
 	return true;

@@ -30,6 +30,7 @@ close_upload(struct upload *up)
 	struct s3_upload *u = s3_upload_of(up);
 	struct err ignored;
 
+	s3_drop_parts(u);
 	if (u->start != -1 && !u->is_hidden && !u->is_terminated &&
 	    (u->is_kept || !u->on_probation))
 		(void)!s3_put_segment(u, up->info.offset, &ignored);
@@ -46,7 +47,8 @@ shut_down(struct data_store *ds)
 	if (s->spare != -1)
 		(void)close(s->spare);
 	s3_forget_lost(s);
-	free(s->answer);
+	free(s->answer.text);
+	s3_close_sender(s);
 	if (s->lease != NULL)
 		explicit_bzero(s->lease, sizeof(*s->lease));
 	free(s->lease);
@@ -289,6 +291,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.core = &core,
 			.terminater = &s3_terminater,
 			.finisher = &s3_finisher,
+			.pacer = &s3_pacer,
 			.reader = &s3_reader,
 			.linker = &s3_linker,
 			.concater = &s3_concater,
@@ -299,6 +302,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 		},
 		.arena = arena_new(),
 		.scratch = arena_new(),
+		.parallel = (size_t)conf->s3.parallel,
 		.spare = -1,
 		.is_kept = is_kept,
 	};

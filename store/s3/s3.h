@@ -55,6 +55,12 @@ enum s3_condition {
 	S3_CONDITION_BARE
 };
 
+/* A text that grows, with a NUL behind it. */
+struct s3_text {
+	char *text;
+	size_t len, room;
+};
+
 struct s3_store {
 	struct data_store base;
 	/* As long as the store; and as long as a request. */
@@ -106,9 +112,13 @@ struct s3_store {
 	CURL *curl;
 	pid_t owner;
 
-	/* The body of the last answer, with a NUL behind it. */
-	char *answer;
-	size_t answer_len, answer_room;
+	/* The body of the last answer. */
+	struct s3_text answer;
+
+	/* So many parts are sent at a time, by this, which is NULL before the
+	 * first. */
+	size_t parallel;
+	struct s3_sender *sender;
 
 	/* The folder where unlinked files are made, and one that is free
 	 * now. */
@@ -170,6 +180,34 @@ void s3_call_header(struct s3_call *, const char *name, const char *value);
  */
 MUST_CHECK enum err_code s3_call(
     struct s3_store *, struct s3_call *, struct err *);
+
+/*
+ * One try of a request, while libcurl has it; what goes into it is set first,
+ * and stays.  begin() is false where there are no keys: nothing is to be sent,
+ * and end() is told CURLE_LOGIN_DENIED.  end() returns whether the result is
+ * final; if it is not, the request may be tried again after *wait ms.
+ */
+struct s3_try {
+	struct s3_store *s;
+	struct s3_call *c;
+	CURL *curl;
+	/* Takes the body of the answer. */
+	struct s3_text *answer;
+	/* How many tries there were before. */
+	int64_t n;
+
+	struct curl_slist *headers;
+	int64_t began, answered;
+};
+MUST_CHECK bool s3_try_begin(struct s3_try *);
+MUST_CHECK bool s3_try_end(struct s3_try *, CURLcode, int64_t *wait);
+
+/* The result of the last try. */
+MUST_CHECK enum err_code s3_try_judge(
+    const struct s3_try *, CURLcode, struct err *);
+
+/* A handle for requests. */
+CURL *s3_new_handle(struct s3_store *);
 
 /* The URL with which any client may get an object for s3.presign, answered with
  * these headers.  ERR_UNAVAILABLE: there are no keys now. */
@@ -246,15 +284,19 @@ struct s3_upload {
 	int64_t changed;
 
 	/* The chunk that is being written; start is -1 between chunks.  Byte B
-	 * is at B - spool_base of the spool, if it is not before spool_from. */
+	 * is in the spool, at s3_spool_at(), if it is not before spool_from. */
 	int64_t start;
 	bool on_probation;
 	/* It came to its end, and what is spooled counts. */
 	bool is_kept;
 
-	/* An unlinked file; -1 while there is none. */
+	/* An unlinked file; -1 while there is none.  Where ring is not 0, its
+	 * bytes begin again after so many. */
 	int spool;
-	int64_t spool_base, spool_from;
+	int64_t spool_base, spool_from, ring;
+
+	/* So many parts behind the prefix are on their way. */
+	size_t n_ahead;
 	struct file_info before;
 };
 
@@ -274,6 +316,12 @@ s3_upload_of(struct upload *up)
 
 /* Where part n ends; the last of an upload whose size is known ends there. */
 int64_t s3_part_end(const struct s3_upload *, size_t n);
+
+/* How large part n is, unless it is the last one. */
+int64_t s3_part_size(const struct s3_upload *, size_t n);
+
+/* A new upload of deferred length has no more bytes than its grid. */
+void s3_limit_size(struct s3_upload *);
 
 /* What a new upload is cut into; 0 if it is too long. */
 int64_t s3_choose_part_size(const struct s3_store *, const struct file_info *);
@@ -406,6 +454,35 @@ MUST_CHECK enum err_code s3_create_mpu(struct s3_upload *, struct err *);
  * aborted now is a leftover. */
 void s3_drop_mpu(struct s3_upload *);
 
+/* --- spool.c --- */
+
+/* Forget what is in the spool. */
+MUST_CHECK enum err_code s3_begin_spool(struct s3_upload *, struct err *);
+void s3_end_spool(struct s3_upload *);
+
+/* Where the spool has this byte of the upload. */
+int64_t s3_spool_at(const struct s3_upload *, int64_t byte);
+
+/* The segment with this byte that goes farthest; NULL if there is none. */
+const struct s3_segment *s3_segment_at(const struct s3_upload *, int64_t at);
+
+/* Bring the bytes from this offset on into the spool. */
+MUST_CHECK enum err_code s3_load_tail(
+    struct s3_upload *, int64_t from, struct err *);
+
+/* Note that the next part is in the bucket. */
+void s3_add_part(struct s3_upload *, const char *etag, int64_t size);
+
+/* The request that sends part n from the spool; and what came of it: the next
+ * part counts, or not. */
+MUST_CHECK enum err_code s3_describe_part(
+    struct s3_upload *, size_t n, struct s3_call *, struct err *);
+MUST_CHECK enum err_code s3_take_part(struct s3_upload *,
+    const struct s3_call *, enum err_code result, struct err *);
+
+/* Send the next part, or the last one, from the spool. */
+MUST_CHECK enum err_code s3_send_part(struct s3_upload *, struct err *);
+
 /* --- write.c --- */
 
 extern const struct store_length_declarer s3_length_declarer;
@@ -417,26 +494,34 @@ MUST_CHECK enum err_code s3_write_end(struct upload *, bool keep, struct err *);
 MUST_CHECK enum err_code s3_set_expiry(
     struct upload *, int64_t when, struct err *);
 
-/* Forget what is in the spool. */
-MUST_CHECK enum err_code s3_begin_spool(struct s3_upload *, struct err *);
-void s3_end_spool(struct s3_upload *);
-
-/* Bring the bytes from this offset on into the spool. */
-MUST_CHECK enum err_code s3_load_tail(
-    struct s3_upload *, int64_t from, struct err *);
-
-/* Note that the next part is in the bucket. */
-void s3_add_part(struct s3_upload *, const char *etag, int64_t size);
-
-/* Send the next part, or the last one, from the spool. */
-MUST_CHECK enum err_code s3_send_part(struct s3_upload *, struct err *);
-
 /* Keep the spooled bytes up to end in a segment, if there are any. */
 MUST_CHECK enum err_code s3_put_segment(
     struct s3_upload *, int64_t end, struct err *);
 
 /* Remove those that lie wholly below; what cannot be removed stays. */
 void s3_drop_segments(struct s3_upload *, int64_t below);
+
+/* --- send.c --- */
+
+/*
+ * Begin to send the part behind those that are on their way, while more bytes
+ * come.  Waits for one of them if there are s3.parallel; fails if one of them
+ * has failed.
+ */
+MUST_CHECK enum err_code s3_start_part(struct s3_upload *, struct err *);
+
+/* Can one more be begun without a wait? */
+bool s3_can_start_part(const struct s3_upload *);
+
+/* Wait for all that are on their way; one that failed is sent once more. */
+MUST_CHECK enum err_code s3_settle_parts(struct s3_upload *, struct err *);
+
+/* Leave them alone. */
+void s3_drop_parts(struct s3_upload *);
+
+void s3_close_sender(struct s3_store *);
+
+extern const struct store_pacer s3_pacer;
 
 /* --- end.c --- */
 

@@ -181,8 +181,8 @@ read_note(struct data_store *ds, char *buf, size_t size, struct err *e)
 
 	s3_call_init(&c, "GET", note_key(s, a));
 	rc = s3_call(s, &c, e);
-	if (rc == ERR_OK && s->answer_len < size)
-		memcpy(buf, s->answer, n = s->answer_len);
+	if (rc == ERR_OK && s->answer.len < size)
+		memcpy(buf, s->answer.text, n = s->answer.len);
 	buf[n] = '\0';
 	arena_free(a);
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;

@@ -16,26 +16,25 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[2]
 
-# Name: file, text, what takes its place, and the tests that must fail.
+# Name: file, text, what takes its place, and the tests that must fail.  Several
+# places are a list of pairs, and None.
 BUGS = {
     "segments are deleted before their part is there": (
-        "write.c", "	s3_call_init(&c, \"PUT\", u->key);\n"
-        "	s3_call_query(&c, \"uploadId\"",
-        "	s3_drop_segments(u, INT64_MAX);\n"
-        "	s3_call_init(&c, \"PUT\", u->key);\n"
-        "	s3_call_query(&c, \"uploadId\"", "test_faults.py -k good"),
+        "send.c", "	one = nth(s, r->n);\n",
+        "	s3_drop_segments(u, INT64_MAX);\n	one = nth(s, r->n);\n",
+        "test_faults.py -k good"),
     "segments are deleted before the one that takes them in": (
         "write.c", "	(void)RAND_bytes((unsigned char *)&random, "
-        "sizeof(random));\n	g.key",
-        "	drop_inner(u, u->prefix);\n"
+        "sizeof(random));\n	g->key",
+        "	drop_inner(u, u->prefix, INT64_MAX);\n"
         "	(void)RAND_bytes((unsigned char *)&random, sizeof(random));\n"
-        "	g.key", "test_uploads.py -k merge"),
+        "	g->key", "test_uploads.py -k merge"),
     "bytes are sent before they are verified": (
         "write.c", "if (u->on_probation || u->mpu == NULL)",
         "if (u->mpu == NULL)", "test_uploads.py -k verified"),
     "an error in a 200 is success": (
-        "call.c", "if (s->answer_len == 0 ||",
-        "if (s->answer_len == 0 || c->status < 300 ||",
+        "call.c", "if (answer->len == 0 ||",
+        "if (answer->len == 0 || c->status < 300 ||",
         "test_uploads.py -k error-in-200"),
     "finished before there is an object": (
         "finish.c", "	if (u->mpu != NULL && up->info.size > 0)\n"
@@ -55,8 +54,8 @@ BUGS = {
         "look.c", "	if (rc == ERR_OK && !u->is_foreign && u->tail >= 0)",
         "	if (false)", "test_keeper.py -k strict_stayed"),
     "the tail for tusd begins where the last chunk did": (
-        "adopt.c", "	c.at = u->prefix - u->spool_base;\n",
-        "	c.at = u->start - u->spool_base;\n",
+        "adopt.c", "	c.at = s3_spool_at(u, u->prefix);\n",
+        "	c.at = s3_spool_at(u, u->start);\n",
         "test_keeper.py -k strict_settled"),
     "a sweep takes the object beside a record without an upload": (
         "keep.c", "	return rc == ERR_OK ? s3_remove_record(u, e) : rc;",
@@ -77,6 +76,46 @@ BUGS = {
     "a removal spares the object of no other upload": (
         "end.c", "	if (s3_key_is_own(u))", "	if (true)",
         "test_keys.py -k two_have"),
+    "what came through behind a part that failed counts": (
+        "send.c", "		if (rc != ERR_OK)\n			return rc;\n"
+        "		drop_first(u);", "		drop_first(u);",
+        "test_parallel.py -k holds_back"),
+    "a place in the spool is used before its part is there": (
+        "write.c", "	u->ring =\n	    ((int64_t)u->s->parallel + 1) *",
+        "	u->ring =\n	    (int64_t)u->s->parallel *",
+        "test_parallel.py -k any_chunks"),
+    "a backlog of parts is not sent first": (
+        "write.c", "	if ((rc = send_backlog(u, e)) == ERR_OK)",
+        "	if (rc == ERR_OK)", "test_parallel.py -k backlog"),
+    "parts that grow go to the old places": (
+        "write.c", "	if (rc == ERR_OK && u->ring != ((int64_t)u->s->parallel "
+        "+ 1) * size)\n		rc", "	if (false)\n		rc",
+        "test_parallel.py -k grow"),
+    "a chunk that could not be kept counts": (
+        "write.c", "		up->info.offset = offset;",
+        "		up->info.offset = keep ? u->before.offset + 1 : offset;",
+        "test_contract.py -k strict"),
+    "parts are listed before segments": (
+        "look.c", [("	if ((rc = s3_list_segments(u, e)) != ERR_OK)\n"
+                    "		return rc;\n	u->n_parts = 0;",
+                    "	u->n_parts = 0;"),
+                   ("	s3_judge(u);\n	/* Swift",
+                    "	if (s3_list_segments(u, e) != ERR_OK)\n"
+                    "		return e->code;\n	s3_judge(u);\n"
+                    "	/* Swift")],
+        None, "test_peers.py -k reader"),
+    "one tail is written over": (
+        "write.c", [("	int64_t start = safe_offset(u), at = u->prefix;",
+                     "	int64_t start = u->prefix, at = u->prefix;"),
+                    ("	(void)RAND_bytes((unsigned char *)&random, "
+                     "sizeof(random));\n	g->key", "	g->key")],
+        None, "test_faults.py -k again"),
+    "a record whose fate is unknown is put again": (
+        "record.c", "	c->once = true;", "	c->once = false;",
+        "test_life.py -k whose_fate"),
+    "a removal leaves no mark": (
+        "end.c", "		if ((rc = s3_put_record(u, e)) != ERR_OK) {",
+        "		if (false) {", "test_peers.py -k half_a_removal"),
     "an id that is taken is taken again": (
         "look.c", "	if (rc == ERR_OK)\n		return err_set("
         "e, ERR_EXISTS,", "	if (false)\n		return err_set("
@@ -84,9 +123,14 @@ BUGS = {
 }
 
 
+def pairs(name):
+    _, old, new, _ = BUGS[name]
+    return [(old, new)] if isinstance(old, str) else old
+
+
 def applies(name):
-    where, old, _, _ = BUGS[name]
-    return (TREE / "store/s3" / where).read_text().count(old) == 1
+    text = (TREE / "store/s3" / BUGS[name][0]).read_text()
+    return all(text.count(old) == 1 for old, _ in pairs(name))
 
 
 def run(command, **options):
@@ -116,10 +160,13 @@ def is_found(top, tests):
 
 
 def plant(top, name):
-    where, old, new, tests = BUGS[name]
+    where, *_, tests = BUGS[name]
     path = top / "store/s3" / where
     text = path.read_text()
-    path.write_text(text.replace(old, new))
+    changed = text
+    for old, new in pairs(name):
+        changed = changed.replace(old, new)
+    path.write_text(changed)
     build(top)
     found = is_found(top, tests)
     path.write_text(text)

@@ -94,6 +94,19 @@ class Engine:
         """What it says, and no more; the fake only."""
         self.raw("POST", "/-/policy", json.dumps(policy).encode())
 
+    def most_parts(self):
+        """How many were under way at once since rules(); the fake only."""
+        return json.loads(self.raw("GET", "/-/most").body)
+
+    def payloads(self):
+        """The digests in the headers of all bodies beyond 64 KiB; the fake
+        only."""
+        return json.loads(self.raw("GET", "/-/payloads").body)
+
+    def again(self):
+        """Do once more what a rule has kept; how it went; the fake only."""
+        return json.loads(self.raw("POST", "/-/again").body)
+
     def log(self):
         return json.loads(self.raw("GET", "/-/log").body)
 

@@ -14,9 +14,12 @@ def strict():
 
 
 @pytest.fixture
-def engine(strict):
-    """The one that a test is about; some files have others."""
-    return strict
+def engine(request):
+    """The one that a test is about; its parameter is the flaws.  Some files have
+    others."""
+    one = bucket.start_engine(getattr(request, "param", ""))
+    yield one
+    one.stop()
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ POST /-/rules with a JSON list has requests broken, GET /-/log says what came;
 see faults() for the rules.  POST /-/keys with [access, secret, token, until] has
 more keys accepted.  POST /-/age with a number makes all that is there so many
 seconds older.  GET /-/stored/BUCKET/KEY says with which headers an object was
-stored.
+stored.  GET /-/most says how many parts were under way at once, at most; GET
+/-/payloads, which digests long bodies were said to have.
 """
 
 import argparse
@@ -53,6 +54,8 @@ ACCESS, SECRET, REGION = "TUSACCESS", "TUSSECRET", "us-east-1"
 FLAWS = ("no-if-match", "bare-if-match", "lists-parts", "error-in-200",
          "equal-parts", "old-lists")
 PAGE = 1000
+# Headers that say something of the bytes of the body.
+DIGEST = re.compile("sha256|md5|checksum|digest", re.I)
 # Seconds that our clock is ahead of that of the machine.
 CLOCK = 0
 
@@ -111,8 +114,10 @@ class State:
         self.policy = None
         self.uploads = {}
         self.rules, self.log, self.n, self.completed = [], [], 0, 0
+        self.parts, self.most, self.again, self.payloads = 0, 0, [], []
         self.secrets = {ACCESS: (SECRET, None, None)}
         self.lock = threading.RLock()
+        self.met = threading.Condition(self.lock)
 
     def upload(self, bucket, key, number):
         one = self.uploads.get((bucket, number))
@@ -531,6 +536,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with s.lock:
             if self.path == "/-/rules":
                 s.rules, s.log = json.loads(body), []
+                s.most, s.again = 0, []
+                s.met.notify_all()
             if self.path == "/-/keys":
                 access, *rest = json.loads(body)
                 s.secrets[access] = rest
@@ -539,6 +546,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.path == "/-/age":
                 for one in s.everything():
                     one.at -= json.loads(body)
+            if self.path == "/-/again":
+                said = [self.repeat(*x) for x in s.again]
+            if self.path == "/-/payloads":
+                said = s.payloads
+            if self.path == "/-/most":
+                said = s.most
             if self.path.startswith("/-/stored/"):
                 bucket, _, key = unquote(self.path[10:]).partition("/")
                 said = s.buckets[bucket][key].headers
@@ -583,6 +596,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         delay     it is done after arg seconds, and then answered
         cut       half the answer
         stall     nothing, for arg seconds
+        before    nothing is done; its sender is to be killed
+        after     it is done; its sender is to be killed before the answer
+        flight    its sender is to be killed, and it is done then
+        again     it is done, and POST /-/again does it once more
+        later     no answer, and POST /-/again does it
+        gate      it is done, and answered, when there are other rules
+        meet      it is done when arg parts are under way at once, or after 20 s
         """
         for rule in self.state.rules:
             if not re.search(rule["m"], f"{self.command} {self.path}"):
@@ -600,24 +620,83 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.body()
         if self.path.startswith("/-/"):
             return self.administer(body)
+        if self.command != "PUT" or "partNumber=" not in self.path:
+            return self.handle_request(body)
+        s = self.state
+        with s.lock:
+            s.parts += 1
+            s.most = max(s.most, s.parts)
+            s.met.notify_all()
+        try:
+            return self.handle_request(body)
+        finally:
+            with s.lock:
+                s.parts -= 1
+
+    def repeat(self, method, path, headers, body):
+        """A request that was there before; its status."""
+        now = self.command, self.path, self.headers
+        self.command, self.path, self.headers = method, path, headers
+        status = self.perform(body)[0]
+        self.command, self.path, self.headers = now
+        return status
+
+    def wait_for_death(self):
+        self.connection.settimeout(20)
+        try:
+            self.connection.recv(1)
+        except OSError:
+            pass
+
+    def wait_for_rules(self):
+        with self.state.lock:
+            now = self.state.rules
+            self.state.met.wait_for(
+                lambda: self.state.rules is not now, timeout=20)
+
+    def meet(self, number):
+        with self.state.lock:
+            self.state.met.wait_for(
+                lambda: self.state.most >= number, timeout=20)
+
+    def handle_request(self, body):
         with self.state.lock:
             fault, arg = self.faults()
             self.state.log.append(
                 [self.command, self.path, len(body), fault])
+            if len(body) > 65536:
+                self.state.payloads.append({
+                    k.lower(): v for k, v in self.headers.items()
+                    if DIGEST.search(k)})
         if fault in REFUSALS:
             e = S3Error(REFUSALS[fault])
             return self.answer(e.status, {}, error(e))
         if fault in ("stall", "delay"):
             time.sleep(arg)
+        if fault == "meet":
+            self.meet(arg)
+        if fault == "gate":
+            self.wait_for_rules()
         if fault in ("drop", "stall"):
             return self.hang_up()
         if fault == "late":
             threading.Timer(arg, self.perform, (body,)).start()
             return self.hang_up()
+        if fault in ("before", "flight"):
+            self.wait_for_death()
+        if fault == "before":
+            return self.hang_up()
+        if fault in ("again", "later"):
+            self.state.again.append(
+                (self.command, self.path, self.headers, body))
+        if fault == "later":
+            return self.hang_up()
         if fault == "dup":
             self.perform(body)
         status, headers, answer = self.perform(body)
-        if fault == "lose":
+        if fault == "after":
+            self.wait_for_death()
+        if fault in ("lose", "after", "flight"):
             return self.hang_up()
         if fault == "cut":
             self.send_response(status)

@@ -30,6 +30,10 @@ def contract_test():
     return program
 
 
+# An upload of which the engine takes one segment and no other; the fakes only.
+FAILS = "feedface0bad"
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_a_bucket_keeps_the_promises_of_a_store(name, tmp_path):
     program = contract_test()
@@ -41,6 +45,10 @@ def test_a_bucket_keeps_the_promises_of_a_store(name, tmp_path):
                "AWS_SECRET_ACCESS_KEY": engine.secret,
                "TUSFCGI_S3_ENDPOINT": f"http://127.0.0.1:{engine.port}",
                "TUSFCGI_S3_BUCKET": "contract"}
+        if name != client.REAL:
+            engine.rules({"m": f"^PUT .*{FAILS}[.]part[.]", "nth": 2,
+                          "times": 1000, "do": "503"})
+            env["TUSFCGI_S3_FAILS"] = FAILS
         done = subprocess.run([program], env=env, capture_output=True,
                               text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr

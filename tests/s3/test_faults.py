@@ -14,7 +14,7 @@ import pytest
 
 from lib import clients, rig
 from s3 import bucket
-from s3.bucket import PART, content, patch
+from s3.bucket import PART, content, patch, tusctl
 
 bucket.need_store()
 
@@ -179,12 +179,12 @@ def test_what_its_record_does_not_call_finished_is_a_part(server):
         "GET", server.origin + headers["Location"])[2] == b"abcabc"
 
 
-def test_a_worker_that_is_killed_while_it_asks_loses_nothing(server):
-    """The engine carries out the request after the worker is dead."""
+@pytest.mark.parametrize("when", ["before", "after", "flight"])
+def test_a_worker_that_is_killed_while_it_asks_loses_nothing(server, when):
+    """Before S3 does what it is asked, after it, or after the death."""
     points = range(1, count(server) + 1, STEP)
     for k in points:
-        server.engine.rules({"m": ours(server), "nth": k, "do": "delay",
-                             "arg": 0.3})
+        server.engine.rules({"m": ours(server), "nth": k, "do": when})
         life = Life(server)
         thread = threading.Thread(target=life.live, daemon=True)
         thread.start()
@@ -194,3 +194,61 @@ def test_a_worker_that_is_killed_while_it_asks_loses_nothing(server):
         server.start_app()
         thread.join(60)
         assert not thread.is_alive() and life.acked == SIZE, k
+    print(f"{len(points)} points, {when}")
+
+
+class Haunted(Life):
+    """A request that was answered comes once more after each further step: it
+    takes nothing back, adds nothing wrong and brings nothing back."""
+
+    def haunt(self):
+        self.server.engine.again()
+        if self.url is None:
+            return
+        status, headers, _ = self.ask("HEAD", self.url)
+        while status == 423:
+            status, headers, _ = self.ask("HEAD", self.url)
+        if self.is_removed:
+            assert status == 404, status
+            return
+        assert (status, int(headers["Upload-Offset"])) == (200, self.acked)
+
+    is_removed = False
+
+    def try_patch(self, at, size):
+        answer = super().try_patch(at, size)
+        if answer[0] == 204:
+            self.acked = int(answer[1]["Upload-Offset"])
+            self.haunt()
+        return answer
+
+    def check(self):
+        super().check()
+        self.haunt()
+        super().check()
+
+    def remove(self):
+        super().remove()
+        self.is_removed = True
+        self.haunt()
+        assert self.ask("GET", self.url)[0] == 404
+
+
+@pytest.mark.parametrize("engine", ["", "no-if-match lists-parts"],
+                         indirect=True, ids=bucket.name_of)
+def test_a_request_that_comes_again_harms_nothing(server):
+    points = range(1, count(server) + 1, STEP)
+    for k in points:
+        server.engine.rules({"m": ours(server), "nth": k, "do": "again"})
+        life = Haunted(server)
+        life.create()
+        life.haunt()
+        life.live()
+    # All that came after a removal is a leftover, and goes with a sweep.
+    server.engine.rules()
+    server.engine.age(2 * 86400)
+    tusctl(server, "sweep", "--older-than", "1")
+    assert not server.parts()
+    # An object without a record is never removed.
+    assert not [x for x in server.keys() if "." in x and x != ".sweep"]
+    print(f"{len(points)} points")

@@ -251,3 +251,19 @@ def test_a_rivals_record_is_not_written_over(start):
         answer = s.recv(4096)
     assert b" 423 " in answer, answer
     assert server.engine.ask("GET", where).body == text + b" "
+
+
+@pytest.mark.parametrize("engine", ["no-if-match"], indirect=True)
+def test_a_creation_whose_fate_is_unknown_takes_another_id(engine, start):
+    """Its record may come when the upload has been removed again."""
+    server = start()
+    engine.rules({"m": "^PUT .*[.]info", "do": "later"})
+    status = 503
+    while status == 503:
+        status, headers, _ = clients.request(
+            "POST", server.url, {"Upload-Length": "9"})
+    url = server.origin + headers["Location"]
+    assert clients.request("DELETE", url)[0] == 204
+    assert engine.again() == [200]
+    assert clients.request("HEAD", url)[0] == 404
+    assert len(server.keys()) == 1

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <setjmp.h>
@@ -240,6 +241,41 @@ bytes_taken_back_do_not_count(void **state)
 	finish(p, up);
 	drop(p, up);
 	assert_bytes(p, ID, 0, "hello world");
+}
+
+/* Where an engine has been told to take no segment of this upload but the
+ * first. */
+static void
+what_cannot_be_kept_does_not_count(void **state)
+{
+	struct place *p = *state;
+	const char *id = getenv("TUSFCGI_S3_FAILS");
+	char part[S3_PART + 100];
+	struct upload *up;
+
+	if (strcmp(p->variant->type, "s3") != 0 || id == NULL)
+		skip();
+	memset(part, 'p', sizeof(part));
+	up = make(p, id, (int64_t)3 * S3_PART);
+	append(p, up, "hello");
+	begin(p, up, false);
+	put(p, up, " world");
+	is(p, ERR_UNAVAILABLE, p->ds->core->write_end(up, true, &p->e));
+	assert_int_equal(up->info.offset, 5);
+	assert_int_equal(offset_of(p, id), 5);
+	/* The part came through, and what is behind it did not. */
+	begin(p, up, false);
+	ok(p, p->ds->core->write(up, part, sizeof(part), &p->e));
+	is(p, ERR_UNAVAILABLE, p->ds->core->write_end(up, true, &p->e));
+	assert_int_equal(up->info.offset, S3_PART);
+	assert_int_equal(offset_of(p, id), S3_PART);
+	/* The upload goes on. */
+	begin(p, up, false);
+	ok(p, p->ds->core->write(up, part, S3_PART, &p->e));
+	ok(p, p->ds->core->write_end(up, true, &p->e));
+	drop(p, up);
+	assert_int_equal(offset_of(p, id), 2 * S3_PART);
+	drop(p, claim(p, id));
 }
 
 static void
@@ -478,6 +514,7 @@ contract_run(const struct variant *v)
 		PROMISE(bytes_are_appended_slice_by_slice, 0),
 		PROMISE(a_claim_sees_what_happened_since_the_look, 0),
 		PROMISE(bytes_taken_back_do_not_count, 0),
+		PROMISE(what_cannot_be_kept_does_not_count, 0),
 		PROMISE(bytes_of_a_chunk_without_an_end_stay, 0),
 		PROMISE(bytes_on_probation_count_only_once_kept, 0),
 		PROMISE(two_chunks_on_probation_do_not_mix, 0),

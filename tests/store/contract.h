@@ -22,6 +22,9 @@ struct place {
 	char dir[64];
 };
 
+/* Of a bucket, in bytes. */
+#define S3_PART 4096
+
 /* The capability tables that a store may lack. */
 enum {
 	CAN_TERMINATE = 1 << 0,

@@ -1,0 +1,312 @@
+/*
+ * send.c - parts on their way to S3, several at a time, while more bytes come.
+ *
+ * They are begun in order, and may arrive in any.  One counts when it is there
+ * and all before it count: so the prefix is unbroken whatever fails, and what
+ * came through behind a part that failed is sent again.
+ */
+#include "config.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/http_loop.h"
+#include "store/s3/s3.h"
+
+/* A caller hands over so many bytes at a time. */
+#define SLICE ((int64_t)1 << 20)
+
+/* In ms: the longest wait without a look at the clock. */
+#define LONGEST_WAIT 1000
+
+enum phase {
+	/* For again_at. */
+	PHASE_WAITS,
+	PHASE_SENDS,
+	PHASE_OVER
+};
+
+struct s3_sending {
+	struct s3_try try;
+	struct s3_call call;
+	struct s3_text answer;
+	enum phase phase;
+	int64_t again_at;
+
+	/* Once it is over. */
+	enum err_code rc;
+	struct err err;
+};
+
+struct s3_sender {
+	/* The process that it belongs to, as do its connections. */
+	pid_t owner;
+	struct http_loop *loop;
+
+	/* The n parts on their way, in order, from first on, round. */
+	size_t first, n;
+	struct s3_sending queue[];
+};
+
+/* --- One part. --- */
+
+static void settle_one(struct s3_sending *, CURLcode);
+
+static void
+go(struct s3_sending *one)
+{
+	struct s3_sender *r = one->try.s->sender;
+
+	if (!s3_try_begin(&one->try)) {
+		settle_one(one, CURLE_LOGIN_DENIED);
+		return;
+	}
+	one->phase = PHASE_SENDS;
+	http_loop_add(r->loop, one->try.curl);
+}
+
+static void
+settle_one(struct s3_sending *one, CURLcode code)
+{
+	int64_t wait;
+
+	if (!s3_try_end(&one->try, code, &wait)) {
+		one->phase = PHASE_WAITS;
+		one->again_at = clock_ms() + wait;
+		return;
+	}
+	one->rc = s3_try_judge(&one->try, code, &one->err);
+	one->phase = PHASE_OVER;
+}
+
+static void
+on_over(void *own, CURLcode code)
+{
+	struct s3_try *x = own;
+	struct s3_sending *one = OUTER(x, struct s3_sending, try);
+
+	http_loop_remove(x->s->sender->loop, x->curl);
+	settle_one(one, code);
+}
+
+/* --- All of them. --- */
+
+/* One that another process made is left to that process. */
+static struct s3_sender *
+sender_of(struct s3_store *s)
+{
+	struct s3_sender *r = s->sender;
+
+	if (r != NULL && r->owner == getpid())
+		return r;
+	r = must_alloc(sizeof(*r) + s->parallel * sizeof(r->queue[0]));
+	memset(r, 0, sizeof(*r) + s->parallel * sizeof(r->queue[0]));
+	r->owner = getpid();
+	r->loop = http_loop_open(s->http, (long)s->parallel, on_over);
+	s->sender = r;
+	return r;
+}
+
+static struct s3_sending *
+nth(const struct s3_store *s, size_t n)
+{
+	struct s3_sender *r = s->sender;
+
+	return &r->queue[(r->first + n) % s->parallel];
+}
+
+static void
+drop_first(struct s3_upload *u)
+{
+	struct s3_sender *r = u->s->sender;
+
+	r->first = (r->first + 1) % u->s->parallel;
+	r->n--;
+	u->n_ahead--;
+}
+
+/* Go on with all, and do not wait.  Fails if the first one has failed. */
+static enum err_code
+work(struct s3_upload *u, struct err *e)
+{
+	struct s3_sender *r = u->s->sender;
+	struct s3_sending *one;
+	enum err_code rc;
+	size_t i;
+
+	for (i = 0; i < r->n; i++) {
+		one = nth(u->s, i);
+		if (one->phase == PHASE_WAITS && clock_ms() >= one->again_at)
+			go(one);
+	}
+	http_loop_work(r->loop);
+	while (r->n > 0 && (one = nth(u->s, 0))->phase == PHASE_OVER) {
+		*e = one->err;
+		rc = s3_take_part(u, &one->call, one->rc, e);
+		if (rc != ERR_OK)
+			return rc;
+		drop_first(u);
+	}
+	return ERR_OK;
+}
+
+/* How long until something is to be done even if no socket says so. */
+static int
+time_left(const struct s3_store *s)
+{
+	struct s3_sender *r = s->sender;
+	int ms = http_loop_timeout(r->loop, LONGEST_WAIT);
+	int64_t now = clock_ms();
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		if (nth(s, i)->phase == PHASE_WAITS &&
+		    nth(s, i)->again_at < now + ms)
+			ms = (int)(nth(s, i)->again_at - now);
+	return ms > 0 ? ms : 0;
+}
+
+static void
+wait_for_any(const struct s3_store *s)
+{
+	struct pollfd pfd = { .fd = http_loop_fd(s->sender->loop),
+		.events = POLLIN };
+
+	(void)poll(&pfd, 1, time_left(s));
+}
+
+bool
+s3_can_start_part(const struct s3_upload *u)
+{
+	return u->n_ahead < u->s->parallel;
+}
+
+enum err_code
+s3_start_part(struct s3_upload *u, struct err *e)
+{
+	struct s3_store *s = u->s;
+	struct s3_sender *r = sender_of(s);
+	size_t n = u->n_parts + u->n_ahead;
+	struct s3_sending *one;
+	enum err_code rc;
+
+	assert(r->n == u->n_ahead);
+	/* The bytes before the first one are in segments. */
+	if (u->n_ahead == 0 && (rc = s3_load_tail(u, u->prefix, e)) != ERR_OK)
+		return rc;
+	while (r->n == s->parallel) {
+		if ((rc = work(u, e)) != ERR_OK)
+			return rc;
+		if (r->n == s->parallel)
+			wait_for_any(s);
+	}
+	one = nth(s, r->n);
+	if ((rc = s3_describe_part(u, n + 1, &one->call, e)) != ERR_OK)
+		return rc;
+	r->n++;
+	u->n_ahead++;
+	one->answer.len = 0;
+	one->try = (struct s3_try){ .s = s,
+		.c = &one->call,
+		.answer = &one->answer,
+		.curl =
+		    one->try.curl != NULL ? one->try.curl : s3_new_handle(s) };
+	go(one);
+	return ERR_OK;
+}
+
+/* S3 may do what it was asked all the same, and does no harm by that. */
+static void
+stop(struct s3_sending *one)
+{
+	int64_t wait;
+
+	if (one->phase != PHASE_SENDS)
+		return;
+	http_loop_remove(one->try.s->sender->loop, one->try.curl);
+	(void)!s3_try_end(&one->try, CURLE_ABORTED_BY_CALLBACK, &wait);
+	one->phase = PHASE_OVER;
+}
+
+void
+s3_drop_parts(struct s3_upload *u)
+{
+	while (u->n_ahead > 0) {
+		stop(nth(u->s, 0));
+		drop_first(u);
+	}
+}
+
+enum err_code
+s3_settle_parts(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc;
+
+	while (u->n_ahead > 0) {
+		if (work(u, e) != ERR_OK) {
+			drop_first(u);
+			if ((rc = s3_send_part(u, e)) != ERR_OK) {
+				s3_drop_parts(u);
+				return rc;
+			}
+		} else if (u->n_ahead > 0) {
+			wait_for_any(u->s);
+		}
+	}
+	return ERR_OK;
+}
+
+void
+s3_close_sender(struct s3_store *s)
+{
+	struct s3_sender *r = s->sender;
+	size_t i;
+
+	if (r == NULL || r->owner != getpid())
+		return;
+	for (i = 0; i < s->parallel; i++) {
+		if (r->queue[i].try.curl != NULL)
+			s->http->easy_cleanup(r->queue[i].try.curl);
+		free(r->queue[i].answer.text);
+	}
+	http_loop_close(r->loop);
+	free(r);
+	s->sender = NULL;
+}
+
+/* The part that is filled now may be full before the next slice is over. */
+static bool
+is_short_of_room(const struct s3_upload *u)
+{
+	size_t n = u->n_parts + u->n_ahead + 1;
+
+	return !s3_can_start_part(u) &&
+	    s3_part_end(u, n) - u->base.info.offset < SLICE;
+}
+
+static enum err_code
+pace(struct upload *up, struct wait *wait, struct err *e)
+{
+	struct s3_upload *u = s3_upload_of(up);
+	enum err_code rc;
+
+	if (u->n_ahead == 0)
+		return ERR_OK;
+	if ((rc = work(u, e)) != ERR_OK)
+		return rc;
+	if (u->n_ahead == 0)
+		return ERR_OK;
+	wait->fd = http_loop_fd(u->s->sender->loop);
+	wait->events = POLLIN;
+	if (is_short_of_room(u))
+		wait->ms = time_left(u->s) + 1;
+	return ERR_OK;
+}
+
+const struct store_pacer s3_pacer = {
+	.pace = pace,
+};
