@@ -25,6 +25,11 @@
 #define FIRST_WAIT   100
 #define LONGEST_WAIT 3000
 
+/* What libcurl reads at a time of a body; it takes no less.  Each is pages that
+ * a worker has for itself. */
+#define SMALL_BUFFER 16384L
+#define LARGE_BUFFER 65536L
+
 /* Up to this, a body is so short that its digest costs nothing. */
 #define DIGEST_ALWAYS 65536
 
@@ -323,6 +328,8 @@ set_body(struct s3_store *s, struct s3_try *x)
 	if (strcmp(c->method, "PUT") != 0 && strcmp(c->method, "POST") != 0)
 		return;
 	(void)http->easy_setopt(x->curl, CURLOPT_UPLOAD, 1L);
+	(void)http->easy_setopt(x->curl, CURLOPT_UPLOAD_BUFFERSIZE,
+	    c->len > SMALL_BUFFER ? LARGE_BUFFER : SMALL_BUFFER);
 	(void)http->easy_setopt(
 	    x->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)c->len);
 	(void)http->easy_setopt(x->curl, CURLOPT_READFUNCTION, give);

@@ -280,7 +280,7 @@ def test_commands_run(site, tmp_path, text):
 
 def test_hacking_names_what_tests_read_from_the_environment():
     """But what one test sets for another program."""
-    own = {"CONF", "ONLY", "TRACE", "S3_BUCKET", "S3_ENDPOINT"}
+    own = {"CONF", "ONLY", "TRACE", "S3_BUCKET", "S3_ENDPOINT", "S3_FAILS"}
     read = re.compile(r'(?:environ\S*?|getenv)[\[(]"TUSFCGI_(\w+)"'
                       r'|"TUSFCGI_(\w+)" not in os\.environ'
                       r'|\$\{?TUSFCGI_(\w+)|\bnumber\("(\w+)"')
