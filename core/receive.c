@@ -113,6 +113,11 @@ begin_write(struct task *t)
 
 	if (t->in.deed == DEED_CREATE && !core_create(t))
 		return false;
+	/* The store may have a limit of its own. */
+	if (t->in.deed == DEED_CREATE && t->in.body_length > t->limit) {
+		(void)stop(t, core_why_too_long(t), false);
+		return false;
+	}
 	/* The length counts together with the last byte unless it is known
 	 * beforehand that all bytes will be taken. */
 	if ((is_sure && !core_declare_length(t)) ||

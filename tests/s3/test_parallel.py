@@ -2,9 +2,9 @@
 
 import base64
 import hashlib
-import os
 import re
 import signal
+import socket
 
 import pytest
 
@@ -153,23 +153,44 @@ def test_a_part_arrives_while_its_client_is_silent(start):
     check(server, url, data)
 
 
+def refused(server, head, *fields):
+    """The answer to a request whose body is longer than the limit."""
+    with socket.create_connection(("127.0.0.1", server.port)) as s:
+        s.settimeout(30)
+        s.sendall("\r\n".join([
+            head + " HTTP/1.1", "Host: a", "Tus-Resumable: 1.0.0",
+            "Content-Type: application/offset+octet-stream",
+            f"Content-Length: {LIMIT + 1}", *fields, "", ""]).encode() +
+            b"x" * 100)
+        answer = s.recv(4096).decode()
+    assert re.match(r"HTTP/1.1 413 ", answer), answer
+    assert f"\r\nTus-Max-Size: {LIMIT}\r\n" in answer, answer
+
+
+# 10,000 parts that do not grow.
+LIMIT = 10000 * PART
+
+
 def test_an_upload_without_a_length_ends_with_its_grid(start):
-    """10,000 parts of 4 KiB, and parts that do not grow."""
     server = start(part_growth=False)
-    limit = 10000 * PART
     url = create(server, None)
-    for headers, body in (({"Upload-Length": str(limit + 1)}, b""),
-                          ({}, os.urandom(limit + 1))):
-        status, said, text = patch(url, 0, body, **headers)
-        assert (status, said["Tus-Max-Size"]) == (413, str(limit)), text
-    status, _, _ = clients.request("POST", server.url, {
-        "Upload-Defer-Length": "1",
-        "Content-Type": "application/offset+octet-stream"},
-        os.urandom(limit + 1))
-    assert status == 413
+    path = url[len(server.origin):]
+    status, said, text = patch(
+        url, 0, b"", **{"Upload-Length": str(LIMIT + 1)})
+    assert (status, said["Tus-Max-Size"]) == (413, str(LIMIT)), text
+    refused(server, "PATCH " + path, "Upload-Offset: 0")
     # What fits goes on, and its length may be said.
-    assert patch(url, 0, b"abc", **{"Upload-Length": str(limit)})[0] == 204
+    at = clients.offset(url)
+    assert patch(url, at, b"abc", **{"Upload-Length": str(LIMIT)})[0] == 204
+    assert clients.offset(url) == at + 3
     # With parts that grow, the limit is S3's.
-    grows = start()
-    url = create(grows, None)
-    assert patch(url, 0, b"", **{"Upload-Length": str(limit + 1)})[0] == 204
+    server = start()
+    url = create(server, None)
+    assert patch(url, 0, b"", **{"Upload-Length": str(LIMIT + 1)})[0] == 204
+
+
+def test_a_creation_without_a_length_ends_there_too(start):
+    """Its limit is known when it is made, and what came is taken back."""
+    server = start(part_growth=False)
+    refused(server, "POST " + server.base + "/", "Upload-Defer-Length: 1")
+    assert not server.keys() and not server.parts()
