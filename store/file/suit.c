@@ -11,12 +11,12 @@
  */
 #include "config.h"
 
-#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +24,9 @@
 #include "base/fs.h"
 #include "store/file/file.h"
 
-#define PROBE ".tusfcgi-probe"
+#define PROBE	   ".tusfcgi-probe"
+#define PROBE_LOCK "lock"
+#define PROBE_OVER ".tusfcgi-probe-over"
 
 /* Every file system is expected to accept names of this length. */
 #define NAME_MIN 64
@@ -64,7 +66,8 @@ empty(int dir, struct err *e)
 		rc = fs_walk_next(dir, &cursor, &name, e);
 		if (rc != ERR_OK || name == NULL)
 			return rc;
-		(void)unlinkat(dir, name, 0);
+		if (strcmp(name, PROBE_LOCK) != 0)
+			(void)unlinkat(dir, name, 0);
 	}
 }
 
@@ -127,43 +130,84 @@ try_length(int dir, struct template_names *names, struct err *e)
 	return rc;
 }
 
-/* Create the directory, or take one that a dead process left; the lock on it
- * makes it ours. */
-static enum err_code
-open_probe(int root, int *dir, struct err *e)
+/* Is this still the lock of the directory that has the name? */
+static bool
+is_probe(int root, int dir, int lock)
 {
-	const struct timespec pause = { 0, 20 * 1000000 };
 	struct stat st;
+	struct err ignored;
+	bool has_name = false;
+
+	return fstat(lock, &st) == 0 &&
+	    fs_has_name(dir, PROBE_LOCK, &st, &has_name, &ignored) == ERR_OK &&
+	    has_name && fstat(dir, &st) == 0 &&
+	    fs_has_name(root, PROBE, &st, &has_name, &ignored) == ERR_OK &&
+	    has_name;
+}
+
+/* Create the directory, or take one that a dead process left; the lock in it
+ * makes it ours.  NFS would lock the directory itself for this host only. */
+static enum err_code
+open_probe(
+    const struct file_store *fs, int root, int *dir, int *lock, struct err *e)
+{
+	const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+	const struct timespec pause = { 0, 20 * 1000000 };
 	enum err_code rc;
-	bool is_it;
+	bool made;
 	int i;
 
 	for (i = 0; i < TRIES; i++) {
-		rc = fs_make_subdir(root, PROBE, 0700, dir, &is_it, e);
+		rc = fs_make_subdir(root, PROBE, 0700, dir, &made, e);
 		if (rc != ERR_OK)
 			return rc;
-		if (flock(*dir, LOCK_EX | LOCK_NB) == 0 &&
-		    fstat(*dir, &st) == 0 &&
-		    fs_has_name(root, PROBE, &st, &is_it, e) == ERR_OK && is_it)
+		*lock = openat(*dir, PROBE_LOCK, flags, 0600);
+		if (*lock == -1 && errno != ENOENT && errno != ESTALE)
+			rc = err_sys(e, "open %s/%s", PROBE, PROBE_LOCK);
+		if (*lock != -1 && file_lock(fs, *lock) &&
+		    is_probe(root, *dir, *lock))
 			return ERR_OK;
+		if (*lock != -1)
+			(void)close(*lock);
 		(void)close(*dir);
+		if (rc != ERR_OK)
+			return rc;
 		(void)nanosleep(&pause, NULL);
 	}
 	return err_set(e, ERR_UNAVAILABLE, "%s: others are at it", PROBE);
 }
 
+/* As long as the lock is open, NFS and FUSE keep a file in the directory for
+ * it; once it is closed, the directory may be another's.  So the directory gets
+ * another name in between. */
+static void
+remove_probe(int root, int dir, int lock)
+{
+	bool is_ours;
+
+	(void)unlinkat(root, PROBE_OVER "/" PROBE_LOCK, 0);
+	(void)unlinkat(root, PROBE_OVER, AT_REMOVEDIR);
+	is_ours = renameat(root, PROBE, root, PROBE_OVER) == 0;
+	(void)close(lock);
+	if (is_ours) {
+		(void)unlinkat(dir, PROBE_LOCK, 0);
+		(void)unlinkat(root, PROBE_OVER, AT_REMOVEDIR);
+	}
+}
+
 static enum err_code
-try_out(int root, struct template_names *names, struct err *e)
+try_out(const struct file_store *fs, int root, struct template_names *names,
+    struct err *e)
 {
 	enum err_code rc;
-	int dir;
+	int dir, lock;
 
-	if ((rc = open_probe(root, &dir, e)) != ERR_OK)
+	if ((rc = open_probe(fs, root, &dir, &lock, e)) != ERR_OK)
 		return rc;
 	if ((rc = empty(dir, e)) == ERR_OK &&
 	    (rc = try_windows(dir, names, e)) == ERR_OK)
 		rc = try_length(dir, names, e);
-	(void)unlinkat(root, PROBE, AT_REMOVEDIR);
+	remove_probe(root, dir, lock);
 	(void)close(dir);
 	return rc;
 }
@@ -194,7 +238,7 @@ file_probe(struct file_store *fs, struct err *e)
 	if (fs->move_fd != -1 && fs->tries_names) {
 		if ((rc = file_check_root(fs, e)) != ERR_OK)
 			return rc;
-		rc = try_out(root, &found, e);
+		rc = try_out(fs, root, &found, e);
 		if (rc == ERR_OK)
 			fs->names = found;
 	}

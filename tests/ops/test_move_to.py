@@ -5,6 +5,7 @@ NTFS and SMB, refuses many names; others have shorter ones.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -167,9 +168,26 @@ def test_a_probe_that_was_killed_is_no_harm(app, tmp_path):
     root.chmod(0o770)
     (root / ".tusfcgi-probe/CON").write_bytes(b"")
     (root / ".tusfcgi-probe/a").write_bytes(b"")
+    (root / ".tusfcgi-probe-over").mkdir()
+    (root / ".tusfcgi-probe-over/lock").write_bytes(b"")
     one = Mover(app, root)
     one.upload("a:b")
     assert [p.name for p in root.iterdir()] == ["a:b"]
+
+
+def test_names_are_tried_by_one_host_at_a_time(app, tmp_path):
+    """NFS locks a directory for one host only, and a file for all."""
+    root = tmp_path / "in"
+    probe = root / ".tusfcgi-probe"
+    probe.mkdir(parents=True)
+    root.chmod(0o770)
+    one = Mover(app, root)
+    with open(probe / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "names there" not in one.check()
+        assert [p.name for p in probe.iterdir()] == ["lock"]
+    assert "at most 255 bytes" in one.check()
+    assert not list(root.iterdir())
 
 
 def test_only_what_is_below_may_be_written_to(short_folder, app):
