@@ -181,7 +181,10 @@ tell_holder(struct ctl *c, const char *id, void *arg)
 		(void)printf("process %ld\n", (long)who.pid);
 	else
 		(void)printf("%s\n",
-		    *who.host != '\0' ? who.host : "a process of this host");
+		    *who.host != '\0'	      ? who.host :
+			c->conf->store.shared ? "a process here or on "
+						"another host" :
+						"a process of this host");
 }
 
 /* Lock files of uploads that are not there. */

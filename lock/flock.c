@@ -65,6 +65,7 @@ struct flock_locker {
 	/* Returns 0 if another process has it, -1 with errno, else the lock is
 	 * ours. */
 	int (*try_lock)(int fd);
+	void (*let_go)(int fd);
 	struct ask asks[ASKS_MAX];
 };
 
@@ -115,12 +116,27 @@ try_first_byte(int fd)
 	return set_bytes(fd, F_WRLCK, BYTE_LOCK, 1);
 }
 
+static void
+let_go_of_file(int fd)
+{
+	(void)close(fd);
+}
+
+/* FUSE unlocks what was closed a while later, seconds on a busy machine. */
+static void
+let_go_of_bytes(int fd)
+{
+	(void)set_bytes(fd, F_UNLCK, 0, 0);
+	(void)close(fd);
+}
+
 static const struct {
 	const char *name;
 	int (*try_lock)(int fd);
+	void (*let_go)(int fd);
 } methods[] = {
-	{ "flock", try_whole_file },
-	{ "ofd", try_first_byte },
+	{ "flock", try_whole_file, let_go_of_file },
+	{ "ofd", try_first_byte, let_go_of_bytes },
 };
 
 static enum err_code
@@ -200,9 +216,9 @@ find_free_ask(struct flock_locker *l)
 }
 
 static void
-drop_ask(struct ask *ask)
+drop_ask(const struct flock_locker *l, struct ask *ask)
 {
-	(void)close(ask->fd);
+	l->let_go(ask->fd);
 	ask->fd = -1;
 }
 
@@ -274,12 +290,12 @@ ask_again(struct flock_locker *l, struct ask *ask, const char *name,
 	if (rc == ERR_LOCKED)
 		return rc;
 	if (rc != ERR_OK) {
-		drop_ask(ask);
+		drop_ask(l, ask);
 		return rc;
 	}
 	if (set_bytes(ask->fd, F_UNLCK, BYTE_WANT, 1 + SLOTS) == -1) {
 		rc = err_sys(e, "stop asking for %s", name);
-		drop_ask(ask);
+		drop_ask(l, ask);
 		return rc;
 	}
 	*out = hand_out(l, ask->fd, name, false, a);
@@ -334,7 +350,7 @@ flock_stop_asking(struct locker *locker, const char *id)
 	struct ask *ask = find_ask(l, id);
 
 	if (ask != NULL)
-		drop_ask(ask);
+		drop_ask(l, ask);
 }
 
 /*
@@ -356,11 +372,12 @@ remove_file(struct flock_lock *lock)
 static void
 flock_release(struct lock *base, bool for_good)
 {
+	struct flock_locker *l = OUTER(base->locker, struct flock_locker, base);
 	struct flock_lock *lock = OUTER(base, struct flock_lock, base);
 
 	if (for_good || lock->is_fleeting)
 		remove_file(lock);
-	(void)close(lock->fd);
+	l->let_go(lock->fd);
 	lock->fd = -1;
 }
 
@@ -472,6 +489,25 @@ may_have_open(pid_t pid, const struct stat *st)
 	return is_open;
 }
 
+/* The kernel's list has the locks of this host, and those of FUSE not at all;
+ * only the server knows all of them. */
+static bool
+is_first_byte_held(const struct flock_locker *l, const char *name)
+{
+	struct flock range = { .l_type = F_WRLCK };
+	bool is_held = false;
+	struct err e;
+	int fd;
+
+	if (l->try_lock != try_first_byte ||
+	    fs_open_thing_at(l->dirfd, name, O_RDONLY, &fd, &e) != ERR_OK)
+		return false;
+	is_held = byte_lock(fd, F_OFD_GETLK, &range, BYTE_LOCK, 1) == 0 &&
+	    range.l_type != F_UNLCK;
+	(void)close(fd);
+	return is_held;
+}
+
 static bool
 flock_holder(struct locker *locker, const char *id, struct lock_holder *holder)
 {
@@ -493,7 +529,7 @@ flock_holder(struct locker *locker, const char *id, struct lock_holder *holder)
 	(void)fclose(locks);
 	if (is_held && holder->pid != -1 && !may_have_open(holder->pid, &st))
 		holder->pid = -1;
-	return is_held;
+	return is_held || is_first_byte_held(l, name);
 }
 
 /* A lock file is empty: a composer.lock, if the directory is shared with other
@@ -540,7 +576,7 @@ flock_shutdown(struct locker *locker)
 
 	for (i = 0; i < NITEMS(l->asks); i++)
 		if (l->asks[i].fd != -1)
-			drop_ask(&l->asks[i]);
+			drop_ask(l, &l->asks[i]);
 	(void)close(l->dirfd);
 	free(l);
 }
@@ -574,6 +610,7 @@ set_method(struct flock_locker *l, const char *name, struct err *e)
 		if (strcmp(methods[i].name, name) != 0)
 			continue;
 		l->try_lock = methods[i].try_lock;
+		l->let_go = methods[i].let_go;
 		return ERR_OK;
 	}
 	return err_set(e, ERR_INVALID,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import rig
+from lib import mounts, rig
 from lib.locks import SESSION, Redis
 
 redis_only = [
@@ -46,6 +46,23 @@ def test_it_says_which_process_has_an_upload(app, method):
         assert who == "a process of this host" if method == "ofd" else \
             int(who.removeprefix("process ")) in one.workers(), line
         assert said.endswith("1 uploads locked now\n")
+
+
+def test_it_knows_of_locks_that_the_kernel_does_not_list(app, tmp_path):
+    """Those of other hosts, and all of CephFS and GlusterFS."""
+    mounts.may_mount()
+    one = app(config={"store": {"shared": True, "durability": "full"},
+                      "lock": {"method": "ofd"}})
+    path = one.client.create(10)
+    with one.client.open_patch(path, 0, 10) as stream:
+        stream.send(b"x")
+        one.wait_for_bytes(path, 1)
+        with mounts.mounted("/dev/null", "/proc/locks", ["--bind"]):
+            said = check(one)
+            name = path.rsplit("/", 1)[1]
+            assert f"held  {name} by a process here or on another host\n" \
+                in said
+    assert said.endswith("1 uploads locked now\n")
 
 
 def test_it_counts_what_a_dead_worker_left(app):

@@ -211,6 +211,68 @@ a_lock_file_that_got_another_name_is_not_ours(void **state)
 	arena_free(a);
 }
 
+static int kept[4];
+static size_t n_kept;
+
+/* As FUSE keeps what is closed open for a while. */
+static void
+keep_lock_files_open(void)
+{
+	char path[64], target[512];
+	int fd, last = 64;
+	ssize_t n;
+
+	for (fd = 3; fd < last && n_kept < NITEMS(kept); fd++) {
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n <= 0)
+			continue;
+		target[n] = '\0';
+		if (strstr(target, ID ".lock") != NULL)
+			kept[n_kept++] = fcntl(fd, F_DUPFD_CLOEXEC, last);
+	}
+	assert_true(n_kept > 0);
+}
+
+static void
+close_kept(void)
+{
+	while (n_kept > 0)
+		(void)close(kept[--n_kept]);
+}
+
+static void
+bytes_are_unlocked_before_their_file_is_closed(void **state)
+{
+	struct locker *locker, *other;
+	struct arena *a = arena_new();
+	struct lock *lock, *theirs;
+	struct lock_holder holder;
+
+	(void)state;
+	place_set_method("ofd");
+	locker = place_open();
+	other = place_open();
+	assert_int_equal(try_lock(locker, a, &lock), ERR_OK);
+	keep_lock_files_open();
+	assert_true(other->ops->holder(other, ID, &holder));
+	locker->ops->release(lock, false);
+	assert_false(other->ops->holder(other, ID, &holder));
+	assert_int_equal(try_lock(other, a, &theirs), ERR_OK);
+	close_kept();
+	assert_int_equal(try_lock(locker, a, &lock), ERR_LOCKED);
+	keep_lock_files_open();
+	assert_int_equal(other->ops->state(theirs), LOCK_WANTED);
+	locker->ops->stop_asking(locker, ID);
+	assert_int_equal(other->ops->state(theirs), LOCK_HELD);
+	close_kept();
+	other->ops->release(theirs, true);
+	other->ops->shutdown(other);
+	locker->ops->shutdown(locker);
+	place_set_method("flock");
+	arena_free(a);
+}
+
 static int
 count_descriptors(void)
 {
@@ -360,6 +422,7 @@ run_file_tests(void)
 		ONE(the_lock_file_is_empty_and_has_the_configured_mode),
 		ONE(only_our_own_lock_file_is_removed),
 		ONE(a_lock_file_that_got_another_name_is_not_ours),
+		ONE(bytes_are_unlocked_before_their_file_is_closed),
 		ONE(no_descriptor_is_left_open),
 		ONE(a_walk_sees_lock_files_only),
 		ONE(a_bad_configuration_is_refused),
@@ -377,10 +440,19 @@ main(void)
 		{ "flock", place_open, 20000, 200, 0 },
 		{ "ofd", place_open, 4000, 100, 0 },
 	};
+	/* Over a network, where a death is not known at once. */
+	static const struct lock_maker shared = { "ofd, two hosts", place_open,
+		100, 20, 2000 };
 	int failed = 0;
 	size_t i;
 
 	place_make();
+	if (place_has_twin()) {
+		place_set_method("ofd");
+		failed = lock_contract_run(&shared);
+		place_remove();
+		return failed != 0;
+	}
 	if ((place = open(place_path(), O_RDONLY | O_DIRECTORY)) == -1)
 		return 1;
 	for (i = 0; i < NITEMS(makers); i++) {

@@ -8,11 +8,14 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tests/lock/place.h"
 
 static char path[256];
+/* Where another host has the same directory mounted; "": there is none. */
+static char twin[256];
 static const char *type = "flock", *method = "flock";
 
 static void
@@ -31,6 +34,24 @@ place_make(void)
 	    tmp != NULL ? tmp : "/tmp");
 	if (mkdtemp(path) == NULL)
 		give_up(path);
+	if (getenv("TUSFCGI_LOCK_TWIN") != NULL)
+		(void)snprintf(twin, sizeof(twin), "%s%s",
+		    getenv("TUSFCGI_LOCK_TWIN"), strrchr(path, '/'));
+}
+
+bool
+place_has_twin(void)
+{
+	return *twin != '\0';
+}
+
+/* The processes of a race are on both hosts. */
+static const char *
+next_path(void)
+{
+	static int opened;
+
+	return place_has_twin() && (getpid() + opened++) % 2 != 0 ? twin : path;
 }
 
 void
@@ -80,7 +101,7 @@ place_open(void)
 	struct locker *locker;
 	struct err e;
 
-	if (conf_set(conf, "lock.path", path, &e) != ERR_OK ||
+	if (conf_set(conf, "lock.path", next_path(), &e) != ERR_OK ||
 	    conf_set(conf, "lock.type", type, &e) != ERR_OK ||
 	    conf_set(conf, "lock.method", method, &e) != ERR_OK ||
 	    locker_open(conf, &locker, &e) != ERR_OK) {

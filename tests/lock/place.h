@@ -11,6 +11,10 @@
 /* Make it, private to us; lockers are opened there from now on. */
 void place_make(void);
 
+/* With TUSFCGI_LOCK_TWIN, $TMPDIR as another host has it mounted: every other
+ * locker is opened there. */
+bool place_has_twin(void);
+
 /* Remove it, and whatever plain files are in it. */
 void place_remove(void);
 
