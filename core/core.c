@@ -72,7 +72,7 @@ core_is_creation(const struct task *t)
 bool
 core_is_undone(const struct task *t)
 {
-	return core_is_creation(t) && !t->is_told;
+	return core_is_creation(t) && !t->past.is_told;
 }
 
 bool
@@ -186,7 +186,7 @@ limit_of(const struct task *t)
 int
 core_why_too_long(const struct task *t)
 {
-	if (t->is_capped)
+	if (t->past.is_capped)
 		return REFUSE_BODY_TOO_LARGE;
 	return is_length_known(t) ? REFUSE_BEYOND_LENGTH : REFUSE_TOO_LARGE;
 }
@@ -196,11 +196,12 @@ core_check_size(struct task *t)
 {
 	int64_t offset = t->up != NULL ? t->up->info.offset : 0;
 
-	t->limit = limit_of(t);
-	t->is_capped = t->in.max_body > 0 && t->in.max_body < t->limit - offset;
-	if (t->is_capped)
-		t->limit = offset + t->in.max_body;
-	if (t->in.body_length <= t->limit - offset)
+	t->past.limit = limit_of(t);
+	t->past.is_capped =
+	    t->in.max_body > 0 && t->in.max_body < t->past.limit - offset;
+	if (t->past.is_capped)
+		t->past.limit = offset + t->in.max_body;
+	if (t->in.body_length <= t->past.limit - offset)
 		return true;
 	return core_refuse(t, core_why_too_long(t));
 }
@@ -336,7 +337,7 @@ core_enter(struct task *t)
 		bytes = t->in.body_length > 0 && t->core->quota.bytes > 0 ?
 		    t->in.body_length :
 		    0;
-		t->reserved = bytes;
+		t->past.reserved = bytes;
 	}
 	return quietly(t,
 	    store->ledger->enter(store, &t->in.create, bytes, &t->core->quota,
@@ -355,8 +356,8 @@ static enum err_code
 resize(struct task *t, int64_t least, int64_t most)
 {
 	return quietly(t,
-	    t->core->store->ledger->resize(
-		t->up, &t->core->quota, least, most, &t->reserved, &t->err));
+	    t->core->store->ledger->resize(t->up, &t->core->quota, least, most,
+		&t->past.reserved, &t->err));
 }
 
 bool
@@ -378,9 +379,9 @@ core_reserve(struct task *t)
 enum err_code
 core_grow(struct task *t, size_t len)
 {
-	int64_t least = t->up->info.offset + (int64_t)len, most = t->limit;
+	int64_t least = t->up->info.offset + (int64_t)len, most = t->past.limit;
 
-	if (!grows(t) || least <= t->reserved)
+	if (!grows(t) || least <= t->past.reserved)
 		return ERR_OK;
 	if (most - least > STEP)
 		most = least + STEP;
@@ -394,15 +395,15 @@ core_shrink(struct task *t)
 	struct err ignored;
 	int64_t size;
 
-	if (t->up == NULL || t->reserved < 0)
+	if (t->up == NULL || t->past.reserved < 0)
 		return;
 	info = &t->up->info;
 	size = info->size_deferred ? info->offset : info->size;
 	/* Room that cannot be given back now is given back by the next request,
 	 * or by the sweep. */
-	if (size != t->reserved &&
+	if (size != t->past.reserved &&
 	    t->core->store->ledger->resize(
-		t->up, NULL, size, size, &t->reserved, &ignored) != ERR_OK)
+		t->up, NULL, size, size, &t->past.reserved, &ignored) != ERR_OK)
 		log_warn("%s: %s", info->id, ignored.text);
-	t->reserved = -1;
+	t->past.reserved = -1;
 }

@@ -231,9 +231,9 @@ limit_body(struct task *t)
 
 	core_limit(t, info->max_size);
 	if (info->size_deferred && t->in.max_size > 0 &&
-	    t->limit > t->in.max_size) {
-		t->limit = t->in.max_size;
-		t->is_capped = false;
+	    t->past.limit > t->in.max_size) {
+		t->past.limit = t->in.max_size;
+		t->past.is_capped = false;
 	}
 }
 
@@ -261,7 +261,7 @@ core_create(struct task *t)
 		return false;
 	}
 	t->err.code = ERR_OK;
-	t->created = true;
+	t->past.created = true;
 	limit_body(t);
 	t->was_created = t->up->info;
 	/* post-create is shown the upload as it was before the first byte. */

@@ -185,10 +185,10 @@ lock(struct task *t, enum lock_how how)
 	t->asked = rc == ERR_LOCKED;
 	switch (rc) {
 	case ERR_OK:
-		t->locked_at = t->core->now_ms();
+		t->past.locked_at = t->core->now_ms();
 		return STEP_RECEIVE;
 	case ERR_LOCKED:
-		t->waited = true;
+		t->past.waited = true;
 		if (*locker->held_by != '\0' && t->lock_host == NULL)
 			t->lock_host = arena_strdup(t->arena, locker->held_by);
 		t->wait = (struct wait){ .fd = -1, .ms = RETRY_MS };
@@ -277,17 +277,17 @@ core_remove(struct task *t)
 		(void)!store->terminater->terminate(t->up, &e);
 	core_close_upload(t);
 	t->is_over = true;
-	t->created = false;
+	t->past.created = false;
 }
 
 void
 core_invalidate(struct task *t)
 {
-	bool was_created = t->created;
+	bool was_created = t->past.created;
 
 	t->was_removed = t->up->info;
 	core_remove(t);
-	t->created = was_created;
+	t->past.created = was_created;
 	t->removed = t->core->store->terminater != NULL;
 }
 
@@ -410,13 +410,13 @@ core_post_receive(struct task *t)
 	struct hook_verdict v;
 	int64_t offset = t->up->info.offset;
 
-	if (t->received == 0 || offset == t->reported ||
+	if (t->past.received == 0 || offset == t->past.reported ||
 	    !core_wants(t, HOOK_POST_RECEIVE))
 		return true;
-	t->reported = offset;
+	t->past.reported = offset;
 	/* A failure of this hook is only logged. */
 	(void)core_call_hook(t, HOOK_POST_RECEIVE, &t->up->info, &v);
-	t->reported_at = t->core->now_ms();
+	t->past.reported_at = t->core->now_ms();
 	if (!v.stop_upload)
 		return true;
 	core_invalidate(t);
@@ -430,7 +430,7 @@ core_report_progress(struct task *t)
 	int64_t every = t->core->hooks != NULL ? t->core->hooks->progress : 0;
 
 	if (!t->is_writing || every == 0 ||
-	    t->core->now_ms() - t->reported_at < every)
+	    t->core->now_ms() - t->past.reported_at < every)
 		return true;
 	return core_post_receive(t);
 }

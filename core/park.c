@@ -43,26 +43,7 @@ can_park(const struct task *t)
 	if (!t->is_writing || core_has_lost(t))
 		return false;
 	return t->in.sum_count == 0 ||
-	    (t->received <= DIGEST_AGAIN && store->reads_unfinished);
-}
-
-static void
-describe(const struct task *t, struct task_note *n)
-{
-	(void)stpcpy(n->id, t->up->info.id);
-	n->locked_at = t->locked_at;
-	n->limit = t->limit;
-	n->length = t->in.length;
-	n->received = t->received;
-	n->reserved = t->reserved;
-	n->reported = t->reported;
-	n->reported_at = t->reported_at;
-	n->is_capped = t->is_capped;
-	n->has_last = t->has_last;
-	n->last = t->last;
-	n->created = t->created;
-	n->is_told = t->is_told;
-	n->waited = t->waited;
+	    (t->past.received <= DIGEST_AGAIN && store->reads_unfinished);
 }
 
 bool
@@ -85,7 +66,9 @@ task_park(struct task *t, struct task_note *n)
 		return false;
 	if (t->lock != NULL)
 		t->lock->locker->lender->lend(t->lock, &n->loan);
-	describe(t, n);
+	(void)stpcpy(n->id, t->up->info.id);
+	n->length = t->in.length;
+	n->past = t->past;
 	return true;
 }
 
@@ -93,7 +76,7 @@ void
 task_parted(struct task *t)
 {
 	/* The ledger keeps what is reserved. */
-	t->reserved = -1;
+	t->past.reserved = -1;
 	t->is_writing = false;
 	if (t->lock != NULL)
 		t->lock->locker->lender->parted(t->lock);
@@ -131,19 +114,8 @@ restore(struct task *t, const struct task_note *n)
 {
 	t->is_writing = true;
 	t->began_at = n->pause.start;
-	t->locked_at = n->locked_at;
-	t->limit = n->limit;
 	t->in.length = n->length;
-	t->received = n->received;
-	t->reserved = n->reserved;
-	t->reported = n->reported;
-	t->reported_at = n->reported_at;
-	t->is_capped = n->is_capped;
-	t->has_last = n->has_last;
-	t->last = n->last;
-	t->is_told = n->is_told;
-	t->waited = n->waited;
-	t->created = n->created;
+	t->past = n->past;
 	/* post-create is shown the upload as it was before the first byte. */
 	t->was_created = t->up->info;
 	t->was_created.offset = 0;
@@ -178,6 +150,7 @@ bool
 task_has_to_report(const struct task *t)
 {
 	return t->is_writing && t->core->hooks != NULL &&
-	    t->core->hooks->progress > 0 && t->up->info.offset != t->reported &&
+	    t->core->hooks->progress > 0 &&
+	    t->up->info.offset != t->past.reported &&
 	    core_wants(t, HOOK_POST_RECEIVE);
 }

@@ -81,7 +81,7 @@ stop(struct task *t, int why, bool keep)
 		core_invalidate(t);
 		return task_refuse(t, why);
 	}
-	if (keep && t->is_writing && t->received > 0)
+	if (keep && t->is_writing && t->past.received > 0)
 		(void)renew_expiry(t);
 	if (!end_write(t, keep))
 		return STEP_DONE;
@@ -114,7 +114,7 @@ begin_write(struct task *t)
 	if (t->in.deed == DEED_CREATE && !core_create(t))
 		return false;
 	/* The store may have a limit of its own. */
-	if (t->in.deed == DEED_CREATE && t->in.body_length > t->limit) {
+	if (t->in.deed == DEED_CREATE && t->in.body_length > t->past.limit) {
 		(void)stop(t, core_why_too_long(t), false);
 		return false;
 	}
@@ -127,8 +127,8 @@ begin_write(struct task *t)
 		return false;
 	}
 	t->is_writing = true;
-	t->reported = t->up->info.offset;
-	t->reported_at = t->core->now_ms();
+	t->past.reported = t->up->info.offset;
+	t->past.reported_at = t->core->now_ms();
 	if (!core_declare_length(t)) {
 		(void)stop(t, core_refusal(t->err.code), false);
 		return false;
@@ -173,8 +173,9 @@ complete(struct task *t)
 		return core_concat(t);
 	if (!t->is_writing && !begin_write(t))
 		return STEP_DONE;
-	if (t->has_last &&
-	    t->core->store->core->write(t->up, &t->last, 1, &t->err) != ERR_OK)
+	if (t->past.has_last &&
+	    t->core->store->core->write(t->up, &t->past.last, 1, &t->err) !=
+		ERR_OK)
 		return stop_failed(t);
 	if (!core_read_again(t))
 		return stop_failed(t);
@@ -193,7 +194,8 @@ complete(struct task *t)
 int64_t
 task_wanted(const struct task *t)
 {
-	return t->in.body_length < 0 ? -1 : t->in.body_length - t->received;
+	return t->in.body_length < 0 ? -1 :
+				       t->in.body_length - t->past.received;
 }
 
 /* What may be written now; the byte that makes it whole may have to wait. */
@@ -201,10 +203,10 @@ static size_t
 hold_back(struct task *t, const char *buf, size_t len)
 {
 	if (t->in.body_length >= 0 || len == 0 ||
-	    (int64_t)len < t->limit - t->up->info.offset)
+	    (int64_t)len < t->past.limit - t->up->info.offset)
 		return len;
-	t->last = buf[len - 1];
-	t->has_last = true;
+	t->past.last = buf[len - 1];
+	t->past.has_last = true;
 	return len - 1;
 }
 
@@ -218,8 +220,8 @@ check_slice(struct task *t, size_t len)
 		return core_refuse(t, t->in.if_body);
 	if (!t->is_writing && !begin_write(t))
 		return false;
-	if (t->has_last ||
-	    (uint64_t)len > (uint64_t)(t->limit - t->up->info.offset)) {
+	if (t->past.has_last ||
+	    (uint64_t)len > (uint64_t)(t->past.limit - t->up->info.offset)) {
 		(void)stop(t, core_why_too_long(t), false);
 		return false;
 	}
@@ -258,7 +260,7 @@ task_receive(struct task *t, const void *buf, size_t len)
 		return core_abandon(t);
 	if (!check_slice(t, len))
 		return STEP_DONE;
-	t->received += (int64_t)len;
+	t->past.received += (int64_t)len;
 	for (i = 0; i < t->in.sum_count && t->digests[i] != NULL; i++)
 		digest_update(t->digests[i], buf, len);
 	now = hold_back(t, buf, len);
@@ -273,7 +275,7 @@ static bool
 is_asked_for(const struct task *t)
 {
 	return t->lock != NULL && !core_is_undone(t) &&
-	    t->core->now_ms() - t->locked_at >= MIN_HOLD_MS &&
+	    t->core->now_ms() - t->past.locked_at >= MIN_HOLD_MS &&
 	    t->lock->locker->ops->state(t->lock) == LOCK_WANTED;
 }
 
@@ -465,6 +467,6 @@ core_begin_create(struct task *t)
 bool
 task_tell(struct task *t)
 {
-	t->is_told = t->in.is_early && t->is_writing;
-	return t->is_told;
+	t->past.is_told = t->in.is_early && t->is_writing;
+	return t->past.is_told;
 }

@@ -23,7 +23,7 @@ task_init(struct task *t, const struct core *core, struct arena *a)
 	t->in.offset = -1;
 	t->in.length = -1;
 	t->in.body_length = -1;
-	t->reserved = -1;
+	t->past.reserved = -1;
 }
 
 /* --- To look how far it has got. --- */
@@ -33,7 +33,7 @@ task_init(struct task *t, const struct core *core, struct arena *a)
 static enum step
 claim_to_look(struct task *t)
 {
-	enum lock_how how = t->waited ? LOCK_CREATE : LOCK_EXISTING;
+	enum lock_how how = t->past.waited ? LOCK_CREATE : LOCK_EXISTING;
 	enum step step = core_claim(t, how);
 
 	if (step != STEP_RECEIVE || t->lock != NULL || t->core->locker == NULL)
@@ -205,7 +205,7 @@ note(struct task *t, enum hook_point hook, const struct file_info *info)
 void
 task_conclude(struct task *t)
 {
-	if (t->created)
+	if (t->past.created)
 		note(t, HOOK_POST_CREATE, &t->was_created);
 	if (t->finished) {
 		note(t, HOOK_POST_FINISH, &t->up->info);

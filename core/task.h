@@ -119,6 +119,39 @@ struct intent {
 	const struct hook_request *shown;
 };
 
+/* What a task has done so far: it goes along with a task that changes its
+ * process. */
+struct task_past {
+	/* The upload was created; the client knows the one that is being
+	 * made. */
+	bool created, is_told;
+
+	/* The task waited for the lock, and got it at that time. */
+	bool waited;
+	int64_t locked_at;
+
+	/* Bytes of the body that were taken in, kept or not. */
+	int64_t received;
+
+	/*
+	 * limit is the offset that the body must not pass; is_capped: because
+	 * of in.max_body.  Where its length is not known, the byte that would
+	 * make the upload whole is kept in last until the end has been seen: a
+	 * kill before that must not leave a whole upload of which the rest was
+	 * yet to be refused.
+	 */
+	int64_t limit;
+	bool is_capped, has_last;
+	char last;
+
+	/* What the ledger holds for the upload while its length is not known;
+	 * -1 if that was not asked. */
+	int64_t reserved;
+
+	/* What hooks were told last of the offset, and when. */
+	int64_t reported, reported_at;
+};
+
 /*
  * What a task in the middle of its body is, beside its intent: enough to go on
  * with it in another process of the same program.
@@ -131,12 +164,9 @@ struct task_note {
 	struct store_pause pause;
 	/* loan.fd is -1 where nothing is locked. */
 	struct lock_loan loan;
-	int64_t locked_at;
-
-	/* As in struct task. */
-	int64_t limit, length, received, reserved, reported, reported_at;
-	bool is_capped, has_last, created, is_told, waited;
-	char last;
+	/* Of the upload, as in the intent. */
+	int64_t length;
+	struct task_past past;
 };
 
 /* Private to core/, but for what the comments say. */
@@ -156,13 +186,12 @@ struct task {
 	int why;
 	struct err err;
 	struct hook_reply reply;
-	bool created, finished, removed;
-	/* Waited for the lock; the lock was taken over. */
-	bool waited, interrupted;
+	struct task_past past;
+	bool finished, removed;
+	/* The lock was taken over. */
+	bool interrupted;
 	/* The host that it waited for; NULL: this one, or not known. */
 	const char *lock_host;
-	/* Bytes of the body that were taken in, kept or not. */
-	int64_t received;
 	/* A bit for each of in.sums that was wrong; and the algorithm by which
 	 * the whole upload is not what in.create.digest said. */
 	unsigned mismatched;
@@ -179,38 +208,21 @@ struct task {
 	 * the upload will never be locked again. */
 	struct lock *lock;
 	bool asked, is_over;
-	int64_t locked_at;
 
 	/* The id that a final upload gets unless a hook chooses one. */
 	const char *derived;
 
-	/*
-	 * The body.  limit is the offset that it must not pass.  Where
-	 * its length is not known, the byte that would make the upload whole is
-	 * kept in last until the end has been seen: a kill before that must
-	 * not leave a whole upload of which the rest was yet to be refused.
-	 */
+	/* The body. */
 	bool is_writing;
-	int64_t limit;
-	/* limit is that of in.max_body. */
-	bool is_capped;
-	char last;
-	bool has_last;
 	/* NULL in a task that was resumed: its bytes are read once more. */
 	struct digest *digests[SUMS_MAX];
 	int64_t began_at;
 
-	/* The client knows the upload that is being made. */
-	bool is_told;
-
-	/* What the ledger holds for the upload while its length is not known;
-	 * -1 if that was not asked.  The entry of one that is being made. */
-	int64_t reserved;
+	/* The ledger's entry of an upload that is being made. */
 	struct store_entry *entry;
 
-	/* Hooks: what was reported last and when; the uploads that were created
-	 * or removed, as they were then; what is to be told afterwards. */
-	int64_t reported, reported_at;
+	/* Hooks: the uploads that were created or removed, as they were then;
+	 * what is to be told afterwards. */
 	struct file_info was_created, was_removed;
 	struct hook_notice *notices[HOOK_POINT_MAX];
 

@@ -382,7 +382,8 @@ start(struct body *b)
 static void
 go_on(struct body *b, const struct note *from)
 {
-	b->received = b->tick_received = b->turn_received = from->task.received;
+	b->received = b->tick_received = b->turn_received =
+	    from->task.past.received;
 	b->last_byte = from->last_byte;
 	b->rate_since = from->rate_since;
 	b->rate_received = from->rate_received;

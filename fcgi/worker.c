@@ -218,7 +218,7 @@ receive(struct job *job, struct web_call *call)
 	    board_has_permit(job->worker->board, job->worker->slot);
 
 	job->is_warm = true;
-	work_look(call, from != NULL ? from->task.received : 0);
+	work_look(call, from != NULL ? from->task.past.received : 0);
 	if (!has_permit && !can_park) {
 		receive_without_permit(job, call);
 		return;

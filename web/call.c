@@ -428,11 +428,11 @@ note_outcome(struct web_call *c)
 		o->id = arena_strdup(c->arena, t->up->info.id);
 		o->offset = t->up->info.offset;
 	}
-	o->received = t->received;
-	o->created = t->created;
+	o->received = t->past.received;
+	o->created = t->past.created;
 	o->finished = t->finished;
 	o->terminated = t->removed;
-	o->waited = t->waited;
+	o->waited = t->past.waited;
 	o->lock_host = t->lock_host;
 	o->interrupted = t->interrupted;
 	if (c->srv->protocols[1] != NULL)
