@@ -84,6 +84,16 @@ clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX])
 	    (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
 }
 
+int64_t
+clock_read_date(const char *text)
+{
+	struct tm tm = { 0 };
+
+	if (strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) == NULL)
+		return 0;
+	return (int64_t)timegm(&tm);
+}
+
 static bool
 read_boot_id(char id[CLOCK_BOOT_ID_LEN + 1])
 {

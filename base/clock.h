@@ -34,6 +34,10 @@ int64_t clock_boot_moment(void);
  */
 void clock_http_date(int64_t when, char buf[CLOCK_HTTP_DATE_MAX]);
 
+/* Seconds since the epoch of "2026-01-31T12:00:00Z", whatever follows the
+ * seconds; 0 if it is no such date. */
+int64_t clock_read_date(const char *);
+
 #define CLOCK_BOOT_ID_LEN 36
 
 /*

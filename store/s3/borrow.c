@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "store/s3/cred.h"
@@ -132,17 +131,6 @@ put(char *to, size_t room, const char *text)
 	return true;
 }
 
-/* "2026-01-31T12:00:00Z" */
-static int64_t
-time_of(const char *text)
-{
-	struct tm tm = { 0 };
-
-	if (strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) == NULL)
-		return 0;
-	return (int64_t)timegm(&tm);
-}
-
 /* One value by its name at the service; SessionToken is STS's for Token. */
 static void
 take_value(struct s3_lease *l, const char *name, const char *value)
@@ -160,7 +148,7 @@ take_value(struct s3_lease *l, const char *name, const char *value)
 	size_t i;
 
 	if (strcmp(name, "Expiration") == 0)
-		l->until = time_of(value);
+		l->until = clock_read_date(value);
 	for (i = 0; i < NITEMS(texts); i++)
 		if (strcmp(texts[i].name, name) == 0)
 			(void)put(texts[i].to, texts[i].room, value);

@@ -6,22 +6,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "store/s3/s3.h"
 #include "store/s3/xml.h"
-
-/* "2026-01-31T12:00:00.000Z" */
-static int64_t
-time_of(const char *text)
-{
-	struct tm tm = { 0 };
-
-	if (strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) == NULL)
-		return 0;
-	return (int64_t)timegm(&tm);
-}
 
 /* --- One text. --- */
 
@@ -99,7 +88,7 @@ see_object(void *arg, const struct s3_xml_text *t)
 	else if (strcmp(t->name, "ETag") == 0)
 		l->one.etag = etag_of(l->a, t->text);
 	else if (strcmp(t->name, "LastModified") == 0)
-		l->one.changed = time_of(t->text);
+		l->one.changed = clock_read_date(t->text);
 }
 
 static void
@@ -166,7 +155,7 @@ see_mpu(void *arg, const struct s3_xml_text *t)
 	else if (strcmp(t->name, "UploadId") == 0)
 		l->one.id = arena_strdup(l->a, t->text);
 	else if (strcmp(t->name, "Initiated") == 0)
-		l->one.started = time_of(t->text);
+		l->one.started = clock_read_date(t->text);
 }
 
 static void
@@ -304,8 +293,8 @@ see_part(void *arg, const struct s3_xml_text *t)
 	else if (strcmp(t->name, "ETag") == 0)
 		l->one.etag = etag_of(l->u->a, t->text);
 	else if (strcmp(t->name, "LastModified") == 0 &&
-	    time_of(t->text) > l->u->changed)
-		l->u->changed = time_of(t->text);
+	    clock_read_date(t->text) > l->u->changed)
+		l->u->changed = clock_read_date(t->text);
 }
 
 static void
