@@ -50,7 +50,7 @@ change_metadata(struct task *t, const struct pair *metadata)
 
 /* Where the upload will go when it is finished. */
 static bool
-choose_place(struct task *t, const char *path)
+choose_destination(struct task *t, const char *path)
 {
 	struct data_store *store = t->core->store;
 	struct err *why = &t->err;
@@ -82,7 +82,7 @@ limit_size(struct task *t, int64_t max)
 static bool
 change_upload(struct task *t, const struct hook_verdict *v)
 {
-	if (v->storage_path != NULL && !choose_place(t, v->storage_path))
+	if (v->storage_path != NULL && !choose_destination(t, v->storage_path))
 		return false;
 	if (v->id != NULL && !id_is_valid(v->id)) {
 		(void)err_set(&t->err, ERR_INVALID,

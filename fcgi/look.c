@@ -64,7 +64,7 @@ look_at_address(const char *address, const struct conf *conf, struct err *e)
 /* Refuse a directory that other users work in as well: it must not be given to
  * the pool's user. */
 static enum err_code
-refuse_place(bool is_ours, const char *key, const char *path, struct err *e)
+refuse_need(bool is_ours, const char *key, const char *path, struct err *e)
 {
 	int sys = errno;
 	struct arena *a = arena_new();
@@ -96,7 +96,7 @@ struct sight {
 /* A directory that does not exist is no error here: the start creates it, or
  * reports it. */
 static void
-look_at_place(void *arg, enum need need, const char *key, const char *path)
+look_at_need(void *arg, enum need need, const char *key, const char *path)
 {
 	struct sight *s = arg;
 
@@ -108,17 +108,17 @@ look_at_place(void *arg, enum need need, const char *key, const char *path)
 	if (errno == EROFS)
 		*s->read_only = key;
 	else
-		s->rc = refuse_place(need == NEED_KEEP, key, path, s->e);
+		s->rc = refuse_need(need == NEED_KEEP, key, path, s->e);
 }
 
 enum err_code
-look_at_places(const struct conf *conf, const char **read_only, struct err *e)
+look_at_needs(const struct conf *conf, const char **read_only, struct err *e)
 {
 	struct sight s = { read_only, e, ERR_OK };
 
 	*read_only = NULL;
-	locker_needs(conf, look_at_place, &s);
-	store_needs(conf, look_at_place, &s);
+	locker_needs(conf, look_at_need, &s);
+	store_needs(conf, look_at_need, &s);
 	return s.rc;
 }
 

@@ -34,7 +34,7 @@ MUST_CHECK enum err_code look_at_address(
  * system that is mounted read-only can still be read: then *read_only is the
  * name of its key, else NULL.
  */
-MUST_CHECK enum err_code look_at_places(
+MUST_CHECK enum err_code look_at_needs(
     const struct conf *, const char **read_only, struct err *);
 
 /* ERR_NOT_FOUND: there is no store yet, but the program could create one. */

@@ -239,7 +239,7 @@ try_store(struct settings *s, struct err *e)
 	struct err why;
 
 	/* In spite of this error, uploads that can be read are served. */
-	if (rc == ERR_OK && look_at_places(s->conf, &read_only, &why) != ERR_OK)
+	if (rc == ERR_OK && look_at_needs(s->conf, &read_only, &why) != ERR_OK)
 		log_error("%s", why.text);
 	else if (rc == ERR_OK && read_only != NULL)
 		log_warn("%s" LOOK_READ_ONLY, read_only);
@@ -303,7 +303,7 @@ look(struct settings *s, const struct options *o, const char **read_only,
 	if (is_new || rc == ERR_OK)
 		rc = log_check(s->conf, e);
 	if (rc == ERR_OK)
-		rc = look_at_places(s->conf, read_only, e);
+		rc = look_at_needs(s->conf, read_only, e);
 	if (rc == ERR_OK && !is_new)
 		rc = look_at_note(s->conf, e);
 	if (rc == ERR_OK)

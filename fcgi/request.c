@@ -183,7 +183,7 @@ is_another(const char *before, const char *value)
 }
 
 static const char **
-place_of(struct raw *raw, const struct param *p)
+member_of(struct raw *raw, const struct param *p)
 {
 	void *base = p->is_in_request ? (void *)raw->req : (void *)raw;
 
@@ -231,7 +231,7 @@ sort_param(struct raw *raw, char *const *params, size_t i, struct arena *a,
 		return;
 	else
 		bit = UINT64_C(1) << (NITEMS(known) + (size_t)(p - others));
-	where = place_of(raw, p);
+	where = member_of(raw, p);
 	if (*where == NULL) {
 		*where = value;
 	} else if (begins(p->name, "HTTP_")) {
@@ -252,7 +252,7 @@ is_read(struct raw *raw, const struct settings *s, const struct param *p)
 	bool has_uri = raw->request_uri != NULL && *raw->request_uri != '\0';
 	bool has_base = *s->base_path != '\0' ||
 	    (raw->tus_base_path != NULL && *raw->tus_base_path != '\0');
-	const char **where = place_of(raw, p);
+	const char **where = member_of(raw, p);
 
 	if (where == &raw->script_name)
 		return !has_uri;

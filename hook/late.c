@@ -333,7 +333,7 @@ go_round(struct round *r, struct err *e)
 	return rc;
 }
 
-/* --- The places. --- */
+/* --- The dirs. --- */
 
 static bool
 is_same(int a, int b)
@@ -347,7 +347,7 @@ is_same(int a, int b)
 /* Remove a directory that is not used any more.  A process that still writes
  * there has its event locked. */
 static void
-remove_place(const char *path, int dirfd, int64_t now)
+remove_dir_of(const char *path, int dirfd, int64_t now)
 {
 	struct stat st;
 
@@ -385,7 +385,7 @@ deliver_old(struct hook *h, const char *path, int own, enum hook_delivery how,
 	if (!is_same(own, fd)) {
 		rc = deliver_from(h, path, fd, how, tally, e);
 		if (how != HOOK_DELIVER_NONE)
-			remove_place(path, fd, clock_now());
+			remove_dir_of(path, fd, clock_now());
 	}
 	(void)close(fd);
 	return rc;
@@ -395,7 +395,7 @@ enum err_code
 hook_late_deliver(struct hook *h, enum hook_delivery how,
     struct hook_tally *tally, struct err *e)
 {
-	const char *places[HOOK_PLACES_MAX];
+	const char *dirs[HOOK_DIRS_MAX];
 	struct arena *a;
 	enum err_code rc;
 	size_t i, n;
@@ -407,10 +407,10 @@ hook_late_deliver(struct hook *h, enum hook_delivery how,
 	if ((rc = hook_spool_open(h->conf, &own, e)) != ERR_OK)
 		return rc;
 	a = arena_new();
-	n = hook_spool_places(h->conf, a, places);
-	rc = deliver_from(h, places[0], own, how, tally, e);
+	n = hook_spool_dirs(h->conf, a, dirs);
+	rc = deliver_from(h, dirs[0], own, how, tally, e);
 	for (i = 1; i < n && rc == ERR_OK; i++)
-		rc = deliver_old(h, places[i], own, how, tally, e);
+		rc = deliver_old(h, dirs[i], own, how, tally, e);
 	(void)close(own);
 	arena_free(a);
 	return rc;
@@ -447,7 +447,7 @@ show(struct round *r, const char *name,
 }
 
 static enum err_code
-show_place(const char *path, void (*one)(void *, const struct hook_waiting *),
+show_dir(const char *path, void (*one)(void *, const struct hook_waiting *),
     void *arg, struct err *e)
 {
 	struct round r = { .path = path };
@@ -473,13 +473,13 @@ enum err_code
 hook_each_waiting(const struct conf *conf,
     void (*one)(void *, const struct hook_waiting *), void *arg, struct err *e)
 {
-	const char *places[HOOK_PLACES_MAX];
+	const char *dirs[HOOK_DIRS_MAX];
 	struct arena *a = arena_new();
-	size_t i, n = hook_spool_places(conf, a, places);
+	size_t i, n = hook_spool_dirs(conf, a, dirs);
 	enum err_code rc = ERR_OK;
 
 	for (i = 0; i < n && rc == ERR_OK; i++)
-		rc = show_place(places[i], one, arg, e);
+		rc = show_dir(dirs[i], one, arg, e);
 	arena_free(a);
 	return rc;
 }

@@ -162,9 +162,9 @@ void hook_spool_needs(const struct conf *, need_ear *, void *arg);
 /* Can there be an event that has to wait? */
 bool hook_spool_is_needed(const struct conf *);
 
-#define HOOK_PLACES_MAX 3
-size_t hook_spool_places(
-    const struct conf *, struct arena *, const char *[HOOK_PLACES_MAX]);
+#define HOOK_DIRS_MAX 3
+size_t hook_spool_dirs(
+    const struct conf *, struct arena *, const char *[HOOK_DIRS_MAX]);
 /* Could the spool be opened?  Does not create the directory. */
 MUST_CHECK enum err_code hook_spool_check(const struct conf *, struct err *);
 MUST_CHECK enum err_code hook_spool_open(

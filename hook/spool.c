@@ -44,18 +44,18 @@ hook_spool_is_needed(const struct conf *conf)
 /* The directories in which events wait, or waited in another configuration or
  * release; the first is the one in use. */
 size_t
-hook_spool_places(const struct conf *conf, struct arena *a,
-    const char *places[HOOK_PLACES_MAX])
+hook_spool_dirs(
+    const struct conf *conf, struct arena *a, const char *dirs[HOOK_DIRS_MAX])
 {
 	const char *own = conf->hooks.spool;
 	const char *locks = conf->lock.path;
 	size_t n = 0;
 
 	if (*own != '\0')
-		places[n++] = own;
-	places[n++] = arena_printf(a, "%s/" DIR_NAME, conf->store.path);
+		dirs[n++] = own;
+	dirs[n++] = arena_printf(a, "%s/" DIR_NAME, conf->store.path);
 	if (*locks != '\0' && strcmp(locks, conf->store.path) != 0)
-		places[n++] = arena_printf(a, "%s/" DIR_NAME, locks);
+		dirs[n++] = arena_printf(a, "%s/" DIR_NAME, locks);
 	return n;
 }
 
@@ -71,16 +71,16 @@ hook_spool_needs(const struct conf *conf, need_ear *ear, void *arg)
 const char *
 hook_spool_path(const struct conf *conf, struct arena *a)
 {
-	const char *places[HOOK_PLACES_MAX];
+	const char *dirs[HOOK_DIRS_MAX];
 
-	(void)hook_spool_places(conf, a, places);
-	return places[0];
+	(void)hook_spool_dirs(conf, a, dirs);
+	return dirs[0];
 }
 
 /* Events must not be kept among uploads or locks, where they would count as
  * unknown files. */
 static enum err_code
-check_own_place(const struct conf *conf, int dirfd, struct err *e)
+check_own_dir(const struct conf *conf, int dirfd, struct err *e)
 {
 	const struct {
 		const char *key, *path;
@@ -106,14 +106,14 @@ check_own_place(const struct conf *conf, int dirfd, struct err *e)
 }
 
 static enum err_code
-open_own_place(const struct conf *conf, int *dirfd, struct err *e)
+open_own_dir(const struct conf *conf, int *dirfd, struct err *e)
 {
 	enum err_code rc;
 
 	rc = fs_open_dir(conf->hooks.spool, dirfd, e);
 	if (rc != ERR_OK)
 		return err_within(e, "hooks.spool");
-	if ((rc = check_own_place(conf, *dirfd, e)) != ERR_OK)
+	if ((rc = check_own_dir(conf, *dirfd, e)) != ERR_OK)
 		(void)close(*dirfd);
 	return rc;
 }
@@ -127,7 +127,7 @@ hook_spool_check(const struct conf *conf, struct err *e)
 	int fd;
 
 	if (*conf->hooks.spool != '\0') {
-		if ((rc = open_own_place(conf, &fd, e)) == ERR_OK)
+		if ((rc = open_own_dir(conf, &fd, e)) == ERR_OK)
 			(void)close(fd);
 	} else if (faccessat(AT_FDCWD, path, R_OK | W_OK | X_OK, AT_EACCESS) ==
 		-1 &&
@@ -148,7 +148,7 @@ hook_spool_open(const struct conf *conf, int *dirfd, struct err *e)
 	int fd;
 
 	if (*conf->hooks.spool != '\0')
-		return open_own_place(conf, dirfd, e);
+		return open_own_dir(conf, dirfd, e);
 	if ((rc = pinned_open_dir(store, &fd, e)) != ERR_OK)
 		return rc;
 	rc = fs_make_subdir(fd, DIR_NAME, mode, dirfd, &is_made, e);

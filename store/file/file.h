@@ -10,7 +10,7 @@
  *	info.c		the text of a record
  *	copy.c		bytes from file to file
  *	shared.c	what several hosts need
- *	place.c		the names in the directory, and where the bytes are
+ *	bytes.c		the names in the directory, and where the bytes are
  *	record.c	the record: read, change, replace
  *	doubt.c		flush, raise the watermark, and what a flush that failed
  *			leaves behind
@@ -189,7 +189,7 @@ struct file_upload {
 	 * record says so; NULL: in ID.  elsewhere is such a path that is not
 	 * followed.
 	 */
-	const char *place, *elsewhere;
+	const char *bytes_path, *elsewhere;
 
 	/* -1 while not open; data is opened by claim(). */
 	int info_fd;
@@ -239,7 +239,7 @@ struct file_name {
 #define FILE_MOVED     ".moved"
 #define FILE_MOVED_NEW ".moved.new"
 
-/* --- place.c ------------------------------------------------------------ */
+/* --- bytes.c ------------------------------------------------------------ */
 
 /* The name of a file of an upload.  The id is validated here once more, because
  * it becomes a file name. */
@@ -289,7 +289,7 @@ MUST_CHECK enum err_code file_open_below(struct file_store *, const char *root,
 MUST_CHECK enum err_code file_check_root(struct file_store *, struct err *);
 
 /* Interpret Storage.Path and InfoPath of the record; either may be NULL. */
-void file_set_place(
+void file_read_storage(
     struct file_upload *, const char *path, const char *info_path);
 
 /* May another server have created the upload, so that bytes missing here may be
@@ -297,18 +297,18 @@ void file_set_place(
 bool file_may_be_strange(const struct file_upload *);
 
 /* The absolute path of its bytes. */
-const char *file_place_path(const struct file_upload *, struct arena *);
+const char *file_bytes_path(const struct file_upload *, struct arena *);
 
 /* Open the directory that contains the bytes; *name is their name there. */
-MUST_CHECK enum err_code file_open_place(
+MUST_CHECK enum err_code file_open_bytes_dir(
     struct file_upload *, int *dirfd, const char **name, struct err *);
-void file_close_place(const struct file_upload *, int dirfd);
+void file_close_bytes_dir(const struct file_upload *, int dirfd);
 
 /* ERR_NOT_FOUND if the bytes do not exist, ERR_CORRUPT if their name is not a
  * regular file. */
-MUST_CHECK enum err_code file_stat_place(
+MUST_CHECK enum err_code file_stat_bytes(
     struct file_upload *, struct stat *, struct err *);
-MUST_CHECK enum err_code file_is_in_place(
+MUST_CHECK enum err_code file_has_bytes(
     struct file_upload *, bool *, struct err *);
 
 /* Open the bytes with O_RDONLY, or with O_RDWR as file_open_either() does. */
@@ -323,7 +323,7 @@ MUST_CHECK enum err_code file_cut(
 /* --- record.c ----------------------------------------------------------- */
 
 /* Say where the bytes are; path NULL: in STORE/ID. */
-void file_tell_place(struct file_upload *, const char *path);
+void file_set_storage(struct file_upload *, const char *path);
 
 /*
  * Open and read the whole record anew.  It is open even if it is damaged,

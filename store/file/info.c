@@ -359,7 +359,7 @@ get_parts(struct arena *a, const json_t *root, const char *const **parts)
 	return true;
 }
 
-/* The path is validated by place.c before it is followed. */
+/* The path is validated by bytes.c before it is followed. */
 static void
 read_storage(struct arena *a, const json_t *root, struct info_record *r)
 {

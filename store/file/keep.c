@@ -152,8 +152,8 @@ judge_record(struct file_store *fs, const char *id, struct arena *a,
 	u = file_new_handle(fs, id, a);
 	j->is_strange =
 	    file_load(u, &ignored) != ERR_OK || file_may_be_strange(u);
-	if (u->place != NULL)
-		rc = file_is_in_place(u, &has, e);
+	if (u->bytes_path != NULL)
+		rc = file_has_bytes(u, &has, e);
 	if (!has)
 		j->what = "record without bytes";
 	file_close(&u->base);

@@ -426,7 +426,7 @@ is_right(struct upload *up, bool *right, struct err *e)
 
 	/* Bytes that have left the store, or were never in a file of that id,
 	 * do not count. */
-	*right = info->owner == NULL || u->is_moved || u->place != NULL;
+	*right = info->owner == NULL || u->is_moved || u->bytes_path != NULL;
 	if (*right)
 		return ERR_OK;
 	return page_of_owner_has(

@@ -177,11 +177,11 @@ rename_it(struct move *m, const char *name, struct err *e)
 	struct file_upload *u = m->u;
 	const char *own;
 	int dirfd;
-	enum err_code rc = file_open_place(u, &dirfd, &own, e);
+	enum err_code rc = file_open_bytes_dir(u, &dirfd, &own, e);
 
 	if (rc == ERR_OK)
 		rc = fs_rename_new(dirfd, own, m->dirfd, name, e);
-	file_close_place(u, dirfd);
+	file_close_bytes_dir(u, dirfd);
 	return rc;
 }
 
@@ -394,7 +394,7 @@ take_back(struct move *m)
 	m->dirfd = -1;
 	if (u->is_fenced)
 		return;
-	if (file_is_in_place(u, &is_here, &ignored) != ERR_OK || !is_here)
+	if (file_has_bytes(u, &is_here, &ignored) != ERR_OK || !is_here)
 		return;
 	if (take_up(m, &arrived, &ignored) == ERR_OK && !arrived &&
 	    file_name(u->base.info.id, FILE_MOVED, &name, &ignored) == ERR_OK)

@@ -285,7 +285,7 @@ file_forget_moved(struct file_upload *u, struct err *e)
 		return ERR_OK;
 	if ((rc != ERR_OK && rc != ERR_CORRUPT) ||
 	    (rc = file_name(id, FILE_MOVED, &name, e)) != ERR_OK ||
-	    (rc = file_is_in_place(u, &is_here, e)) != ERR_OK)
+	    (rc = file_has_bytes(u, &is_here, e)) != ERR_OK)
 		return rc;
 	if (is_here)
 		remove_copy(u);

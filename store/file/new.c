@@ -165,7 +165,7 @@ begin(struct file_upload *u, const struct file_info *info, struct err *e)
 	if (rc != ERR_OK)
 		return rc;
 	file_info_copy(u->arena, &u->base.info, info);
-	file_tell_place(u, NULL);
+	file_set_storage(u, NULL);
 	u->head = (struct info_head){
 		.size = info->size_deferred ? 0 : info->size,
 		.size_deferred = info->size_deferred,

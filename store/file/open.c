@@ -151,7 +151,7 @@ file_see(struct file_upload *u)
 	if (u->is_moved) {
 		info->moved = u->moved.when;
 		info->forget = u->moved.forget;
-		file_tell_place(u, file_moved_path(&u->moved, u->arena));
+		file_set_storage(u, file_moved_path(&u->moved, u->arena));
 	}
 	u->base.settled = file_is_sound(u) && is_confirmed(u);
 }
@@ -185,7 +185,7 @@ static enum err_code
 stat_data(struct file_upload *u, struct err *e)
 {
 	struct stat st;
-	enum err_code rc = file_stat_place(u, &st, e);
+	enum err_code rc = file_stat_bytes(u, &st, e);
 
 	if (rc == ERR_OK)
 		take_stat(u, &st);

@@ -29,7 +29,7 @@ open_stream(struct upload *up, int64_t from, struct arena *a,
 		return err_set(e, ERR_INVALID, "%s: no byte %lld", up->info.id,
 		    (long long)from);
 	s = arena_alloc(a, sizeof(*s));
-	s->base.path = file_place_path(u, a);
+	s->base.path = file_bytes_path(u, a);
 	rc = file_open_bytes(u, O_RDONLY, &s->base.fd, NULL, e);
 	/* It may have been moved since it was opened. */
 	if (rc == ERR_NOT_FOUND && (rc = file_find_moved(u, e)) == ERR_OK &&

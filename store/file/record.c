@@ -15,7 +15,7 @@
 #define ONE_PAGE 4096
 
 void
-file_tell_place(struct file_upload *u, const char *path)
+file_set_storage(struct file_upload *u, const char *path)
 {
 	struct arena *a = u->arena;
 	struct pair *p = arena_alloc(a, 3 * sizeof(*p));
@@ -84,8 +84,8 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 	u->base.info = r.info;
 	if (u->foreign && r.info.created == 0)
 		u->base.info.created = (int64_t)st->st_mtime;
-	file_set_place(u, r.path, r.info_path);
-	file_tell_place(u, file_place_path(u, u->arena));
+	file_read_storage(u, r.path, r.info_path);
+	file_set_storage(u, file_bytes_path(u, u->arena));
 	return ERR_OK;
 }
 

@@ -76,9 +76,9 @@ why_without_bytes(const struct file_upload *u, struct arena *a)
 		    "its bytes are said to be in %s, where they are not looked "
 		    "for",
 		    u->elsewhere);
-	if (u->place != NULL)
-		return arena_printf(
-		    a, "its bytes are not in %s/%s", u->store->path, u->place);
+	if (u->bytes_path != NULL)
+		return arena_printf(a, "its bytes are not in %s/%s",
+		    u->store->path, u->bytes_path);
 	return "its bytes are missing";
 }
 
@@ -107,11 +107,11 @@ see_record(struct search *s, const char *name, const char *id)
 	if (rc == ERR_NOT_FOUND && u->info_fd != -1)
 		s->tell(s->arg, name, "the record is empty");
 	if (rc == ERR_OK) {
-		rc = file_stat_place(u, &st, &e);
+		rc = file_stat_bytes(u, &st, &e);
 		if (rc == ERR_NOT_FOUND)
 			see_moved(s, u, name);
-		else if (rc == ERR_OK && u->place != NULL)
-			add_place(s, u->place);
+		else if (rc == ERR_OK && u->bytes_path != NULL)
+			add_place(s, u->bytes_path);
 	}
 	file_close(&u->base);
 	arena_free(a);

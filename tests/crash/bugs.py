@@ -6,7 +6,7 @@ the store then says anew what the bug looks like.
 
 OPEN = "store/file/open.c"
 NEW = "store/file/new.c"
-PLACE = "store/file/place.c"
+BYTES = "store/file/bytes.c"
 RECORD = "store/file/record.c"
 WRITE = "store/file/write.c"
 DOUBT = "store/file/doubt.c"
@@ -408,7 +408,7 @@ BUGS = [
 		return rc;
 	return file_flush_dir(u->store, e);
 """)),
-    Bug("failed-cut-ignored", ("E",), (PLACE, """
+    Bug("failed-cut-ignored", ("E",), (BYTES, """
 	rc = fs_truncate(u->data_fd, to, u->base.info.id, e);
 	if (rc == ERR_OK)
 		u->data_size = to;
@@ -490,7 +490,7 @@ BUGS = [
 	if (*arrived) {
 """, """
 	if (*arrived) {
-"""), (PLACE, """
+"""), (BYTES, """
 	if ((rc = fs_unlink_at(dirfd, name, e)) != ERR_OK)
 		return rc;
 	return fs_create_at(dirfd, name, fs->mode, fd, e);

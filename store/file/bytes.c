@@ -1,5 +1,5 @@
 /*
- * place.c - the names of files in the store's directory, and where the bytes of
+ * bytes.c - the names of files in the store's directory, and where the bytes of
  * an upload are.
  *
  * An upload has the files ID, ID.info and so on.  No id begins with a dot, so
@@ -207,7 +207,7 @@ below_record(const char *path, const char *info_path, const char *id)
 
 /* A name in the store's directory that is an id belongs to that upload. */
 static bool
-may_be_place(struct file_store *fs, const char *path)
+may_be_bytes(struct file_store *fs, const char *path)
 {
 	if (!template_is_filled(path) || file_is_reserved(path))
 		return false;
@@ -218,12 +218,13 @@ may_be_place(struct file_store *fs, const char *path)
 }
 
 void
-file_set_place(struct file_upload *u, const char *path, const char *info_path)
+file_read_storage(
+    struct file_upload *u, const char *path, const char *info_path)
 {
 	struct file_store *fs = u->store;
 	const char *id = u->base.info.id, *rest;
 
-	u->place = u->elsewhere = NULL;
+	u->bytes_path = u->elsewhere = NULL;
 	if (path == NULL || *path == '\0')
 		return;
 	rest = below_record(path, info_path, id);
@@ -231,8 +232,8 @@ file_set_place(struct file_upload *u, const char *path, const char *info_path)
 		rest = below(path, fs->path, strlen(fs->path));
 	if (rest != NULL && strcmp(rest, id) == 0)
 		return;
-	if (rest != NULL && may_be_place(fs, rest))
-		u->place = rest;
+	if (rest != NULL && may_be_bytes(fs, rest))
+		u->bytes_path = rest;
 	else
 		u->elsewhere = path;
 }
@@ -240,19 +241,20 @@ file_set_place(struct file_upload *u, const char *path, const char *info_path)
 bool
 file_may_be_strange(const struct file_upload *u)
 {
-	return u->foreign || u->place != NULL || u->elsewhere != NULL;
+	return u->foreign || u->bytes_path != NULL || u->elsewhere != NULL;
 }
 
 const char *
-file_place_path(const struct file_upload *u, struct arena *a)
+file_bytes_path(const struct file_upload *u, struct arena *a)
 {
 	return arena_join(a,
 	    (const char *[]){ u->store->path, "/",
-		u->place != NULL ? u->place : u->base.info.id, NULL });
+		u->bytes_path != NULL ? u->bytes_path : u->base.info.id,
+		NULL });
 }
 
 enum err_code
-file_open_place(
+file_open_bytes_dir(
     struct file_upload *u, int *dirfd, const char **name, struct err *e)
 {
 	struct file_store *fs = u->store;
@@ -260,27 +262,28 @@ file_open_place(
 
 	*dirfd = fs->dirfd;
 	*name = u->base.info.id;
-	if (u->place == NULL)
+	if (u->bytes_path == NULL)
 		return ERR_OK;
-	rc = file_open_below(fs, fs->path, u->place, u->arena, dirfd, name, e);
+	rc = file_open_below(
+	    fs, fs->path, u->bytes_path, u->arena, dirfd, name, e);
 	return rc == ERR_CORRUPT ?
-	    err_set(e, ERR_NOT_FOUND, "%s: not there", u->place) :
+	    err_set(e, ERR_NOT_FOUND, "%s: not there", u->bytes_path) :
 	    rc;
 }
 
 void
-file_close_place(const struct file_upload *u, int dirfd)
+file_close_bytes_dir(const struct file_upload *u, int dirfd)
 {
 	if (dirfd != -1 && dirfd != u->store->dirfd)
 		(void)close(dirfd);
 }
 
 enum err_code
-file_stat_place(struct file_upload *u, struct stat *st, struct err *e)
+file_stat_bytes(struct file_upload *u, struct stat *st, struct err *e)
 {
 	const char *name;
 	int dirfd;
-	enum err_code rc = file_open_place(u, &dirfd, &name, e);
+	enum err_code rc = file_open_bytes_dir(u, &dirfd, &name, e);
 
 	if (rc != ERR_OK)
 		return rc;
@@ -294,19 +297,19 @@ file_stat_place(struct file_upload *u, struct stat *st, struct err *e)
 		rc = err_set(e, ERR_NOT_FOUND, "%s: not there", name);
 	else
 		rc = err_sys(e, "stat %s", name);
-	file_close_place(u, dirfd);
+	file_close_bytes_dir(u, dirfd);
 	/* A symbolic link that was put at such a path is not followed
 	 * either. */
-	return rc == ERR_CORRUPT && u->place != NULL ?
-	    err_set(e, ERR_NOT_FOUND, "%s: not there", u->place) :
+	return rc == ERR_CORRUPT && u->bytes_path != NULL ?
+	    err_set(e, ERR_NOT_FOUND, "%s: not there", u->bytes_path) :
 	    rc;
 }
 
 enum err_code
-file_is_in_place(struct file_upload *u, bool *is, struct err *e)
+file_has_bytes(struct file_upload *u, bool *is, struct err *e)
 {
 	struct stat st;
-	enum err_code rc = file_stat_place(u, &st, e);
+	enum err_code rc = file_stat_bytes(u, &st, e);
 
 	/* Any type of file counts as existing. */
 	*is = rc == ERR_OK || rc == ERR_CORRUPT;
@@ -319,13 +322,13 @@ file_open_bytes(
 {
 	const char *name;
 	int dirfd;
-	enum err_code rc = file_open_place(u, &dirfd, &name, e);
+	enum err_code rc = file_open_bytes_dir(u, &dirfd, &name, e);
 
 	if (rc != ERR_OK)
 		return rc;
 	rc = flags == O_RDWR ? file_open_either(u, dirfd, name, fd, st, e) :
 			       fs_open_at(dirfd, name, flags, fd, st, e);
-	file_close_place(u, dirfd);
+	file_close_bytes_dir(u, dirfd);
 	return rc;
 }
 
@@ -334,11 +337,11 @@ file_remove_bytes(struct file_upload *u, struct err *e)
 {
 	const char *name;
 	int dirfd;
-	enum err_code rc = file_open_place(u, &dirfd, &name, e);
+	enum err_code rc = file_open_bytes_dir(u, &dirfd, &name, e);
 
 	if (rc == ERR_OK)
 		rc = fs_unlink_at(dirfd, name, e);
-	file_close_place(u, dirfd);
+	file_close_bytes_dir(u, dirfd);
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
