@@ -296,6 +296,16 @@ def test_what_is_not_safe_is_refused(app, change, said):
     assert run.returncode != 0 and said in run.stderr, run
 
 
+def test_tusctl_refuses_what_the_server_refuses(app):
+    """It would work with locks that keep nobody out."""
+    one = app(rig.merge(SHARED, {"store": {"shared": False}, "lock": {
+        "type": "redis", "hosts": ["127.0.0.1:1"]}}))
+    run = subprocess.run(
+        [rig.program("tusctl"), "-c", str(one.config_path), "list"],
+        timeout=60, capture_output=True, text=True, check=False)
+    assert run.returncode == 2 and "set store.shared" in run.stderr, run
+
+
 # --- What is it mounted on? ---
 
 def check(one, as_what=None, is_nfs=False, tmp=None):
