@@ -6,7 +6,7 @@ import re
 import check
 import harness
 import move
-from harness import Place, Point, Result
+from harness import Place, Point
 
 ERRORS = {
     "openat": ("EMFILE", "ENFILE", "ENOSPC", "EACCES", "EROFS"),
@@ -128,19 +128,9 @@ def judge(driver, before, template, scratch, point, what):
             driver, place.store, point.mode, log, level_of(point))
 
 
-def fail_run(driver, scratch, options, name, what):
-    result = Result(name, options)
-    for mode, place, before in harness.each_mode(driver, scratch, options):
-        points = points_of(driver, place.store, scratch, mode, what)
-        result.judge_all(
-            options.pick(harness.shuffled(points)),
-            lambda p, place=place, before=before: judge(
-                driver, before, place.store, scratch, p, what))
-    return result
-
-
 def run(driver, scratch, options):
     for name, what in (("E", "run"), ("E-quota", "owned")):
         if options.wants(name):
-            yield fail_run(driver, scratch, options, name, what)
+            yield harness.run_modes(driver, scratch, options, name, what,
+                                    points_of, judge)
     yield from move.failures(driver, scratch, options)

@@ -144,6 +144,18 @@ def each_mode(driver, base, options):
             yield mode, place, log
 
 
+def run_modes(driver, base, options, name, what, points_of, judge):
+    """A workload goes wrong at all of its points, in each mode."""
+    result = Result(name, options)
+    for mode, place, before in each_mode(driver, base, options):
+        points = points_of(driver, place.store, base, mode, what)
+        result.judge_all(
+            options.pick(shuffled(points)),
+            lambda p, place=place, before=before: judge(
+                driver, before, place.store, base, p, what))
+    return result
+
+
 def verify(driver, folder, mode, log, level, boot=BOOT):
     """Repair for real, complete for real, check after each."""
     wants = check.read_log(log)

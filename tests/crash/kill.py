@@ -24,22 +24,6 @@ def judge(driver, before, template, scratch, point, what):
             driver, place.store, point.mode, log, check.KILL)
 
 
-def kill_run(driver, scratch, options, name="K", what="run"):
-    result = Result(name, options)
-    for mode, place, before in harness.each_mode(driver, scratch, options):
-        points = points_of(driver, place.store, scratch, mode, what)
-        result.judge_all(
-            options.pick(harness.shuffled(points)),
-            lambda p, place=place, before=before: judge(
-                driver, before, place.store, scratch, p, what))
-    return result
-
-
-def kill_owned(driver, scratch, options):
-    """With a quota: what is entered is never less than what is there."""
-    return kill_run(driver, scratch, options, "K-quota", "owned")
-
-
 def forge_power_loss(folder):
     """What was never flushed is lost: holes above every watermark."""
     for name in os.listdir(folder):
@@ -95,8 +79,11 @@ def kill_recover(driver, scratch, options):
 
 
 def run(driver, scratch, options):
-    for name, kind in (("K", kill_run), ("K-quota", kill_owned),
-                       ("K-recover", kill_recover)):
+    # With a quota: what is entered is never less than what is there.
+    for name, what in (("K", "run"), ("K-quota", "owned")):
         if options.wants(name):
-            yield kind(driver, scratch, options)
+            yield harness.run_modes(driver, scratch, options, name, what,
+                                    points_of, judge)
+    if options.wants("K-recover"):
+        yield kill_recover(driver, scratch, options)
     yield from move.kills(driver, scratch, options)
