@@ -10,7 +10,7 @@ import pytest
 
 from lib import browser, fronts, rig
 from lib.once import once
-from lib.summary import CELL
+from lib.summary import note_client
 
 NAMES = os.environ.get(
     "TUS_FRONTS", "nginx lighttpd lighttpd-spawn apache-proxy apache-fcgid "
@@ -110,14 +110,5 @@ def own(server):
 # --- Clients by front ends ---------------------------------------------------
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = (yield).get_result()
-    if item.path.name != "test_clients.py" or report.passed and \
-            report.when != "call":
-        return
-    params = dict(item.callspec.params)
-    front = params.pop("front")
-    row = " ".join([item.originalname[5:].replace("_", " "),
-                    *map(str, params.values())])
-    verdict = {"passed": "yes", "skipped": "skipped"}.get(report.outcome, "NO")
-    report.user_properties.append((CELL, [row, front, verdict]))
+def pytest_runtest_makereport(item):
+    note_client(item, (yield).get_result(), "clients by front ends", "front")
