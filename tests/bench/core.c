@@ -2,6 +2,8 @@
  * core.c - requests without a web server: the protocol, store and locks alone.
  *
  *	bench-core DIR create FIRST N      uploads number FIRST to FIRST + N - 1
+ *	bench-core DIR quota FIRST N       the same, of one owner who has a
+ *quota bench-core DIR never FIRST N       with store.overcommit = "never"
  *	bench-core DIR head FIRST N TOTAL  HEAD of N of so many, at random
  *	bench-core DIR patch NUMBER N      N times PATCH of 1 KiB, one upload
  *	bench-core DIR write NUMBER N      the same bytes by pwrite() alone
@@ -44,14 +46,14 @@ next_id(char id[ID_MAX + 1])
 }
 
 static void
-open_server(const char *dir)
+open_server(const char *dir, const char *overcommit)
 {
 	struct conf *conf = conf_new();
 	struct err e;
 
 	if (conf_set(conf, "store.path", dir, &e) != ERR_OK ||
 	    conf_set(conf, "store.durability", "none", &e) != ERR_OK ||
-	    conf_set(conf, "store.overcommit", "always", &e) != ERR_OK ||
+	    conf_set(conf, "store.overcommit", overcommit, &e) != ERR_OK ||
 	    store_open(conf, &server.core.store, &e) != ERR_OK ||
 	    locker_open(conf, &server.core.locker, &e) != ERR_OK)
 		errx(1, "%s", e.text);
@@ -81,18 +83,29 @@ ask(const struct web_request *req, int status)
 }
 
 static void
-create(long long n)
+create(long long n, const char *length, const char *owner)
 {
 	const struct web_request req = { .method = "POST",
 		.path = "/",
 		.base = "/files",
 		.max_size = -1,
 		.tus_resumable = "1.0.0",
-		.upload_length = "1099511627776",
-		.content_length = "0" };
+		.upload_length = length,
+		.content_length = "0",
+		.owner = owner };
 
 	while (n-- > 0)
 		ask(&req, 201);
+}
+
+/* Under a limit, with a length that each disk can set aside. */
+static void
+create_limited(long long n, bool has_quota)
+{
+	if (has_quota)
+		server.core.quota =
+		    (struct store_quota){ INT64_MAX, INT64_MAX };
+	create(n, "1024", has_quota ? "anna" : NULL);
 }
 
 static void
@@ -211,10 +224,13 @@ main(int argc, char **argv)
 		errx(2, "usage: bench-core DIR create|head|patch|write ...");
 	first = next = atoll(argv[3]);
 	n = atoll(argv[4]);
-	open_server(argv[1]);
+	open_server(
+	    argv[1], strcmp(argv[2], "never") == 0 ? "never" : "always");
 	began = seconds();
 	if (strcmp(argv[2], "create") == 0)
-		create(n);
+		create(n, "1099511627776", NULL);
+	else if (strcmp(argv[2], "quota") == 0 || strcmp(argv[2], "never") == 0)
+		create_limited(n, strcmp(argv[2], "quota") == 0);
 	else if (strcmp(argv[2], "head") == 0)
 		head(first, n, argc > 5 ? atoll(argv[5]) : 1);
 	else if (strcmp(argv[2], "patch") == 0)

@@ -58,6 +58,31 @@ def stored(bench):
          ["uploads", "create us", "HEAD us", "sweep s", "CPU us each"], rows)
 
 
+def limits(bench):
+    """A creation under a limit that depends on all other uploads."""
+    folder = bench.fresh_for_many()
+    kinds = ("create", "quota", "never")
+    cores = {}
+    for kind in kinds:
+        (folder / kind).mkdir()
+        cores[kind] = peers.Core(folder / kind)
+    there, rows, n = 0, [], 100
+    for total in (100, 1000, 10000, 100000):
+        if bench.quick and total > 10000:
+            break
+        report.say(f"growth: {total} uploads under a limit")
+        found = {kind: [] for kind in kinds}
+        for kind, core in cores.items():
+            core.run(kind, there, total - there)
+        for i in range(bench.rounds):
+            for kind, core in cores.items():
+                found[kind].append(core.run(kind, total + i * n, n))
+        there = total + bench.rounds * n
+        rows.append([f"{total:,}", *map(report.number, found.values())])
+    keep(bench, "growth: a creation under a limit",
+         ["uploads", "us", "quota us", "overcommit = never us"], rows)
+
+
 def file_size(bench):
     """PATCH of 1 KiB at the end of a file of so many bytes, mostly a hole."""
     folder = bench.fresh_for_many()
@@ -144,6 +169,7 @@ def workers(bench):
 
 def growth(bench):
     stored(bench)
+    limits(bench)
     file_size(bench)
     concat_parts(bench)
     workers(bench)
