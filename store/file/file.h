@@ -191,8 +191,10 @@ struct file_upload {
 	 */
 	const char *bytes_path, *elsewhere;
 
-	/* -1 while not open; data is opened by claim(). */
+	/* -1 while not open; data is opened by claim().  info_stat tells which
+	 * file the open record is, if it was not made by this process. */
 	int info_fd;
+	struct stat info_stat;
 	int data_fd;
 
 	/* The data file was moved to there. */

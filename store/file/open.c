@@ -197,15 +197,13 @@ static enum err_code
 is_replaced(struct file_upload *u, bool *replaced, struct err *e)
 {
 	struct file_name name;
-	struct stat st;
 	bool has_name = false;
 	enum err_code rc;
 
 	rc = file_name(u->base.info.id, FILE_INFO, &name, e);
-	if (rc == ERR_OK && fstat(u->info_fd, &st) == -1)
-		rc = err_sys(e, "stat %s.info", u->base.info.id);
 	if (rc == ERR_OK)
-		rc = fs_has_name(u->store->dirfd, name.text, &st, &has_name, e);
+		rc = fs_has_name(
+		    u->store->dirfd, name.text, &u->info_stat, &has_name, e);
 	*replaced = !has_name;
 	return rc;
 }

@@ -92,8 +92,8 @@ parse(struct file_upload *u, const struct stat *st, struct err *e)
 enum err_code
 file_load(struct file_upload *u, struct err *e)
 {
+	struct stat *st = &u->info_stat;
 	struct file_name name;
-	struct stat st;
 	enum err_code rc;
 
 	file_close_info(u);
@@ -101,14 +101,14 @@ file_load(struct file_upload *u, struct err *e)
 	u->denied = 0;
 	if ((rc = file_name(u->base.info.id, FILE_INFO, &name, e)) != ERR_OK ||
 	    (rc = file_open_either(
-		 u, u->store->dirfd, name.text, &u->info_fd, &st, e)) != ERR_OK)
+		 u, u->store->dirfd, name.text, &u->info_fd, st, e)) != ERR_OK)
 		return rc;
 	file_refresh(u, u->info_fd);
-	if (u->store->base.is_shared && fstat(u->info_fd, &st) == -1)
+	if (u->store->base.is_shared && fstat(u->info_fd, st) == -1)
 		return err_sys(e, "stat %s", name.text);
-	if (st.st_size > INFO_MAX)
+	if (st->st_size > INFO_MAX)
 		return err_set(e, ERR_CORRUPT, "%s: too long", name.text);
-	rc = parse(u, &st, e);
+	rc = parse(u, st, e);
 	u->damaged = rc != ERR_OK;
 	return rc;
 }
@@ -227,6 +227,8 @@ take_record(struct file_upload *u, int fd, bool durably)
 {
 	file_close_info(u);
 	u->info_fd = fd;
+	/* Whoever asks whether the record was replaced reads it again. */
+	u->info_stat = (struct stat){ 0 };
 	u->foreign = false;
 	u->is_hidden = false;
 	u->damaged = false;

@@ -265,9 +265,6 @@ file_write_begin(struct upload *up, bool on_probation, struct err *e)
 	enum err_code rc;
 
 	assert(u->data_fd != -1 && u->start == -1 && !upload_is_finished(up));
-	/* For what is being made the room was looked at a moment ago. */
-	if (!u->is_hidden)
-		u->room_until = -1;
 	take_room_late(u);
 	if ((rc = check_room(u, 0, e)) != ERR_OK)
 		return rc;
@@ -510,6 +507,8 @@ file_write_end(struct upload *up, bool is_kept, struct err *e)
 	if (rc == ERR_OK)
 		rc = file_check_doubt(u, e);
 	u->start = -1;
+	/* The next chunk may come a while later. */
+	u->room_until = -1;
 	if (!is_kept || rc != ERR_OK) {
 		file_see(u);
 		give_room_back(u);

@@ -125,9 +125,11 @@ write_until(struct upload *up, int64_t size, enum err_code want)
 static void
 bytes_that_come_stop_where_min_free_begins(void **state)
 {
-	struct upload *up = make(ID, 40 * MIB);
+	struct upload *up;
 
 	(void)state;
+	drop(make(ID, 40 * MIB));
+	up = claim(ID);
 	have(100 * MIB, 5 * MIB, -1);
 	ok(place.ds->core->write_begin(up, false, &place.e));
 	/* At the beginning, 16 MiB later, and when these 5 are used up. */
@@ -303,9 +305,11 @@ what_all_others_lack_is_counted_elsewhere(void **state)
 static void
 a_little_is_not_asked_for_twice(void **state)
 {
-	struct upload *up = make(ID, 40 * MIB);
+	struct upload *up;
 
 	(void)state;
+	drop(make(ID, 40 * MIB));
+	up = claim(ID);
 	have(100 * MIB, -1, -1);
 	ok(place.ds->core->write_begin(up, false, &place.e));
 	assert_int_equal(write_until(up, 1 * MIB, ERR_OK), MIB);
@@ -338,6 +342,23 @@ a_concatenation_stops_there_and_leaves_nothing(void **state)
 	assert_false(is_file(ID ".info"));
 	have(100 * MIB, 100 * MIB, 100 * MIB);
 	ok(place.ds->concater->concat(place.ds, &info, place.a, &up, &place.e));
+	drop(up);
+}
+
+/* Nor for what is written to at once when it was made. */
+static void
+a_creation_asks_once(void **state)
+{
+	struct upload *up;
+
+	(void)state;
+	have(100 * MIB, -1, -1);
+	files()->overcommit = OVERCOMMIT_EACH;
+	up = make(ID, 40 * MIB);
+	ok(place.ds->core->write_begin(up, false, &place.e));
+	assert_int_equal(write_until(up, 1 * MIB, ERR_OK), MIB);
+	assert_int_equal(asked, 1);
+	ok(place.ds->core->write_end(up, true, &place.e));
 	drop(up);
 }
 
@@ -377,6 +398,7 @@ main(void)
 		TEST(an_older_upload_takes_its_room_when_bytes_come),
 		TEST(what_all_others_lack_is_counted_elsewhere),
 		TEST(a_little_is_not_asked_for_twice),
+		TEST(a_creation_asks_once),
 		TEST(a_concatenation_stops_there_and_leaves_nothing),
 		TEST(a_copy_stops_there),
 	};
