@@ -88,6 +88,7 @@ struct board {
 	/* Written only where the status page or the slow log is on. */
 	struct work_past past;
 	struct work_slot work[BOARD_SLOTS];
+	struct work_shelf shelf;
 };
 
 /* NULL if there is no memory.  Shared with all processes forked later. */

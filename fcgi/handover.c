@@ -114,8 +114,12 @@ handover_give(struct handover *h, const FCGX_Request *fcgi,
 	n->began = began;
 	n->keep = keep;
 	n->parks = h->from != NULL ? h->from->parks + 1 : 1;
-	if (!send_note(h, fcgi, n))
+	work_look(call, n->task.past.received);
+	n->shelf = work_shelve(&h->board->shelf);
+	if (!send_note(h, fcgi, n)) {
+		work_unshelve(&h->board->shelf, n->shelf);
 		return false;
+	}
 	web_parted(call);
 	metrics_count_park(&h->board->metrics);
 	return true;

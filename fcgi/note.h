@@ -65,6 +65,9 @@ struct note {
 	/* How often it was given away. */
 	unsigned parks;
 
+	/* Where its record is meanwhile, see fcgi/work.h; -1. */
+	int shelf;
+
 	struct task_note task;
 };
 

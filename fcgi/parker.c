@@ -144,11 +144,13 @@ forget(struct keeper *k, struct lot_item *i)
 static void
 take_notes(struct keeper *k)
 {
+	struct work_shelf *shelf = &k->parker->board->shelf;
 	struct lot_item *i;
 
 	while (
 	    k->lot.used < k->capacity && note_receive(k->parker->up, &k->box)) {
 		i = lot_add(&k->lot, &k->box, clock_ms());
+		work_show(shelf, i->note.shelf, true);
 		watch(k, i->connection, EPOLLIN | EPOLLRDHUP | EPOLLET, i);
 	}
 	explicit_bzero(&k->box, sizeof(k->box.note));
@@ -181,12 +183,16 @@ static void
 give_away(struct keeper *k)
 {
 	struct metrics *m = &k->parker->board->metrics;
+	struct work_shelf *shelf = &k->parker->board->shelf;
 	struct lot_item *i;
 
 	k->is_blocked = false;
 	while ((i = lot_first(&k->lot)) != NULL) {
+		/* Or the worker might be done with it before. */
+		work_show(shelf, i->note.shelf, false);
 		if (note_send(
 			k->parker->down, &i->note, i + 1, i->connection) != 0) {
+			work_show(shelf, i->note.shelf, true);
 			k->is_blocked = true;
 			return;
 		}

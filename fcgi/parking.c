@@ -124,6 +124,7 @@ parking_reap(struct parking *p, pid_t pid, int status)
 	atomic_store(&b->room, -1);
 	atomic_store(&b->parked, 0);
 	atomic_store(&b->pid, 0);
+	work_clear(&p->board->shelf);
 	return true;
 }
 

@@ -81,14 +81,52 @@ is_upload(enum worker_state state, const struct work *w)
 	return state == WORKER_RECEIVING && strcmp(w->method, "GET") != 0;
 }
 
+#define SECOND INT64_C(1000000000)
+
+/* A rate that was measured long ago, or over a moment, says nothing: a client
+ * that goes on sending is seen by a worker every two seconds. */
+static int64_t
+rate_of_parked(const struct work *w, int64_t now)
+{
+	if (now - w->since > 3 * SECOND || now - w->began < SECOND / 10)
+		return 0;
+	if (w->since - w->began >= SECOND)
+		return w->rate;
+	return (int64_t)((double)w->received * (double)SECOND /
+	    (double)(now - w->began));
+}
+
+static void
+see_upload(struct status *st, struct work *w, int64_t now)
+{
+	st->rate += w->rate;
+	show_work(st->arena, w, now, &st->uploads[st->n_uploads++]);
+}
+
+static void
+see_parked(
+    struct status *st, const struct work_shelf *shelf, size_t n, int64_t now)
+{
+	struct work w;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (!work_read(&shelf->slots[i], &w))
+			continue;
+		w.rate = rate_of_parked(&w, now);
+		see_upload(st, &w, now);
+	}
+}
+
 static void
 see_work(struct status *st, const struct board *b)
 {
-	size_t i, n = atomic_load(&b->used);
+	size_t i, n = atomic_load(&b->used), parked = work_shelved(&b->shelf);
 	int64_t now = clock_ns();
 	struct work w;
 
-	st->uploads = arena_alloc(st->arena, n * sizeof(*st->uploads));
+	st->uploads =
+	    arena_alloc(st->arena, (n + parked) * sizeof(*st->uploads));
 	st->others = arena_alloc(st->arena, n * sizeof(*st->others));
 	for (i = 0; i < n; i++) {
 		enum worker_state state =
@@ -97,15 +135,13 @@ see_work(struct status *st, const struct board *b)
 		if (state <= WORKER_IDLE || !work_read(&b->work[i], &w))
 			continue;
 		st->hooks_running += w.phase == WORK_HOOK;
-		if (is_upload(state, &w)) {
-			st->rate += w.rate;
-			show_work(
-			    st->arena, &w, now, &st->uploads[st->n_uploads++]);
-		} else {
+		if (is_upload(state, &w))
+			see_upload(st, &w, now);
+		else
 			show_work(
 			    st->arena, &w, now, &st->others[st->n_others++]);
-		}
 	}
+	see_parked(st, &b->shelf, parked, now);
 	qsort(st->uploads, st->n_uploads, sizeof(*st->uploads), by_age);
 	qsort(st->others, st->n_others, sizeof(*st->others), by_age);
 }

@@ -286,6 +286,98 @@ work_part(void)
 	close_record(&mine->seq);
 }
 
+/* --- Parked requests. --- */
+
+/* In ms: a record is no longer on its way from one process to another. */
+#define LOST 60000
+
+static bool
+take_place(struct work_shelf *s, unsigned place)
+{
+	int64_t now = clock_ms(), since = atomic_load(&s->since[place]);
+
+	/* The process that had its note may have been killed. */
+	if (since != 0 && (s->slots[place].is_at_work || now - since < LOST))
+		return false;
+	return atomic_compare_exchange_strong(&s->since[place], &since, now);
+}
+
+static void
+set_shown(struct work_slot *slot, bool it_is)
+{
+	open_record(&slot->seq);
+	slot->is_at_work = it_is;
+	slot->work.pid = (long)getpid();
+	close_record(&slot->seq);
+}
+
+int
+work_shelve(struct work_shelf *s)
+{
+	unsigned tries, place;
+
+	if (mine == NULL)
+		return -1;
+	(void)work_enter(WORK_CLIENT);
+	for (tries = 0; tries < 16; tries++) {
+		place = atomic_fetch_add(&s->next, 1) % WORK_SHELF;
+		if (!take_place(s, place))
+			continue;
+		open_record(&s->slots[place].seq);
+		s->slots[place].is_at_work = false;
+		s->slots[place].work = mine->work;
+		close_record(&s->slots[place].seq);
+		return (int)place;
+	}
+	return -1;
+}
+
+void
+work_unshelve(struct work_shelf *s, int place)
+{
+	const struct work *from;
+
+	if (place < 0 || place >= WORK_SHELF)
+		return;
+	from = &s->slots[place].work;
+	if (mine != NULL && atomic_load(&s->since[place]) != 0 &&
+	    from->began == mine->work.began) {
+		open_record(&mine->seq);
+		mine->work = *from;
+		mine->work.pid = own_pid;
+		close_record(&mine->seq);
+		second.since = from->since;
+		second.received = from->received;
+	}
+	atomic_store(&s->since[place], 0);
+}
+
+void
+work_show(struct work_shelf *s, int place, bool it_is)
+{
+	if (place >= 0 && place < WORK_SHELF)
+		set_shown(&s->slots[place], it_is);
+}
+
+void
+work_clear(struct work_shelf *s)
+{
+	size_t i, n = work_shelved(s);
+
+	for (i = 0; i < n; i++) {
+		set_shown(&s->slots[i], false);
+		atomic_store(&s->since[i], 0);
+	}
+}
+
+size_t
+work_shelved(const struct work_shelf *s)
+{
+	unsigned n = atomic_load(&s->next);
+
+	return n < WORK_SHELF ? n : WORK_SHELF;
+}
+
 static void
 hear(enum log_level level, const char *text, size_t len)
 {

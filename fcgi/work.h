@@ -96,6 +96,20 @@ struct work_past {
 	struct work_error errors[WORK_ERRORS];
 };
 
+/* Of so many parked requests the records are kept. */
+#define WORK_SHELF 1024
+
+/*
+ * The records of requests that are parked.  The process that has the request's
+ * note is the only one to write to its record.
+ */
+struct work_shelf {
+	_Atomic unsigned next;
+	/* When the record was put here, by clock_ms(); 0: the place is free. */
+	_Atomic int64_t since[WORK_SHELF];
+	struct work_slot slots[WORK_SHELF];
+};
+
 /*
  * Let this process write to that record from now on; NULL: it records nothing.
  * A child of a worker must call this too: the record is its parent's.
@@ -120,6 +134,21 @@ void work_end(
 
 /* The request goes on in another process. */
 void work_part(void);
+
+/*
+ * For a request that is to be parked: put a copy of this worker's record on the
+ * shelf; its place, or -1.  The parking process shows and hides it; the worker
+ * that gets the request goes on with it.  A place that is none does nothing.
+ */
+int work_shelve(struct work_shelf *);
+void work_unshelve(struct work_shelf *, int place);
+void work_show(struct work_shelf *, int place, bool it_is);
+
+/* For the master: the parking process has died. */
+void work_clear(struct work_shelf *);
+
+/* How many places of the shelf were ever used. */
+size_t work_shelved(const struct work_shelf *);
 
 /* Enter a phase; returns the one that was left. */
 enum work_phase work_enter(enum work_phase);

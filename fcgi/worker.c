@@ -297,6 +297,7 @@ start(struct job *job, struct web_call *call)
 	enum step step;
 
 	if (from != NULL) {
+		work_unshelve(&job->worker->board->shelf, from->shelf);
 		step = web_resume(call, &from->task);
 		handover_adopted(&job->handover);
 		return step;

@@ -137,6 +137,7 @@ park(int n)
 	struct note note = { .why = NOTE_DRY,
 		.params_len = sizeof(n),
 		.left = 1,
+		.shelf = -1,
 		.cut.content = 1,
 		.last_byte = clock_ms(),
 		.patience = PATIENCE };

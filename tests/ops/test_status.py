@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lib import clients, fronts, rig
+from lib import clients, fronts, proc, rig
 
 OPEN = {"status": {"path": "/status"}}
 HOSTILE = "<script>alert('1')</script>\x1b[2J\u202e&\""
@@ -134,7 +134,8 @@ def test_an_upload_under_way_is_seen_with_all_that_is_known(app):
     assert (upload["offset"], upload["size"]) == (300, 1000)
     assert upload["waits_for"] == "client"
     assert 0 < upload["rate"] <= 300_000
-    assert seen["workers"]["receiving"] == 1
+    # No worker waits for the rest.
+    assert seen["workers"]["receiving"] + seen["parked"] == 1
     assert seen["rate"] == upload["rate"]
     seen = wait_for(one, lambda s: not s["uploads"] and s, "its end")
     assert (seen["uploads_created"], seen["uploads_finished"]) == (1, 1)
@@ -230,13 +231,16 @@ def test_errors_of_all_processes_are_there(app, tmp_path):
              s["errors"][0]["text"], "the dead worker")
 
 
-def test_nothing_is_left_of_a_worker_that_was_killed(app):
-    one = app(config=OPEN)
+@pytest.mark.parametrize("parked", [0, 1])
+def test_nothing_is_left_of_a_process_that_was_killed(app, parked):
+    """The worker that received it, or the process where it was parked."""
+    one = app(config={**OPEN, "pool": {"max_parked": parked}})
     path = one.client.create(1000)
     with one.client.open_patch(path, 0, 1000) as stream:
         stream.send(b"x")
-        pid = wait_for(one, lambda s: s["uploads"] and s["uploads"][0]["pid"],
-                       "the upload")
+        pid = wait_for(one, lambda s: s["parked"] == parked and
+                       s["uploads"] and s["uploads"][0]["pid"], "the upload")
+        assert proc.is_parking(pid) == bool(parked)
         os.kill(pid, signal.SIGKILL)
         wait_for(one, lambda s: not s["uploads"], "its end")
 
