@@ -91,11 +91,14 @@ def trickle(bench, n):
         cpu, before = peer.app.cpu(), one.stored()
         took = one.run(10)
         cpu = peer.app.cpu() - cpu
-        # The master and the parking process are none.
-        pss, workers = peer.app.pss(), len(peer.app.all_pids()) - 2
+        pids = peer.app.all_pids()
+        pss = peer.app.pss()
+        parking = sum(peers.pss_of(p) for p in pids if proc.is_parking(p))
         time.sleep(3)
         after = one.stored()
-        return {"n": n, "pss": pss - idle, "whole": pss, "workers": workers,
+        # The master and the parking process are no workers.
+        return {"n": n, "pss": pss - idle, "whole": pss, "parking": parking,
+                "workers": len(pids) - 2,
                 "cpu_us": cpu / took / n * 1e6,
                 "p50": percentile(one.heads, 50),
                 "p99": percentile(one.heads, 99),
@@ -120,10 +123,11 @@ def parked(bench):
         runs.append(trickle(bench, n))
     report.say("")
     columns = ("uploads", "progress", "all bytes", "PSS beyond idle MiB",
-               "workers", "HEAD p50 ms", "p99 ms", "CPU us an upload and s",
+               "of the parking process", "workers", "HEAD p50 ms", "p99 ms", "CPU us an upload and s",
                "tusd MiB")
     rows = [[r["n"], r["progress"], r["whole_bytes"],
-             report.digits(r["pss"] / MIB), r["workers"],
+             report.digits(r["pss"] / MIB),
+             report.digits(r["parking"] / MIB), r["workers"],
              report.digits(r["p50"]), report.digits(r["p99"]),
              report.digits(r["cpu_us"]), TUSD.get(str(r["n"]), "")]
             for r in runs]

@@ -3,7 +3,6 @@
 import html
 import json
 import math
-import math
 import statistics
 import sys
 
@@ -105,6 +104,7 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 52rem; margin: 2rem
   auto; padding: 0 1rem; color: #1c2024; background: #fff }
 h1 { font-size: 1.5rem } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem }
 p, li { color: #444c55 } svg { width: 100%; height: auto; display: block }
+svg.lines { max-width: 34rem } div { overflow-x: auto }
 text { font: 13px system-ui, sans-serif; fill: currentColor }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 td, th { padding: .15rem .8rem .15rem 0; text-align: right }
@@ -148,50 +148,69 @@ def bars(found, unit):
 LINES = ("#2f6fb3", "#e5484d")
 
 
-def lines(series, axes):
-    """Values against numbers, both by powers of ten; a lone one is a dot."""
-    points = [p for rows in series.values() for p in rows]
-    top = math.ceil(math.log10(max(x for x, _ in points)))
-    high = math.ceil(math.log10(max(y for _, y in points)))
-    low, height = min(-1, high - 3), 220
+class Plane:
+    """Two axes by powers of ten, as narrow as a phone."""
 
-    def place(x, y):
-        y = max(y, 10 ** low)
-        return (LEFT + math.log10(x) / top * (WIDTH - LEFT - RIGHT),
-                height - (math.log10(y) - low) / (high - low) * (height - 20))
+    WIDTH, HEIGHT, LEFT, RIGHT, TOP = 460, 220, 44, 30, 14
 
-    out = []
-    for i in range(top + 1):
-        x, _ = place(10 ** i, 1)
-        out.append(f'<text x="{x:.0f}" y="{height + 20}" '
-                   f'text-anchor="middle">{10 ** i:,}</text>')
-    for i in range(low, high + 1):
-        _, y = place(1, 10 ** i)
-        out.append(f'<text x="{LEFT - 10}" y="{y + 4:.0f}" '
-                   f'text-anchor="end">{10 ** i:g}</text>'
-                   f'<path d="M{LEFT} {y:.0f}H{WIDTH - RIGHT}" '
-                   'stroke="#8886" stroke-width="0.5"/>')
-    for (name, rows), colour in zip(series.items(), LINES):
-        at = [place(x, y) for x, y in rows]
+    def __init__(self, points):
+        least = min((y for _, y in points if y > 0), default=1)
+        self.right = math.ceil(math.log10(max(x for x, _ in points)))
+        self.high = math.ceil(math.log10(max(y for _, y in points)))
+        self.low = max(math.floor(math.log10(least)), self.high - 4)
+
+    def place(self, x, y):
+        """What is below the lowest line is on it."""
+        y = math.log10(max(y, 10 ** self.low)) - self.low
+        return (self.LEFT + math.log10(x) / max(self.right, 1) *
+                (self.WIDTH - self.LEFT - self.RIGHT),
+                self.HEIGHT - y / max(self.high - self.low, 1) *
+                (self.HEIGHT - self.TOP))
+
+    def axes(self, names):
+        out = [text(self.WIDTH / 2, self.HEIGHT + 40, "middle", names[0])]
+        for i in range(self.right + 1):
+            x, _ = self.place(10 ** i, 1)
+            out.append(text(x, self.HEIGHT + 20, "middle", f"{10 ** i:,}"))
+        for i in range(self.low, self.high + 1):
+            _, y = self.place(1, 10 ** i)
+            out.append(text(self.LEFT - 8, y + 4, "end", f"{10 ** i:g}"))
+            out.append(f'<path d="M{self.LEFT} {y:.0f}H{self.WIDTH}" '
+                       'stroke="#8886" stroke-width="0.5"/>')
+        return out
+
+    def line(self, name, rows, unit, colour):
+        at = [self.place(x, y) for x, y in rows]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in at)
-        out.append(f'<path d="M{path}" fill="none" stroke="{colour}" '
-                   'stroke-width="2"/>')
-        out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
-                for x, y in at]
-        out.append(f'<text x="{at[-1][0] + 10:.1f}" y="{at[-1][1] + 4:.1f}">'
-                   f"{html.escape(name)}, {digits(rows[-1][1])} "
-                   f"{html.escape(axes[1])}</text>")
-    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{height + 40}" '
-               f'text-anchor="middle">{html.escape(axes[0])}</text>')
-    return (f'<svg viewBox="0 0 {WIDTH} {height + 50}" role="img">'
-            + "".join(out) + "</svg>")
+        x, y = at[-1]
+        return [f'<path d="M{path}" fill="none" stroke="{colour}" '
+                'stroke-width="2"/>',
+                *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" '
+                  f'fill="{colour}"/>' for x, y in at),
+                text(x - 10, y, "end",
+                     f"{name}, {digits(rows[-1][1])} {unit}")]
+
+
+def text(x, y, anchor, what):
+    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">'
+            f"{html.escape(what)}</text>")
+
+
+def lines(series, axes):
+    """Values against numbers; a lone one is a dot."""
+    plane = Plane([p for rows in series.values() for p in rows])
+    out = plane.axes(axes)
+    for (name, rows), colour in zip(series.items(), LINES):
+        out += plane.line(name, rows, axes[1], colour)
+    return (f'<svg class=lines viewBox="0 0 {plane.WIDTH} {plane.HEIGHT + 50}"'
+            ' role="img">' + "".join(out) + "</svg>")
 
 
 def page_table(part):
     head = "".join(f"<th>{html.escape(str(c))}" for c in part["columns"])
     rows = "".join("<tr>" + "".join(f"<td>{html.escape(str(c))}" for c in row)
                    for row in part["rows"])
-    return f"<table><tr>{head}{rows}</table>"
+    return f"<div><table><tr>{head}{rows}</table></div>"
 
 
 def page_part(name, part):
