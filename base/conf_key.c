@@ -334,7 +334,7 @@ static const struct conf_key keys[] = {
 	NUMBER(pool.max_workers, CONF_INT, "256", 1, 4096),
 	NUMBER(pool.reserve, CONF_INT, "4", 0, 4095),
 	NUMBER(pool.idle, CONF_DURATION, "60s", SECONDS(1), DAYS(1)),
-	NUMBER(pool.max_parked, CONF_INT, "0", 0, 1000000),
+	NUMBER(pool.max_parked, CONF_INT, "16384", 0, 1000000),
 	NUMBER(pool.max_requests, CONF_INT, "0", 0, INT32_MAX),
 	BOOL(pool.sandbox, "true"),
 

@@ -31,7 +31,7 @@ def check(one, status=0):
 
 @pytest.mark.parametrize("method", ["flock", "ofd"])
 def test_it_says_which_process_has_an_upload(app, method):
-    one = app(config={"lock": {"method": method}})
+    one = app(config={"lock": {"method": method}, "pool": {"max_parked": 0}})
     path = one.client.create(10)
     said = check(one)
     assert "locks of type flock\n" in said and "0 uploads locked" in said
@@ -66,7 +66,7 @@ def test_it_knows_of_locks_that_the_kernel_does_not_list(app, tmp_path):
 
 
 def test_it_counts_what_a_dead_worker_left(app):
-    one = app()
+    one = app(config={"pool": {"max_parked": 0}})
     path = one.client.create(10)
     with one.client.open_patch(path, 0, 10) as stream:
         stream.send(b"x")

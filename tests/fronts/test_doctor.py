@@ -121,7 +121,7 @@ def test_wrong_usage():
 
 def test_a_full_pool_is_not_blamed_on_the_web_server(server):
     one = server("nginx", config={"pool": {
-        "max_workers": 3, "min_spare": 1, "reserve": 2}})
+        "max_workers": 3, "min_spare": 1, "reserve": 2, "max_parked": 0}})
     path = clients.request("POST", one.url, {"Upload-Length": "100000"},
                            b"")[1]["Location"]
     with socket.create_connection(("127.0.0.1", one.port)) as s:

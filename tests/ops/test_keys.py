@@ -144,7 +144,7 @@ def test_downloads_can_be_switched_off(app):
 
 
 def test_a_reserve_is_left_for_short_requests(app):
-    one = app({"pool": {"max_workers": 3, "reserve": 2}})
+    one = app({"pool": {"max_workers": 3, "reserve": 2, "max_parked": 0}})
     first, second = one.client.create(10), one.client.create(10)
     with one.client.open_patch(first, 0, 10) as stream:
         stream.send(b"hello")

@@ -98,7 +98,7 @@ def test_a_load_is_counted_exactly_and_never_backwards(app):
 
 
 def test_counters_outlive_a_worker_killed_at_work(app):
-    one = app(config=ENABLED)
+    one = app(config={**ENABLED, "pool": {"max_parked": 0}})
     path = one.client.create(100)
     assert one.client.patch(path, 0, b"x" * 10).status == 204
     before = scrape(one)

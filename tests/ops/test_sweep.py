@@ -236,11 +236,13 @@ def test_a_sweep_does_not_hold_the_listening_socket(long_sweep, args):
     one = long_sweep(args)
 
     def sockets(pid):
-        return {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()
-                if os.readlink(fd).startswith("socket:")}
+        return {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
 
-    assert sockets(one.app.pid)
-    assert not sockets(sweeper(one)) & sockets(one.app.pid)
+    listening = {f"socket:[{line.split()[6]}]" for line in
+                 Path("/proc/net/unix").read_text().splitlines()
+                 if line.endswith(f" {one.address}")}
+    assert sockets(one.app.pid) & listening
+    assert not sockets(sweeper(one)) & listening
 
 
 @BOTH
