@@ -155,8 +155,13 @@ check_name(
 {
 	bool has_name = true;
 	struct stat st;
-	enum err_code rc = fs_stat_regular(l->dirfd, fd, name, &st, e);
+	enum err_code rc;
 
+	/* NFS believes for 30 s in a name that another host removed, and the
+	 * file stays as long as it is open. */
+	if (l->try_lock == try_first_byte)
+		fs_refresh(l->dirfd, false);
+	rc = fs_stat_regular(l->dirfd, fd, name, &st, e);
 	if (rc == ERR_OK)
 		rc = fs_has_name(l->dirfd, name, &st, &has_name, e);
 	if (rc == ERR_OK ? has_name : e->sys != ESTALE)

@@ -458,6 +458,7 @@ reopen_shared(struct file_upload *u, struct err *e)
 	int i;
 
 	for (i = 0; i < LOOKS && replaced; i++) {
+		fs_refresh(u->store->dirfd, false);
 		if ((rc = file_load(u, e)) != ERR_OK ||
 		    (rc = file_fence(u, u->info_fd, e)) != ERR_OK)
 			return rc;

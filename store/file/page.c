@@ -192,6 +192,8 @@ page_lock(struct page *p, struct err *e)
 		return errno == EWOULDBLOCK || errno == EINTR ?
 		    err_set(e, ERR_UNAVAILABLE, "a quota stays locked") :
 		    err_sys(e, "lock a quota");
+	if (p->store->base.is_shared)
+		fs_refresh(p->dir, false);
 	if (fstat(p->lock, &st) == -1)
 		return err_sys(e, "lock a quota");
 	rc = fs_has_name(p->dir, PAGE_LOCK, &st, &has_name, e);

@@ -2,7 +2,8 @@
  * stale.c - a file system that keeps what it once knew of a file, as NFS does.
  *
  * Preloaded.  Of a file that was asked about by its name the first answer is
- * given for ever, unless statx(2) was told to ask the server.
+ * given for ever, unless statx(2) was told to ask the server, about the file or
+ * a directory.
  */
 #define _GNU_SOURCE
 #include <sys/stat.h>
@@ -61,9 +62,13 @@ fstatat(int dir, const char *name, struct stat *st, int flags)
 int
 statx(int dir, const char *name, int flags, unsigned mask, struct statx *st)
 {
-	int i = find(name);
+	int i = find(name), asks = (flags & AT_STATX_FORCE_SYNC) != 0;
+	struct stat64 of;
 
-	if (*name != '\0' && i >= 0 && (flags & AT_STATX_FORCE_SYNC) != 0)
+	if (asks && *name != '\0' && i >= 0)
 		known[i].name[0] = '\0';
+	if (asks && *name == '\0' && fstat64(dir, &of) == 0 &&
+	    S_ISDIR(of.st_mode))
+		(void)memset(known, 0, sizeof(known));
 	return NEXT(statx)(dir, name, flags, mask, st);
 }

@@ -110,6 +110,22 @@ def test_what_another_host_finished_can_be_downloaded_at_once(app, tmp_path):
         assert (answer.status, answer.body) == (200, b"helloworld")
 
 
+def test_a_lock_file_that_another_host_made_anew_is_taken(app, tmp_path):
+    """NFS believes in the name of the old one."""
+    a = up(app())
+    b = up(app(rig.merge(SHARED, {"pool": {"max_workers": 1}}),
+               elsewhere=True, env=preload(
+                   Path(__file__).parent / "stale.c", tmp_path)))
+    path = a.client.create(10)
+    assert b.client.offset(path) == 0
+    # Its end removes the lock file; another file gets the inode's number.
+    assert a.client.patch(path, 0, b"helloworld").status == 204
+    assert not file_of(a, path, ".lock").exists()
+    for _ in range(3):
+        a.client.create(10)
+    assert b.client.request("DELETE", path).status == 204
+
+
 def test_an_upload_changes_hosts_while_it_is_sent(app):
     """And whatever a killed pool had not acknowledged is sent again."""
     a, b = up(app()), up(app(elsewhere=True))
