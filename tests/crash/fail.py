@@ -87,7 +87,8 @@ def is_harmless(point):
 
 
 def dead_entries(folder):
-    """What is entered and not there: too much for a while, and no harm."""
+    """Entries of uploads that are not there: they count for too long, which does
+    no harm."""
     names = set(os.listdir(folder))
     return [name for name in check.read_ledger(folder)
             if name.split(".")[0] not in names]
@@ -106,7 +107,7 @@ def check_noticed(point, log, folder):
 
 
 def check_tidy(point, log, folder):
-    """What failed once has cleaned up after itself."""
+    """An operation that failed once has removed what it had made."""
     if point.call in ("unlinkat", "close") or point.when.endswith("+"):
         return
     if "\nERR " in log and point.call != "fsync":

@@ -349,7 +349,8 @@ class State:
 
 
 def said_next(lines, number):
-    """What is acknowledged before the next change is promised here, too."""
+    """The lines of the log up to the next change of the disk: a crash in between
+    must keep what they acknowledge."""
     text = ""
     for line in lines[number + 1:]:
         match = CALL.match(line)

@@ -1,4 +1,4 @@
-"""What can take long has a place and a limit, and the rest never waits for it.
+"""Requests that can take long have a limit, and the others never wait for them.
 
 A place is one of pool.max_workers - pool.reserve.
 """

@@ -434,7 +434,7 @@ def test_a_stalled_service_manager_stops_nobody(app, tmp_path):
 
 @pytest.mark.parametrize("args", [[], ["-w", "1"]])
 def test_a_lock_on_the_directory_of_the_socket_holds_up_nothing(app, args):
-    """Whoever may read the directory can have it."""
+    """Every user who may read the directory can take that lock."""
     one = app(args=args)
     assert one.stop_app() == 0
     fd = os.open(one.socket.parent, os.O_RDONLY)

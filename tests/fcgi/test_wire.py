@@ -324,7 +324,7 @@ def test_a_connection_may_be_kept(one, reads_all):
 
 
 def test_who_keeps_the_socket_open_does_not_hold_the_process(one):
-    """What was read to its end is closed; libfcgi would wait 100 ms."""
+    """A request that was read to its end is closed; libfcgi would wait 100 ms."""
     path = one.client.create(100)
     head = fastcgi.begin() + fastcgi.params(
         fastcgi.variables("HEAD", path, length=0)) + record(fastcgi.STDIN)

@@ -40,7 +40,8 @@ def concerns(item, name):
 
 
 def pytest_collection_modifyitems(config, items):
-    """What makes no sense is not asked; a skip is for what is missing."""
+    """A test that does not concern a web server is left out there.  It is skipped
+    only if something is not installed."""
     here = os.path.dirname(__file__)
     out = [i for i in items if str(i.path).startswith(here) and
            "front" in i.fixturenames and

@@ -1,5 +1,5 @@
-"""What hooks are told once the client has its answer: nobody waits for them, and
-neither a stop nor a crash loses an event.
+"""Hooks that are called after the answer: no request waits for them, and neither a
+stop nor a crash loses an event.
 """
 
 import signal

@@ -1,7 +1,7 @@
-"""What cannot be looked at is no "there is no such hook".
+"""A folder of hooks that cannot be read is not one without hooks.
 
-A pre-hook that nobody can find refuses, a post-hook waits until it is found
-again.  Each test breaks what was in order when the server started.
+A pre-hook that cannot be found refuses; the event of a post-hook waits until it
+is found again.  Each test breaks what was in order when the server started.
 """
 
 import os

@@ -278,7 +278,7 @@ def test_what_expired_is_told_where_the_configuration_says_so(place):
 
 
 def test_uploads_that_expire_wait_for_no_hooks_that_hang(place):
-    """What is not told by then waits, and all of them are gone."""
+    """All uploads are gone; the events that were not told in time wait."""
     place.write("post-expire", "#!/bin/sh\nexec sleep 60\n")
     place.config["hooks"].update(events=["post-expire"], timeout="100ms")
     for _ in range(30):

@@ -37,7 +37,7 @@ def replace(state, i, host, **changes):
 
 
 def lapses(state, rules):
-    """What happens to a host without its doing."""
+    """The services take a lease or a fence away from a host."""
     if "lease" in rules and state.lock is not None:
         yield state._replace(lock=None)
     if "fence" in rules and "lease" in rules and state.fence is not None:
@@ -66,7 +66,7 @@ def leave(state, i, host):
 
 
 def act(state, i, host):
-    """What was decided some time ago: the pause comes before it."""
+    """The next step of a host, which decided on it before it was suspended."""
     if not host.is_in:
         yield leave(state, i, host)
     elif host.end < min(host.start + PIECE, SIZE):

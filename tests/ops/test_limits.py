@@ -280,7 +280,7 @@ FILE_CALL = re.compile(
 
 @pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
 def test_a_body_of_known_length_costs_no_call_more(app, tmp_path):
-    """What a worker does for a PATCH is the same with and without."""
+    """A worker makes the same calls for a PATCH with a quota and without."""
     def calls(config):
         trace = tmp_path / "trace"
         one = app(config=config)

@@ -199,7 +199,7 @@ def test_nginx_serves_with_its_blocks(server, text, monkeypatch):
 
 def test_nobody_is_who_he_says_he_is_behind_stock_parameters(server,
                                                              monkeypatch):
-    """What people add to the stock file clears nothing: nginx sends both."""
+    """A line beside fastcgi_params does not replace one in it: nginx sends both."""
     if not rig.have("nginx"):
         pytest.skip("no nginx")
     text = next(t for _, t in examples() if t.startswith("location /files"))

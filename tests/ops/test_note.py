@@ -64,7 +64,7 @@ def ctl(one, *arguments, status=0, under=()):
 
 
 def refused(one):
-    """What it says when it does not start; it has a socket for a moment."""
+    """The log of a server that leaves again, a moment after it has listened."""
     with pytest.raises((RuntimeError, OSError)):
         up(one)
     assert one.app.wait(20) == 1

@@ -227,8 +227,8 @@ def test_a_host_that_is_stopped_by_the_file_system_takes_nothing_back(
 
 @pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
 def test_a_removal_is_written_down_first(app):
-    """Whoever is stopped before the name goes has said so, and on all hosts
-    the upload is gone."""
+    """A host that cannot unlink the file has marked the upload as removed by
+    then, so that it is gone on all hosts."""
     a, b = up(app()), up(app(elsewhere=True))
     path = a.client.create(10)
     tracer = inject(a, "unlinkat", "EPERM")

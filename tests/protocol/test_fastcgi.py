@@ -129,7 +129,7 @@ def test_the_connection_is_closed_if_not(raw):
 
 @ids("FCGI-04")
 def test_a_kept_connection_after_a_refused_body(raw):
-    """What is left of the body is not taken for the next request."""
+    """The rest of the body is not read as the next request."""
     url = raw.create(10)
     keep = fastcgi.begin(flags=fastcgi.KEEP_CONN)
     with fastcgi.Stream(connect(raw)) as stream:

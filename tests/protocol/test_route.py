@@ -101,7 +101,7 @@ def test_unreserved_characters_may_be_escaped(tus):
 
 @ids("ROUTE-08")
 def test_nothing_is_decoded_twice_and_dots_lead_nowhere(tus):
-    """What a web server makes of a path is not what we make of it."""
+    """A web server may read such a path in another way than we do."""
     url = tus.finished(b"abc")
     base, name = url.rsplit("/", 1)
     twice = "".join(f"%25{ord(ch):02x}" for ch in name)

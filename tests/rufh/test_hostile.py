@@ -1,5 +1,5 @@
-"""What no client sends that means well: each is refused, or means nothing, and
-the upload is what it was."""
+"""Requests of clients that mean harm: each is refused or without effect, and the
+upload stays as it was."""
 
 import re
 
