@@ -198,12 +198,14 @@ do_round(struct ctl *c, int argc, char **argv, struct round *r)
 	if (!ctl_can_keep(c))
 		return CTL_FAILED;
 	if (c->store->is_always_settled && !r->is_strict && !r->for_tusd) {
+		if (c->store->keeper->settle_all(c->store, true, &e) != ERR_OK)
+			ctl_warn(c, "%s", e.text);
 		(void)printf("nothing to settle: what was acknowledged is "
 			     "safe; --tusd prepares a move to tusd\n");
-		return CTL_OK;
+		return ctl_status(c);
 	}
 	ctl_each(c, "uploads", do_one, r);
-	if (c->store->keeper->settle_all(c->store, &e) != ERR_OK)
+	if (c->store->keeper->settle_all(c->store, !r->is_strict, &e) != ERR_OK)
 		ctl_warn(c, "%s", e.text);
 	if (r->is_strict)
 		tell_strangers(c, r);

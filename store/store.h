@@ -499,9 +499,11 @@ struct store_keeper {
 	MUST_CHECK enum err_code (*settle)(
 	    struct upload *, bool for_tusd, struct err *);
 
-	/* After the last settle(): flush what all uploads share. */
+	/* After the last settle(): flush what all uploads share.  is_over: no
+	 * other process uses the store, and the next start may have other
+	 * locks. */
 	MUST_CHECK enum err_code (*settle_all)(
-	    struct data_store *, struct err *);
+	    struct data_store *, bool is_over, struct err *);
 
 	/*
 	 * Under the lock and instead of claim(): count every existing byte,

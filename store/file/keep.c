@@ -360,8 +360,9 @@ settle(struct upload *up, bool for_tusd, struct err *e)
 
 /* Called once, because this takes ten times as long as the rest of settle(). */
 static enum err_code
-settle_all(struct data_store *ds, struct err *e)
+settle_all(struct data_store *ds, bool is_over, struct err *e)
 {
+	(void)is_over;
 	return file_flush_dir(file_store_of(ds), e);
 }
 

@@ -433,11 +433,9 @@ check(struct upload *up, struct err *e)
 }
 
 static enum err_code
-settle_all(struct data_store *ds, struct err *e)
+settle_all(struct data_store *ds, bool is_over, struct err *e)
 {
-	(void)ds;
-	(void)e;
-	return ERR_OK;
+	return is_over ? s3_end_agreement(s3_store_of(ds), e) : ERR_OK;
 }
 
 /* --- What no request can reach. --- */

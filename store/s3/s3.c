@@ -240,22 +240,7 @@ check_keys(const struct conf *conf, struct err *e)
 }
 
 static bool is_kept;
-
-static enum err_code
-attach(const struct conf *conf, enum store_use use, bool alone, struct err *e)
-{
-	(void)conf;
-	(void)alone;
-	(void)e;
-	is_kept = use == STORE_KEPT;
-	return ERR_OK;
-}
-
-static void
-detach(void)
-{
-	is_kept = false;
-}
+static char id_here[ID_MAX + 1];
 
 static enum err_code
 open_keys(struct s3_store *s, const struct conf *conf, struct err *e)
@@ -321,6 +306,47 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 	return ERR_OK;
 }
 
+/* --- Before it is open. --- */
+
+/* Locks of this host are agreed on by lock.path. */
+static bool
+locks_in_a_service(const struct conf *conf)
+{
+	return conf->lock.hosts[0] != NULL || *conf->lock.agent != '\0';
+}
+
+/* A bucket that cannot be read now is reported by the trial that follows. */
+static enum err_code
+attach(const struct conf *conf, enum store_use use, bool alone, struct err *e)
+{
+	struct data_store *ds;
+	enum err_code rc;
+
+	(void)alone;
+	is_kept = use == STORE_KEPT;
+	id_here[0] = '\0';
+	if (!locks_in_a_service(conf) || open_store(conf, &ds, e) != ERR_OK)
+		return ERR_OK;
+	s3_be_quick(s3_store_of(ds));
+	rc = s3_agree(
+	    s3_store_of(ds), &conf->lock, use == STORE_SERVED, id_here, e);
+	shut_down(ds);
+	return rc == ERR_CONFLICT || rc == ERR_INVALID ? rc : ERR_OK;
+}
+
+static void
+detach(void)
+{
+	is_kept = false;
+	id_here[0] = '\0';
+}
+
+static const char *
+id_of_store(void)
+{
+	return id_here;
+}
+
 static void
 needs(const struct conf *conf, need_ear *ear, void *arg)
 {
@@ -345,6 +371,7 @@ const struct store_class store_s3 = {
 	.needs = needs,
 	.attach = attach,
 	.detach = detach,
+	.id = id_of_store,
 	.figures = s3_figures,
 	.tend = tend,
 	.try_out = s3_try_out,

@@ -11,6 +11,7 @@
  *     R + ID.part.START-N     a segment: START in 16 hexadecimal digits, N is
  *                             random; immutable
  *     R + ID.part             tusd's tail, see adopt.c; not there otherwise
+ *     R + .store, R + .sweep  notes, see note.c and walk.c
  *
  * prefix is the bytes of part 1, 2, ... while each is as long as the grid
  * says; the offset is where the chain of segments leads from there.
@@ -381,6 +382,18 @@ int64_t s3_call_time(const struct s3_call *);
  * meanwhile. */
 MUST_CHECK enum err_code s3_put_record(struct s3_upload *, struct err *);
 
+/* --- note.c --- */
+
+/*
+ * Compare our locks with those of all others that use the bucket; the first to
+ * come writes them down if it may.  Sets id, of all uploads here. ERR_CONFLICT:
+ * others lock elsewhere.  ERR_NOT_FOUND: there is no note, and none was
+ * written.
+ */
+MUST_CHECK enum err_code s3_agree(struct s3_store *, const struct conf_lock *,
+    bool may_write, char id[ID_MAX + 1], struct err *);
+MUST_CHECK enum err_code s3_end_agreement(struct s3_store *, struct err *);
+
 /* --- list.c --- */
 
 /* One page after the other; seen is called for every key, in order.  token NULL
@@ -556,6 +569,9 @@ void s3_read_trust(const char *ca_file);
 bool s3_share_trust(const struct http_lib *, CURL *);
 
 /* --- try.c --- */
+
+/* From now on, as at a start: five seconds for a call, and no second try. */
+void s3_be_quick(struct s3_store *);
 
 /* For struct store_class. */
 MUST_CHECK enum err_code s3_try_out(struct data_store *, struct err *);

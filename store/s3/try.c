@@ -20,6 +20,14 @@
 /* A start must not take long. */
 #define TIMEOUT 5000
 
+void
+s3_be_quick(struct s3_store *s)
+{
+	if (s->timeout > TIMEOUT)
+		s->timeout = TIMEOUT;
+	s->retries = 0;
+}
+
 struct trial {
 	struct s3_store *s;
 	/* An upload that is none, at the place of one. */
@@ -248,8 +256,7 @@ s3_try_out(struct data_store *ds, struct err *e)
 	    s3_upload_new(s, arena_printf(a, ".probe-%016" PRIx64, random), a);
 	t.record = arena_printf(
 	    a, "%s.probe-%016" PRIx64 "r", s->record_prefix, random);
-	s->timeout = timeout < TIMEOUT ? timeout : TIMEOUT;
-	s->retries = 0;
+	s3_be_quick(s);
 	rc = run(&t, e);
 	s->timeout = timeout;
 	s->retries = retries;
