@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """An S3 in memory, as strict as the strictest engine, for tests.
 
-usage: tests/s3/fake.py [--port N] [--min-part BYTES] [--tls FILE]
-                        [--clock SECONDS] [--flaw NAME]...
+usage: tests/s3/fake.py [--bind ADDRESS] [--port N] [--min-part BYTES]
+                        [--tls FILE] [--clock SECONDS] [--flaw NAME]...
 
 Prints its port and serves until it is killed.  Access key, secret and region
 are below.  A request whose signature is wrong is 403; so is one that signs too
@@ -721,6 +721,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 def main():
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    p.add_argument("--bind", default="127.0.0.1")
     p.add_argument("--port", type=int, default=0)
     p.add_argument("--min-part", type=int, default=5 << 20)
     p.add_argument("--flaw", action="append", default=[], choices=FLAWS)
@@ -730,7 +731,7 @@ def main():
     global CLOCK  # pylint: disable=global-statement
     CLOCK = args.clock
     Handler.state = State(args)
-    server = Server(("127.0.0.1", args.port), Handler)
+    server = Server((args.bind, args.port), Handler)
     if args.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(args.tls)
