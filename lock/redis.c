@@ -336,7 +336,7 @@ on_pong(void *arg, const redisReply *p, const char *why)
 		engine_fail(q, why);
 		return;
 	}
-	is_pong = p->type == REDIS_REPLY_STATUS;
+	is_pong = p->type == REDIS_REPLY_STATUS && strcmp(p->str, "PONG") == 0;
 	if (!has_erred(r, p) && !is_pong)
 		nonsense(r);
 	engine_finish(q,
