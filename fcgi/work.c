@@ -327,6 +327,8 @@ work_shelve(struct work_shelf *s)
 		s->slots[place].is_at_work = false;
 		s->slots[place].work = mine->work;
 		close_record(&s->slots[place].seq);
+		/* It would be shown twice. */
+		work_part();
 		return (int)place;
 	}
 	return -1;
@@ -345,6 +347,7 @@ work_unshelve(struct work_shelf *s, int place)
 		open_record(&mine->seq);
 		mine->work = *from;
 		mine->work.pid = own_pid;
+		mine->is_at_work = true;
 		close_record(&mine->seq);
 		second.since = from->since;
 		second.received = from->received;

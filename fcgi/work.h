@@ -136,9 +136,9 @@ void work_end(
 void work_part(void);
 
 /*
- * For a request that is to be parked: put a copy of this worker's record on the
- * shelf; its place, or -1.  The parking process shows and hides it; the worker
- * that gets the request goes on with it.  A place that is none does nothing.
+ * For a request that is to be parked: put this worker's record on the shelf;
+ * its place, or -1.  The parking process shows and hides it; the worker that
+ * gets the request goes on with it.  A place that is none does nothing.
  */
 int work_shelve(struct work_shelf *);
 void work_unshelve(struct work_shelf *, int place);

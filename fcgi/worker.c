@@ -207,26 +207,26 @@ receive_without_permit(struct job *job, struct web_call *call)
 		body_receive_at_once(&job->fcgi, job->settings, call);
 }
 
-/* A body that can be parked needs a permit only once it has flowed. */
+/* A body that can be parked needs a permit only once it has flowed; one that
+ * has a permit may find room later. */
 static void
 receive(struct job *job, struct web_call *call)
 {
 	const struct note *from = job->handover.from;
-	bool can_park = from != NULL || handover_has_room(&job->handover);
 	bool has_permit = from == NULL ?
 	    take_permit(job) :
 	    board_has_permit(job->worker->board, job->worker->slot);
 
 	job->is_warm = true;
 	work_look(call, from != NULL ? from->task.past.received : 0);
-	if (!has_permit && !can_park) {
+	if (from == NULL && !has_permit && !handover_has_room(&job->handover)) {
 		receive_without_permit(job, call);
 		return;
 	}
 	is_receiving(job, has_permit);
 	if (from == NULL)
 		reply_interim(&job->fcgi, web_interim(call));
-	if (can_park)
+	if (job->handover.up != -1)
 		receive_or_park(job, call, has_permit);
 	else
 		body_receive(&job->fcgi, job->settings, call);

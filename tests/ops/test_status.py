@@ -238,9 +238,11 @@ def test_nothing_is_left_of_a_process_that_was_killed(app, parked):
     path = one.client.create(1000)
     with one.client.open_patch(path, 0, 1000) as stream:
         stream.send(b"x")
-        pid = wait_for(one, lambda s: s["parked"] == parked and
-                       s["uploads"] and s["uploads"][0]["pid"], "the upload")
-        assert proc.is_parking(pid) == bool(parked)
+
+        def found(s):
+            pids = [upload["pid"] for upload in s["uploads"]]
+            return [p for p in pids if proc.is_parking(p) == bool(parked)]
+        pid, = wait_for(one, found, "the upload")
         os.kill(pid, signal.SIGKILL)
         wait_for(one, lambda s: not s["uploads"], "its end")
 
