@@ -316,7 +316,10 @@ def test_it_can_be_opened_and_closed_by_a_reload(app):
     one = app()
     one.config_path.write_text(
         one.config_path.read_text() + 'status: { path = "/status"; };\n')
+    before = set(one.workers())
     one.app.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: one.workers() and not before & set(one.workers()),
+                 "new workers")
     rig.wait_for(lambda: get(one, "?ping").body == b"pong\n", "a pong")
     path = one.client.create(100)
     with one.client.open_patch(path, 0, 100) as stream:
