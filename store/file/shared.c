@@ -137,6 +137,14 @@ file_check_fence(const struct file_upload *u, struct err *e)
 	    u->base.info.id);
 }
 
+enum err_code
+file_judge_look(const struct file_store *fs, enum err_code rc, struct err *e)
+{
+	if (rc == ERR_SYSTEM && fs->base.is_shared && is_cut_off(e->sys))
+		rc = e->code = ERR_UNAVAILABLE;
+	return rc;
+}
+
 bool
 file_is_gone(const struct file_upload *u)
 {

@@ -226,6 +226,23 @@ def test_a_host_that_is_stopped_by_the_file_system_takes_nothing_back(
 
 
 @pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+def test_a_host_that_is_cut_off_meanwhile_says_so(app):
+    """Not 500, which makes a client that asks for the offset begin anew."""
+    one = up(app(rig.merge(SHARED, {"pool": {"max_workers": 1}})))
+    path = one.client.create(10)
+    tracer = inject(one, "openat,openat2", "ESHUTDOWN")
+    try:
+        assert one.client.request("HEAD", path).status == 423
+        assert one.client.request("GET", path, resumable=None).status == 503
+        answer = one.client.request("POST", "/files", {"Upload-Length": "1"})
+        assert answer.status == 503
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(20)
+    assert one.client.offset(path) == 0
+
+
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
 def test_a_removal_is_written_down_first(app):
     """A host that cannot unlink the file has marked the upload as removed by
     then, so that it is gone on all hosts."""
