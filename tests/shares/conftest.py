@@ -62,9 +62,10 @@ def pool(share, tmp_path):
 
 
 def begin(one):
+    before = len(one.log()) if one.log_path.exists() else 0
     one.start_app()
     # It listens before it knows that it may serve.
-    rig.wait_for(lambda: "listening on" in one.log() or
+    rig.wait_for(lambda: "listening on" in one.log()[before:] or
                  one.app.poll() is not None, "the start", patience=60)
     assert one.app.poll() is None, one.log()
 

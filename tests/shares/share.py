@@ -17,7 +17,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lib import mounts, rig
+from lib import left, mounts, rig
 
 HERE = Path(__file__).parent
 CEPH_UP = HERE.parent / "s3" / "ceph-up"
@@ -179,6 +179,8 @@ class Ceph(Share):
         self.clients[i].kill()
         self.clients[i].wait()
         self.mount(i)
+        # It is for the tests that follow, too.
+        left.keep()
 
     def stop(self):
         pids = self.folder / "ceph" / "pids"
