@@ -23,7 +23,7 @@ struct place {
 };
 
 /* Of a bucket, in bytes. */
-#define S3_PART 4096
+#define S3_PART 65536
 
 /* The capability tables that a store may lack. */
 enum {

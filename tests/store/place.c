@@ -84,7 +84,7 @@ set_bucket(struct place *p)
 	set(p, "s3.endpoint", getenv("TUSFCGI_S3_ENDPOINT"));
 	set(p, "s3.bucket", getenv("TUSFCGI_S3_BUCKET"));
 	set(p, "s3.prefix", strrchr(p->dir, '/') + 1);
-	set(p, "s3.part_size", "4K");
+	set(p, "s3.part_size", "64K");
 	set(p, "lock.path", p->dir);
 }
 
