@@ -65,6 +65,8 @@ struct agent_board {
 	_Atomic uint64_t held, lost, errors, calls[LOCK_CALL_LIMITS + 1], us;
 	_Atomic bool is_claimed, is_refused;
 	char refusal[LOCK_TEXT];
+	/* No agent has used a slot from here on: to read them takes memory. */
+	_Atomic int slots_top;
 	struct agent_slot slots[AGENT_SLOTS];
 };
 

@@ -299,6 +299,8 @@ new_slot(void)
 		return NULL;
 	if (i == mine.slots_top)
 		mine.slots_top++;
+	if (mine.slots_top > mine.board->slots_top)
+		mine.board->slots_top = mine.slots_top;
 	return &mine.slots[i];
 }
 
@@ -572,7 +574,7 @@ inherit(void)
 {
 	int i;
 
-	for (i = 0; i < AGENT_SLOTS; i++) {
+	for (i = 0; i < mine.board->slots_top; i++) {
 		if (!mine.board->slots[i].is_used)
 			continue;
 		mine.board->slots[i].is_lost = true;

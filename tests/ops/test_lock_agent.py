@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -312,6 +313,14 @@ def test_the_socket_is_for_its_user_alone(agent, alone):
             capture_output=True, text=True, check=False)
         assert run.stdout == "b''\n", run
     assert alone().client.create(1)
+
+
+def test_the_board_takes_no_memory_for_locks_that_nobody_holds(agent, alone):
+    """It has room for 8,192, in 1.5 MB that an agent once read through."""
+    assert alone().client.create(1)
+    text = Path(f"/proc/{agent.child()}/smaps").read_text()
+    board, = re.findall(r"tusfcgi-locks.*?^Rss: +(\d+) kB", text, re.S | re.M)
+    assert int(board) < 64
 
 
 def test_a_second_service_leaves_the_first_alone(agent, alone):
