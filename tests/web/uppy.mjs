@@ -38,7 +38,7 @@ const scenes = {
 		const page = await open();
 		const methods = [];
 		page.on("request", (request) => methods.push(request.method()));
-		await throttle(page, 2e6);
+		await throttle(page, 6e5);
 		await page.setInputFiles(".uppy-Dashboard-input >> nth=0", job.files);
 		await page.click(".uppy-StatusBar-actionBtn--upload");
 		await waitSent(page, 300000);
