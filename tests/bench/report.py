@@ -107,6 +107,13 @@ p, li { color: #444c55 } svg { width: 100%; height: auto; display: block }
 svg.lines { max-width: 34rem } div { overflow-x: auto }
 text { font: 13px system-ui, sans-serif; fill: currentColor }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+.row { display: grid; grid-template-columns: 8rem 1fr 11rem; gap: 0 .7rem;
+  align-items: center; margin: .3rem 0 } .row b { font-weight: 400;
+  text-align: right } .bar { position: relative; display: flex; height: 1.1rem }
+.bar u { position: absolute; top: 45%; height: 2px; background: #e5484d }
+@media (max-width: 40rem) { .row { grid-template: "name text" "bar bar" /
+  max-content 1fr; margin: .7rem 0 } .bar { grid-area: bar }
+  .row b { text-align: left } .row span:last-child { text-align: right } }
 td, th { padding: .15rem .8rem .15rem 0; text-align: right }
 ul { list-style: none; padding: 0 } .ok { color: #18794e }
 .miss { color: #b4232a; font-weight: 600 }
@@ -115,34 +122,30 @@ ul { list-style: none; padding: 0 } .ok { color: #18794e }
   .miss { color: #ff8589 } }
 """
 COLOURS = {"front": "#8fb8de", "app": "#2f6fb3"}
-WIDTH, LEFT, RIGHT, ROW = 760, 130, 190, 26
+
+
+def bar(rows, scale, most):
+    """The two parts of the median, and a line from the best to the worst."""
+    cpu = [r["cpu"] * scale for r in rows]
+    parts = "".join(
+        f'<i style="width:{middle(rows, part) * scale / most:.2%};'
+        f'background:{COLOURS[part]}"></i>' for part in ("front", "app"))
+    return (f'<span class=bar>{parts}<u style="left:{min(cpu) / most:.2%};'
+            f'width:{(max(cpu) - min(cpu)) / most:.2%}"></u></span>')
 
 
 def bars(found, unit):
-    """CPU per unit, front end and application; the line is min to max."""
+    """CPU per unit, front end and application."""
     scale, name = scale_of(unit)
     most = max(r["cpu"] for rows in found.values() for r in rows) * scale
-    per = (WIDTH - LEFT - RIGHT) / most
     out = []
-    for i, (peer, rows) in enumerate(found.items()):
-        y = i * ROW + 4
-        x = LEFT
-        out.append(f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">'
-                   f"{html.escape(peer)}</text>")
-        for part in ("front", "app"):
-            width = middle(rows, part) * scale * per
-            out.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" '
-                       f'height="18" fill="{COLOURS[part]}"/>')
-            x += width
-        cpu = [r["cpu"] * scale for r in rows]
-        ends = [LEFT + v * per for v in (min(cpu), max(cpu))]
-        out.append(f'<path d="M{ends[0]:.1f} {y + 9}H{ends[1]:.1f}" '
-                   'stroke="#e5484d" stroke-width="2"/>')
-        out.append(f'<text x="{max(ends[1], x) + 8:.1f}" y="{y + 13}">'
-                   f"{number(cpu)} {name}; "
-                   f"{number([r['per_s'] for r in rows])}/s</text>")
-    return (f'<svg viewBox="0 0 {WIDTH} {len(found) * ROW + 6}" role="img">'
-            + "".join(out) + "</svg>")
+    for peer, rows in found.items():
+        cpu, speed = ([r[what] for r in rows] for what in ("cpu", "per_s"))
+        out.append(f"<div class=row><b>{html.escape(peer)}</b>"
+                   f"{bar(rows, scale, most)}"
+                   f"<span>{number([c * scale for c in cpu])} {name}; "
+                   f"{number(speed)}/s</span></div>")
+    return "".join(out)
 
 
 LINES = ("#2f6fb3", "#e5484d")
