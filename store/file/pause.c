@@ -90,6 +90,11 @@ file_resume(struct upload *up, const struct store_pause *pause, struct err *e)
 	    (rc = file_recall_doubt(u, e)) != ERR_OK ||
 	    (rc = file_check_writable(u, e)) != ERR_OK)
 		return rc;
+	/* On NFS, a host that was cut off learns so from what the other one
+	 * did. */
+	u->is_fenced = u->store->base.is_shared && !is_untouched(u, pause);
+	if ((rc = file_check_fence(u, e)) != ERR_OK)
+		return rc;
 	if (!is_untouched(u, pause))
 		return err_set(e, ERR_CONFLICT,
 		    "%s: changed while its body waited: %lld bytes, not %lld",

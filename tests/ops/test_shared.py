@@ -242,6 +242,24 @@ def test_a_host_that_is_cut_off_meanwhile_says_so(app):
     assert one.client.offset(path) == 0
 
 
+def test_what_changed_while_its_body_waited_is_another_hosts(app):
+    """The locks of a parked upload can be lost like any others."""
+    one = up(app(rig.merge(SHARED, {"pool": {"max_parked": 10}})))
+    path = one.client.create(100)
+    with one.client.open_patch(path, 0, 100) as stream:
+        stream.send(b"x" * 50)
+        one.wait_for_bytes(path, 50)
+        rig.wait_for(lambda: b"tusd_uploads_parked 1\n" in one.client.request(
+            "GET", "/metrics", resumable=None).body, "it to be parked")
+        with file_of(one, path).open("ab") as file:
+            file.write(b"other")
+        stream.send(b"z" * 50)
+        answer = stream.finish()
+    assert answer.status == 423, answer
+    line = [x for x in one.log().splitlines() if "method=PATCH" in x][-1]
+    assert "fenced=1" in line and "parks=1" in line, line
+
+
 @pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
 def test_a_removal_is_written_down_first(app):
     """A host that cannot unlink the file has marked the upload as removed by

@@ -266,7 +266,8 @@ def test_a_host_that_lost_its_locks_acknowledges_nothing(share, pools):
         share.rejoin(0)
     stream.send(b"z" * 50)
     answer = stream.read()
-    assert answer.status == 423 and b"LOCKED" in answer.body, answer
+    assert answer.status == 423 and b"LOCKED" in answer.body, \
+        a.log()[-900:]
     line = [x for x in a.log().splitlines() if "method=PATCH" in x][-1]
     assert "fenced=1" in line and "code=ERR_UPLOAD_LOCKED" in line, line
     # A client takes 404 and 410 for an order to begin anew.
