@@ -101,6 +101,24 @@ def test_one_that_fails_holds_back_the_offset(start, number):
     check(server, url, data)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_one_that_fails_holds_back_what_is_acknowledged(start, number):
+    """It and all behind it are kept in segments instead."""
+    server = start(parallel=4, retries=0)
+    data = content(7 * PART)
+    url = create(server, len(data))
+    server.engine.rules({"m": f"{PUT}{number}&|{PUT}{number}$", "do": "drop",
+                         "times": 99})
+    at = 5 * PART + 9
+    status, _, _ = patch(url, 0, data[:at])
+    assert status in (204, 503)
+    now = clients.offset(url)
+    assert now == at or status == 503 and now >= (number - 1) * PART
+    server.engine.rules()
+    assert patch(url, now, data[now:])[0] == 204
+    check(server, url, data)
+
+
 def test_one_that_fails_is_kept_with_all_behind_it(start):
     """In segments; the next request makes parts of them."""
     server = start(parallel=4, retries=0)

@@ -157,6 +157,14 @@ def test_half_a_removal_is_no_finish(start):
     server.engine.rules()
     assert clients.request("HEAD", url)[0] == 404
     assert clients.request("GET", url)[0] == 404
+    # Of a finished upload, the object goes first.
+    url = create(server, 3)
+    assert patch(url, 0, b"abc")[0] == 204
+    server.engine.rules({"m": "^DELETE .*[.]info", "do": "drop", "times": 99})
+    assert clients.request("DELETE", url)[0] == 503
+    server.engine.rules()
+    assert clients.request("HEAD", url)[0] == 404
+    assert clients.request("GET", url)[0] == 404
 
 
 def test_a_list_that_lags_makes_no_short_object(start):
