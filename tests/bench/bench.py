@@ -94,12 +94,13 @@ class Bench:
             raise RuntimeError(f"{peer.name}: {done.stderr.strip()}")
         return done.stdout.split(), done.stderr.split()
 
-    def wrk(self, peer, script, seconds):
+    def wrk(self, peer, script, seconds, size=1024):
         done = subprocess.run(
             ["wrk", "-t2", "-c32", f"-d{seconds}s", "-s",
              str(HERE / script), f"http://127.0.0.1:{peer.port}"],
             capture_output=True, text=True, check=True,
-            env={**os.environ, "BENCH_PATH": peer.path})
+            env={**os.environ, "BENCH_PATH": peer.path,
+                 "BENCH_SIZE": str(size)})
         count, bad = 0, 0
         for line in done.stdout.splitlines():
             if " requests in " in line:

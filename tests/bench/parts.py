@@ -61,14 +61,14 @@ def chunks(bench):
             if chunk == MIB else ())
 
 
-def short(bench, part, script, goals):
+def short(bench, part, script, goals, size=1024):
     if not peers.rig.have("wrk"):
         print(f"{part}: left out: wrk is not installed")
         return
-    seconds = 2 if bench.quick else 5
+    seconds = 2 if bench.quick or size > 1024 else 5
 
     def work(peer):
-        count = bench.wrk(peer, script, seconds)
+        count = bench.wrk(peer, script, seconds, size)
         return count / 2 if script == "small.lua" else count
 
     bench.compare(part, [peers.Tusfcgi, peers.Floor, peers.Node], work,
@@ -79,6 +79,7 @@ def short(bench, part, script, goals):
 def small(bench):
     short(bench, "small", "small.lua", [("C", "per_s", "node", 7, True),
                                         ("C", "cpu", "node", 0.25, False)])
+    short(bench, "small, 64 KiB", "small.lua", (), 65536)
 
 
 def with_upload(bench):

@@ -1,7 +1,8 @@
 -- A small upload in two requests: create, then PATCH to the Location that an
 -- answer named.  All connections of a thread share the list of those that wait
 -- for their PATCH.  Half of the requests that wrk counts are whole uploads.
-local body = string.rep("x", 1024)
+local size = os.getenv("BENCH_SIZE")
+local body = string.rep("x", size)
 local waiting = {}
 
 function request()
@@ -9,7 +10,7 @@ function request()
 	if where == nil then
 		return wrk.format("POST", os.getenv("BENCH_PATH"), {
 			["Tus-Resumable"] = "1.0.0",
-			["Upload-Length"] = "1024",
+			["Upload-Length"] = size,
 			["Content-Length"] = "0",
 		}, "")
 	end
