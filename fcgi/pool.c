@@ -51,11 +51,12 @@ enum {
 	GROWTH_ENDS = 500,
 
 	/* While requests are parked, a worker that gets one of them is mostly
-	 * idle again in no time.  So there are too few only if they are few, or
-	 * none is idle, at so many looks in a row. */
+	 * idle again in no time, and what comes from the parking process can
+	 * wait.  So there are too few workers only if they are few at so many
+	 * looks in a row, or none is idle while a connection waits for one. */
 	LOOK_AGAIN = 20,
-	LOOKS_FEW = 25,
-	LOOKS_NONE = 2,
+	LOOKS_FEW = 250,
+	LOOKS_NONE = 5,
 
 	/* The most workers that are forked in one tick. */
 	STEP_MAX = 64,
@@ -370,10 +371,12 @@ room(const struct pool *p)
 static bool
 may_pass(struct pool *p, int spare)
 {
+	struct pollfd pfd = { .fd = p->listener->fd, .events = POLLIN };
+
 	if (atomic_load(&p->board->parking.parked) == 0)
 		return false;
 	p->few++;
-	p->none = spare == 0 ? p->none + 1 : 0;
+	p->none = spare == 0 && poll(&pfd, 1, 0) > 0 ? p->none + 1 : 0;
 	return p->few < LOOKS_FEW && p->none < LOOKS_NONE;
 }
 

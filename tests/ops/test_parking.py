@@ -343,6 +343,29 @@ def test_more_uploads_than_workers(parking):
     assert "status=503" not in one.log()
 
 
+def test_the_pool_grows_while_something_is_parked(parking, tmp_path):
+    """For those that keep a worker busy."""
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "pre-create").write_text("#!/bin/sh\nsleep 2\n")
+    one = parking(pool={"max_workers": 20, "min_spare": 2, "reserve": 2})
+    path = slow.create(one, len(DATA))
+    up = slow.append(one, path, DATA)
+    slow.wait_parked(one, 1)
+    (hooks / "pre-create").chmod(0o755)
+    one.configure(rig.merge(one.config, {"hooks": {"dir": str(hooks)}}))
+    before = set(workers(one))
+    one.app.send_signal(signal.SIGHUP)
+    rig.wait_for(lambda: workers(one) and not before & set(workers(one)),
+                 "other workers")
+    made = [slow.Request(one, "POST", one.base + "/", b"", {
+        "Upload-Length": "5", "Content-Type": None}) for _ in range(8)]
+    rig.wait_for(lambda: len(workers(one)) >= 8, "one for each of them")
+    assert [m.answer()[0] for m in made] == [201] * 8
+    up.send_rest()
+    assert up.answer()[0] == 204
+
+
 def test_with_no_room_left_todays_rules_hold(parking):
     one = parking(pool={"max_parked": 3})
     paths = [slow.create(one, len(DATA)) for _ in range(5)]
