@@ -676,6 +676,13 @@ fs_refresh_at(int dirfd, const char *name)
 }
 
 bool
+fs_is_cut_off(int sys)
+{
+	return sys == EIO || sys == EBADF || sys == ESTALE ||
+	    sys == ESHUTDOWN || sys == ENOTCONN || sys == EREMOTEIO;
+}
+
+bool
 fs_lock_in_time(int fd, int64_t ms)
 {
 	static const struct timespec step = { .tv_nsec = LOCK_STEP };

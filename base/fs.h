@@ -197,6 +197,10 @@ void fs_refresh(int fd, bool bytes);
 /* The same of a name in a directory, before fstatat(2). */
 void fs_refresh_at(int dirfd, const char *name);
 
+/* Is this errno what a network file system answers to a host that it has cut
+ * off? */
+bool fs_is_cut_off(int sys);
+
 /*
  * Take an exclusive flock(), waiting for at most so many ms, because its holder
  * may have been stopped.  False: it is held, or errno is not EWOULDBLOCK.

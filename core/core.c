@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "core/parts.h"
 #include "core/handle.h"
@@ -96,7 +97,7 @@ core_sequel(const struct task *t, const struct file_info *info)
 }
 
 int
-core_refusal(enum err_code code)
+core_refusal(struct task *t, enum err_code code)
 {
 	static const enum refusal refusals[ERR_MAX] = {
 		[ERR_OK] = REFUSE_INTERNAL,
@@ -116,6 +117,10 @@ core_refusal(enum err_code code)
 		[ERR_SYSTEM] = REFUSE_INTERNAL,
 	};
 
+	/* The uploads are out of this host's reach, not broken. */
+	if (code == ERR_SYSTEM && t->core->store->is_shared &&
+	    fs_is_cut_off(t->err.sys))
+		code = t->err.code = ERR_UNAVAILABLE;
 	return (int)refusals[code];
 }
 
@@ -138,7 +143,7 @@ task_refuse(struct task *t, int why)
 enum step
 task_fail(struct task *t)
 {
-	return task_refuse(t, core_refusal(t->err.code));
+	return task_refuse(t, core_refusal(t, t->err.code));
 }
 
 bool
@@ -373,7 +378,7 @@ core_reserve(struct task *t)
 	if (size < 0)
 		return true;
 	rc = resize(t, size, size);
-	return rc == ERR_OK || core_refuse(t, core_refusal(rc));
+	return rc == ERR_OK || core_refuse(t, core_refusal(t, rc));
 }
 
 enum err_code

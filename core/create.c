@@ -397,7 +397,7 @@ lock(struct task *t)
 	if (t->derived != NULL)
 		rc = core_lock_new(t, t->derived);
 	t->is_over = true;
-	return rc == ERR_OK || core_refuse(t, core_refusal(rc));
+	return rc == ERR_OK || core_refuse(t, core_refusal(t, rc));
 }
 
 enum step

@@ -118,7 +118,7 @@ judge_look(struct task *t, const char *id, enum err_code rc)
 	else if (rc == ERR_OK && is_visible(t))
 		return true;
 	return core_refuse(
-	    t, rc == ERR_OK ? REFUSE_NOT_FOUND : core_refusal(rc));
+	    t, rc == ERR_OK ? REFUSE_NOT_FOUND : core_refusal(t, rc));
 }
 
 bool
@@ -441,8 +441,8 @@ enum step
 core_fail_creation(struct task *t, enum err_code rc)
 {
 	/* The record has a bound of its own. */
-	return task_refuse(
-	    t, rc == ERR_INVALID ? REFUSE_RECORD_TOO_LARGE : core_refusal(rc));
+	return task_refuse(t,
+	    rc == ERR_INVALID ? REFUSE_RECORD_TOO_LARGE : core_refusal(t, rc));
 }
 
 /* Does the whole upload have the digest that the client announced?  If not, no

@@ -11,7 +11,10 @@
 
 /* --- core.c --- */
 
-int core_refusal(enum err_code);
+/* A value of enum refusal for what t->err has; the code is given apart, for
+ * t->err may have been cleared.  Where a shared file system has cut this host
+ * off, a call that fails makes it ERR_UNAVAILABLE. */
+int core_refusal(struct task *t, enum err_code);
 /* As task_refuse() and task_fail(), and say false. */
 bool core_refuse(struct task *, int why);
 bool core_fail(struct task *);

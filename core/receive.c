@@ -102,7 +102,7 @@ stop(struct task *t, int why, bool keep)
 static enum step
 stop_failed(struct task *t)
 {
-	return stop(t, core_refusal(t->err.code), t->in.sum_count == 0);
+	return stop(t, core_refusal(t, t->err.code), t->in.sum_count == 0);
 }
 
 /* Open the upload for writing, where a body turned up. */
@@ -123,14 +123,14 @@ begin_write(struct task *t)
 	if ((is_sure && !core_declare_length(t)) ||
 	    t->core->store->core->write_begin(
 		t->up, t->in.sum_count > 0, &t->err) != ERR_OK) {
-		(void)stop(t, core_refusal(t->err.code), false);
+		(void)stop(t, core_refusal(t, t->err.code), false);
 		return false;
 	}
 	t->is_writing = true;
 	t->past.reported = t->up->info.offset;
 	t->past.reported_at = t->core->now_ms();
 	if (!core_declare_length(t)) {
-		(void)stop(t, core_refusal(t->err.code), false);
+		(void)stop(t, core_refusal(t, t->err.code), false);
 		return false;
 	}
 	core_begin_digests(t);
@@ -227,7 +227,7 @@ check_slice(struct task *t, size_t len)
 	}
 	rc = core_grow(t, len);
 	if (rc != ERR_OK)
-		(void)stop(t, core_refusal(rc),
+		(void)stop(t, core_refusal(t, rc),
 		    rc == ERR_UNAVAILABLE && t->in.sum_count == 0);
 	return rc == ERR_OK;
 }

@@ -401,11 +401,6 @@ MUST_CHECK enum err_code file_judge(
 MUST_CHECK enum err_code file_check_fence(
     const struct file_upload *, struct err *);
 
-/* The same for what was no change: ERR_UNAVAILABLE if this host may have been
- * cut off. */
-MUST_CHECK enum err_code file_judge_look(
-    const struct file_store *, enum err_code, struct err *);
-
 /* Does the record say that the upload is being removed? */
 bool file_is_gone(const struct file_upload *);
 

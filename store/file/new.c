@@ -219,12 +219,12 @@ file_new_upload(struct data_store *ds, const struct file_info *info,
 	enum err_code rc = file_new_hidden(ds, info, a, up, e);
 
 	if (rc != ERR_OK)
-		return file_judge_look(fs, rc, e);
+		return rc;
 	u = file_upload_of(*up);
 	rc = file_publish_new(u, fs->durability == DURABILITY_FULL, e);
 	if (rc != ERR_OK)
 		unmake(u);
-	return file_judge_look(fs, rc, e);
+	return rc;
 }
 
 /* --- concatenation ---------------------------------------------------------

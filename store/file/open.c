@@ -279,7 +279,7 @@ file_get_upload(struct data_store *ds, const char *id, struct arena *a,
 	if ((rc = file_check_directory(u->store, e)) != ERR_OK)
 		return rc;
 	u->is_remembered = file_is_remembered(u);
-	rc = file_judge_look(u->store, look(u, e), e);
+	rc = look(u, e);
 	if (rc == ERR_OK)
 		file_see(u);
 	/* On a shared file system, this host's view of a file may be some

@@ -108,17 +108,10 @@ file_lock_in_time(const struct file_store *fs, int fd, int64_t ms)
 	return true;
 }
 
-static bool
-is_cut_off(int sys)
-{
-	return sys == EIO || sys == EBADF || sys == ESTALE ||
-	    sys == ESHUTDOWN || sys == ENOTCONN || sys == EREMOTEIO;
-}
-
 enum err_code
 file_judge(struct file_upload *u, enum err_code rc, struct err *e)
 {
-	if (rc == ERR_OK || !u->store->base.is_shared || !is_cut_off(e->sys))
+	if (rc == ERR_OK || !u->store->base.is_shared || !fs_is_cut_off(e->sys))
 		return rc;
 	u->is_fenced = true;
 	log_debug(
@@ -135,14 +128,6 @@ file_check_fence(const struct file_upload *u, struct err *e)
 	    "%s: another host may have it by now, for the file system lets "
 	    "nothing more of this one through",
 	    u->base.info.id);
-}
-
-enum err_code
-file_judge_look(const struct file_store *fs, enum err_code rc, struct err *e)
-{
-	if (rc == ERR_SYSTEM && fs->base.is_shared && is_cut_off(e->sys))
-		rc = e->code = ERR_UNAVAILABLE;
-	return rc;
 }
 
 bool

@@ -242,6 +242,28 @@ def test_a_host_that_is_cut_off_meanwhile_says_so(app):
     assert one.client.offset(path) == 0
 
 
+@pytest.mark.skipif(not rig.have("strace"), reason="needs strace")
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("call", [
+    "openat,openat2", "fcntl", "pread64", "unlinkat,renameat"])
+def test_whichever_call_fails_first_where_a_host_is_cut_off(app, call, method):
+    """Of the store or of the lock: it is no internal error."""
+    one = up(app(rig.merge(SHARED, {"pool": {"max_workers": 1}})))
+    answers = []
+    for nth in range(1, 5):
+        path = one.client.create(10)
+        tracer = inject(one, call, f"ESHUTDOWN:when={nth}")
+        try:
+            answers.append(
+                one.client.patch(path, 0, b"x") if method == "PATCH" else
+                one.client.request("DELETE", path))
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.wait(20)
+    assert {a.status for a in answers} <= {204, 423, 503}, (
+        answers, one.log()[-2000:])
+
+
 def test_what_changed_while_its_body_waited_is_another_hosts(app):
     """The locks of a parked upload can be lost like any others."""
     one = up(app(rig.merge(SHARED, {"pool": {"max_parked": 10}})))
