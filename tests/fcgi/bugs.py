@@ -117,8 +117,7 @@ BUGS = [
 """, "")),
     # Bytes whose checksum is not known yet count after parking.
     Bug("no-probation", [PARKING +
-        "test_every_kind_of_body_is_parked_more_than_once"
-        "[checksum-none]"],
+        "test_bytes_on_probation_are_none_after_a_kill"],
         ("store/file/pause.c", """
 	u->on_probation = pause->on_probation;
 """, "")),
@@ -156,6 +155,9 @@ class Tree:
         self.src.mkdir(exist_ok=True)
         must(["bash", "-c", f'top="{TOP}"; . "{TOP}/etc/prepare.sh"; '
               f'copy_tree "{self.src}"'])
+        # What was built last from these had a bug in it.
+        for file in {file for bug in BUGS for file, _, _ in bug.changes}:
+            (self.src / file).touch()
         if not (self.src / "configure").exists():
             must(["autoreconf", "-i"], cwd=self.src)
         if not (self.build / "Makefile").exists():

@@ -239,6 +239,20 @@ def test_bytes_on_probation_are_no_offset(parking):
     assert stored(one, path) == b""
 
 
+def test_bytes_on_probation_are_none_after_a_kill(parking):
+    """They came when it had been parked before, and no one has seen their
+    checksum."""
+    one = parking()
+    path, up = begin(one, DATA, sha=DATA)
+    slow.wait_parked(one, 1)
+    up.send(1000)
+    rig.wait_for(lambda: len(stored(one, path)) == 1000, "the bytes")
+    slow.wait_parked(one, 1)
+    os.kill(parker(one), signal.SIGKILL)
+    assert up.answer()[0] == 502
+    assert clients.offset(one.origin + path) == 0
+
+
 def test_a_request_that_wants_the_upload_gets_it_within_a_second(parking):
     one = parking()
     path = slow.create(one, len(DATA))
