@@ -109,7 +109,7 @@ def calls(tool, program, command):
     return found
 
 
-@pytest.mark.parametrize("command, kind", CEILINGS, ids=" ".join)
+@pytest.mark.parametrize("command, kind", CEILINGS)
 def test_another_upload_costs_few_instructions(
         program, tmp_path, command, kind):
     if not shutil.which("valgrind"):
@@ -118,7 +118,7 @@ def test_another_upload_costs_few_instructions(
     assert found["all"] <= CEILINGS[command, kind][0]
 
 
-@pytest.mark.parametrize("command, kind", CEILINGS, ids=" ".join)
+@pytest.mark.parametrize("command, kind", CEILINGS)
 def test_another_upload_costs_few_system_calls(
         program, tmp_path, command, kind):
     """Its record is opened once, whatever is to be known of it."""
