@@ -41,13 +41,16 @@ static enum {
 	PRETENDS
 } answer;
 
-/* The bytes that the file of an upload takes on the disk. */
+/* The bytes that the file of an upload takes on the disk, but not what the file
+ * system needs to find them, which is more where the disk is fragmented. */
 static int64_t
 taken_by(const char *id)
 {
 	struct stat st;
 
-	return stat(path_of(id), &st) == 0 ? 512 * (int64_t)st.st_blocks : 0;
+	if (stat(path_of(id), &st) == -1)
+		return 0;
+	return 512 * (int64_t)st.st_blocks / MIB * MIB;
 }
 
 /* 0: it does not tell. */
