@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lock/zookeeper_look.h"
@@ -17,7 +18,9 @@
 enum {
 	TEXT_SIZE = 4096,
 	/* A session shorter than so many ticks ends when one beat is late. */
-	TICKS = 3
+	TICKS = 3,
+	/* 100 ms apart. */
+	TRIES = 5
 };
 
 static int
@@ -76,10 +79,17 @@ number_of(const char *text, const char *key)
 void
 zookeeper_look(struct engine *e)
 {
-	char text[TEXT_SIZE];
+	static const struct timespec pause = { .tv_nsec = 100000000 };
+	char text[TEXT_SIZE] = "";
 	long tick, connections;
+	int i;
 
-	ask(engine_host(e), e->conf->reply, text);
+	/* It may still count the connection that was just closed. */
+	for (i = 0; i < TRIES && *text == '\0'; i++) {
+		if (i > 0)
+			(void)nanosleep(&pause, NULL);
+		ask(engine_host(e), e->conf->reply, text);
+	}
 	tick = number_of(text, "\ntickTime=");
 	connections = number_of(text, "\nmaxClientCnxns=");
 	if (*text == '\0')

@@ -178,10 +178,12 @@ def test_a_probe_that_was_killed_is_no_harm(app, tmp_path):
 def test_names_are_tried_by_one_host_at_a_time(app, tmp_path):
     """NFS locks a directory for one host only, and a file for all."""
     root = tmp_path / "in"
-    probe = root / ".tusfcgi-probe"
-    probe.mkdir(parents=True)
+    root.mkdir()
     root.chmod(0o770)
     one = Mover(app, root)
+    # The start has tried them, too, and removed this again.
+    probe = root / ".tusfcgi-probe"
+    probe.mkdir()
     with open(probe / "lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "names there" not in one.check()

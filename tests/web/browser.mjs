@@ -34,9 +34,14 @@ export async function shot(page, name) {
 		await page.screenshot({ path: `${job.shots}/${name}.png`, fullPage: true });
 }
 
+/** The session that limits a page: limits of two sessions would both count. */
+const limits = new WeakMap();
+
 /** Bytes per second for what the page sends; 0 lifts the limit. */
 export async function throttle(page, rate) {
-	const session = await page.context().newCDPSession(page);
+	if (!limits.has(page))
+		limits.set(page, await page.context().newCDPSession(page));
+	const session = limits.get(page);
 	await session.send("Network.enable");
 	await session.send("Network.emulateNetworkConditions", {
 		offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: rate || -1 });
