@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -43,7 +44,8 @@ class Bench:
         self.out = Path(options.out).resolve()
         self.out.mkdir(parents=True, exist_ok=True)
         self.upload = self.out / "upload"
-        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-o", self.upload,
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        subprocess.run([*compiler, "-O2", "-o", self.upload,
                         HERE / "upload.c"], check=True)
         self.data = self.load()
         self.last = dict(self.data["parts"])
