@@ -14,7 +14,7 @@ LARGE = 1 << 20
 
 
 def test_a_reload_changes_the_configuration_and_drops_no_upload(app):
-    one = app()
+    one = app(config={"pool": {"max_parked": 0}})
     rig.wait_for(lambda: len(one.workers()) == 4, "four workers")
     path = one.client.create(LARGE)
     with one.client.open_patch(path, 0, LARGE) as stream:

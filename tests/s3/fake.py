@@ -33,6 +33,7 @@ import email.utils
 import fnmatch
 import hashlib
 import http.server
+import io
 import json
 import re
 import socketserver
@@ -613,6 +614,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return rule["do"], float(rule.get("arg", 1))
         return None, 0
 
+    def answer_half(self, *answer):
+        """The half may end in the head."""
+        out, self.wfile = self.wfile, io.BytesIO()
+        self.answer(*answer)
+        whole, self.wfile = self.wfile.getvalue(), out
+        out.write(whole[:len(whole) // 2])
+        self.hang_up()
+
     def hang_up(self):
         self.close_connection = True
 
@@ -699,11 +708,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if fault in ("lose", "after", "flight"):
             return self.hang_up()
         if fault == "cut":
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer[:len(answer) // 2])
-            return self.hang_up()
+            return self.answer_half(status, headers, answer)
         return self.answer(status, headers, answer)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_one
