@@ -14,14 +14,15 @@ LARGE = 1 << 20
 
 
 def test_a_reload_changes_the_configuration_and_drops_no_upload(app):
-    one = app(config={"pool": {"max_parked": 0}})
+    pool = {"max_parked": 0}
+    one = app(config={"pool": pool})
     rig.wait_for(lambda: len(one.workers()) == 4, "four workers")
     path = one.client.create(LARGE)
     with one.client.open_patch(path, 0, LARGE) as stream:
         stream.send(b"x" * 1000)
         one.wait_for_bytes(path, 1000)
         before = set(one.workers())
-        reload(one, {"max_size": "2M"})
+        reload(one, {"max_size": "2M", "pool": pool})
         rig.wait_for(lambda: len(before & set(one.workers())) == 1 and
                      len(one.workers()) >= 5, "all idle ones to be replaced")
         assert max_size(one) == str(2 << 20)
