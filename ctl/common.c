@@ -125,8 +125,10 @@ ctl_open_store(struct ctl *c, struct err *e)
 	if (rc == ERR_OK)
 		rc = become_owner_of(store_home(c->conf), c->conf, e);
 	if (rc == ERR_OK)
-		rc = store_attach(
-		    c->conf, STORE_KEPT, locker_is_for_one_pool(c->conf), e);
+		rc = store_attach(c->conf,
+		    c->command->opens == CTL_STORE_TO_SWEEP ? STORE_SWEPT :
+							      STORE_KEPT,
+		    locker_is_for_one_pool(c->conf), e);
 	if (rc == ERR_OK)
 		rc = store_open(c->conf, &c->store, e);
 	return rc;

@@ -37,11 +37,13 @@ enum ctl_conf {
 	CTL_ANY_CONF
 };
 
-/* What is open when a command is called; the first is the default. */
+/* The parts that are open when a command is called; none is the default. */
 enum ctl_opens {
 	CTL_NOTHING,
 	CTL_STORE,
-	CTL_STORE_AND_LOCKS
+	CTL_STORE_AND_LOCKS,
+	/* Both, and uploads are seen as the server's own sweep sees them. */
+	CTL_STORE_TO_SWEEP
 };
 
 struct ctl;

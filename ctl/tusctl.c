@@ -25,7 +25,7 @@ static const struct ctl_command commands[] = {
 	{ "rm", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, false, ctl_rm, NULL, "ID...",
 	    NULL, "terminate uploads",
 	    "Finished or not, damaged or not. No hook is run." },
-	{ "sweep", CTL_STORE_AND_LOCKS, CTL_ANY_CONF, true, ctl_sweep,
+	{ "sweep", CTL_STORE_TO_SWEEP, CTL_ANY_CONF, true, ctl_sweep,
 	    ctl_sweep_options, "", NULL, "remove expired uploads and leftovers",
 	    "The server does the same by itself, see expiration.sweep." },
 	{ "check", CTL_STORE, CTL_ANY_CONF, false, ctl_check, ctl_check_options,
@@ -86,7 +86,7 @@ open_all(struct ctl *c, const struct ctl_command *command)
 
 	if (command->opens != CTL_NOTHING)
 		rc = ctl_open_store(c, &e);
-	if (rc == ERR_OK && command->opens == CTL_STORE_AND_LOCKS)
+	if (rc == ERR_OK && command->opens >= CTL_STORE_AND_LOCKS)
 		rc = ctl_open_locker(c, &e);
 	if (rc == ERR_OK && command->wants_hooks)
 		rc = hook_open(c->conf, &c->hooks, &e);

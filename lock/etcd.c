@@ -82,8 +82,8 @@ member(const json_t *o, const char *name)
 	return s != NULL ? s : "";
 }
 
-/* What is sent back must be what such a thing can be, or it could be anything
- * in the middle of a request. */
+/* Lease ids and tokens of the service go into later requests, so that other
+ * letters than such an id has are refused. */
 static bool
 keep(char *to, size_t size, const char *text, const char *letters)
 {

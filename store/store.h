@@ -595,8 +595,9 @@ typedef void store_figure(void *arg, const char *name, const char *type,
 enum store_use {
 	/* tusfcgi -t: nothing is changed. */
 	STORE_CHECKED,
-	/* tusctl, beside a pool or not. */
+	/* tusctl, beside a pool or not; and where it sweeps. */
 	STORE_KEPT,
+	STORE_SWEPT,
 	/* A process that serves, or its master. */
 	STORE_SERVED
 };

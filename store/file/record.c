@@ -227,7 +227,7 @@ take_record(struct file_upload *u, int fd, bool durably)
 {
 	file_close_info(u);
 	u->info_fd = fd;
-	/* Whoever asks whether the record was replaced reads it again. */
+	/* The next question whether the record was replaced reads it again. */
 	u->info_stat = (struct stat){ 0 };
 	u->foreign = false;
 	u->is_hidden = false;

@@ -143,9 +143,9 @@ check_what_others_lack(struct file_upload *u, int64_t length, struct err *e)
 }
 
 /*
- * What is set aside is not free any more.  So of two that are created at the
- * same time none takes what the other one has; but there may be less left than
- * min_free, and then both are refused.
+ * Space that is set aside is not free any more.  So of two uploads that are
+ * created at the same time none takes the space of the other one; but there may
+ * be less left than min_free, and then both are refused.
  */
 static enum err_code
 set_aside(struct file_upload *u, int64_t size, struct err *e)

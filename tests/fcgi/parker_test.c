@@ -340,7 +340,8 @@ a_stop_brings_all_back_and_ends_it(void **state)
 	pid = 0;
 }
 
-/* What was on its way when the process was killed comes with the next one. */
+/* Requests that were on their way when the process was killed come with the
+ * next one. */
 static void
 another_one_serves_what_is_in_the_socket(void **state)
 {
