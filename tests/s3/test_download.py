@@ -46,8 +46,9 @@ def test_streamed_with_a_range(engine, start):
     assert (status, body) == (206, DATA[PART:2 * PART + 1])
     assert headers["Content-Disposition"] == \
         'inline;filename="a b+c.txt"'
-    # What was not asked for is not fetched.
-    assert [x[0] for x in engine.log()] == ["GET", "GET"]
+    # What was not asked for is not fetched; the pool has requests of its own.
+    name = url.rpartition("/")[2]
+    assert [x[0] for x in engine.log() if name in x[1]] == ["GET", "GET"]
 
 
 def test_a_long_one_is_streamed_in_pieces(engine, start):
