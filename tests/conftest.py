@@ -2,13 +2,17 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 
 import pytest
 
-from lib import folders, fronts, left, rig  # noqa: F401 (fronts makes itself known)
+from lib import folders, fronts, left, mounts, rig  # noqa: F401 (fronts makes itself known)
 from lib.app import App
 from lib.summary import Summary
+
+FAILED = pytest.StashKey[bool]()
+MOST_DISK = 2 << 30
 
 
 def pytest_configure(config):
@@ -47,6 +51,31 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(
         items=[i for i in items if name_of(i) not in names])
     items[:] = [i for i in items if name_of(i) in names]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    outcome = yield
+    if outcome.get_result().failed:
+        item.stash[FAILED] = True
+
+
+@pytest.fixture
+def tmp_path(tmp_path, request):
+    """pytest's own, but gone after a test that passes: several thousand of them
+    fill a disk.  A test that needs a large one mounts a small one."""
+    yield tmp_path
+    taken = folders.taken(tmp_path)
+    if FAILED not in request.node.stash:
+        shutil.rmtree(tmp_path, ignore_errors=True)
+    assert taken < MOST_DISK, f"the test takes {taken >> 20} MiB of the disk"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """64 MiB are all the space that the test's servers have."""
+    with mounts.covered(tmp_path, "64m", "755"):
+        yield tmp_path
 
 
 @pytest.fixture(autouse=True)

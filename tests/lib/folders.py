@@ -42,3 +42,14 @@ def sizes(folder):
             with contextlib.suppress(FileNotFoundError):
                 found[path] = path.lstat().st_size
     return found
+
+
+def taken(folder):
+    """Bytes of the disk, which are more than sizes() where space was set aside
+    and fewer where there are holes."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return found

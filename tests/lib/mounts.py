@@ -67,10 +67,10 @@ def read_only(folder):
 
 
 @contextlib.contextmanager
-def covered(folder, size="16m"):
+def covered(folder, size="16m", mode="2770"):
     """An empty file system in memory is over the folder."""
     may_mount()
-    options = f"size={size},mode=2770"
+    options = f"size={size},mode={mode}"
     with mounted("tmpfs", folder, ["-t", "tmpfs", "-o", options]):
         yield folder
 
