@@ -1,6 +1,8 @@
 """Two hosts and a lock service, each in a network namespace of its own."""
 
+import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,7 @@ SESSION = 4
 ENGINE = "10.99.{}.1"
 ENGINES = ("redis", "etcd", "zookeeper")
 JAR = "/usr/share/java/zookeeper.jar"
+BOARD = re.compile(r"^\S+ rw-s .*tusfcgi-locks", re.M)
 
 
 def have_namespaces():
@@ -198,7 +201,13 @@ class Hosts(list):
 
 
 def agent_of(one):
-    """The one of the children that writes to the board."""
-    return next(pid for pid in children(one.app.pid) if any(
-        "rw-s" in line and "tusfcgi-locks" in line for line in
-        Path(f"/proc/{pid}/maps").read_text().splitlines()))
+    """The one of the children that writes to the board.  While the master
+    replaces it there is none."""
+    def found():
+        for pid in children(one.app.pid):
+            with contextlib.suppress(OSError):
+                if BOARD.search(Path(f"/proc/{pid}/maps").read_text()):
+                    return pid
+        return None
+
+    return rig.wait_for(found, "a lock agent")

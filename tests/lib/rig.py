@@ -14,7 +14,9 @@ works as root and as anybody, on ports that are free at the moment.
 A front end is one class with start(), registered in FRONT_ENDS.
 """
 
+import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -22,6 +24,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 from lib import proc
@@ -30,6 +33,10 @@ TREE = Path(__file__).resolve().parents[2]
 SANITIZER = re.compile(
     r"ERROR: \w+Sanitizer|runtime error:|SUMMARY: \w+Sanitizer")
 PATIENCE = 20.0
+PORTS = 200
+
+ports = deque(maxlen=PORTS)
+lots = random.SystemRandom()
 
 
 def program(name="tusfcgi"):
@@ -45,9 +52,17 @@ def have(command):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody else is given: no other process of the tests, which
+    finds its name taken as long as we live or ask for no other PORTS, and not by
+    the kernel, which counts from 32768."""
+    while True:
+        port = lots.randrange(10000, 26000)
+        name = socket.socket(socket.AF_UNIX)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            name.bind(f"\0tusfcgi-port-{port}")
+            s.bind(("127.0.0.1", port))
+            ports.append(name)
+            return port
 
 
 def wait_for(condition, what, patience=PATIENCE):

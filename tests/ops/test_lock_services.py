@@ -25,12 +25,6 @@ def must_have(kind):
         pytest.skip(f"{kind} is not installed")
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def is_open(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
@@ -123,7 +117,7 @@ def redis(services, port, *words):
 
 
 def etcd(services, folder, port, scheme="http", *words):
-    peer = f"http://127.0.0.1:{free_port()}"
+    peer = f"http://127.0.0.1:{rig.free_port()}"
     url = f"{scheme}://127.0.0.1:{port}"
     return services(
         port, "etcd", "--data-dir", folder / "etcd", "--listen-client-urls",
@@ -152,7 +146,7 @@ def post(port, path, body):
 
 def test_redis_wants_the_password(services, pool, password):
     must_have("redis")
-    port = free_port()
+    port = rig.free_port()
     redis(services, port, "--requirepass", PASSWORD)
     here = {"type": "redis", "hosts": [f"127.0.0.1:{port}"]}
     refused(pool(**here), "lock.type: redis", "refuses", "NOAUTH")
@@ -162,7 +156,7 @@ def test_redis_wants_the_password(services, pool, password):
 
 def test_redis_knows_us_by_a_user(services, pool, password):
     must_have("redis")
-    port = free_port()
+    port = rig.free_port()
     redis(services, port, "--user", "tus", "on", ">secret", "~/tus:*",
           "&/tus:*", "+@all", "--user", "default", "off")
     works(pool(type="redis", hosts=[f"127.0.0.1:{port}"], user="tus",
@@ -171,7 +165,7 @@ def test_redis_knows_us_by_a_user(services, pool, password):
 
 def test_redis_through_a_unix_socket(short_folder, services, pool):
     must_have("redis")
-    port = free_port()
+    port = rig.free_port()
     place = short_folder / "r.sock"
     redis(services, port, "--unixsocket", place, "--unixsocketperm", "777")
     rig.wait_for(place.exists, "the socket")
@@ -180,7 +174,7 @@ def test_redis_through_a_unix_socket(short_folder, services, pool):
 
 def test_redis_may_forget_our_scripts(services, pool):
     must_have("redis")
-    port = free_port()
+    port = rig.free_port()
     redis(services, port)
     one = pool(type="redis", hosts=[f"127.0.0.1:{port}"])
     works(one)
@@ -198,7 +192,7 @@ def test_redis_may_forget_our_scripts(services, pool):
 
 def test_a_new_master_is_found_through_sentinel(services, pool, tmp_path):
     must_have("redis")
-    master, replica, sentinel = free_port(), free_port(), free_port()
+    master, replica, sentinel = rig.free_port(), rig.free_port(), rig.free_port()
     first = redis(services, master)
     redis(services, replica, "--replicaof", "127.0.0.1", master)
     settings = tmp_path / "sentinel.conf"
@@ -227,7 +221,7 @@ def test_a_new_master_is_found_through_sentinel(services, pool, tmp_path):
 
 def test_redis_over_tls(services, pool, certificates):
     must_have("redis")
-    port = free_port()
+    port = rig.free_port()
     here = {"type": "redis", "hosts": [f"127.0.0.1:{port}"], "tls": True,
             "ca_file": certificates("ca.pem")}
     files = {"cert_file": certificates("us.pem"),
@@ -273,7 +267,7 @@ def certificates(tmp_path):
 def test_etcd_wants_the_password_and_forgets_tokens(services, pool, tmp_path,
                                                     password):
     must_have("etcd")
-    port = free_port()
+    port = rig.free_port()
     server = etcd(services, tmp_path, port)
     for path, body in (
             ("auth/user/add", '{"name":"root","password":"root"}'),
@@ -304,7 +298,7 @@ def test_etcd_wants_the_password_and_forgets_tokens(services, pool, tmp_path,
 def test_etcd_over_tls_with_a_certificate_of_ours(services, pool, tmp_path,
                                                   certificates):
     must_have("etcd")
-    port = free_port()
+    port = rig.free_port()
     etcd(services, tmp_path, port, "https",
          "--cert-file", certificates("service.pem"),
          "--key-file", certificates("service.key"),
@@ -322,7 +316,7 @@ def test_etcd_over_tls_with_a_certificate_of_ours(services, pool, tmp_path,
 def test_zookeeper_keeps_the_nodes_of_a_user_from_others(
         services, pool, tmp_path, password):
     must_have("zookeeper")
-    port = free_port()
+    port = rig.free_port()
     zookeeper(services, tmp_path, port)
     here = {"type": "zookeeper", "hosts": [f"127.0.0.1:{port}"]}
     one = pool(**here, user="tus", password_file=password(PASSWORD))
@@ -364,7 +358,7 @@ def test_what_was_not_built_names_the_package(pool, kind):
 @pytest.mark.parametrize("kind", NEEDS)
 def test_a_service_may_come_later(pool, services, tmp_path, kind):
     must_have(kind)
-    port = free_port()
+    port = rig.free_port()
     one = pool(type=kind, hosts=[f"127.0.0.1:{port}"])
     one.start_app()
     rig.wait_for(lambda: "none of lock.hosts answers yet" in one.log(),

@@ -246,6 +246,7 @@ def test_a_waiter_that_died_asks_no_more(serve, streaming, freeze):
 
     for pid in rig.wait_for(waiting, "a worker to wait for the lock"):
         os.kill(pid, signal.SIGKILL)
+        rig.wait_for(lambda pid=pid: not proc.is_alive(pid), "its end")
     os.kill(holder, signal.SIGCONT)
     time.sleep(0.6)
     upload.send(b"x" * 190)
