@@ -182,7 +182,8 @@ def test_the_lock_is_handed_over_between_pools(two_pools, streaming):
 
 @ids("LOCK-07")
 def test_a_hanging_upload_delays_no_other(serve, streaming, freeze):
-    tus = serve({"lock": {"timeout": "30s"}})
+    # Parked, it would hang in the process that all parked uploads need.
+    tus = serve({"lock": {"timeout": "30s"}, "pool": {"max_parked": 0}})
     url = tus.create(200)
     upload = hanging(tus, url, 0, b"0123456789")
     stop_holder(tus, url, freeze)
