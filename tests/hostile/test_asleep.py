@@ -6,12 +6,12 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from lib import rig
 from lib.app import App, children
+from lib.hosts import agent_of, half
 from lib.locks import SESSION, Redis
 
 pytestmark = [
@@ -53,24 +53,9 @@ def pools(tmp_path, short_folder):
         one.check_logs()
 
 
-def agent_of(one):
-    return next(pid for pid in children(one.app.pid) if any(
-        "rw-s" in line and "tusfcgi-locks" in line for line in
-        Path(f"/proc/{pid}/maps").read_text().splitlines()))
-
-
 def send_to(pids, sig):
     for pid in pids:
         os.kill(pid, sig)
-
-
-def begin(one):
-    path = one.client.create(100)
-    assert one.client.patch(path, 0, b"x" * 10).status == 204
-    patch = one.client.open_patch(path, 10, 90)
-    patch.send(b"x" * 40)
-    rig.wait_for(lambda: one.data_size(path) == 50, "the bytes")
-    return path, patch
 
 
 def has_lock(redis, path):
@@ -80,7 +65,7 @@ def has_lock(redis, path):
 def test_a_worker_that_is_stopped_keeps_its_lock(pools):
     """The agent renews it."""
     a, b = pools
-    path, patch = begin(a)
+    path, patch = half(a)
     workers = [p for p in children(a.app.pid) if p != agent_of(a)]
     send_to(workers, signal.SIGSTOP)
     end = time.monotonic() + SESSION + 1
@@ -98,7 +83,7 @@ def test_a_worker_that_is_stopped_keeps_its_lock(pools):
 def test_a_worker_stopped_beyond_its_lease_must_not_write(pools, first):
     """Whichever of the two wakes up first."""
     a, b = pools
-    path, patch = begin(a)
+    path, patch = half(a)
     agent = agent_of(a)
     workers = [p for p in children(a.app.pid) if p != agent]
     send_to([*workers, agent], signal.SIGSTOP)

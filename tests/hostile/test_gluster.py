@@ -15,6 +15,7 @@ import pytest
 
 from lib import mounts, rig
 from lib.app import App, is_alive
+from lib.hosts import half, take_turns
 
 pytestmark = [
     pytest.mark.skipif(not rig.have("glusterfsd"),
@@ -145,35 +146,15 @@ SHARED = {"store": {"shared": True, "durability": "full"},
           "lock": {"method": "ofd"}}
 
 
-def begin(one):
-    path = one.client.create(100)
-    assert one.client.patch(path, 0, b"x" * 10).status == 204
-    stream = one.client.open_patch(path, 10, 90)
-    stream.send(b"x" * 40)
-    rig.wait_for(lambda: one.data_size(path) == 50, "the bytes")
-    return path, stream
-
-
 def test_hosts_take_turns_at_once(pools):
     """The kernel keeps the bytes of a record that another host wrote."""
-    a, b = pools(SHARED)
-    path = a.client.create(1000)
-    for i in range(20):
-        one, other = (a, b) if i % 2 else (b, a)
-        assert other.client.offset(path) == 50 * i
-        assert one.client.patch(path, 50 * i, b"%d" % (i % 10) * 50).status \
-            == 204
-        assert other.client.offset(path) == 50 * (i + 1)
-    for one in (a, b):
-        answer = one.client.request("GET", path, resumable=None)
-        assert answer.body == b"".join(
-            b"%d" % (i % 10) * 50 for i in range(20))
+    take_turns(*pools(SHARED))
 
 
 def test_an_upload_goes_from_host_to_host(pools):
     a, b = pools(SHARED)
     assert "GlusterFS does not promise" in a.log()
-    path, stream = begin(a)
+    path, stream = half(a)
     assert b.client.offset(path) == 50
     assert stream.read().body.startswith(b"ERR_UPLOAD_INTERRUPTED")
     assert b.client.patch(path, 50, b"y" * 50).status == 204
@@ -184,7 +165,7 @@ def test_an_upload_goes_from_host_to_host(pools):
 
 def test_what_a_killed_worker_held_is_free_on_the_other_host(pools):
     a, b = pools(SHARED)
-    path, stream = begin(a)
+    path, stream = half(a)
     workers = a.workers()
     for pid in workers:
         os.kill(pid, signal.SIGKILL)

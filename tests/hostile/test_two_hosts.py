@@ -9,7 +9,8 @@ import pytest
 
 from lib import rig
 from lib.app import children, is_alive
-from lib.hosts import ENGINES, SESSION, Hosts, agent_of, must_have
+from lib.hosts import (ENGINES, SESSION, Hosts, agent_of, half, must_have,
+                       offset_within)
 
 # Bytes that were acknowledged before the PATCH that is broken; no host counts
 # on more than these when the writer could not say what it had.
@@ -28,30 +29,9 @@ def hosts(request, tmp_path):
         one.check_logs()
 
 
-def begin(one, size=100):
-    """An upload, and a body that has only half come."""
-    path = one.client.create(size)
-    assert one.client.patch(path, 0, b"x" * ACKNOWLEDGED).status == 204
-    patch = one.client.open_patch(path, ACKNOWLEDGED, size - ACKNOWLEDGED)
-    patch.send(b"x" * (size // 2 - ACKNOWLEDGED))
-    rig.wait_for(lambda: one.data_size(path) == size // 2, "the bytes")
-    return path, patch
-
-
-def offset_within(one, path, seconds):
-    """What HEAD says at last, and after how long."""
-    began = time.monotonic()
-    while True:
-        answer = one.client.head(path)
-        took = time.monotonic() - began
-        if answer.status == 200 or took > seconds:
-            return answer, took
-        time.sleep(0.05)
-
-
 def test_an_upload_goes_from_host_to_host(hosts):
     a, b = hosts
-    path, patch = begin(a)
+    path, patch = half(a)
     time.sleep(0.3)
     answer, took = offset_within(b, path, 5)
     assert (answer.status, answer.headers["upload-offset"]) == (200, "50")
@@ -67,7 +47,7 @@ def test_an_upload_goes_from_host_to_host(hosts):
 
 def test_what_a_killed_worker_held_is_free_everywhere(hosts):
     a, b = hosts
-    path, patch = begin(a)
+    path, patch = half(a)
     for pid in children(a.app.pid):
         if pid != agent_of(a):
             os.kill(pid, signal.SIGKILL)
@@ -79,7 +59,7 @@ def test_what_a_killed_worker_held_is_free_everywhere(hosts):
 
 def test_what_a_killed_agent_held_is_free_soon(hosts):
     a, b = hosts
-    path, patch = begin(a)
+    path, patch = half(a)
     os.kill(agent_of(a), signal.SIGKILL)
     answer = patch.read()
     assert answer.body.startswith(b"ERR_UPLOAD_INTERRUPTED")
@@ -92,7 +72,7 @@ def test_what_a_killed_agent_held_is_free_soon(hosts):
 
 def test_a_host_that_is_cut_off_stops_before_another_begins(hosts):
     a, b = hosts
-    path, patch = begin(a)
+    path, patch = half(a)
     hosts.net.cut(0)
     began = time.monotonic()
     answer = patch.read()

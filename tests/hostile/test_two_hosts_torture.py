@@ -53,9 +53,8 @@ def signal_all(pids, sig):
 class Chaos:
     """Each method is something that happens; it ends mended."""
 
-    def __init__(self, hosts, files, lots, tally):
+    def __init__(self, hosts, lots, tally):
         self.hosts = hosts
-        self.files = files
         self.lots = lots
         self.tally = tally
 
@@ -96,8 +95,8 @@ class Chaos:
         signal_all([*pids, app], signal.SIGCONT)
 
     def evict(self, i, pids):
-        old, = struct.unpack("I", self.files[i].read_bytes())
-        with self.files[i].open("r+b") as f:
+        old, = struct.unpack("I", self.hosts.files[i].read_bytes())
+        with self.hosts.files[i].open("r+b") as f:
             f.write(struct.pack("I", old + 1))
         for pid in pids:
             self.take_locks(pid)
@@ -219,23 +218,28 @@ def hosts(request, tmp_path):
         assert not rig.SANITIZER.search(one.log()), one.log()
 
 
-def test_no_acknowledged_byte_is_lost_whatever_dies(hosts, lots):
+def torture(hosts, chaos, lots, seconds, clients):
+    """Returns the chaos: an object of this class, which has no more to do."""
     tally, seed = Tally(), lots.random()
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + seconds
     threads = [threading.Thread(target=Uploader(
         hosts, f"client {i}", seed, tally, until).run, daemon=True)
-        for i in range(CLIENTS)]
+        for i in range(clients)]
     for thread in threads:
         thread.start()
-    chaos = Chaos(hosts, hosts.files, random.Random(seed), tally)
-    chaos.run(until)
+    done = chaos(hosts, random.Random(seed), tally)
+    done.run(until)
     for thread in threads:
-        thread.join(until + 60 - time.monotonic())
+        thread.join(until + 90 - time.monotonic())
     assert not any(t.is_alive() for t in threads), "a client hangs"
-    fences = fenced(hosts)
-    print(f"two hosts, {hosts.service.kind}: {SECONDS} s, {tally.line()}, "
-          f"store_fenced_total {fences}")
+    print(f"{hosts.service.kind}: {seconds} s, {tally.line()}, "
+          f"store_fenced_total {fenced(hosts)}")
     assert tally.violations == []
     assert tally["files byte-exact"] > 0
+    return done
+
+
+def test_no_acknowledged_byte_is_lost_whatever_dies(hosts, lots):
+    chaos = torture(hosts, Chaos, lots, SECONDS, CLIENTS)
     # Or the files that were taken away have proved nothing.
     fence_one(chaos)

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -211,3 +212,41 @@ def agent_of(one):
         return None
 
     return rig.wait_for(found, "a lock agent")
+
+
+def half(one, size=100, acknowledged=10):
+    """An upload with so many acknowledged bytes, and a body that has only half
+    come: (path, the open request)."""
+    path = one.client.create(size)
+    assert one.client.patch(path, 0, b"x" * acknowledged).status == 204
+    patch = one.client.open_patch(path, acknowledged, size - acknowledged)
+    patch.send(b"x" * (size // 2 - acknowledged))
+    rig.wait_for(lambda: one.data_size(path) == size // 2, "the bytes")
+    return path, patch
+
+
+def offset_within(one, path, seconds):
+    """What HEAD says at last, and after how long."""
+    began = time.monotonic()
+    while True:
+        answer = one.client.head(path)
+        took = time.monotonic() - began
+        if answer.status == 200 or took > seconds:
+            return answer, took
+        assert answer.status == 423, answer
+        time.sleep(0.05)
+
+
+def take_turns(a, b):
+    """Each host appends to the upload that it finds as the other left it."""
+    path = a.client.create(1000)
+    for i in range(20):
+        one, other = (a, b) if i % 2 else (b, a)
+        assert other.client.offset(path) == 50 * i
+        assert one.client.patch(path, 50 * i, b"%d" % (i % 10) * 50).status \
+            == 204
+        assert other.client.offset(path) == 50 * (i + 1)
+    for one in (a, b):
+        answer = one.client.request("GET", path, resumable=None)
+        assert answer.body == b"".join(
+            b"%d" % (i % 10) * 50 for i in range(20))

@@ -15,15 +15,12 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hostile.crowd import Tally
-from hostile.test_torture import Uploader
-from hostile.test_two_hosts_torture import Chaos, fenced
+from hostile.test_two_hosts_torture import Chaos, fenced, torture
 from lib import rig
 from lib.hosts import ENGINE, SESSION, Hosts, agent_of, must_have
 from s3 import bucket, client
@@ -154,21 +151,7 @@ def lots():
 
 
 def test_no_acknowledged_byte_is_lost_whatever_dies(hosts, lots):
-    tally, seed = Tally(), lots.random()
-    until = time.monotonic() + SECONDS
-    threads = [threading.Thread(target=Uploader(
-        hosts, f"client {i}", seed, tally, until).run, daemon=True)
-        for i in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    BucketChaos(hosts, None, random.Random(seed), tally).run(until)
-    for thread in threads:
-        thread.join(until + 90 - time.monotonic())
-    assert not any(t.is_alive() for t in threads), "a client hangs"
+    torture(hosts, BucketChaos, lots, SECONDS, CLIENTS)
     fences = fenced(hosts)
-    print(f"two hosts on a bucket, {hosts.service.kind}: {SECONDS} s, "
-          f"{tally.line()}, store_fenced_total {fences}")
-    assert tally.violations == []
-    assert tally["files byte-exact"] > 0
     fence_one(hosts)
     assert fenced(hosts) == fences + 1

@@ -16,35 +16,13 @@ from hostile.crowd import Tally
 from hostile.test_torture import Uploader
 from lib import rig
 from lib.app import is_alive
+from lib.hosts import half, offset_within, take_turns
 
 from .conftest import SHARED, begin
 
 SECONDS = int(os.environ.get("TUSFCGI_TORTURE", "60"))
 CLIENTS = int(os.environ.get("TUSFCGI_CLIENTS", "6"))
 LARGE = int(os.environ.get("TUSFCGI_SHOW_SIZE", str(48 << 20)))
-
-
-def half(one):
-    """An upload with 10 acknowledged bytes, and 40 more of a body that has
-    only half come."""
-    path = one.client.create(100)
-    assert one.client.patch(path, 0, b"x" * 10).status == 204
-    stream = one.client.open_patch(path, 10, 90)
-    stream.send(b"x" * 40)
-    rig.wait_for(lambda: one.data_size(path) == 50, "the bytes")
-    return path, stream
-
-
-def offset_within(one, path, seconds):
-    """What HEAD says at last, and after how long."""
-    began = time.monotonic()
-    while True:
-        answer = one.client.head(path)
-        took = time.monotonic() - began
-        if answer.status == 200 or took > seconds:
-            return answer, took
-        assert answer.status == 423, answer
-        time.sleep(0.05)
 
 
 def content(one, path):
@@ -136,17 +114,7 @@ def test_the_contract_of_the_locks_is_kept(share):
 
 
 def test_hosts_take_turns_at_once(pools):
-    a, b = pools
-    path = a.client.create(1000)
-    for i in range(20):
-        one, other = (a, b) if i % 2 else (b, a)
-        assert other.client.offset(path) == 50 * i
-        assert one.client.patch(path, 50 * i, b"%d" % (i % 10) * 50).status \
-            == 204
-        assert other.client.offset(path) == 50 * (i + 1)
-    for one in (a, b):
-        assert content(one, path) == b"".join(
-            b"%d" % (i % 10) * 50 for i in range(20))
+    take_turns(*pools)
 
 
 def test_an_upload_goes_from_host_to_host(pools):
