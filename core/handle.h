@@ -16,8 +16,9 @@
 struct handle {
 	struct data_store *store;
 	struct upload *up;
-	/* NULL: not locked. */
+	/* NULL: not locked; is_guarded: but by the guard of the store. */
 	struct lock *lock;
+	bool is_guarded;
 	/* The caller sets it if the upload will never be locked again. */
 	bool is_over;
 };

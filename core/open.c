@@ -203,8 +203,7 @@ lock(struct task *t, enum lock_how how)
 	default:
 		break;
 	}
-	/* On a full disk no lock can be made, so nobody holds one; a removal,
-	 * which makes room, goes on without. */
+	/* A removal makes room, and a full disk has none for a lock. */
 	if ((rc == ERR_NOT_FOUND && how == LOCK_EXISTING) ||
 	    (rc == ERR_NO_SPACE && t->in.deed == DEED_REMOVE)) {
 		e->code = ERR_OK;
@@ -510,20 +509,27 @@ finish_late(struct task *t)
 	return core_fail(t);
 }
 
-enum step
-core_claim(struct task *t, enum lock_how how)
+/* A request that needs no lock is at work, which takes no time.  Then all
+ * begins anew. */
+static enum step
+wait_for_guard(struct task *t)
 {
-	struct err *e = &t->err;
-	enum step step;
-	enum err_code rc;
+	core_unlock(t);
+	t->past.waited = true;
+	t->wait = (struct wait){ .fd = -1, .ms = RETRY_MS };
+	t->err.code = ERR_OK;
+	return STEP_WAIT;
+}
 
-	if (t->core->locker != NULL && t->lock == NULL) {
-		step = lock(t, how);
-		/* Without the lock nothing may be repaired. */
-		if (step != STEP_RECEIVE || t->lock == NULL)
-			return step;
-	}
-	rc = t->core->store->core->claim(t->up, e);
+static enum step
+take_over(struct task *t)
+{
+	const struct data_store *store = t->core->store;
+	struct err *e = &t->err;
+	enum err_code rc = store->core->claim(t->up, e);
+
+	if (rc == ERR_LOCKED && store->guard != NULL)
+		return wait_for_guard(t);
 	if (rc == ERR_NOT_FOUND) {
 		/* Removed while we waited. */
 		e->code = ERR_OK;
@@ -542,4 +548,73 @@ core_claim(struct task *t, enum lock_how how)
 	else if (upload_is_whole(t->up) && !finish_late(t))
 		return STEP_DONE;
 	return STEP_RECEIVE;
+}
+
+/* No lock can be made, so no process holds one; but one may be at work that
+ * needs none. */
+static enum step
+claim_without_lock(struct task *t)
+{
+	const struct store_guard *guard = t->core->store->guard;
+	enum err_code rc = ERR_CONFLICT;
+
+	if (guard != NULL)
+		rc = guard->raise(t->up, &t->err);
+	if (rc == ERR_OK)
+		return take_over(t);
+	if (rc == ERR_LOCKED)
+		return wait_for_guard(t);
+	t->err.code = ERR_OK;
+	return STEP_RECEIVE;
+}
+
+enum step
+core_claim(struct task *t, enum lock_how how)
+{
+	enum step step;
+
+	if (t->core->locker != NULL && t->lock == NULL) {
+		step = lock(t, how);
+		if (step == STEP_RECEIVE && t->lock == NULL &&
+		    t->in.deed == DEED_REMOVE)
+			return claim_without_lock(t);
+		/* Without the lock nothing may be repaired. */
+		if (step != STEP_RECEIVE || t->lock == NULL)
+			return step;
+	}
+	return take_over(t);
+}
+
+/* Does it end the upload with what has arrived, and wait for nothing on the
+ * way? */
+static bool
+is_brief(const struct task *t)
+{
+	const struct file_info *info = &t->up->info;
+
+	return t->in.is_here && t->in.sum_count == 0 && !t->past.waited &&
+	    !info->size_deferred && info->digest == NULL &&
+	    t->in.offset == info->offset &&
+	    t->in.body_length == info->size - info->offset &&
+	    core_sequel(t, info) == 0 && !core_wants(t, HOOK_PRE_FINISH) &&
+	    !core_wants(t, HOOK_POST_RECEIVE);
+}
+
+/* What was locked before stays so; only a trace shows that. */
+bool
+core_claim_briefly(struct task *t, enum step *step)
+{
+	const struct store_guard *guard = t->core->store->guard;
+	struct locker *locker = t->core->locker;
+	struct err ignored;
+
+	if (guard == NULL || locker == NULL || locker->traces == NULL ||
+	    !is_brief(t) || guard->raise(t->up, &ignored) != ERR_OK)
+		return false;
+	if (locker->traces->has(locker, t->up->info.id)) {
+		guard->lower(t->up);
+		return false;
+	}
+	*step = take_over(t);
+	return true;
 }

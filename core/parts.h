@@ -110,6 +110,9 @@ enum step core_fail_creation(struct task *, enum err_code);
  * the upload has never been locked, or where there is no room for a lock.
  */
 enum step core_claim(struct task *, enum lock_how);
+/* The same for a task that has all it will write, without a lock that leaves a
+ * trace.  False if it is not like that: then core_claim() is to be called. */
+bool core_claim_briefly(struct task *, enum step *);
 
 /* --- create.c, receive.c: make an upload; take in a body. --- */
 

@@ -337,7 +337,7 @@ claim(struct task *t)
 	if (core_is_expired(t))
 		step = claim_expired(t);
 	if (step == STEP_RECEIVE && t->lock == NULL &&
-	    !upload_is_finished(t->up))
+	    !upload_is_finished(t->up) && !core_claim_briefly(t, &step))
 		step = core_claim(t, LOCK_CREATE);
 	return step;
 }

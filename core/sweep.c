@@ -15,8 +15,27 @@
 
 /* --- Locks. --- */
 
+/* Without a lock: no process holds one, but one may be at work that needs
+ * none. */
+static enum err_code
+open_and_guard(struct sweep *s, const char *id, struct handle *h, struct err *e)
+{
+	const struct store_guard *guard = s->store->guard;
+	enum err_code rc = handle_open(h, s->store, id, s->arena, e);
+
+	if (rc != ERR_OK || guard == NULL)
+		return rc;
+	rc = guard->raise(h->up, e);
+	h->is_guarded = rc == ERR_OK;
+	if (rc == ERR_CONFLICT)
+		return ERR_OK;
+	if (rc != ERR_OK)
+		handle_close(h);
+	return rc;
+}
+
 /* The upload, open and locked; or not locked, where it is to be removed and a
- * full disk has no room for a lock, so that nobody holds one. */
+ * full disk has no room for a lock. */
 static enum err_code
 open_and_lock(struct sweep *s, const char *id, bool to_remove, struct handle *h,
     struct err *e)
@@ -32,7 +51,7 @@ open_and_lock(struct sweep *s, const char *id, bool to_remove, struct handle *h,
 		how = LOCK_EXISTING_QUIETLY;
 	rc = handle_lock(h, s->locker, how, 0, s->arena, e);
 	if (rc == ERR_NO_SPACE && to_remove)
-		return handle_open(h, s->store, id, s->arena, e);
+		return open_and_guard(s, id, h, e);
 	return rc;
 }
 
@@ -361,7 +380,7 @@ sweep_locked(struct sweep *s, struct handle *h, enum fate *fate, struct err *e)
 	enum err_code rc = ERR_OK;
 
 	*fate = KEEP;
-	if (h->lock != NULL)
+	if (h->lock != NULL || h->is_guarded)
 		rc = s->store->core->claim(h->up, e);
 	h->is_over = rc == ERR_NOT_FOUND;
 	if (rc != ERR_OK)

@@ -89,6 +89,9 @@ struct intent {
 	int64_t length;
 	int64_t body_length;
 
+	/* All of the body has arrived and need not be waited for. */
+	bool is_here;
+
 	/* Bytes that this body may have; 0 is no limit. */
 	int64_t max_body;
 

@@ -335,6 +335,7 @@ handle(struct job *job, struct web_request *req)
 	}
 	if (!read_request(job, req))
 		return NULL;
+	req->is_here = os_read_is_over();
 	if (worker_answer_reader(job, req))
 		return NULL;
 	job->fcgi.keepConnection = keeps;

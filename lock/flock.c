@@ -573,6 +573,19 @@ flock_walk_next(struct locker *locker, void **cursor, struct arena *a,
 	}
 }
 
+static bool
+flock_has(struct locker *locker, const char *id)
+{
+	struct flock_locker *l = OUTER(locker, struct flock_locker, base);
+	char name[NAME_SIZE];
+	struct stat st;
+	struct err e;
+
+	return make_name(id, name, &e) != ERR_OK ||
+	    fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    errno != ENOENT;
+}
+
 static void
 flock_shutdown(struct locker *locker)
 {
@@ -597,6 +610,7 @@ static const struct locker_ops ops = {
 
 static const struct locker_traces traces = {
 	.walk_next = flock_walk_next,
+	.has = flock_has,
 };
 
 static const struct locker_lender lender = {

@@ -147,6 +147,10 @@ struct locker_traces {
 	 */
 	MUST_CHECK enum err_code (*walk_next)(struct locker *, void **cursor,
 	    struct arena *, const char **id, struct err *);
+
+	/* Is there a trace of the id, or can that not be known?  Whoever had
+	 * the lock before this call, and has it still, has left one. */
+	bool (*has)(struct locker *, const char *id);
 };
 
 enum {

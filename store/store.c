@@ -42,6 +42,7 @@ store_check(const struct data_store *ds, struct err *e)
 		{ "terminater", ds->terminater, sizeof(*ds->terminater) },
 		{ "finisher", ds->finisher, sizeof(*ds->finisher) },
 		{ "pacer", ds->pacer, sizeof(*ds->pacer) },
+		{ "guard", ds->guard, sizeof(*ds->guard) },
 		{ "suspender", ds->suspender, sizeof(*ds->suspender) },
 		{ "reader", ds->reader, sizeof(*ds->reader) },
 		{ "linker", ds->linker, sizeof(*ds->linker) },

@@ -98,7 +98,8 @@ struct store_core {
 	 * between the last byte and the finish, info.offset is info.size and
 	 * the upload is not finished: the caller goes on to finish().
 	 * ERR_NOT_FOUND if it was terminated meanwhile; ERR_UNAVAILABLE and
-	 * ERR_AWAY if that is unknown now: nothing was changed then.
+	 * ERR_AWAY if that is unknown now: nothing was changed then, nor after
+	 * ERR_LOCKED, see store_guard.
 	 */
 	MUST_CHECK enum err_code (*claim)(struct upload *, struct err *);
 
@@ -180,6 +181,23 @@ struct store_finisher {
 	 * An empty upload has no such byte; the caller terminates it.
 	 */
 	MUST_CHECK enum err_code (*refuse)(struct upload *, struct err *);
+};
+
+/*
+ * For a store whose uploads can be locked without the locker, for a moment, and
+ * all of whose users know.
+ */
+struct store_guard {
+	/*
+	 * Instead of the lock of the upload, for a caller that holds it only as
+	 * long as it takes to write what it has: after this, and if the lock
+	 * has no trace then, claim().  Until close() or lower(), claim() says
+	 * ERR_LOCKED to any other process, whatever lock it holds.  ERR_LOCKED:
+	 * another process has it.  ERR_CONFLICT: not for this upload, of which
+	 * then no process has it.
+	 */
+	MUST_CHECK enum err_code (*raise)(struct upload *, struct err *);
+	void (*lower)(struct upload *);
 };
 
 /* For a store that cannot always take more bytes at once. */
@@ -530,6 +548,7 @@ struct data_store {
 	/* NULL if the store lacks this capability. */
 	const struct store_terminater *terminater;
 	const struct store_finisher *finisher;
+	const struct store_guard *guard;
 	const struct store_pacer *pacer;
 	const struct store_suspender *suspender;
 	const struct store_reader *reader;

@@ -297,6 +297,7 @@ web_call_new(const struct web_server *srv, const struct web_request *req,
 	in->owner = req->owner;
 	in->create.retention = req->retention;
 	in->shown = &req->shown;
+	in->is_here = req->is_here;
 	c->method = method_of(c);
 	c->is_ours = parse_path(c);
 	c->res.err = &c->task.err;

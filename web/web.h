@@ -83,6 +83,9 @@ struct web_request {
 	/* An interim response would reach the client. */
 	bool takes_interim;
 
+	/* All of the request has arrived, its body too. */
+	bool is_here;
+
 	/* The data of the request for hooks. */
 	struct hook_request shown;
 

@@ -14,7 +14,7 @@
 #include "base/fs.h"
 #include "base/pinned.h"
 #include "base/template.h"
-#include "store/file/file.h"
+#include "store/file/guard.h"
 
 #define CHECKPOINT_EVERY ((int64_t)64 << 20)
 #define FLUSH_EVERY	 ((int64_t)2 << 20)
@@ -177,6 +177,8 @@ open_directory(struct file_store *fs, const struct conf *conf, struct err *e)
 	fs->given_locks = must_strdup(*locks != '\0' ? locks : path);
 	if (file_is_attached(conf)) {
 		file_take_boot(fs);
+		if (file_has_guards())
+			fs->base.guard = &file_guard;
 		fs->path = must_strdup(pinned_real_path(path));
 		return pinned_open_dir(path, &fs->dirfd, e);
 	}

@@ -9,6 +9,7 @@
  *	plain.c		the keys of a record, as they are nearly always
  *	info.c		the text of a record
  *	copy.c		bytes from file to file
+ *	guard.c		a lock on the record for a short request
  *	shared.c	what several hosts need
  *	bytes.c		the names in the directory, and where the bytes are
  *	record.c	the record: read, change, replace
@@ -173,6 +174,9 @@ struct file_upload {
 
 	/* Another host may have the upload by now, see shared.c. */
 	bool is_fenced;
+
+	/* This process has the guard of the open record, see guard.c. */
+	bool is_guarded;
 
 	/* This process changed it and has not yet flushed it. */
 	bool unflushed;
@@ -655,6 +659,8 @@ const char *file_store_id(void);
  * that all users agreed on. */
 bool file_is_attached(const struct conf *);
 void file_take_boot(struct file_store *);
+/* Do all users look at guards? */
+bool file_has_guards(void);
 
 /* ERR_AWAY if the path of the store, or of its locks, leads to another
  * directory than at the start.  One process of a pool checks once a second and

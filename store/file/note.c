@@ -61,9 +61,11 @@ struct note {
 	int64_t running, began;
 
 	/* The locks: lock.type, method, path, prefix if there is a service, and
-	 * the directory's device and inode. */
+	 * the directory's device and inode; has_guards: a record may be locked
+	 * instead, and all look whether it is. */
 	char type[32], method[16], path[2048], prefix[256];
 	uint64_t device, inode;
+	bool has_guards;
 
 	/* Do several hosts share the store?  Then boots have no meaning. */
 	bool is_shared;
@@ -80,7 +82,7 @@ struct watch {
 static struct {
 	/* The descriptor of the note; -1 if there is none. */
 	int fd;
-	bool is_writable, is_attached, is_stranger, has_began;
+	bool is_writable, is_attached, is_stranger, has_began, has_guards;
 	const char *path;
 	char boot[CLOCK_BOOT_ID_LEN + 1], id[CLOCK_BOOT_ID_LEN + 1];
 	struct watch *watch;
@@ -118,14 +120,19 @@ file_make_directory(const struct conf *conf, struct err *e)
 #define RUNNING "{\"Running\":%20" PRId64 ","
 #define BEGAN	"\"Began\":%20" PRId64 ","
 
+/* Follows the method of the locks where records have guards.  A release that
+ * does not look at guards has no such method, and so refuses to join. */
+#define GUARDED '+'
+
 static enum err_code
 write_note(int fd, const struct note *n, struct err *e)
 {
-	json_t *rest = json_pack("{ss ss ss sb s{ss ss ss? ss* sI sI}}",
+	const char plus[] = { n->has_guards ? GUARDED : '\0', '\0' };
+	json_t *rest = json_pack("{ss ss ss sb s{ss ss+ ss? ss* sI sI}}",
 	    "Kernel", n->kernel, "Boot", n->boot, "ID", n->id, "Shared",
-	    n->is_shared, "Lock", "Type", n->type, "Method", n->method, "Path",
-	    n->path, "Prefix", *n->prefix != '\0' ? n->prefix : NULL, "Device",
-	    (json_int_t)n->device, "Inode", (json_int_t)n->inode);
+	    n->is_shared, "Lock", "Type", n->type, "Method", n->method, plus,
+	    "Path", n->path, "Prefix", *n->prefix != '\0' ? n->prefix : NULL,
+	    "Device", (json_int_t)n->device, "Inode", (json_int_t)n->inode);
 	char text[NOTE_MAX];
 	char *json = rest != NULL ? json_dumps(rest, JSON_COMPACT) : NULL;
 	enum err_code rc;
@@ -155,6 +162,20 @@ copy_text(json_t *from, const char *key, char *to, size_t size)
 }
 
 static bool
+read_method(json_t *lock, struct note *n)
+{
+	char *plus;
+
+	if (!copy_text(lock, "Method", n->method, sizeof(n->method)))
+		return false;
+	plus = strchr(n->method, GUARDED);
+	n->has_guards = plus != NULL && plus[1] == '\0';
+	if (n->has_guards)
+		*plus = '\0';
+	return true;
+}
+
+static bool
 parse_note(json_t *root, struct note *n)
 {
 	json_t *lock = json_object_get(root, "Lock");
@@ -172,7 +193,7 @@ parse_note(json_t *root, struct note *n)
 	    strlen(n->boot) == CLOCK_BOOT_ID_LEN &&
 	    copy_text(root, "ID", n->id, sizeof(n->id)) &&
 	    copy_text(lock, "Type", n->type, sizeof(n->type)) &&
-	    copy_text(lock, "Method", n->method, sizeof(n->method)) &&
+	    read_method(lock, n) &&
 	    copy_text(lock, "Path", n->path, sizeof(n->path));
 }
 
@@ -335,6 +356,16 @@ check_settled(struct err *e)
 	return rc;
 }
 
+/* A file system that leaves such locks to a server may have none. */
+static bool
+can_have_guards(const struct note *mine)
+{
+	struct err ignored;
+
+	return !mine->is_shared &&
+	    file_check_locks(pinned_fd(ours.path), &ignored) == ERR_OK;
+}
+
 /*
  * No other process uses the store.  If the boot has run shorter than noted, it
  * is another one even with the same id: some boards always have the same id.
@@ -360,6 +391,7 @@ renew(int fd, struct note *mine, struct err *e)
 	if (!good)
 		return err_set(e, ERR_SYSTEM, "the kernel has no random ids");
 	(void)stpcpy(ours.id, mine->id);
+	mine->has_guards = can_have_guards(mine);
 	return write_note(fd, mine, e);
 }
 
@@ -429,6 +461,7 @@ agree(int fd, enum store_use use, const struct note *mine, struct err *e)
 	    ((use == STORE_SERVED && ours.is_writable) ||
 		!try_lock(fd, LOCK_EX)))
 		return refuse_locks(&theirs, mine, e);
+	ours.has_guards = theirs.has_guards && are_same_locks(&theirs, mine);
 	/* A note of an older release has no room for it. */
 	ours.has_began = theirs.began != 0;
 	if (is_same_boot(&theirs, mine)) {
@@ -518,7 +551,7 @@ file_detach(void)
 	if (ours.fd != -1)
 		(void)close(ours.fd);
 	ours.fd = -1;
-	ours.is_attached = ours.is_stranger = false;
+	ours.is_attached = ours.is_stranger = ours.has_guards = false;
 	ours.id[0] = '\0';
 	pinned_forget();
 	if (ours.watch != NULL)
@@ -563,6 +596,12 @@ const char *
 file_store_id(void)
 {
 	return ours.id;
+}
+
+bool
+file_has_guards(void)
+{
+	return ours.has_guards;
 }
 
 void

@@ -12,7 +12,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "store/file/file.h"
+#include "store/file/guard.h"
 
 /* How often reading starts again because the record was replaced. */
 #define LOOKS 3
@@ -424,7 +424,8 @@ open_data(struct file_upload *u, struct err *e)
 	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;
 }
 
-/* Read the record again, now that this process has the lock. */
+/* Read the record again, now that this process has the lock; or its guard,
+ * which is the lock of this one file. */
 static enum err_code
 read_again(struct file_upload *u, struct err *e)
 {
@@ -433,8 +434,14 @@ read_again(struct file_upload *u, struct err *e)
 
 	if (!replaced && (rc = is_replaced(u, &replaced, e)) != ERR_OK)
 		return rc;
-	if (replaced)
-		return file_load(u, e);
+	if (replaced && u->is_guarded) {
+		file_lower_guard(&u->base);
+		return err_set(
+		    e, ERR_LOCKED, "%s: was replaced", u->base.info.id);
+	}
+	if ((replaced && (rc = file_load(u, e)) != ERR_OK) ||
+	    (rc = file_check_guard(u, e)) != ERR_OK)
+		return rc;
 	return u->foreign ? ERR_OK : file_load_head(u, e);
 }
 

@@ -141,6 +141,7 @@ file_close_info(struct file_upload *u)
 	if (u->info_fd != -1)
 		(void)close(u->info_fd);
 	u->info_fd = -1;
+	u->is_guarded = false;
 }
 
 enum err_code

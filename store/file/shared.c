@@ -28,10 +28,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/mount.h"
-#include "store/file/file.h"
-
-/* Far beyond the end of any file, and a byte that no lock file uses. */
-#define BYTE_FENCE (((off_t)1 << 40) + 8)
+#include "store/file/guard.h"
 
 /* Ns between two tries. */
 #define LOCK_STEP 1000000
@@ -39,28 +36,11 @@
 /* f_type of statfs(2). */
 #define TYPE_NFS 0x6969
 
-static int
-lock_byte(int fd, short type)
-{
-	struct flock range = { .l_type = type,
-		.l_whence = SEEK_SET,
-		.l_start = BYTE_FENCE,
-		.l_len = 1 };
-	int rc;
-
-	do
-		rc = fcntl(fd, F_OFD_SETLK, &range);
-	while (rc == -1 && errno == EINTR);
-	if (rc == -1 && errno == EACCES)
-		errno = EWOULDBLOCK;
-	return rc;
-}
-
 void
 file_unfence(const struct file_upload *u, int fd)
 {
 	if (u->store->base.is_shared && fd != -1)
-		(void)lock_byte(fd, F_UNLCK);
+		(void)file_lock_byte(fd, F_UNLCK);
 }
 
 enum err_code
@@ -68,7 +48,7 @@ file_fence(struct file_upload *u, int fd, struct err *e)
 {
 	if (!u->store->base.is_shared || fd == -1 || u->denied != 0)
 		return ERR_OK;
-	if (lock_byte(fd, F_WRLCK) == 0)
+	if (file_lock_byte(fd, F_WRLCK) == 0)
 		return ERR_OK;
 	if (errno == EWOULDBLOCK)
 		return err_set(e, ERR_LOCKED,
@@ -89,7 +69,7 @@ bool
 file_lock(const struct file_store *fs, int fd)
 {
 	if (fs->base.is_shared)
-		return lock_byte(fd, F_WRLCK) == 0;
+		return file_lock_byte(fd, F_WRLCK) == 0;
 	return flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
 
@@ -204,9 +184,9 @@ file_check_locks(int dirfd, struct err *e)
 	if (rc != ERR_OK)
 		return rc == ERR_NO_SPACE ? ERR_OK : rc;
 	rc = fs_open_at(dirfd, name, O_RDWR, &two, NULL, e);
-	if (rc == ERR_OK && lock_byte(one, F_WRLCK) == -1)
+	if (rc == ERR_OK && file_lock_byte(one, F_WRLCK) == -1)
 		rc = err_sys(e, "store.shared: lock a file");
-	if (rc == ERR_OK && lock_byte(two, F_WRLCK) == 0)
+	if (rc == ERR_OK && file_lock_byte(two, F_WRLCK) == 0)
 		rc = err_set(e, ERR_INVALID,
 		    "store.shared: this file system gives one lock to two at a "
 		    "time, which is not safe");

@@ -86,7 +86,7 @@ def test_the_first_start_makes_a_note_that_stays(app, elsewhere):
     first = note(one)
     there = one.store.stat()
     assert first["Lock"] == {
-        "Type": "flock", "Method": "flock", "Path": str(one.store),
+        "Type": "flock", "Method": "flock+", "Path": str(one.store),
         "Device": there.st_dev, "Inode": there.st_ino}
     assert first["Kernel"] == first["Boot"] == uploads.boot_id()
     one.stop_app()

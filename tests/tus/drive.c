@@ -181,6 +181,7 @@ world_ask(struct world *w, struct ask ask)
 		.path = ask.path,
 		.tus_resumable = TUS_VERSION,
 		.max_size = -1,
+		.is_here = ask.is_here,
 	};
 	struct reply r = { 0 };
 	struct web_call *c;

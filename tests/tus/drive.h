@@ -41,6 +41,8 @@ struct ask {
 	/* Called while the lock is busy, before it is tried once more; NULL:
 	 * give up. */
 	void (*while_busy)(struct world *);
+	/* All of it has arrived when the request begins. */
+	bool is_here;
 	/* There is nobody free to receive the body, or to send the content. */
 	bool turn_away;
 };
