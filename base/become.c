@@ -68,7 +68,8 @@ become_pool_user(const struct conf *conf, struct err *e)
 }
 
 enum err_code
-become_owner_of(const char *directory, const struct conf *conf, struct err *e)
+become_owner_of(const char *name, const char *directory,
+    const struct conf *conf, struct err *e)
 {
 	struct stat st = { 0 };
 	uid_t uid;
@@ -76,7 +77,7 @@ become_owner_of(const char *directory, const struct conf *conf, struct err *e)
 
 	/* Opening a store may create it; a check must not. */
 	if (directory != NULL && stat(directory, &st) == -1)
-		return err_sys(e, "the store %s", directory);
+		return err_sys(e, "%s %s", name, directory);
 	if (become_find(conf, &uid, &gid, e) != ERR_OK)
 		return e->code;
 	if (geteuid() != 0)

@@ -21,10 +21,10 @@ MUST_CHECK enum err_code become_pool_user(const struct conf *, struct err *);
 /*
  * The same for a program that works beside the pool: if pool.user is not set,
  * root becomes the owner of this directory; otherwise a lock file created by
- * root would lock the pool out of the upload.  ERR_SYSTEM if the directory does
- * not exist; NULL means none.
+ * root would lock the pool out of the upload.  ERR_SYSTEM, with the name, if
+ * the directory does not exist; NULL means none.
  */
 MUST_CHECK enum err_code become_owner_of(
-    const char *directory, const struct conf *, struct err *);
+    const char *name, const char *directory, const struct conf *, struct err *);
 
 #endif

@@ -87,6 +87,10 @@ enum body_end {
  * ERR_INVALID names the key. */
 MUST_CHECK enum err_code core_check_keys(const struct conf *, struct err *);
 
+/* become_owner_of() the directory of the uploads or, where they are in none, of
+ * the lock files. */
+MUST_CHECK enum err_code core_become_owner(const struct conf *, struct err *);
+
 /* Does the administrator allow it, and is the store able to do it? */
 bool core_can_concat(const struct core *);
 bool core_can_defer(const struct core *);

@@ -2,10 +2,11 @@
  * keys.c - do the store and the locker of a configuration fit together?
  *
  * Neither knows the other: each says what it is, and all that both have to
- * agree upon is checked here.
+ * agree upon is checked here, and what is the one's or the other's is found.
  */
 #include "config.h"
 
+#include "base/become.h"
 #include "core/core.h"
 
 enum err_code
@@ -32,4 +33,14 @@ core_check_keys(const struct conf *conf, struct err *e)
 		    "lock.path: has to be set where store.type is \"%s\"",
 		    conf->store.type);
 	return ERR_OK;
+}
+
+enum err_code
+core_become_owner(const struct conf *conf, struct err *e)
+{
+	const char *home = store_home(conf);
+
+	if (home != NULL)
+		return become_owner_of("the store", home, conf, e);
+	return become_owner_of("lock.path:", locker_home(conf), conf, e);
 }

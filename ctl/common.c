@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/become.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "core/core.h"
@@ -123,7 +122,7 @@ ctl_open_store(struct ctl *c, struct err *e)
 	fs_take_umask();
 	rc = core_check_keys(c->conf, e);
 	if (rc == ERR_OK)
-		rc = become_owner_of(store_home(c->conf), c->conf, e);
+		rc = core_become_owner(c->conf, e);
 	if (rc == ERR_OK)
 		rc = store_attach(c->conf,
 		    c->command->opens == CTL_STORE_TO_SWEEP ? STORE_SWEPT :

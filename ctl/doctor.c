@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/become.h"
+#include "core/core.h"
 #include "ctl/ctl.h"
 #include "ctl/doctor.h"
 
@@ -491,7 +491,7 @@ check_store(struct doctor *d, const struct conf *conf)
 
 	if (store_home(conf) != NULL || store_is_private(conf))
 		return;
-	rc = become_owner_of(NULL, conf, &e);
+	rc = core_become_owner(conf, &e);
 	if (rc == ERR_OK)
 		rc = store_open(conf, &store, &e);
 	if (rc == ERR_OK) {

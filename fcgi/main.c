@@ -263,7 +263,7 @@ become_checker(const struct conf *conf, struct err *e)
 	enum err_code rc = look_for_store(conf, e);
 
 	if (rc == ERR_OK)
-		return become_owner_of(store_home(conf), conf, e);
+		return core_become_owner(conf, e);
 	rc = become_pool_user(conf, e);
 	return rc == ERR_OK ? look_for_store(conf, e) : rc;
 }

@@ -173,6 +173,25 @@ locker_needs(const struct conf *conf, need_ear *ear, void *arg)
 		class->needs(conf, ear, arg);
 }
 
+static void
+take_home(void *arg, enum need need, const char *key, const char *path)
+{
+	const char **home = arg;
+
+	(void)key;
+	if (need == NEED_KEEP)
+		*home = path;
+}
+
+const char *
+locker_home(const struct conf *conf)
+{
+	const char *home = NULL;
+
+	locker_needs(conf, take_home, &home);
+	return home;
+}
+
 bool
 locker_is_for_one_pool(const struct conf *conf)
 {

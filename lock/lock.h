@@ -254,6 +254,10 @@ MUST_CHECK enum err_code locker_open(
 /* Report what the locker that lock.type names needs. */
 void locker_needs(const struct conf *, need_ear *, void *arg);
 
+/* The directory of the lock files, or NULL if there are none; it belongs to the
+ * configuration. */
+const char *locker_home(const struct conf *);
+
 /*
  * Some lockers need an agent, a process beside those that lock.  The master of
  * a pool, or a process without one, starts it before the locker is opened and

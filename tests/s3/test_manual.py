@@ -41,7 +41,6 @@ def point_to(engine, text, tmp_path):
     for old, new in (
             ("https://s3.example.org", f"http://127.0.0.1:{engine.port}"),
             ("AKEXAMPLE", engine.access), ('"secret"', f'"{engine.secret}"'),
-            ("/run/tusfcgi/locks", str(tmp_path / "locks")),
             ("/var/lib/tusfcgi", str(tmp_path / "locks"))):
         text = text.replace(old, new)
     return text

@@ -1,6 +1,8 @@
 """tusfcgi -t, the start and tusctl doctor say what is wrong with a bucket, and
 what to do."""
 
+import os
+import pwd
 import socket
 import subprocess
 
@@ -116,6 +118,42 @@ def test_a_wrong_clock(short_folder, clock, word):
         assert word in said and "timedatectl" in said
     finally:
         engine.stop()
+
+
+# What systemd leaves to root in tusctl-sweep.service.
+FEW_RIGHTS = ["setpriv", "--bounding-set", "-all,+setuid,+setgid,"
+              "+dac_read_search"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
+def test_root_works_as_the_owner_of_the_locks(short_folder, engine):
+    """Where uploads are in a bucket, no directory of theirs has one."""
+    short_folder.chmod(0o755)
+    locks = short_folder / "locks"
+    locks.mkdir(mode=0o700)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chown(locks, nobody, -1)
+    path = configure(short_folder, engine, spool="/var/tmp")
+    path.write_text(path.read_text().replace(
+        f'path = "{short_folder}"', f'path = "{locks}"'))
+    done = subprocess.run([*FEW_RIGHTS, rig.program("tusctl"), "-c", path,
+                           "sweep"], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    assert {x.stat().st_uid for x in locks.iterdir()} <= {nobody}
+    spool = short_folder / "spool"
+    spool.mkdir(mode=0o700)
+    path.write_text(path.read_text().replace("/var/tmp", str(spool)))
+    done = run(path, "-t")
+    assert done.returncode == 1 and "user nobody may not" in done.stderr
+
+
+def test_locks_in_a_folder_that_is_not_there(short_folder, engine):
+    path = configure(short_folder, engine)
+    path.write_text(path.read_text().replace(
+        f'path = "{short_folder}"', f'path = "{short_folder}/locks"'))
+    done = run(path, "-t")
+    assert done.returncode != 0 and "lock.path" in done.stderr, done.stderr
 
 
 def test_a_service_that_does_not_answer_is_a_warning(short_folder, engine):
