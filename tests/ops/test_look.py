@@ -136,7 +136,8 @@ def test_the_start_serves_what_it_may_read_and_says_the_rest(home):
                             "store": {"path": str(home / "up")}})
     app.start_app()
     try:
-        assert f"user {USER} may not write to it" in app.log()
+        rig.wait_for(lambda: f"user {USER} may not write to it" in app.log(),
+                     "the reason")
         assert app.client.request("OPTIONS", "/files").status in (200, 204)
     finally:
         app.stop()
