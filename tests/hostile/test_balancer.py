@@ -5,7 +5,8 @@ another nginx hands each request to the next host.  tus-js-client uploads a
 file through it while both pools are killed, twice each.
 
 TUSFCGI_SHOW_SIZE is the size of the file in bytes; 1073741824 is what the
-promise was made for.
+promise was made for.  TUSFCGI_SHOW_STORES, two folders with a colon between
+them, are one store as either host sees it: two mounts of a shared file system.
 """
 
 import os
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +27,8 @@ clients.need_tus_js()
 
 SIZE = int(os.environ.get("TUSFCGI_SHOW_SIZE", str(48 << 20)))
 CHUNK = max(1 << 20, SIZE // 64)
+STORES = [Path(x) for x in
+          os.environ.get("TUSFCGI_SHOW_STORES", "").split(":") if x]
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 KILLS = 2
 
@@ -134,6 +138,7 @@ def farm(tmp_path):
     """[A, B], with net and a log of which request went where."""
     net = Net()
     started, pools = [], []
+    stores = STORES or [tmp_path / "store"] * 2
     mounts.may_mount()
     try:
         for i, host in enumerate(net.hosts):
@@ -144,12 +149,12 @@ def farm(tmp_path):
             one = App(folder, under=net.inside(
                 host, "unshare", "-m", "sh", "-c",
                 f'mount --bind {boot} {BOOT_ID} && exec "$@"', "sh"),
-                config={"store": {"path": str(tmp_path / "store"),
+                config={"store": {"path": str(stores[i]),
                                   "shared": True, "durability": "full"},
                         "location": "absolute", "trust_forwarded": True,
                         "lock": {"method": "ofd"},
                         "pool": {"min_spare": 2, "max_workers": 16}})
-            one.uploads = tmp_path / "store"
+            one.uploads = stores[i]
             pools.append(one)
             one.start_app()
             home = tmp_path / f"nginx{i}"
