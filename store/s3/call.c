@@ -63,8 +63,9 @@ static const char no_keys[] = "no keys have been lent so far";
 static void
 take_keys(struct s3_store *s)
 {
-	if (s->lease != NULL)
-		(void)s3_read_lease(s->http, s->lease, &s->lease_generation);
+	if (s->lease != NULL &&
+	    s3_read_lease(s->http, s->lease, &s->lease_generation))
+		s->signer.day[0] = '\0';
 }
 
 static const char *
@@ -102,13 +103,12 @@ static struct curl_slist *
 prepare(struct s3_store *s, const struct s3_call *c, struct arena *a,
     const char **url)
 {
-	struct s3_signer signer = { .keys = &s->keys, .region = s->region };
 	struct s3_field headers[S3_MAX_HEADERS];
 	struct s3_signed r = { .method = c->method, .headers = headers };
 	struct curl_slist *list = NULL;
 	size_t i;
 
-	s3_set_time(&signer, clock_now() + s->skew);
+	s3_set_time(&s->signer, clock_now() + s->skew);
 	r.path = c->key == NULL ?
 	    (*s->root != '\0' ? s->root : "/") :
 	    arena_printf(a, "%s/%s", s->root, s3_encode_path(a, c->key));
@@ -116,7 +116,7 @@ prepare(struct s3_store *s, const struct s3_call *c, struct arena *a,
 	r.payload = payload_of(s, c, a);
 	headers[r.n_headers++] = (struct s3_field){ "host", s->host };
 	headers[r.n_headers++] =
-	    (struct s3_field){ "x-amz-date", signer.stamp };
+	    (struct s3_field){ "x-amz-date", s->signer.stamp };
 	headers[r.n_headers++] =
 	    (struct s3_field){ "x-amz-content-sha256", r.payload };
 	if (s->keys.token != NULL)
@@ -132,7 +132,7 @@ prepare(struct s3_store *s, const struct s3_call *c, struct arena *a,
 			a, "%s: %s", headers[i].name, headers[i].value));
 	list = add(s, list,
 	    arena_printf(
-		a, "authorization: %s", s3_authorization(a, &signer, &r)));
+		a, "authorization: %s", s3_authorization(a, &s->signer, &r)));
 	list = add(s, list, "Expect:");
 	*url = arena_printf(a, "%s%s%s%s", s->origin, r.path,
 	    *r.query != '\0' ? "?" : "", r.query);
@@ -387,7 +387,6 @@ enum err_code
 s3_presign(struct s3_store *s, const char *key, const char *type,
     const char *disposition, struct arena *a, const char **url, struct err *e)
 {
-	struct s3_signer signer = { .keys = &s->keys, .region = s->region };
 	const struct s3_field host = { "host", s->host };
 	const struct s3_field query[] = { { "response-content-type", type },
 		{ "response-content-disposition", disposition } };
@@ -399,11 +398,11 @@ s3_presign(struct s3_store *s, const char *key, const char *type,
 	take_keys(s);
 	if (*s->keys.access == '\0')
 		return err_set(e, ERR_UNAVAILABLE, "S3: %s", no_keys);
-	s3_set_time(&signer, clock_now() + s->skew);
+	s3_set_time(&s->signer, clock_now() + s->skew);
 	r.path = arena_printf(a, "%s/%s", s->root, s3_encode_path(a, key));
 	*url = arena_printf(a, "%s%s?%s", s->origin, r.path,
 	    s3_presigned_query(
-		a, &signer, &r, query, NITEMS(query), s->presign));
+		a, &s->signer, &r, query, NITEMS(query), s->presign));
 	return ERR_OK;
 }
 

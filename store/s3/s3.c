@@ -51,6 +51,7 @@ shut_down(struct data_store *ds)
 	s3_close_sender(s);
 	if (s->lease != NULL)
 		explicit_bzero(s->lease, sizeof(*s->lease));
+	explicit_bzero(&s->signer, sizeof(s->signer));
 	free(s->lease);
 	arena_free(s->scratch);
 	arena_free(s->arena);
@@ -149,6 +150,8 @@ set_up(struct s3_store *s, const struct conf *conf)
 		s->renewed_for = conf->expiration.after / 1000;
 	s->min_free = conf->store.min_free;
 	s->spool_dir = arena_strdup(s->arena, conf->s3.spool);
+	s->signer.keys = &s->keys;
+	s->signer.region = s->region;
 	set_place(s, conf->s3.endpoint, conf->s3.addressing);
 }
 

@@ -72,6 +72,7 @@ struct s3_store {
 	struct s3_keys keys;
 	struct s3_lease *lease;
 	unsigned lease_generation;
+	struct s3_signer signer;
 	const char *region, *bucket;
 	/* "https://host" and "host", with the port if it is not the scheme's;
 	 * root is "/bucket" where the bucket is not in the host. */

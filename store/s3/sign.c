@@ -172,34 +172,46 @@ scope_of(struct arena *a, const struct s3_signer *s)
 	return arena_printf(a, "%.8s/%s/s3/aws4_request", s->stamp, s->region);
 }
 
-static char *
-sign(struct arena *a, const struct s3_signer *s, const char *request)
+/* Most requests of a process have the same one. */
+static const unsigned char *
+key_of_day(struct arena *a, struct s3_signer *s)
 {
-	const char *words[] = { arena_memdup(a, s->stamp, 8), s->region, "s3",
-		"aws4_request" };
-	unsigned char key[EVP_MAX_MD_SIZE], next[EVP_MAX_MD_SIZE];
-	char digest[S3_DIGEST_MAX];
-	char *secret = arena_printf(a, "AWS4%s", s->keys->secret);
-	char *hex = arena_alloc(a, S3_DIGEST_MAX);
+	const char *words[] = { s->day, s->region, "s3", "aws4_request" };
+	const char *secret;
+	unsigned char next[EVP_MAX_MD_SIZE];
 	size_t i;
 
-	hmac(secret, strlen(secret), words[0], key);
-	for (i = 1; i < NITEMS(words); i++) {
-		hmac(key, 32, words[i], next);
-		memcpy(key, next, 32);
+	if (strncmp(s->day, s->stamp, sizeof(s->day) - 1) == 0)
+		return s->key;
+	secret = arena_printf(a, "AWS4%s", s->keys->secret);
+	memcpy(s->day, s->stamp, sizeof(s->day) - 1);
+	for (i = 0; i < NITEMS(words); i++) {
+		hmac(i > 0 ? (const void *)s->key : secret,
+		    i > 0 ? sizeof(s->key) : strlen(secret), words[i], next);
+		memcpy(s->key, next, sizeof(s->key));
 	}
+	return s->key;
+}
+
+static char *
+sign(struct arena *a, struct s3_signer *s, const char *request)
+{
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	char digest[S3_DIGEST_MAX];
+	char *hex = arena_alloc(a, S3_DIGEST_MAX);
+
 	s3_digest(request, strlen(request), digest);
-	hmac(key, 32,
+	hmac(key_of_day(a, s), sizeof(s->key),
 	    arena_printf(
 		a, ALGORITHM "\n%s\n%s\n%s", s->stamp, scope_of(a, s), digest),
-	    next);
-	to_hex(next, 32, hex);
+	    mac);
+	to_hex(mac, sizeof(s->key), hex);
 	return hex;
 }
 
 char *
 s3_authorization(
-    struct arena *a, const struct s3_signer *s, const struct s3_signed *r)
+    struct arena *a, struct s3_signer *s, const struct s3_signed *r)
 {
 	struct s3_field sorted[S3_MAX_HEADERS];
 	char *names;
@@ -215,7 +227,7 @@ s3_authorization(
 }
 
 char *
-s3_presigned_query(struct arena *a, const struct s3_signer *s,
+s3_presigned_query(struct arena *a, struct s3_signer *s,
     const struct s3_signed *r, const struct s3_field *fields, size_t n,
     int64_t seconds)
 {

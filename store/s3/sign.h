@@ -27,10 +27,16 @@ struct s3_field {
 /* "20130524T000000Z" */
 #define S3_STAMP_MAX 17
 
+/* Signs one request after the other; starts with keys and region. */
 struct s3_signer {
 	const struct s3_keys *keys;
 	const char *region;
 	char stamp[S3_STAMP_MAX];
+
+	/* What is derived from the secret for this day; "" for none, as when
+	 * there are other keys. */
+	char day[9];
+	unsigned char key[32];
 };
 
 /* The parts of a request to be signed.  path and query are as s3_encode() and
@@ -66,14 +72,14 @@ char *s3_query(struct arena *, const struct s3_field *, size_t n);
  * S3_MAX_HEADERS at most; host, x-amz-date and x-amz-content-sha256 have to be
  * among them. */
 char *s3_authorization(
-    struct arena *, const struct s3_signer *, const struct s3_signed *);
+    struct arena *, struct s3_signer *, const struct s3_signed *);
 
 /*
  * The query with which any client may send this request for so many seconds:
  * fields and what signs them.  host is the only header, and the payload is not
  * signed.
  */
-char *s3_presigned_query(struct arena *, const struct s3_signer *,
+char *s3_presigned_query(struct arena *, struct s3_signer *,
     const struct s3_signed *, const struct s3_field *, size_t n,
     int64_t seconds);
 

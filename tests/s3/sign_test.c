@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -55,11 +56,11 @@ static const struct example examples[] = {
 	    "7" },
 };
 
-static void
-check(struct arena *a, const struct example *x)
+static bool
+comes_out(struct arena *a, struct s3_signer *signer, const struct example *x,
+    int64_t when)
 {
-	struct s3_signer signer = { .keys = &keys, .region = "us-east-1" };
-	struct s3_field headers[6] = { { "x-amz-date", STAMP },
+	struct s3_field headers[6] = { { "x-amz-date", signer->stamp },
 		{ "host", HOST }, { "x-amz-content-sha256", x->payload } };
 	struct s3_signed r = { .method = x->method,
 		.path = s3_encode_path(a, x->key),
@@ -70,21 +71,42 @@ check(struct arena *a, const struct example *x)
 	const char *got;
 
 	memcpy(headers + 3, x->headers, x->n_headers * sizeof(headers[0]));
-	s3_set_time(&signer, WHEN);
-	assert_string_equal(signer.stamp, STAMP);
-	got = s3_authorization(a, &signer, &r);
-	assert_string_equal(strstr(got, "Signature=") + 10, x->signature);
+	s3_set_time(signer, when);
+	got = s3_authorization(a, signer, &r);
+	return strcmp(strstr(got, "Signature=") + 10, x->signature) == 0;
 }
 
 static void
 the_published_examples_come_out(void **state)
 {
 	struct arena *a = arena_new();
+	struct s3_signer signer = { .keys = &keys, .region = "us-east-1" };
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < NITEMS(examples); i++)
-		check(a, &examples[i]);
+		assert_true(comes_out(a, &signer, &examples[i], WHEN));
+	assert_string_equal(signer.stamp, STAMP);
+	arena_free(a);
+}
+
+/* The key of a day is that of this day and of this secret. */
+static void
+another_day_has_another_key(void **state)
+{
+	struct arena *a = arena_new();
+	struct s3_keys mine = { keys.access, "another", NULL };
+	struct s3_signer signer = { .keys = &mine, .region = "us-east-1" };
+	size_t i;
+
+	(void)state;
+	assert_false(comes_out(a, &signer, &examples[0], WHEN));
+	mine = keys;
+	signer.day[0] = '\0';
+	for (i = 0; i < NITEMS(examples); i++) {
+		assert_false(comes_out(a, &signer, &examples[i], WHEN + 86400));
+		assert_true(comes_out(a, &signer, &examples[i], WHEN));
+	}
 	arena_free(a);
 }
 
@@ -125,6 +147,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_published_examples_come_out),
+		cmocka_unit_test(another_day_has_another_key),
 		cmocka_unit_test(a_url_can_be_signed_for_anybody),
 		cmocka_unit_test(what_is_no_letter_is_encoded),
 	};
