@@ -3,7 +3,9 @@
  *
  * The grid is that of the new upload.  A part that lies within one source is
  * copied in the bucket; one that spans several goes through the spool, so that
- * a part for each source is downloaded at most.
+ * a part for each source is downloaded at most.  Several are on their way at a
+ * time; one that fails ends all, for the copied bytes are nowhere but in the
+ * sources.
  */
 #include "config.h"
 
@@ -11,9 +13,6 @@
 #include <string.h>
 
 #include "store/s3/s3.h"
-
-/* AWS copies a part of 5 GiB in a minute or two. */
-#define COPY_PATIENCE 300000
 
 /* The bytes from begin to end of the new upload are this object. */
 struct source {
@@ -87,36 +86,6 @@ range(struct s3_upload *u, const struct source *src, int64_t from, int64_t to)
 	    from - src->begin, to - src->begin - 1);
 }
 
-/* --- In the bucket. --- */
-
-static enum err_code
-copy_part(
-    struct s3_upload *u, const struct source *src, int64_t end, struct err *e)
-{
-	const char *etag;
-	enum err_code rc;
-	struct s3_call c;
-
-	s3_call_init(&c, "PUT", u->key);
-	s3_call_query(&c, "uploadId", u->mpu);
-	s3_call_query(
-	    &c, "partNumber", arena_printf(u->a, "%zu", u->n_parts + 1));
-	s3_call_header(&c, "x-amz-copy-source",
-	    arena_printf(
-		u->a, "/%s/%s", u->s->bucket, s3_encode_path(u->a, src->key)));
-	s3_call_header(
-	    &c, "x-amz-copy-source-range", range(u, src, u->prefix, end));
-	c.patience = COPY_PATIENCE;
-	if ((rc = s3_call(u->s, &c, e)) != ERR_OK)
-		return rc;
-	if ((rc = s3_answer_text(u->s, "ETag", u->a, &etag, e)) != ERR_OK)
-		return rc;
-	etag += *etag == '"';
-	s3_add_part(
-	    u, arena_memdup(u->a, etag, strcspn(etag, "\"")), end - u->prefix);
-	return ERR_OK;
-}
-
 /* --- Through the spool. --- */
 
 static enum err_code
@@ -138,51 +107,71 @@ fetch(struct s3_upload *u, const struct source *src, int64_t from, int64_t to,
 	return rc;
 }
 
-/* Everything from the prefix up to there is in the spool then. */
+/*
+ * Bring these bytes into the spool, into a place that is none of a part on its
+ * way.  They are all that it has to have: what comes before them is copied.
+ */
 static enum err_code
-gather(
-    struct s3_upload *u, const struct sources *all, int64_t end, struct err *e)
+gather(struct s3_upload *u, const struct sources *all, int64_t from, int64_t to,
+    struct err *e)
 {
-	enum err_code rc = s3_begin_spool(u, e);
+	enum err_code rc = ERR_OK;
 	const struct source *src;
-	int64_t at, to;
+	int64_t at, end;
 
-	for (at = u->prefix; rc == ERR_OK && at < end; at = to) {
+	if (u->spool == -1 && (rc = s3_begin_spool(u, e)) == ERR_OK)
+		u->ring = u->mpu != NULL ? s3_ring_size(u) : 0;
+	for (at = from; rc == ERR_OK && at < to; at = end) {
 		src = source_at(all, at);
-		to = src->end < end ? src->end : end;
-		rc = fetch(u, src, at, to, e);
+		end = src->end < to ? src->end : to;
+		rc = fetch(u, src, at, end, e);
 	}
-	u->spool_from = u->prefix;
+	u->spool_from = from;
 	return rc;
 }
 
+/* Begin with the part behind those that are on their way. */
 static enum err_code
-make_part(struct s3_upload *u, const struct sources *all, struct err *e)
+make_part(struct s3_upload *u, const struct sources *all, int64_t from,
+    int64_t to, struct err *e)
 {
-	const struct source *src = source_at(all, u->prefix);
-	int64_t end = s3_part_end(u, u->n_parts + 1);
+	const struct source *src = source_at(all, from);
 	enum err_code rc;
 
-	if (end <= src->end)
-		return copy_part(u, src, end, e);
-	if ((rc = gather(u, all, end, e)) != ERR_OK)
+	if (to <= src->end)
+		return s3_start_copy(u, src->key, range(u, src, from, to), e);
+	if ((rc = gather(u, all, from, to, e)) != ERR_OK)
 		return rc;
-	return s3_send_part(u, e);
+	return s3_start_part(u, e);
+}
+
+static enum err_code
+make_parts(struct s3_upload *u, const struct sources *all, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+	int64_t at, end;
+
+	u->abreast = S3_COPIES;
+	for (at = u->prefix; rc == ERR_OK && at < u->base.info.size; at = end) {
+		end = s3_part_end(u, u->n_parts + u->n_ahead + 1);
+		rc = make_part(u, all, at, end, e);
+	}
+	return rc == ERR_OK ? s3_await_parts(u, e) : rc;
 }
 
 /* A small one is put together when it is finished, in one piece. */
 static enum err_code
 fill(struct s3_upload *u, const struct sources *all, struct err *e)
 {
-	enum err_code rc = ERR_OK;
+	enum err_code rc;
 
-	if (u->mpu == NULL) {
-		rc = gather(u, all, u->base.info.size, e);
+	if (u->mpu != NULL) {
+		rc = make_parts(u, all, e);
+	} else {
+		rc = gather(u, all, 0, u->base.info.size, e);
 		u->start = 0;
 		u->is_kept = true;
 	}
-	while (rc == ERR_OK && u->mpu != NULL && u->prefix < u->base.info.size)
-		rc = make_part(u, all, e);
 	u->base.info.offset = u->base.info.size;
 	return rc;
 }
@@ -202,6 +191,7 @@ concat(struct data_store *ds, const struct file_info *info, struct arena *a,
 		rc = fill(u, &all, e);
 	if (rc == ERR_OK)
 		return ERR_OK;
+	s3_drop_parts(u);
 	if (u->mpu != NULL)
 		s3_drop_mpu(u);
 	s3_end_spool(u);

@@ -37,16 +37,15 @@ ignore(void *arg, const char *name)
 }
 
 enum err_code
-s3_answer_text(struct s3_store *s, const char *name, struct arena *a,
+s3_answer_text(const struct s3_text *answer, const char *name, struct arena *a,
     const char **text, struct err *e)
 {
 	struct wanted w = { name, a, "" };
 	enum err_code rc;
 
-	if (s->answer.len == 0)
+	if (answer->len == 0)
 		return err_set(e, ERR_UNAVAILABLE, "S3 answers nothing");
-	rc =
-	    s3_xml_read(s->answer.text, s->answer.len, see_text, ignore, &w, e);
+	rc = s3_xml_read(answer->text, answer->len, see_text, ignore, &w, e);
 	*text = w.text;
 	return rc;
 }

@@ -21,7 +21,7 @@ s3_create_mpu(struct s3_upload *u, struct err *e)
 	s3_add_object_headers(u, &c);
 	if ((rc = s3_call(u->s, &c, e)) != ERR_OK)
 		return rc == ERR_NOT_FOUND ? ERR_SYSTEM : rc;
-	rc = s3_answer_text(u->s, "UploadId", u->a, &u->mpu, e);
+	rc = s3_answer_text(&u->s->answer, "UploadId", u->a, &u->mpu, e);
 	if (rc == ERR_OK && *u->mpu == '\0')
 		rc = err_set(e, ERR_UNAVAILABLE, "S3: no UploadId");
 	return rc;

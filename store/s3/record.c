@@ -34,6 +34,7 @@ s3_upload_new(struct s3_store *s, const char *id, struct arena *a)
 
 	u->s = s;
 	u->a = a;
+	u->abreast = s->parallel;
 	u->start = u->tail = -1;
 	u->spool = -1;
 	u->base.store = &s->base;

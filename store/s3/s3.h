@@ -44,6 +44,9 @@
 /* A record's or a list's answer is never longer. */
 #define S3_ANSWER_MAX ((size_t)4 << 20)
 
+/* A concatenation has so many parts copied at a time. */
+#define S3_COPIES 4
+
 /* An upload has so many segments at most. */
 #define S3_SEGMENTS_MAX 16
 
@@ -297,8 +300,9 @@ struct s3_upload {
 	int spool;
 	int64_t spool_base, spool_from, ring;
 
-	/* So many parts behind the prefix are on their way. */
-	size_t n_ahead;
+	/* So many parts behind the prefix are on their way, and so many may
+	 * be. */
+	size_t n_ahead, abreast;
 	struct file_info before;
 };
 
@@ -430,9 +434,9 @@ MUST_CHECK enum err_code s3_list_segments(struct s3_upload *, struct err *);
 /* ERR_NOT_FOUND: there is no such multipart upload. */
 MUST_CHECK enum err_code s3_list_parts(struct s3_upload *, struct err *);
 
-/* The text of an element in the last answer, "" if there is none. */
-MUST_CHECK enum err_code s3_answer_text(struct s3_store *, const char *name,
-    struct arena *, const char **, struct err *);
+/* The text of an element of an answer, "" if there is none. */
+MUST_CHECK enum err_code s3_answer_text(const struct s3_text *,
+    const char *name, struct arena *, const char **, struct err *);
 
 /* --- foreign.c --- */
 
@@ -477,6 +481,12 @@ void s3_end_spool(struct s3_upload *);
 /* Where the spool has this byte of the upload. */
 int64_t s3_spool_at(const struct s3_upload *, int64_t byte);
 
+/*
+ * How long the ring is: one part is filled and all others are sent, in places
+ * that are used again and again, so that hardly anything reaches the disk.
+ */
+int64_t s3_ring_size(const struct s3_upload *);
+
 /* The segment with this byte that goes farthest; NULL if there is none. */
 const struct s3_segment *s3_segment_at(const struct s3_upload *, int64_t at);
 
@@ -487,12 +497,15 @@ MUST_CHECK enum err_code s3_load_tail(
 /* Note that the next part is in the bucket. */
 void s3_add_part(struct s3_upload *, const char *etag, int64_t size);
 
-/* The request that sends part n from the spool; and what came of it: the next
- * part counts, or not. */
+/* The request that sends part n from the spool, or has it copied from a range
+ * of an object; and what came of it: the next part counts, or not. */
 MUST_CHECK enum err_code s3_describe_part(
     struct s3_upload *, size_t n, struct s3_call *, struct err *);
+void s3_describe_copy(struct s3_upload *, size_t n, const char *key,
+    const char *range, struct s3_call *);
 MUST_CHECK enum err_code s3_take_part(struct s3_upload *,
-    const struct s3_call *, enum err_code result, struct err *);
+    const struct s3_call *, const struct s3_text *answer, enum err_code result,
+    struct err *);
 
 /* Send the next part, or the last one, from the spool. */
 MUST_CHECK enum err_code s3_send_part(struct s3_upload *, struct err *);
@@ -519,16 +532,22 @@ void s3_drop_segments(struct s3_upload *, int64_t below);
 
 /*
  * Begin to send the part behind those that are on their way, while more bytes
- * come.  Waits for one of them if there are s3.parallel; fails if one of them
- * has failed.
+ * come, or to have it copied.  Waits for one of them if there are as many as
+ * may be; fails if one of them has failed.
  */
 MUST_CHECK enum err_code s3_start_part(struct s3_upload *, struct err *);
+MUST_CHECK enum err_code s3_start_copy(
+    struct s3_upload *, const char *key, const char *range, struct err *);
 
 /* Can one more be begun without a wait? */
 bool s3_can_start_part(const struct s3_upload *);
 
 /* Wait for all that are on their way; one that failed is sent once more. */
 MUST_CHECK enum err_code s3_settle_parts(struct s3_upload *, struct err *);
+
+/* The same, and one that failed is the end: a copy has no bytes in the
+ * spool. */
+MUST_CHECK enum err_code s3_await_parts(struct s3_upload *, struct err *);
 
 /* Leave them alone. */
 void s3_drop_parts(struct s3_upload *);

@@ -1,5 +1,6 @@
 /*
- * send.c - parts on their way to S3, several at a time, while more bytes come.
+ * send.c - parts on their way to S3, several at a time, while more bytes come;
+ * and parts that S3 copies.
  *
  * They are begun in order, and may arrive in any.  One counts when it is there
  * and all before it count: so the prefix is unbroken whatever fails, and what
@@ -47,8 +48,9 @@ struct s3_sender {
 	pid_t owner;
 	struct http_loop *loop;
 
-	/* The n parts on their way, in order, from first on, round. */
-	size_t first, n;
+	/* The n parts on their way, in order, from first on, round; there is
+	 * room for so many. */
+	size_t first, n, room;
 	struct s3_sending queue[];
 };
 
@@ -100,13 +102,16 @@ static struct s3_sender *
 sender_of(struct s3_store *s)
 {
 	struct s3_sender *r = s->sender;
+	size_t room;
 
 	if (r != NULL && r->owner == getpid())
 		return r;
-	r = must_alloc(sizeof(*r) + s->parallel * sizeof(r->queue[0]));
-	memset(r, 0, sizeof(*r) + s->parallel * sizeof(r->queue[0]));
+	room = s->parallel > S3_COPIES ? s->parallel : S3_COPIES;
+	r = must_alloc(sizeof(*r) + room * sizeof(r->queue[0]));
+	memset(r, 0, sizeof(*r) + room * sizeof(r->queue[0]));
 	r->owner = getpid();
-	r->loop = http_loop_open(s->http, (long)s->parallel, on_over);
+	r->room = room;
+	r->loop = http_loop_open(s->http, (long)room, on_over);
 	s->sender = r;
 	return r;
 }
@@ -116,7 +121,7 @@ nth(const struct s3_store *s, size_t n)
 {
 	struct s3_sender *r = s->sender;
 
-	return &r->queue[(r->first + n) % s->parallel];
+	return &r->queue[(r->first + n) % r->room];
 }
 
 static void
@@ -124,7 +129,7 @@ drop_first(struct s3_upload *u)
 {
 	struct s3_sender *r = u->s->sender;
 
-	r->first = (r->first + 1) % u->s->parallel;
+	r->first = (r->first + 1) % r->room;
 	r->n--;
 	u->n_ahead--;
 }
@@ -146,7 +151,7 @@ work(struct s3_upload *u, struct err *e)
 	http_loop_work(r->loop);
 	while (r->n > 0 && (one = nth(u->s, 0))->phase == PHASE_OVER) {
 		*e = one->err;
-		rc = s3_take_part(u, &one->call, one->rc, e);
+		rc = s3_take_part(u, &one->call, &one->answer, one->rc, e);
 		if (rc != ERR_OK)
 			return rc;
 		drop_first(u);
@@ -182,40 +187,69 @@ wait_for_any(const struct s3_store *s)
 bool
 s3_can_start_part(const struct s3_upload *u)
 {
-	return u->n_ahead < u->s->parallel;
+	return u->n_ahead < u->abreast;
 }
 
-enum err_code
-s3_start_part(struct s3_upload *u, struct err *e)
+/* The place of the part behind those that are on their way, once there is one.
+ * Fails if one of them has failed. */
+static enum err_code
+find_place(struct s3_upload *u, struct s3_sending **one, struct err *e)
 {
-	struct s3_store *s = u->s;
-	struct s3_sender *r = sender_of(s);
-	size_t n = u->n_parts + u->n_ahead;
-	struct s3_sending *one;
+	struct s3_sender *r = sender_of(u->s);
 	enum err_code rc;
 
 	assert(r->n == u->n_ahead);
-	/* The bytes before the first one are in segments. */
-	if (u->n_ahead == 0 && (rc = s3_load_tail(u, u->prefix, e)) != ERR_OK)
-		return rc;
-	while (r->n == s->parallel) {
-		if ((rc = work(u, e)) != ERR_OK)
-			return rc;
-		if (r->n == s->parallel)
-			wait_for_any(s);
-	}
-	one = nth(s, r->n);
-	if ((rc = s3_describe_part(u, n + 1, &one->call, e)) != ERR_OK)
-		return rc;
-	r->n++;
+	while ((rc = work(u, e)) == ERR_OK && !s3_can_start_part(u))
+		wait_for_any(u->s);
+	*one = nth(u->s, r->n);
+	return rc;
+}
+
+static void
+begin(struct s3_upload *u, struct s3_sending *one)
+{
+	struct s3_store *s = u->s;
+	CURL *curl = one->try.curl;
+
+	s->sender->n++;
 	u->n_ahead++;
 	one->answer.len = 0;
 	one->try = (struct s3_try){ .s = s,
 		.c = &one->call,
 		.answer = &one->answer,
-		.curl =
-		    one->try.curl != NULL ? one->try.curl : s3_new_handle(s) };
+		.curl = curl != NULL ? curl : s3_new_handle(s) };
 	go(one);
+}
+
+enum err_code
+s3_start_part(struct s3_upload *u, struct err *e)
+{
+	struct s3_sending *one;
+	enum err_code rc;
+
+	/* The bytes before the first one are in segments. */
+	if (u->n_ahead == 0 && (rc = s3_load_tail(u, u->prefix, e)) != ERR_OK)
+		return rc;
+	if ((rc = find_place(u, &one, e)) != ERR_OK)
+		return rc;
+	rc = s3_describe_part(u, u->n_parts + u->n_ahead + 1, &one->call, e);
+	if (rc == ERR_OK)
+		begin(u, one);
+	return rc;
+}
+
+enum err_code
+s3_start_copy(
+    struct s3_upload *u, const char *key, const char *range, struct err *e)
+{
+	struct s3_sending *one;
+	enum err_code rc;
+
+	if ((rc = find_place(u, &one, e)) != ERR_OK)
+		return rc;
+	s3_describe_copy(
+	    u, u->n_parts + u->n_ahead + 1, key, range, &one->call);
+	begin(u, one);
 	return ERR_OK;
 }
 
@@ -260,6 +294,17 @@ s3_settle_parts(struct s3_upload *u, struct err *e)
 	return ERR_OK;
 }
 
+enum err_code
+s3_await_parts(struct s3_upload *u, struct err *e)
+{
+	enum err_code rc = ERR_OK;
+
+	while (u->n_ahead > 0 && (rc = work(u, e)) == ERR_OK)
+		if (u->n_ahead > 0)
+			wait_for_any(u->s);
+	return rc;
+}
+
 void
 s3_close_sender(struct s3_store *s)
 {
@@ -268,7 +313,7 @@ s3_close_sender(struct s3_store *s)
 
 	if (r == NULL || r->owner != getpid())
 		return;
-	for (i = 0; i < s->parallel; i++) {
+	for (i = 0; i < r->room; i++) {
 		if (r->queue[i].try.curl != NULL)
 			s->http->easy_cleanup(r->queue[i].try.curl);
 		free(r->queue[i].answer.text);

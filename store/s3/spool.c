@@ -15,6 +15,9 @@
 #include "base/fs.h"
 #include "store/s3/s3.h"
 
+/* AWS copies a part of 5 GiB in a minute or two. */
+#define COPY_PATIENCE 300000
+
 static int
 open_unlinked(const char *dir, struct err *e)
 {
@@ -81,6 +84,13 @@ s3_spool_at(const struct s3_upload *u, int64_t byte)
 	int64_t at = byte - u->spool_base;
 
 	return u->ring > 0 ? at % u->ring : at;
+}
+
+int64_t
+s3_ring_size(const struct s3_upload *u)
+{
+	return ((int64_t)u->abreast + 1) *
+	    s3_part_size(u, u->n_parts + u->n_ahead + 1);
 }
 
 void
@@ -171,7 +181,7 @@ s3_add_part(struct s3_upload *u, const char *etag, int64_t size)
 			memcpy(more, u->parts, u->n_parts * sizeof(*more));
 		u->parts = more;
 	}
-	u->parts[u->n_parts].etag = arena_strdup(u->a, etag);
+	u->parts[u->n_parts].etag = etag;
 	u->parts[u->n_parts++].size = size;
 	u->prefix += size;
 }
@@ -194,18 +204,57 @@ s3_describe_part(
 	return ERR_OK;
 }
 
-enum err_code
-s3_take_part(struct s3_upload *u, const struct s3_call *c, enum err_code rc,
-    struct err *e)
+void
+s3_describe_copy(struct s3_upload *u, size_t n, const char *key,
+    const char *range, struct s3_call *c)
 {
-	if (rc == ERR_NOT_FOUND)
+	s3_call_init(c, "PUT", u->key);
+	s3_call_query(c, "uploadId", u->mpu);
+	s3_call_query(c, "partNumber", arena_printf(u->a, "%zu", n));
+	s3_call_header(c, "x-amz-copy-source",
+	    arena_printf(
+		u->a, "/%s/%s", u->s->bucket, s3_encode_path(u->a, key)));
+	s3_call_header(c, "x-amz-copy-source-range", range);
+	c->patience = COPY_PATIENCE;
+}
+
+static bool
+is_copy(const struct s3_call *c)
+{
+	return c->fd == -1;
+}
+
+/* The answer to a copy has it in its body. */
+static enum err_code
+etag_of(struct s3_upload *u, const struct s3_call *c,
+    const struct s3_text *answer, const char **etag, struct err *e)
+{
+	const char *text = c->etag;
+	enum err_code rc;
+
+	if (is_copy(c) &&
+	    (rc = s3_answer_text(answer, "ETag", u->a, &text, e)) != ERR_OK)
+		return rc;
+	text += *text == '"';
+	*etag = arena_memdup(u->a, text, strcspn(text, "\""));
+	if (**etag == '\0')
+		return err_set(e, ERR_UNAVAILABLE, "S3: a part without ETag");
+	return ERR_OK;
+}
+
+enum err_code
+s3_take_part(struct s3_upload *u, const struct s3_call *c,
+    const struct s3_text *answer, enum err_code rc, struct err *e)
+{
+	const char *etag;
+
+	if (rc == ERR_NOT_FOUND && !is_copy(c))
 		return err_set(e, ERR_UNAVAILABLE,
 		    "%s: its multipart upload is gone", u->base.info.id);
-	if (rc == ERR_OK && c->etag[0] == '\0')
-		return err_set(e, ERR_UNAVAILABLE, "S3: a part without ETag");
-	if (rc == ERR_OK)
-		s3_add_part(u, c->etag, (int64_t)c->len);
-	return rc;
+	if (rc != ERR_OK || (rc = etag_of(u, c, answer, &etag, e)) != ERR_OK)
+		return rc;
+	s3_add_part(u, etag, s3_part_end(u, u->n_parts + 1) - u->prefix);
+	return ERR_OK;
 }
 
 enum err_code
@@ -218,5 +267,5 @@ s3_send_part(struct s3_upload *u, struct err *e)
 	    (rc = s3_describe_part(u, u->n_parts + 1, &c, e)) != ERR_OK)
 		return rc;
 	rc = s3_call(u->s, &c, e);
-	return s3_take_part(u, &c, rc, e);
+	return s3_take_part(u, &c, &u->s->answer, rc, e);
 }

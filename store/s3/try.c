@@ -72,7 +72,8 @@ create(struct trial *t, struct err *e)
 	s3_add_object_headers(t->u, &t->c);
 	if ((rc = s3_call(t->s, &t->c, e)) != ERR_OK)
 		return rc;
-	return s3_answer_text(t->s, "UploadId", t->u->a, &t->u->mpu, e);
+	return s3_answer_text(
+	    &t->s->answer, "UploadId", t->u->a, &t->u->mpu, e);
 }
 
 static enum err_code
@@ -142,8 +143,8 @@ explain_region(struct trial *t, struct err *e)
 	struct err ignored;
 
 	if (*region == '\0' &&
-	    s3_answer_text(t->s, "Region", t->u->a, &region, &ignored) !=
-		ERR_OK)
+	    s3_answer_text(
+		&t->s->answer, "Region", t->u->a, &region, &ignored) != ERR_OK)
 		region = "";
 	return err_set(e, ERR_INVALID,
 	    "s3.region: bucket %s is not in \"%s\"%s%s%s", t->s->bucket,

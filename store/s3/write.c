@@ -148,20 +148,11 @@ s3_put_segment(struct s3_upload *u, int64_t end, struct err *e)
 
 /* --- Writing. --- */
 
-/* One part is filled and all others are sent, in places that are used again and
- * again, so that hardly anything reaches the disk. */
-static int64_t
-ring_size(const struct s3_upload *u)
-{
-	return ((int64_t)u->s->parallel + 1) *
-	    s3_part_size(u, u->n_parts + u->n_ahead + 1);
-}
-
 static void
 make_ring(struct s3_upload *u)
 {
 	u->spool_base = u->prefix;
-	u->ring = ring_size(u);
+	u->ring = s3_ring_size(u);
 }
 
 /* Full parts that could not be sent when they came are in segments. */
@@ -229,7 +220,7 @@ make_way(struct s3_upload *u, struct err *e)
 
 	while (rc == ERR_OK && has_full_part(u))
 		rc = s3_start_part(u, e);
-	if (rc == ERR_OK && u->ring != ring_size(u))
+	if (rc == ERR_OK && u->ring != s3_ring_size(u))
 		rc = s3_settle_parts(u, e);
 	if (rc == ERR_OK && u->prefix == u->base.info.offset) {
 		make_ring(u);

@@ -20,8 +20,8 @@ TREE = Path(__file__).resolve().parents[2]
 # places are a list of pairs, and None.
 BUGS = {
     "segments are deleted before their part is there": (
-        "send.c", "	one = nth(s, r->n);\n",
-        "	s3_drop_segments(u, INT64_MAX);\n	one = nth(s, r->n);\n",
+        "send.c", "	*one = nth(u->s, r->n);\n",
+        "	s3_drop_segments(u, INT64_MAX);\n	*one = nth(u->s, r->n);\n",
         "test_faults.py -k good"),
     "segments are deleted before the one that takes them in": (
         "write.c", "	(void)RAND_bytes((unsigned char *)&random, "
@@ -81,14 +81,21 @@ BUGS = {
         "		drop_first(u);", "		drop_first(u);",
         "test_parallel.py -k holds_acknowledged"),
     "a place in the spool is used before its part is there": (
-        "write.c", "	return ((int64_t)u->s->parallel + 1) *",
-        "	return (int64_t)u->s->parallel *",
+        "spool.c", "	return ((int64_t)u->abreast + 1) *",
+        "	return (int64_t)u->abreast *",
         "test_parallel.py -k any_chunks"),
+    "a copy that failed is made of what is in the spool": (
+        "concat.c", "s3_await_parts(u, e)", "s3_settle_parts(u, e)",
+        "test_concat.py -k ends"),
+    "a piece is put where a part on its way is": (
+        "concat.c", "u->mpu != NULL ? s3_ring_size(u) : 0",
+        "u->part_size", "test_concat.py -k any_sources"),
     "a backlog of parts is not sent first": (
         "write.c", "	if ((rc = send_backlog(u, e)) == ERR_OK)",
         "	if (rc == ERR_OK)", "test_parallel.py -k backlog"),
     "parts that grow go to the old places": (
-        "write.c", "	if (rc == ERR_OK && u->ring != ring_size(u))\n		rc",
+        "write.c",
+        "	if (rc == ERR_OK && u->ring != s3_ring_size(u))\n		rc",
         "	if (false)\n		rc",
         "test_parallel.py -k grow"),
     "a chunk that could not be kept counts": (
