@@ -3,6 +3,10 @@
  */
 #include "config.h"
 
+#ifdef HAVE_MALLOC_TRIM
+#include <malloc.h>
+#endif
+
 #include <stdalign.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -54,6 +58,14 @@ must_strdup(const char *s)
 	size_t len = strlen(s) + 1;
 
 	return memcpy(must_alloc(len), s, len);
+}
+
+void
+memory_give_back(void)
+{
+#ifdef HAVE_MALLOC_TRIM
+	(void)malloc_trim(0);
+#endif
 }
 
 static struct block *

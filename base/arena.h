@@ -46,4 +46,7 @@ void *must_alloc(size_t size);
 char *must_strdup(const char *);
 NORETURN void out_of_memory(void);
 
+/* Have the kernel take back what was freed, as far as the C library can. */
+void memory_give_back(void);
+
 #endif

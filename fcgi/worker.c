@@ -367,19 +367,29 @@ finish(struct job *job)
 	FCGX_Finish_r(&job->fcgi);
 }
 
+/* The shorter of two times; a negative one has no end. */
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* How long to sleep at most, in ms; -1 is no limit. */
 static int
 nap(const struct job *job)
 {
 	const struct worker *w = job->worker;
-	int64_t ms = w->sweeper == NULL ?
-	    -1 :
-	    sweeper_look(w->sweeper, w->settings, w->board, w->listen_fd);
+	struct data_store *store = w->settings->server.core.store;
+	int64_t ms = job->is_warm ? KEPT_WARM : -1;
 
 	if (job->has_agent)
 		locker_look();
-	if (job->is_warm && (ms < 0 || ms > KEPT_WARM))
-		ms = KEPT_WARM;
+	if (store->rester != NULL)
+		ms = sooner(ms, store->rester->rest(store));
+	if (w->sweeper != NULL)
+		ms = sooner(ms,
+		    sweeper_look(
+			w->sweeper, w->settings, w->board, w->listen_fd));
 	return (int)ms;
 }
 

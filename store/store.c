@@ -43,6 +43,7 @@ store_check(const struct data_store *ds, struct err *e)
 		{ "finisher", ds->finisher, sizeof(*ds->finisher) },
 		{ "pacer", ds->pacer, sizeof(*ds->pacer) },
 		{ "guard", ds->guard, sizeof(*ds->guard) },
+		{ "rester", ds->rester, sizeof(*ds->rester) },
 		{ "suspender", ds->suspender, sizeof(*ds->suspender) },
 		{ "reader", ds->reader, sizeof(*ds->reader) },
 		{ "linker", ds->linker, sizeof(*ds->linker) },

@@ -214,6 +214,16 @@ struct store_pacer {
 	    struct upload *, struct wait *, struct err *);
 };
 
+/* For a store that keeps something open for the next request. */
+struct store_rester {
+	/*
+	 * The process waits for a request: close what has not been used for
+	 * long.  Returns the ms after which to call this again; -1: not before
+	 * there was a request.
+	 */
+	int64_t (*rest)(struct data_store *);
+};
+
 /* A chunk that one process leaves and another one goes on with. */
 struct store_pause {
 	/* Where the chunk began, and where its bytes end so far. */
@@ -550,6 +560,7 @@ struct data_store {
 	const struct store_finisher *finisher;
 	const struct store_guard *guard;
 	const struct store_pacer *pacer;
+	const struct store_rester *rester;
 	const struct store_suspender *suspender;
 	const struct store_reader *reader;
 	const struct store_linker *linker;

@@ -533,6 +533,7 @@ s3_try_end(struct s3_try *x, CURLcode code, int64_t *wait)
 		c->status = 0;
 	find_code(x->answer, c);
 	s3_count_call(x->s, c, (clock_ns() - x->began) / 1000, x->n > 0);
+	x->s->used = clock_ms();
 	if (!set_clock(x->s, c)) {
 		if (!may_pass(c) || c->once || x->n >= x->s->retries)
 			return true;

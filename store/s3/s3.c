@@ -42,13 +42,8 @@ shut_down(struct data_store *ds)
 {
 	struct s3_store *s = s3_store_of(ds);
 
-	if (s->curl != NULL && s->owner == getpid())
-		s->http->easy_cleanup(s->curl);
-	if (s->spare != -1)
-		(void)close(s->spare);
+	s3_release(s);
 	s3_forget_lost(s);
-	free(s->answer.text);
-	s3_close_sender(s);
 	if (s->lease != NULL)
 		explicit_bzero(s->lease, sizeof(*s->lease));
 	explicit_bzero(&s->signer, sizeof(s->signer));
@@ -280,6 +275,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.terminater = &s3_terminater,
 			.finisher = &s3_finisher,
 			.pacer = &s3_pacer,
+			.rester = &s3_rester,
 			.reader = &s3_reader,
 			.linker = &s3_linker,
 			.concater = &s3_concater,

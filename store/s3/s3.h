@@ -117,6 +117,10 @@ struct s3_store {
 	CURL *curl;
 	pid_t owner;
 
+	/* When the last request was over, by clock_ms(); 0: nothing is kept
+	 * for the next one. */
+	int64_t used;
+
 	/* The body of the last answer. */
 	struct s3_text answer;
 
@@ -552,9 +556,11 @@ MUST_CHECK enum err_code s3_await_parts(struct s3_upload *, struct err *);
 /* Leave them alone. */
 void s3_drop_parts(struct s3_upload *);
 
-void s3_close_sender(struct s3_store *);
+/* Close what is kept for the next request. */
+void s3_release(struct s3_store *);
 
 extern const struct store_pacer s3_pacer;
+extern const struct store_rester s3_rester;
 
 /* --- end.c --- */
 

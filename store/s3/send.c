@@ -24,6 +24,9 @@
 /* In ms: the longest wait without a look at the clock. */
 #define LONGEST_WAIT 1000
 
+/* In ms: how long a connection to S3 is kept without a request. */
+#define KEPT 10000
+
 enum phase {
 	/* For again_at. */
 	PHASE_WAITS,
@@ -305,8 +308,10 @@ s3_await_parts(struct s3_upload *u, struct err *e)
 	return rc;
 }
 
-void
-s3_close_sender(struct s3_store *s)
+/* --- What is kept for the next request. --- */
+
+static void
+close_sender(struct s3_store *s)
 {
 	struct s3_sender *r = s->sender;
 	size_t i;
@@ -322,6 +327,49 @@ s3_close_sender(struct s3_store *s)
 	free(r);
 	s->sender = NULL;
 }
+
+/* Connections, buffers and a spool, which the next request could use. */
+void
+s3_release(struct s3_store *s)
+{
+	if (s->curl != NULL && s->owner == getpid())
+		s->http->easy_cleanup(s->curl);
+	s->curl = NULL;
+	close_sender(s);
+	if (s->spare != -1)
+		(void)close(s->spare);
+	s->spare = -1;
+	free(s->answer.text);
+	s->answer = (struct s3_text){ NULL, 0, 0 };
+}
+
+/* Where the last request was long ago. */
+static int64_t
+rest(struct s3_store *s)
+{
+	int64_t left = s->used + KEPT - clock_ms();
+
+	if (s->used == 0)
+		return -1;
+	if (left > 0)
+		return left;
+	s->used = 0;
+	s3_release(s);
+	memory_give_back();
+	return -1;
+}
+
+static int64_t
+rest_of(struct data_store *ds)
+{
+	return rest(s3_store_of(ds));
+}
+
+const struct store_rester s3_rester = {
+	.rest = rest_of,
+};
+
+/* --- How fast bytes may come. --- */
 
 /* The part that is filled now may be full before the next slice is over. */
 static bool
@@ -339,8 +387,10 @@ pace(struct upload *up, struct wait *wait, struct err *e)
 	struct s3_upload *u = s3_upload_of(up);
 	enum err_code rc;
 
-	if (u->n_ahead == 0)
+	if (u->n_ahead == 0) {
+		(void)rest(u->s);
 		return ERR_OK;
+	}
 	if ((rc = work(u, e)) != ERR_OK)
 		return rc;
 	if (u->n_ahead == 0)

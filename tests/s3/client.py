@@ -107,6 +107,10 @@ class Engine:
         """Do once more what a rule has kept; how it went; the fake only."""
         return json.loads(self.raw("POST", "/-/again").body)
 
+    def hang_up(self):
+        """Close all connections that wait; how many; the fake only."""
+        return json.loads(self.raw("POST", "/-/hang-up").body)
+
     def log(self):
         return json.loads(self.raw("GET", "/-/log").body)
 

@@ -25,7 +25,8 @@ see faults() for the rules.  POST /-/keys with [access, secret, token, until] ha
 more keys accepted.  POST /-/age with a number makes all that is there so many
 seconds older.  GET /-/stored/BUCKET/KEY says with which headers an object was
 stored.  GET /-/most says how many parts were under way at once, at most; GET
-/-/payloads, which digests long bodies were said to have.
+/-/payloads, which digests long bodies were said to have.  POST /-/hang-up
+closes all connections that wait for a request, and says how many.
 """
 
 import argparse
@@ -36,6 +37,7 @@ import http.server
 import io
 import json
 import re
+import socket
 import socketserver
 import ssl
 import sys
@@ -116,6 +118,7 @@ class State:
         self.uploads = {}
         self.rules, self.log, self.n, self.completed = [], [], 0, 0
         self.parts, self.most, self.again, self.payloads = 0, 0, [], []
+        self.idle = set()
         self.secrets = {ACCESS: (SECRET, None, None)}
         self.lock = threading.RLock()
         self.met = threading.Condition(self.lock)
@@ -549,6 +552,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     one.at -= json.loads(body)
             if self.path == "/-/again":
                 said = [self.repeat(*x) for x in s.again]
+            if self.path == "/-/hang-up":
+                said = self.end_idle()
             if self.path == "/-/payloads":
                 said = s.payloads
             if self.path == "/-/most":
@@ -625,7 +630,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def hang_up(self):
         self.close_connection = True
 
+    def handle_one_request(self):
+        with self.state.lock:
+            self.state.idle.add(self.connection)
+        super().handle_one_request()
+
+    def finish(self):
+        with self.state.lock:
+            self.state.idle.discard(self.connection)
+        super().finish()
+
+    def end_idle(self):
+        """Those who wait read an end."""
+        for one in self.state.idle:
+            one.shutdown(socket.SHUT_RDWR)
+        return len(self.state.idle)
+
     def handle_one(self):
+        with self.state.lock:
+            self.state.idle.discard(self.connection)
         body = self.body()
         if self.path.startswith("/-/"):
             return self.administer(body)
