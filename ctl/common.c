@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -17,6 +18,7 @@
 
 enum {
 	PROGRESS_MS = 300,
+	NAP_MS = 20,
 
 	/* The most options of one command. */
 	OPTIONS_MAX = 16
@@ -133,6 +135,22 @@ ctl_open_store(struct ctl *c, struct err *e)
 	return rc;
 }
 
+/* The agent was started a moment ago, and nothing is locked without a session.
+ * If there is none within lock.reply, the first lock fails, which says so. */
+static void
+wait_for_session(struct ctl *c)
+{
+	const struct timespec nap = { .tv_nsec = NAP_MS * 1000000L };
+	int64_t end = clock_ms() + c->conf->lock.reply;
+	struct lock_figures f;
+
+	while (c->locker->service->figures(c->locker, &f) &&
+	    *f.refusal == '\0' && clock_ms() < end &&
+	    (f.session_ms == 0 ||
+		(!f.is_claimed && *store_id(c->conf) != '\0')))
+		(void)nanosleep(&nap, NULL);
+}
+
 enum err_code
 ctl_open_locker(struct ctl *c, struct err *e)
 {
@@ -142,6 +160,8 @@ ctl_open_locker(struct ctl *c, struct err *e)
 	rc = locker_start(c->conf, e);
 	if (rc == ERR_OK)
 		rc = locker_open(c->conf, &c->locker, e);
+	if (rc == ERR_OK && c->locker->service != NULL)
+		wait_for_session(c);
 	return rc;
 }
 

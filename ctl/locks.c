@@ -7,22 +7,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "core/clock_note.h"
 #include "ctl/ctl.h"
 #include "ctl/format.h"
 
 enum {
 	/* In us: a lock that takes longer is felt by every request. */
-	SLOW = 20000,
-	NAP_MS = 20
+	SLOW = 20000
 };
 
 struct holders {
 	struct ctl *ctl;
 	int64_t held;
+	/* The service did not answer. */
+	bool is_deaf;
 };
 
 /* --- A service. --- */
@@ -96,30 +95,16 @@ try_hosts(struct trial *t, struct err *e)
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
-/* Ours was started a moment ago. */
-static bool
-wait_for_session(struct ctl *c, struct lock_figures *f)
-{
-	const struct timespec nap = { .tv_nsec = NAP_MS * 1000000L };
-	int64_t end = clock_ms() + c->conf->lock.reply;
-
-	while (c->locker->service->figures(c->locker, f)) {
-		if ((f->session_ms > 0 &&
-			(f->is_claimed || *store_id(c->conf) == '\0')) ||
-		    *f->refusal != '\0' || clock_ms() >= end)
-			return true;
-		(void)nanosleep(&nap, NULL);
-	}
-	return false;
-}
-
 static void
 tell_agent(struct trial *t)
 {
 	const struct conf_lock *conf = &t->ctl->conf->lock;
 	struct lock_figures f;
+	bool is_there = t->ctl->locker->service->figures(t->ctl->locker, &f);
 
-	if (!wait_for_session(t->ctl, &f))
+	if (!is_there && *conf->agent == '\0')
+		tell(t, CTL_BAD, "the lock agent of this command has died");
+	else if (!is_there)
 		tell(t, CTL_BAD,
 		    "the lock agent at %s does not answer: is tusfcgi "
 		    "lock-agent at work?",
@@ -173,8 +158,10 @@ tell_holder(struct ctl *c, const char *id, void *arg)
 	struct holders *h = arg;
 	struct lock_holder who;
 
-	if (!c->locker->ops->holder(c->locker, id, &who))
+	if (h->is_deaf || !c->locker->ops->holder(c->locker, id, &who)) {
+		h->is_deaf = h->is_deaf || who.is_unknown;
 		return;
+	}
 	h->held++;
 	(void)printf("held  %s by ", id);
 	if (who.pid > 0)
@@ -239,7 +226,7 @@ print_finding(void *arg, enum ctl_grade grade, const char *text)
 int
 ctl_check_locks(struct ctl *c)
 {
-	struct holders h = { c, 0 };
+	struct holders h = { .ctl = c };
 	struct err e;
 
 	(void)printf("locks of type %s\n", c->conf->lock.type);
@@ -250,6 +237,11 @@ ctl_check_locks(struct ctl *c)
 	ctl_each(c, "uploads", tell_holder, &h);
 	if (c->locker->traces != NULL)
 		count_stale(c);
-	(void)printf("%" PRId64 " uploads locked now\n", h.held);
+	if (h.is_deaf)
+		ctl_warn(c,
+		    "the lock service does not answer any more: which other "
+		    "uploads are locked is not known");
+	else
+		(void)printf("%" PRId64 " uploads locked now\n", h.held);
 	return ctl_status(c);
 }

@@ -46,7 +46,11 @@ show_pairs(struct ctl *c, const char *name, const struct pair *p)
 static void
 show_lock(const struct lock_holder *holder, bool is_held)
 {
-	(void)printf("%-10s %s", "locked", is_held ? "" : "no");
+	(void)printf("%-10s %s", "locked",
+	    is_held		   ? "" :
+		holder->is_unknown ? "not known: the lock service does not "
+				     "answer" :
+				     "no");
 	if (is_held && holder->pid == -1 && *holder->host == '\0')
 		(void)printf("yes");
 	if (is_held && holder->pid != -1)
@@ -129,8 +133,8 @@ show_upload(struct ctl *c, struct upload *up, const char *damage, bool as_json)
 		state = state_of(up, c->now);
 	if (as_json) {
 		object = upload_to_json(up, state);
-		(void)json_object_set_new(
-		    object, "locked", json_boolean(is_held));
+		(void)json_object_set_new(object, "locked",
+		    holder.is_unknown ? json_null() : json_boolean(is_held));
 		(void)json_object_set_new(object, "lock_pid",
 		    holder.pid > 0 ? json_integer(holder.pid) : json_null());
 		(void)json_object_set_new(object, "lock_host",

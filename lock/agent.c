@@ -298,6 +298,7 @@ agent_holder(struct locker *base, const char *id, struct lock_holder *holder)
 			.slot = a.slot };
 		(void)!ask(l, &q, NULL, &a, &e);
 	}
+	holder->is_unknown = rc == ERR_UNAVAILABLE;
 	if (rc != ERR_LOCKED)
 		return false;
 	q.op = AGENT_HOLDER;

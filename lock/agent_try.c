@@ -159,7 +159,7 @@ agent_try_host(const struct engine_ops *ops, const struct conf *conf,
 	const char *hosts[] = { host, NULL };
 	struct conf one = *conf;
 	int64_t ms = 4 * conf->lock.reply;
-	int fds[2];
+	int fds[2], status = 0;
 	pid_t pid;
 
 	if (pipe(fds) == -1)
@@ -181,9 +181,11 @@ agent_try_host(const struct engine_ops *ops, const struct conf *conf,
 	if (!read_trial(fds[0], ms, t))
 		*t = (struct lock_trial){ .rc = ERR_UNAVAILABLE };
 	(void)kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) == -1 && errno == EINTR)
+	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
 		;
 	(void)close(fds[0]);
+	if (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : status != 0)
+		set_text(t, "what it answers ends the process that reads it");
 	return ERR_OK;
 }
 

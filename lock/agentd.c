@@ -156,8 +156,14 @@ stop_asking(int fd, const char *id)
 static void
 name_host(struct lock_holder *holder, const struct far *far)
 {
+	char *p;
+
 	(void)snprintf(holder->host, sizeof(holder->host), "%.*s",
 	    (int)strcspn(far->holder, "/"), far->holder);
+	/* The service may say anything. */
+	for (p = holder->host; *p != '\0'; p++)
+		if (*p <= ' ' || *p > '~')
+			*p = '?';
 }
 
 static void

@@ -59,6 +59,8 @@ struct lock_holder {
 	pid_t pid;
 	/* "" on this host. */
 	char host[64];
+	/* The service does not answer. */
+	bool is_unknown;
 };
 
 enum lock_how {
@@ -98,8 +100,8 @@ struct locker_ops {
 	enum lock_state (*state)(struct lock *);
 
 	/*
-	 * For messages to an administrator: false if no process holds the lock.
-	 * Takes no lock, so the answer may already be out of date.
+	 * For messages to an administrator: false if no process holds the lock,
+	 * or if that is unknown.  The answer may already be out of date.
 	 */
 	bool (*holder)(struct locker *, const char *id, struct lock_holder *);
 

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "lock/zookeeper_look.h"
 
 enum {
@@ -54,11 +55,12 @@ connect_to(const char *host, int64_t ms)
 static void
 ask(const char *host, int64_t ms, char text[TEXT_SIZE])
 {
+	int64_t end = clock_ms() + ms;
 	int fd = connect_to(host, ms);
 	size_t len = 0;
 	ssize_t n = fd != -1 ? send(fd, "conf", 4, MSG_NOSIGNAL) : -1;
 
-	while (n > 0 && len < TEXT_SIZE - 1) {
+	while (n > 0 && len < TEXT_SIZE - 1 && clock_ms() < end) {
 		n = recv(fd, text + len, TEXT_SIZE - 1 - len, 0);
 		len += n > 0 ? (size_t)n : 0;
 	}
@@ -80,20 +82,20 @@ void
 zookeeper_look(struct engine *e)
 {
 	static const struct timespec pause = { .tv_nsec = 100000000 };
+	/* What was found out before is reported, whatever becomes of this. */
+	int64_t end = clock_ms() + e->conf->reply;
 	char text[TEXT_SIZE] = "";
 	long tick, connections;
 	int i;
 
 	/* It may still count the connection that was just closed. */
-	for (i = 0; i < TRIES && *text == '\0'; i++) {
+	for (i = 0; i < TRIES && *text == '\0' && clock_ms() < end; i++) {
 		if (i > 0)
 			(void)nanosleep(&pause, NULL);
-		ask(engine_host(e), e->conf->reply, text);
+		ask(engine_host(e), end - clock_ms(), text);
 	}
 	tick = number_of(text, "\ntickTime=");
 	connections = number_of(text, "\nmaxClientCnxns=");
-	if (*text == '\0')
-		return;
 	if (tick == -1)
 		engine_note(e, false,
 		    "its settings are not known: have "
