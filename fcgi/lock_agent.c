@@ -14,10 +14,11 @@
 static void
 reap(void)
 {
+	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-		(void)locker_reap(pid);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		(void)locker_reap(pid, status);
 }
 
 void

@@ -311,7 +311,7 @@ reap(struct pool *p)
 			if (p->children[i].pid == pid)
 				break;
 		if (i == p->used) {
-			if (!locker_reap(pid) &&
+			if (!locker_reap(pid, status) &&
 			    !parking_reap(&p->parking, pid, status))
 				(void)sweeper_reap(&p->sweeper, pid, status);
 			continue;

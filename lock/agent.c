@@ -9,7 +9,6 @@
 #include "config.h"
 
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -531,7 +530,6 @@ be_the_agent(pid_t parent, bool is_soon)
 	const struct timespec nap = { .tv_nsec = AGAIN_MS * 1000000L };
 	static const int ignored[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1,
 		SIGPIPE };
-	struct rlimit files;
 	sigset_t none;
 	size_t i;
 
@@ -545,11 +543,7 @@ be_the_agent(pid_t parent, bool is_soon)
 		(void)signal(ignored[i], SIG_IGN);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	/* One descriptor for each process that locks. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
+	agent_limit();
 	if (ours.confine != NULL)
 		ours.confine(ours.conf);
 	if (ours.is_guest)
@@ -566,7 +560,7 @@ fork_agent(struct err *e)
 	bool is_soon = clock_ms() - ours.started < AGAIN_MS;
 	pid_t parent = getpid();
 
-	ours.started = clock_ms();
+	ours.started = clock_ms() + (is_soon ? AGAIN_MS : 0);
 	if (madvise(ours.board, sizeof(*ours.board), MADV_DOFORK) == -1)
 		return err_sys(e, "memory for locks");
 	ours.pid = fork();
@@ -646,13 +640,20 @@ agent_confine(void (*confine)(const struct conf *))
 }
 
 bool
-agent_reap(pid_t pid)
+agent_reap(pid_t pid, int status)
 {
 	struct err e;
 
 	if (pid != ours.pid || pid <= 0)
 		return false;
-	log_error("the lock agent died: its locks are lost");
+	if (WIFSIGNALED(status))
+		log_error("the lock agent died of signal %d: its locks are "
+			  "lost",
+		    WTERMSIG(status));
+	else
+		log_error("the lock agent left with status %d: its locks are "
+			  "lost",
+		    WEXITSTATUS(status));
 	if (fork_agent(&e) != ERR_OK)
 		log_error("%s", e.text);
 	return true;
@@ -661,8 +662,10 @@ agent_reap(pid_t pid)
 void
 agent_look(void)
 {
-	if (ours.pid > 0 && waitpid(ours.pid, NULL, WNOHANG) == ours.pid)
-		(void)agent_reap(ours.pid);
+	int status;
+
+	if (ours.pid > 0 && waitpid(ours.pid, &status, WNOHANG) == ours.pid)
+		(void)agent_reap(ours.pid, status);
 }
 
 void

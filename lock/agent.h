@@ -73,6 +73,9 @@ struct agent_board {
 /* Milliseconds of a clock that goes on during suspend. */
 int64_t agent_clock(void);
 
+/* The limits of the agent's own process. */
+void agent_limit(void);
+
 /* A call to the service is over, after so many ns. */
 void agent_count(struct agent_board *, bool was_answered, int64_t ns);
 /* Why no lock can be had until an administrator acts; "" withdraws that. */
@@ -127,7 +130,7 @@ MUST_CHECK enum err_code agent_begin_for_all(const struct engine_ops *,
 void agent_know_store(const char *id, bool is_guest);
 void agent_confine(void (*confine)(const struct conf *));
 void agent_needs(const struct conf *, need_ear *, void *arg);
-bool agent_reap(pid_t);
+bool agent_reap(pid_t, int status);
 void agent_look(void);
 void agent_follow_log(void);
 void agent_end(void);

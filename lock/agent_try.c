@@ -167,6 +167,7 @@ agent_try_host(const struct engine_ops *ops, const struct conf *conf,
 	pid = fork();
 	if (pid == 0) {
 		(void)signal(SIGPIPE, SIG_IGN);
+		agent_limit();
 		(void)memset(t, 0, sizeof(*t));
 		one.lock.hosts = hosts;
 		try_host(ops, &one, t);

@@ -77,7 +77,9 @@ static struct {
 	int slots_top;
 
 	struct engine_call beat;
-	bool is_beating, is_up;
+	/* has_ended: the service ended our session, and has not answered a beat
+	 * since. */
+	bool is_beating, is_up, has_ended;
 	int64_t beat_sent, next_beat, beat_ns;
 	bool is_leaving;
 } mine;
@@ -480,7 +482,9 @@ lose_all(const char *why)
 		    mine.slots[i].state == TAKING)
 			lose(&mine.slots[i]);
 	}
-	log_warn("locks: %s: %d locks are lost", why, n);
+	/* A service that ends each session at once is logged once. */
+	if (n > 0 || !mine.has_ended)
+		log_warn("locks: %s: %d locks are lost", why, n);
 }
 
 static void
@@ -492,6 +496,7 @@ told(const char *id, enum engine_hint hint)
 	if (id == NULL) {
 		(void)claim_was_told(NULL, hint);
 		lose_all("the service has ended our session");
+		mine.has_ended = true;
 		return;
 	}
 	if (claim_was_told(id, hint))
@@ -528,10 +533,11 @@ beat_done(struct engine_call *call, enum err_code rc, uint64_t token,
 	if (rc == ERR_OK && !mine.is_leaving) {
 		mine.board->valid_until =
 		    mine.beat_sent + mine.engine->session_ms - AGENT_MARGIN;
-		if (!mine.is_up)
+		if (!mine.is_up || mine.has_ended)
 			log_info("locks: %s, session of %" PRId64 " ms",
 			    mine.session, mine.engine->session_ms);
 		mine.is_up = true;
+		mine.has_ended = false;
 	}
 }
 

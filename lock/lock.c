@@ -113,9 +113,9 @@ locker_follow_log(void)
 }
 
 bool
-locker_reap(pid_t pid)
+locker_reap(pid_t pid, int status)
 {
-	return agent_reap(pid);
+	return agent_reap(pid, status);
 }
 
 void

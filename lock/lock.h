@@ -263,13 +263,13 @@ const char *locker_home(const struct conf *);
 /*
  * Some lockers need an agent, a process beside those that lock.  The master of
  * a pool, or a process without one, starts it before the locker is opened and
- * before it forks.  It passes the pid of each child that died to locker_reap(),
- * which returns true if that was the agent, after starting another.  For
- * lockers without an agent, and if lock.agent names one that another program
- * starts, these functions do nothing.
+ * before it forks.  It passes the pid and the status of each child that died to
+ * locker_reap(), which returns true if that was the agent, after starting
+ * another.  For lockers without an agent, and if lock.agent names one that
+ * another program starts, these functions do nothing.
  */
 MUST_CHECK enum err_code locker_start(const struct conf *, struct err *);
-bool locker_reap(pid_t);
+bool locker_reap(pid_t, int status);
 /* The same check for a process that is not told of its children's deaths. */
 void locker_look(void);
 /* To be called after the log was rotated. */

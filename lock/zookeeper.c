@@ -12,6 +12,7 @@
  */
 #include "config.h"
 
+#include <sys/ioctl.h>
 #include <sys/time.h>
 
 #include <stdio.h>
@@ -27,7 +28,16 @@
 #include "lock/zookeeper_look.h"
 
 enum {
-	PATH_SIZE = 512
+	PATH_SIZE = 512,
+	/* In bytes: the library believes any length that it is told, up to two
+	 * GiB, and of a length below zero it reads nothing.  READ_MIN is what a
+	 * read counts at least. */
+	ANSWER_MAX = 16 << 20,
+	READ_MIN = 4096,
+	/* In ms: the library spins with shorter sessions, and with those that
+	 * overflow. */
+	SESSION_MIN = 1000,
+	SESSION_MAX = 3600 * 1000
 };
 
 struct zookeeper {
@@ -38,6 +48,8 @@ struct zookeeper {
 	bool has_expired;
 	/* When it last answered, or was opened; by clock_ms(). */
 	int64_t answered;
+	/* What there was to read since its last answer. */
+	int64_t unanswered;
 	/* Those that wait elsewhere, as was told last. */
 	struct String_vector waiters;
 	/* Of lock.hosts, with commas; for zookeeper_init(). */
@@ -136,12 +148,23 @@ make_nodes(struct zookeeper *z)
 	}
 }
 
+/* An answer that was cut short has fewer names than it says. */
+static int
+count_names(const struct String_vector *list)
+{
+	int n = 0;
+
+	while (list->data != NULL && n < list->count && list->data[n] != NULL)
+		n++;
+	return n;
+}
+
 /* The list owns its strings. */
 static void
 on_waiters(int rc, const struct String_vector *list, const void *arg)
 {
 	struct zookeeper *z = (struct zookeeper *)(uintptr_t)arg;
-	int i;
+	int i, n;
 
 	if (z->base.is_closing)
 		return;
@@ -149,13 +172,14 @@ on_waiters(int rc, const struct String_vector *list, const void *arg)
 		make_nodes(z);
 	if (rc != ZOK)
 		return;
+	n = count_names(list);
 	for (i = 0; i < z->waiters.count; i++)
 		tell(z, z->waiters.data[i], ENGINE_UNWANTED);
-	for (i = 0; i < list->count; i++)
+	for (i = 0; i < n; i++)
 		tell(z, list->data[i], ENGINE_WANTED);
 	(void)deallocate_String_vector(&z->waiters);
-	(void)allocate_String_vector(&z->waiters, list->count);
-	for (i = 0; i < list->count; i++)
+	(void)allocate_String_vector(&z->waiters, n);
+	for (i = 0; i < n; i++)
 		z->waiters.data[i] = must_strdup(list->data[i]);
 }
 
@@ -179,6 +203,7 @@ on_event(zhandle_t *zh, int type, int state, const char *path, void *arg)
 
 	if (zh != z->zh || z->base.is_closing)
 		return;
+	z->unanswered = 0;
 	if (type == ZOO_SESSION_EVENT && state == ZOO_EXPIRED_SESSION_STATE)
 		z->has_expired = true;
 	if (type == ZOO_SESSION_EVENT && state == ZOO_AUTH_FAILED_STATE) {
@@ -213,6 +238,7 @@ join(struct zookeeper *z)
 		return true;
 	zoo_set_debug_level((ZooLogLevel)0);
 	z->has_expired = false;
+	z->unanswered = 0;
 	z->answered = clock_ms();
 	z->zh = zookeeper_init(
 	    z->hosts, on_event, (int)z->base.conf->session, NULL, z, 0);
@@ -241,6 +267,7 @@ turn_in(const void *arg)
 	struct ticket *ticket = (struct ticket *)(uintptr_t)arg;
 	struct engine_request *q = ticket->q;
 
+	ticket->z->unanswered = 0;
 	free(ticket);
 	if (q != NULL)
 		q->own = NULL;
@@ -390,16 +417,16 @@ on_synced(int rc, const char *path, const void *arg)
 	(void)path;
 	if (q == NULL)
 		return;
+	if (rc != ZOK) {
+		fail(q, rc);
+		return;
+	}
 	z = zookeeper_of(q->engine);
-	if (rc == ZOK)
-		z->answered = clock_ms();
+	z->answered = clock_ms();
 	granted = zoo_recv_timeout(z->zh);
 	z->base.session_ms =
 	    granted < z->base.conf->session ? granted : z->base.conf->session;
-	if (rc == ZOK)
-		engine_finish(q, ERR_OK, 0, NULL);
-	else
-		fail(q, rc);
+	engine_finish(q, ERR_OK, 0, NULL);
 }
 
 /* --- Requests. --- */
@@ -505,9 +532,34 @@ zookeeper_prepare(struct engine *e, struct pollfd *fds, int *timeout_ms)
 }
 
 static void
+count_unread(struct zookeeper *z, int fd)
+{
+	int n;
+
+	if (ioctl(fd, FIONREAD, &n) == 0 && n > 0)
+		z->unanswered += n > READ_MIN ? n : READ_MIN;
+}
+
+/* Would the library read for ever, or spin? */
+static const char *
+find_nonsense(const struct zookeeper *z)
+{
+	int ms = zoo_recv_timeout(z->zh);
+
+	if (zoo_state(z->zh) == ZOO_READONLY_STATE)
+		return "it has no leader, and takes no lock";
+	if (z->unanswered > ANSWER_MAX)
+		return "its answer has no end";
+	if (ms < SESSION_MIN || ms > SESSION_MAX)
+		return "no session can be as long as it grants";
+	return NULL;
+}
+
+static void
 zookeeper_work(struct engine *e, const struct pollfd *fds, int n)
 {
 	struct zookeeper *z = zookeeper_of(e);
+	const char *nonsense;
 	int events = 0;
 
 	if (z->zh == NULL || n == 0)
@@ -516,8 +568,11 @@ zookeeper_work(struct engine *e, const struct pollfd *fds, int n)
 		events |= ZOOKEEPER_READ;
 	if ((fds[0].revents & POLLOUT) != 0)
 		events |= ZOOKEEPER_WRITE;
+	count_unread(z, fds[0].fd);
 	(void)zookeeper_process(z->zh, events);
-	if (!z->has_expired)
+	if ((nonsense = find_nonsense(z)) != NULL)
+		engine_say(e, nonsense);
+	else if (!z->has_expired)
 		return;
 	hang_up(z);
 	z->base.told(NULL, ENGINE_LOST);
