@@ -163,11 +163,34 @@ explain_clock(const struct trial *t, struct err *e)
 	    skew < 0 ? -skew : skew, skew < 0 ? "ahead of" : "behind");
 }
 
+/* There was no answer; e has the words of libcurl. */
+static enum err_code
+explain_silence(const struct trial *t, struct err *e)
+{
+	static const struct {
+		const char *words, *advice;
+	} rows[] = {
+		{ "certificate", "; is s3.ca_file right?" },
+		{ "SSL", "; does it speak http:// only?" },
+	};
+	const char *advice = "";
+	size_t i;
+
+	for (i = NITEMS(rows); i-- > 0;)
+		if (strstr(e->text, rows[i].words) != NULL)
+			advice = rows[i].advice;
+	return err_within(
+	    e, "s3.endpoint: no answer from %s%s", t->s->origin, advice);
+}
+
 static enum err_code
 explain(struct trial *t, size_t i, enum err_code rc, struct err *e)
 {
 	const struct s3_store *s = t->s;
 
+	if (rc == ERR_UNAVAILABLE && t->c.status == 0 &&
+	    *s->keys.access != '\0')
+		return explain_silence(t, e);
 	if (rc == ERR_UNAVAILABLE || rc == ERR_NO_SPACE)
 		return rc;
 	if (is_code(t, "NoSuchBucket") ||

@@ -161,7 +161,15 @@ def test_a_service_that_does_not_answer_is_a_warning(short_folder, engine):
     engine.stop()
     done = run(path, "-t")
     assert done.returncode == 0 and "warn" in done.stderr
+    assert f"s3.endpoint: no answer from http://127.0.0.1:{engine.port}: " \
+        in done.stderr
     assert doctor("-c", path).startswith("PROBLEM ")
+
+
+def test_tls_with_a_service_that_has_none(short_folder, engine):
+    done = run(configure(short_folder, engine, endpoint="https://127.0.0.1:"
+                         f"{engine.port}"), "-t")
+    assert "does it speak http:// only?" in done.stderr
 
 
 def test_a_doctor_without_a_configuration_asks_no_bucket(short_folder, engine):
