@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,22 @@ look_at_uploads(const struct conf *conf, FILE *out)
 		return;
 	look_at_names(dir, path, out);
 	(void)closedir(dir);
+}
+
+void
+look_at_conf(const char *file, FILE *out)
+{
+	struct arena *a = arena_new();
+	const struct group *group = getgrgid(getegid());
+
+	if (file != NULL && faccessat(AT_FDCWD, file, R_OK, AT_EACCESS) == -1 &&
+	    errno == EACCES)
+		fprintf(out,
+		    "warning: user %s may not read %s, which a reload does; "
+		    "run: chgrp %s %s; chmod g+r %s\n",
+		    name_of(geteuid(), a), file,
+		    group != NULL ? group->gr_name : "GROUP", file, file);
+	arena_free(a);
 }
 
 /* --- Locks. --- */

@@ -46,6 +46,10 @@ MUST_CHECK enum err_code look_for_store(const struct conf *, struct err *);
  */
 void look_at_uploads(const struct conf *, FILE *out);
 
+/* If this process may not read the configuration again, print that, and the
+ * remedy; file: NULL if there is none. */
+void look_at_conf(const char *file, FILE *out);
+
 /*
  * Why lock.method does not work on the file system of the lock files, and the
  * value to use instead; NULL: it works.  From the arena.

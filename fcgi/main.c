@@ -345,6 +345,7 @@ check(struct settings *s, const struct options *o)
 		printf("warning: %s" LOOK_READ_ONLY "\n", read_only);
 	if ((method = look_at_method(s->conf, s->arena)) != NULL)
 		printf("warning: %s\n", method);
+	look_at_conf(o->source.file, stdout);
 	look_at_uploads(s->conf, stdout);
 	rc = s->server.core.locker == NULL ?
 	    ERR_OK :

@@ -1,6 +1,7 @@
 """tusfcgi -t looks at what the start looks at, as the same user, and changes
 nothing."""
 
+import grp
 import os
 import pwd
 import subprocess
@@ -70,6 +71,17 @@ def test_root_looks_as_the_owner_of_the_store(home):
     (home / "log").mkdir(mode=0o755)
     text = check(write(home, log={"target": str(home / "log/t.log")}), 1)
     assert "t.log" in text and "Permission denied" in text
+
+
+@AS_ROOT
+def test_a_configuration_that_only_root_may_read(home):
+    make_store(home)
+    conf = write(home)
+    assert "may not read" not in check(conf)
+    conf.chmod(0o600)
+    assert f"warning: user {USER} may not read {conf}, which a reload does; " \
+        f"run: chgrp {grp.getgrgid(pwd.getpwnam(USER).pw_gid).gr_name} {conf}; " \
+        "chmod g+r" in check(conf)
 
 
 @AS_ROOT
