@@ -14,6 +14,9 @@
 #include "base/arena.h"
 #include "fcgi/lot.h"
 
+/* In a ms. */
+#define NS INT64_C(1000000)
+
 static struct lot_item *
 item_of(struct lot_link *link)
 {
@@ -55,7 +58,7 @@ enter_list(struct lot_link *list, struct lot_item *i)
 void
 lot_init(struct lot *lot, int64_t now)
 {
-	*lot = (struct lot){ .asked_at = now * 1000 };
+	*lot = (struct lot){ .asked_at = now * NS };
 	init_list(&lot->quiet);
 	init_list(&lot->soon);
 	init_list(&lot->late);
@@ -169,12 +172,12 @@ lot_want(struct lot *lot, struct lot_item *i)
 struct lot_item *
 lot_ask(struct lot *lot, int64_t now)
 {
-	int64_t each = LOT_ASK * INT64_C(1000) / (int64_t)(lot->used + 1);
+	int64_t each = LOT_ASK * NS / (int64_t)(lot->used + 1);
 	struct lot_item *i;
 
-	if (lot->asked_at < (now - LOT_ASK) * 1000)
-		lot->asked_at = (now - LOT_ASK) * 1000;
-	while (lot->used > 0 && lot->asked_at + each <= now * 1000) {
+	if (lot->asked_at < (now - LOT_ASK) * NS)
+		lot->asked_at = (now - LOT_ASK) * NS;
+	while (lot->used > 0 && lot->asked_at + each <= now * NS) {
 		lot->asked_at += each;
 		lot->asking = (lot->asking + 1) % lot->used;
 		i = lot->all[lot->asking];

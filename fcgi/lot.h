@@ -53,7 +53,7 @@ struct lot {
 	struct lot_item **all;
 	size_t used, size;
 
-	/* The lock that was asked last, and until when that was due, in us. */
+	/* The lock that was asked last, and until when that was due, in ns. */
 	size_t asking;
 	int64_t asked_at;
 

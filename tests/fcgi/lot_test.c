@@ -176,6 +176,33 @@ every_lock_is_asked_in_time(void **state)
 	assert_in_range(asked, 490, 510);
 }
 
+/* pool.max_parked can be as much. */
+static void
+a_million_is_asked_and_no_more(void **state)
+{
+	enum {
+		MILLION = 1000000
+	};
+	struct lot_item *bare = add(1000, false, NOW);
+	struct lot_item *locked = add(1000, true, NOW);
+	int64_t now = NOW;
+	int n, asked = 0;
+
+	(void)state;
+	lot.all = realloc(lot.all, MILLION * sizeof(struct lot_item *));
+	assert_non_null(lot.all);
+	lot.used = lot.size = MILLION;
+	for (n = 0; n < MILLION; n++)
+		lot.all[n] = n == MILLION / 2 ? locked : bare;
+	for (; now < NOW + 3 * LOT_ASK; now++)
+		while (asked < 10 && lot_ask(&lot, now) != NULL)
+			asked++;
+	assert_in_range(asked, 2, 3);
+	lot.all[0] = bare;
+	lot.all[1] = locked;
+	lot.used = 2;
+}
+
 static void
 a_stop_makes_all_ready(void **state)
 {
@@ -330,6 +357,7 @@ main(void)
 		ONE(an_end_is_ready_at_once),
 		ONE(silence_is_counted_from_the_last_byte),
 		ONE(every_lock_is_asked_in_time),
+		ONE(a_million_is_asked_and_no_more),
 		ONE(a_stop_makes_all_ready),
 		ONE(a_body_without_a_place_waits_for_its_turn),
 		cmocka_unit_test(parameters_are_packed_as_they_came),
