@@ -124,8 +124,34 @@ board_is_short(const struct board *b)
 }
 
 void
+board_begin_turn(struct board *b, size_t slot)
+{
+	atomic_store(&b->slots[slot].turn, clock_ms());
+	(void)atomic_fetch_add(&b->parking.taken, 1);
+}
+
+bool
+board_end_turn(struct board *b, size_t slot)
+{
+	return atomic_exchange(&b->slots[slot].turn, 0) != 0;
+}
+
+int
+board_count_turns(const struct board *b, int64_t since)
+{
+	size_t i, used = atomic_load(&b->used);
+	int n = 0;
+
+	for (i = 0; i < used; i++)
+		if (atomic_load(&b->slots[i].turn) > since)
+			n++;
+	return n;
+}
+
+void
 board_wipe(struct board *b, size_t slot)
 {
+	(void)board_end_turn(b, slot);
 	board_return_permit(b, slot);
 	board_set(b, slot, WORKER_ABSENT);
 }

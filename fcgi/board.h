@@ -38,6 +38,9 @@ enum worker_state {
 /* Each in a cache line of its own. */
 struct board_slot {
 	_Alignas(64) _Atomic int state;
+	/* Since when, by clock_ms(), it has had a request that was parked; 0:
+	 * it has none. */
+	_Atomic int64_t turn;
 };
 
 /* What the parking process and the workers know of each other. */
@@ -47,6 +50,11 @@ struct board_parking {
 	/* How many requests it keeps, and how many more it takes: 0 if only
 	 * those that it had before, -1 if none. */
 	_Atomic int parked, room;
+	/* More is ready than workers have turns: one that ends its turn wakes
+	 * it. */
+	_Atomic bool is_waiting;
+	/* How many requests workers have got from it. */
+	_Atomic unsigned taken;
 	/* When it was last awake, by clock_ms(). */
 	_Atomic int64_t beat;
 };
@@ -117,6 +125,15 @@ bool board_may_wait(const struct board *);
 /* Are fewer workers idle than are to be kept ready?  Then the master forks
  * some, unless a body gives its worker back. */
 bool board_is_short(const struct board *);
+
+/*
+ * A worker that gets a request from the parking process has it for a turn,
+ * until it is done with it or gives it back.  How many have one that began
+ * since then, by clock_ms()?  End it: false if it is over already.
+ */
+void board_begin_turn(struct board *, size_t slot);
+bool board_end_turn(struct board *, size_t slot);
+int board_count_turns(const struct board *, int64_t since);
 
 /* For the master: clear the slot of a worker that has ended. */
 void board_wipe(struct board *, size_t slot);

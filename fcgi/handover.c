@@ -4,6 +4,8 @@
  */
 #include "config.h"
 
+#include <sys/socket.h>
+
 #include <string.h>
 #include <unistd.h>
 
@@ -49,6 +51,7 @@ handover_take(struct handover *h, FCGX_Request *fcgi)
 	/* Or libfcgi would close the connection before it reads. */
 	fcgi->keepConnection = 1;
 	h->from = n;
+	board_begin_turn(h->board, h->slot);
 	return true;
 }
 
@@ -68,11 +71,21 @@ handover_adopted(struct handover *h)
 		box.note.task.loan.fd = -1;
 }
 
+/* A message that is no note, if the parking process waits for this worker. */
+static void
+wake(const struct handover *h)
+{
+	if (atomic_exchange(&h->board->parking.is_waiting, false))
+		(void)send(h->up, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 void
 handover_end(struct handover *h)
 {
 	if (h->from == NULL)
 		return;
+	if (board_end_turn(h->board, h->slot))
+		wake(h);
 	/* libfcgi has the connection. */
 	box.connection = -1;
 	note_drop(&box);
@@ -108,6 +121,8 @@ bool
 handover_give(struct handover *h, const FCGX_Request *fcgi,
     struct web_call *call, struct note *n, int64_t began, bool keep)
 {
+	/* Before the parking process looks who has one. */
+	(void)board_end_turn(h->board, h->slot);
 	if (!may_give(h) || !os_read_get_cut(&n->cut) ||
 	    !find_params(h, fcgi, n) || !web_park(call, &n->task))
 		return false;
@@ -129,6 +144,7 @@ bool
 handover_give_back(struct handover *h, const FCGX_Request *fcgi)
 {
 	box.note.why = NOTE_NO_PLACE;
+	(void)board_end_turn(h->board, h->slot);
 	if (!send_note(h, fcgi, &box.note))
 		return false;
 	/* The lock was never this process's own. */

@@ -15,6 +15,8 @@ struct handover {
 	/* To the parking process and from it; -1: there is none. */
 	int up, down;
 	struct board *board;
+	/* Of this worker. */
+	size_t slot;
 
 	/* The request at hand came with this note; NULL: from the web
 	 * server. */

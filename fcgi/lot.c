@@ -63,6 +63,7 @@ lot_init(struct lot *lot, int64_t now)
 	init_list(&lot->soon);
 	init_list(&lot->late);
 	init_list(&lot->ready);
+	init_list(&lot->wanted);
 }
 
 static void
@@ -75,6 +76,8 @@ become(struct lot *lot, struct lot_item *i, enum lot_state state, int64_t due)
 	i->due = due;
 	if (state == LOT_READY)
 		list = &lot->ready;
+	else if (state == LOT_WANTED)
+		list = &lot->wanted;
 	else if (state == LOT_WAITING)
 		list = i->note.is_soon ? &lot->soon : &lot->late;
 	enter_list(list, i);
@@ -83,7 +86,7 @@ become(struct lot *lot, struct lot_item *i, enum lot_state state, int64_t due)
 static void
 make_ready(struct lot *lot, struct lot_item *i, enum note_why why)
 {
-	if (i->state == LOT_READY)
+	if (i->state >= LOT_READY)
 		return;
 	i->note.why = why;
 	become(lot, i, LOT_READY, 0);
@@ -166,6 +169,7 @@ void
 lot_want(struct lot *lot, struct lot_item *i)
 {
 	make_ready(lot, i, NOTE_LOCK);
+	become(lot, i, LOT_WANTED, 0);
 }
 
 /* As large a part of all as of LOT_ASK has gone by. */
@@ -181,7 +185,7 @@ lot_ask(struct lot *lot, int64_t now)
 		lot->asked_at += each;
 		lot->asking = (lot->asking + 1) % lot->used;
 		i = lot->all[lot->asking];
-		if (i->state != LOT_READY && i->note.task.loan.fd != -1)
+		if (i->state != LOT_WANTED && i->note.task.loan.fd != -1)
 			return i;
 	}
 	return NULL;
@@ -230,6 +234,8 @@ lot_stop(struct lot *lot)
 struct lot_item *
 lot_first(const struct lot *lot)
 {
+	if (!is_empty(&lot->wanted))
+		return item_of(lot->wanted.next);
 	return is_empty(&lot->ready) ? NULL : item_of(lot->ready.next);
 }
 

@@ -31,7 +31,9 @@ enum lot_state {
 	/* Something came, and more may follow. */
 	LOT_WAITING,
 	/* A worker may have it. */
-	LOT_READY
+	LOT_READY,
+	/* The same, before the others. */
+	LOT_WANTED
 };
 
 struct lot_item {
@@ -48,7 +50,7 @@ struct lot_item {
 
 struct lot {
 	/* The first is due first.  Of ready ones it is the oldest. */
-	struct lot_link quiet, soon, late, ready;
+	struct lot_link quiet, soon, late, ready, wanted;
 
 	struct lot_item **all;
 	size_t used, size;
@@ -70,7 +72,7 @@ struct lot_item *lot_add(struct lot *, const struct note_box *, int64_t now);
 void lot_see(
     struct lot *, struct lot_item *, int bytes, bool is_over, int64_t now);
 
-/* Another request wants its lock. */
+/* Another request wants its lock: a worker gets it next. */
 void lot_want(struct lot *, struct lot_item *);
 
 /* Those whose lock is to be asked now, one by one, then NULL.  Call it until
@@ -82,7 +84,7 @@ int64_t lot_turn(struct lot *, int64_t now, int64_t at_most);
 
 void lot_stop(struct lot *);
 
-/* The oldest that is ready; NULL: none is. */
+/* Of those that are ready the one whose turn it is; NULL: none is. */
 struct lot_item *lot_first(const struct lot *);
 
 /* Forget it and close its descriptors. */

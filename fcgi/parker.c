@@ -18,6 +18,7 @@
 #include <linux/sockios.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,15 +39,17 @@ enum {
 	/* Requests that may come beyond the room that was told: those that come
 	 * back, and those of workers that look at the same time. */
 	ROOM_LEFT = 64,
-	/* The longest sleep in ms; while locks are to be asked; while the
-	 * workers take no more. */
+	/* So many requests are with workers at a time: what became ready at the
+	 * same moment would have all of them, and all processors.  One that a
+	 * worker has had for so many ms counts no longer. */
+	TURNS = 8,
+	TURN = 20,
+	/* The longest sleep in ms; while locks are to be asked; while more is
+	 * ready than the workers get. */
 	SLEEP = 1000,
 	SLEEP_LOCKS = 50,
 	SLEEP_BLOCKED = 20
 };
-
-/* What an event means that is not of a connection. */
-static char is_up, is_down;
 
 static volatile sig_atomic_t got_term;
 
@@ -56,8 +59,13 @@ struct keeper {
 	int epoll_fd;
 	/* How many are asked for, and how many can be kept. */
 	size_t max, capacity;
-	/* The workers took no more when they were last tried. */
+	/* More is ready: the workers took no more, or had enough, when they
+	 * were last tried. */
 	bool is_blocked;
+	/* There may be notes that were not read for want of room. */
+	bool is_full;
+	/* As many as board->parking.taken when the workers have taken all. */
+	unsigned given;
 	struct note_box box;
 };
 
@@ -121,8 +129,9 @@ find_max(struct keeper *k)
 		k->max = wanted;
 }
 
+/* NULL: it is no request. */
 static void
-watch(struct keeper *k, int fd, uint32_t events, void *what)
+watch(struct keeper *k, int fd, uint32_t events, struct lot_item *what)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = what };
 
@@ -153,6 +162,7 @@ take_notes(struct keeper *k)
 		work_show(shelf, i->note.shelf, true);
 		watch(k, i->connection, EPOLLIN | EPOLLRDHUP | EPOLLET, i);
 	}
+	k->is_full = k->lot.used >= k->capacity;
 	explicit_bzero(&k->box, sizeof(k->box.note));
 }
 
@@ -178,27 +188,55 @@ ask_locks(struct keeper *k, int64_t now)
 			lot_want(&k->lot, i);
 }
 
+/* How many are on their way to workers. */
+static int
+count_given(struct keeper *k)
+{
+	unsigned taken = atomic_load(&k->parker->board->parking.taken);
+	int bytes = 0;
+
+	/* A worker that was killed may have taken one without a word. */
+	if (ioctl(k->parker->down, SIOCOUTQ, &bytes) == 0 && bytes == 0)
+		k->given = taken;
+	return (int)(k->given - taken);
+}
+
+/* How many may be given away now.  A worker whose turn ends later wakes us. */
+static int
+count_free_turns(struct keeper *k, int64_t now)
+{
+	struct board *board = k->parker->board;
+
+	atomic_store(&board->parking.is_waiting, true);
+	if (k->lot.is_stopping)
+		return INT_MAX;
+	return TURNS - count_given(k) - board_count_turns(board, now - TURN);
+}
+
 /* EAGAIN, ETOOMANYREFS: later. */
 static void
-give_away(struct keeper *k)
+give_away(struct keeper *k, int64_t now)
 {
 	struct metrics *m = &k->parker->board->metrics;
 	struct work_shelf *shelf = &k->parker->board->shelf;
-	struct lot_item *i;
+	struct lot_item *i = lot_first(&k->lot);
+	int turns = i != NULL ? count_free_turns(k, now) : 0;
 
-	k->is_blocked = false;
-	while ((i = lot_first(&k->lot)) != NULL) {
+	for (; i != NULL && turns > 0; i = lot_first(&k->lot), turns--) {
 		/* Or the worker might be done with it before. */
 		work_show(shelf, i->note.shelf, false);
 		if (note_send(
 			k->parker->down, &i->note, i + 1, i->connection) != 0) {
 			work_show(shelf, i->note.shelf, true);
-			k->is_blocked = true;
-			return;
+			break;
 		}
+		k->given++;
 		metrics_count_handover(m, i->note.why);
 		forget(k, i);
 	}
+	k->is_blocked = i != NULL;
+	if (i == NULL)
+		atomic_store(&k->parker->board->parking.is_waiting, false);
 }
 
 static void
@@ -228,6 +266,8 @@ how_long(struct keeper *k, int64_t now)
 {
 	int64_t ms = lot_turn(&k->lot, now, SLEEP);
 
+	if (k->is_full && k->lot.used < k->capacity)
+		return 0;
 	if (k->lot.used > 0 && k->parker->lender != NULL && ms > SLEEP_LOCKS)
 		ms = SLEEP_LOCKS;
 	if ((k->is_blocked || got_term) && ms > SLEEP_BLOCKED)
@@ -236,8 +276,12 @@ how_long(struct keeper *k, int64_t now)
 	return ms < 0 ? 0 : (int)ms + 1;
 }
 
-/* An event may be of an item that the same round forgets: so first all events,
- * then what follows from them. */
+/*
+ * An event may be of an item that the same round forgets: so first all events,
+ * then what follows from them.  A worker whose turn is over has ended it before
+ * it sends the note that wakes us: so that is looked at after the notes, which
+ * cause no event any more once they were read.
+ */
 static void
 go_round(struct keeper *k)
 {
@@ -251,15 +295,14 @@ go_round(struct keeper *k)
 	    k->epoll_fd, events, EVENTS_MAX, how_long(k, now), &none);
 	now = clock_ms();
 	for (i = 0; i < n; i++)
-		if (events[i].data.ptr != &is_up &&
-		    events[i].data.ptr != &is_down)
+		if (events[i].data.ptr != NULL)
 			look_at(k, events[i].data.ptr, events[i].events, now);
 	if (got_term && !k->lot.is_stopping)
 		lot_stop(&k->lot);
+	take_notes(k);
 	ask_locks(k, now);
 	(void)lot_turn(&k->lot, now, SLEEP);
-	give_away(k);
-	take_notes(k);
+	give_away(k, now);
 	publish(k);
 }
 
@@ -278,8 +321,7 @@ parker_run(const struct parker *parker)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 #endif
 	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	watch(k, parker->up, EPOLLIN | EPOLLET, &is_up);
-	watch(k, parker->down, EPOLLOUT | EPOLLET, &is_down);
+	watch(k, parker->up, EPOLLIN | EPOLLET, NULL);
 	publish(k);
 	/* A worker may have looked for room just before there was none. */
 	while (!got_term || idle < 2) {

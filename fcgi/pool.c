@@ -56,7 +56,7 @@ enum {
 	 * looks in a row, or none is idle while a connection waits for one. */
 	LOOK_AGAIN = 20,
 	LOOKS_FEW = 250,
-	LOOKS_NONE = 5,
+	LOOKS_NONE = 2,
 
 	/* The most workers that are forked in one tick. */
 	STEP_MAX = 64,

@@ -549,7 +549,10 @@ worker_run(const struct worker *w)
 		.settings = s,
 		.arena = arena_new(),
 		.has_agent = w->is_alone && locker_is_far(s->conf),
-		.handover = { .up = w->up, .down = w->down, .board = w->board },
+		.handover = { .up = w->up,
+		    .down = w->down,
+		    .board = w->board,
+		    .slot = w->slot },
 		.reloads = atomic_load(&w->board->reloads) };
 	enum worker_end end = WORKER_LEFT;
 

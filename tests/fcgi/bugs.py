@@ -34,10 +34,12 @@ class Bug:
 BUGS = [
     # No worker has room for it, and it is thrown away.
     Bug("note-lost", ["tests/fcgi/parker_test"], ("fcgi/parker.c", """
-			k->is_blocked = true;
-			return;
+			work_show(shelf, i->note.shelf, true);
+			break;
+		}
 """, """
-			k->is_blocked = true;
+			work_show(shelf, i->note.shelf, true);
+		}
 """)),
     # Two workers get the same request.
     Bug("given-twice", ["tests/fcgi/parker_test"], ("fcgi/parker.c", """
@@ -47,6 +49,12 @@ BUGS = [
 		metrics_count_handover(m, i->note.why);
 		if (i->note.parks++ > 0)
 			forget(k, i);
+""")),
+    # What is ready at the same moment has all workers.
+    Bug("all-at-once", ["tests/fcgi/parker_test"], ("fcgi/parker.c", """
+	return TURNS - count_given(k) - board_count_turns(board, now - TURN);
+""", """
+	return INT_MAX;
 """)),
     # An event comes for memory that is free.
     Bug("still-watched", ["tests/fcgi/parker_test"], ("fcgi/parker.c", """
@@ -61,7 +69,7 @@ BUGS = [
 """)),
     # What is ready becomes ready once more, for another reason.
     Bug("woken-twice", ["tests/fcgi/lot_test"], ("fcgi/lot.c", """
-	if (i->state == LOT_READY)
+	if (i->state >= LOT_READY)
 		return;
 	i->note.why = why;
 """, """

@@ -141,6 +141,30 @@ an_end_is_ready_at_once(void **state)
 }
 
 static void
+what_another_request_wants_is_the_next(void **state)
+{
+	struct lot_item *first = add(1000, false, NOW);
+	struct lot_item *last = add(1000, true, NOW), *next;
+
+	(void)state;
+	next = add(1000, true, NOW);
+	lot_see(&lot, first, 0, true, NOW);
+	lot_see(&lot, last, 0, true, NOW);
+	assert_ptr_equal(lot_first(&lot), first);
+	lot_want(&lot, next);
+	assert_ptr_equal(lot_first(&lot), next);
+	/* One that is ready is asked, too, but not again. */
+	assert_ptr_equal(lot_ask(&lot, NOW + LOT_ASK), last);
+	lot_want(&lot, last);
+	assert_null(lot_ask(&lot, NOW + 2 * LOT_ASK));
+	lot_remove(&lot, next);
+	assert_ptr_equal(lot_first(&lot), last);
+	assert_int_equal(last->note.why, NOTE_END);
+	lot_remove(&lot, last);
+	assert_ready(first, NOTE_END);
+}
+
+static void
 silence_is_counted_from_the_last_byte(void **state)
 {
 	struct lot_item *late, *i;
@@ -355,6 +379,7 @@ main(void)
 		ONE(where_the_end_cannot_be_seen_the_timer_is_short),
 		ONE(all_that_is_to_come_is_enough),
 		ONE(an_end_is_ready_at_once),
+		ONE(what_another_request_wants_is_the_next),
 		ONE(silence_is_counted_from_the_last_byte),
 		ONE(every_lock_is_asked_in_time),
 		ONE(a_million_is_asked_and_no_more),

@@ -92,6 +92,15 @@ start(size_t max)
 	start_with(max, 0);
 }
 
+/* In the socket, for many or large ones. */
+static void
+make_room(void)
+{
+	int size = 200000;
+
+	(void)setsockopt(down[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 static int
 set_up(void **state)
 {
@@ -130,12 +139,14 @@ tear_down(void **state)
 	return 0;
 }
 
-/* Park request n, of which one byte is still to come. */
+/* Park request n, of which one byte is still to come, with so many bytes of
+ * parameters. */
 static void
-park(int n)
+park_large(int n, uint32_t size)
 {
+	static char params[NOTE_PARAMS_MAX];
 	struct note note = { .why = NOTE_DRY,
-		.params_len = sizeof(n),
+		.params_len = size,
 		.left = 1,
 		.shelf = -1,
 		.cut.content = 1,
@@ -146,12 +157,19 @@ park(int n)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 	assert_int_equal(pipe(wire), 0);
 	note.task.loan.fd = wire[1];
-	while (note_send(up[0], &note, &n, pair[0]) != 0)
+	memcpy(params, &n, sizeof(n));
+	while (note_send(up[0], &note, params, pair[0]) != 0)
 		pause_a_bit();
 	(void)close(pair[0]);
 	(void)close(wire[1]);
 	requests[n].client = pair[1];
 	requests[n].lock = wire[0];
+}
+
+static void
+park(int n)
+{
+	park_large(n, sizeof(n));
 }
 
 static void
@@ -175,7 +193,6 @@ take(int ms, enum note_why why)
 	if (poll(&pfd, 1, ms) != 1)
 		return -1;
 	assert_true(note_receive(down[1], &box));
-	assert_int_equal(box.note.params_len, sizeof(n));
 	memcpy(&n, box.params, sizeof(n));
 	assert_in_range(n, 0, REQUESTS_MAX - 1);
 	assert_int_equal(box.note.why, why);
@@ -222,8 +239,10 @@ static void
 wait_rounds(int n)
 {
 	int64_t beat = atomic_load(&board->parking.beat);
+	int64_t end = clock_ms() + SOON;
 
 	while (n > 0) {
+		assert_true(clock_ms() < end);
 		if (atomic_load(&board->parking.beat) != beat) {
 			beat = atomic_load(&board->parking.beat);
 			n--;
@@ -260,6 +279,55 @@ what_the_workers_have_no_room_for_is_kept(void **state)
 	take_all(REQUESTS_MAX, NOTE_BYTES);
 	assert_int_equal(take(50, NOTE_BYTES), -1);
 	wait_parked(0);
+}
+
+/* Each of these workers has had a request since then. */
+static void
+have_turns(size_t n, int64_t since)
+{
+	size_t slot;
+
+	for (slot = 0; slot < n; slot++) {
+		board_set(board, slot, WORKER_BUSY);
+		board_begin_turn(board, slot);
+		atomic_store(&board->slots[slot].turn, since);
+	}
+}
+
+/* While the workers that have the first are busy, nothing more comes. */
+static void
+what_is_ready_at_once_comes_a_few_at_a_time(void **state)
+{
+	enum {
+		ALL = 100,
+		FEW = 20
+	};
+	int i, n;
+
+	(void)state;
+	make_room();
+	start(REQUESTS_MAX);
+	for (i = 0; i < ALL; i++)
+		park(i);
+	wait_parked(ALL);
+	for (i = 0; i < ALL; i++)
+		send_byte(i);
+	wait_rounds(5);
+	n = ALL - atomic_load(&board->parking.parked);
+	assert_in_range(n, 1, FEW);
+	/* They take no time at all. */
+	have_turns((size_t)n, clock_ms() + SOON);
+	take_all(n, NOTE_BYTES);
+	assert_int_equal(take(50, NOTE_BYTES), -1);
+	assert_true(atomic_load(&board->parking.is_waiting));
+	assert_true(board_end_turn(board, 0));
+	assert_false(board_end_turn(board, 0));
+	take_all(1, NOTE_BYTES);
+	/* What takes long is no reason to wait. */
+	have_turns((size_t)n, 1);
+	take_all(ALL - n - 1, NOTE_BYTES);
+	wait_parked(0);
+	assert_false(atomic_load(&board->parking.is_waiting));
 }
 
 /* The open file lives on in the process that has it now. */
@@ -365,6 +433,7 @@ main(void)
 #define ONE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		ONE(what_the_workers_have_no_room_for_is_kept),
+		ONE(what_is_ready_at_once_comes_a_few_at_a_time),
 		ONE(a_connection_that_was_given_away_is_not_looked_at),
 		ONE(without_room_nothing_is_taken_and_nothing_lost),
 		ONE(a_wanted_lock_brings_its_request_back),
