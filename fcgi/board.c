@@ -149,8 +149,26 @@ board_count_turns(const struct board *b, int64_t since)
 }
 
 void
+board_set_giving(struct board *b, size_t slot, bool it_is)
+{
+	atomic_store(&b->slots[slot].is_giving, it_is);
+}
+
+bool
+board_is_giving(const struct board *b)
+{
+	size_t i, used = atomic_load(&b->used);
+
+	for (i = 0; i < used; i++)
+		if (atomic_load(&b->slots[i].is_giving))
+			return true;
+	return false;
+}
+
+void
 board_wipe(struct board *b, size_t slot)
 {
+	board_set_giving(b, slot, false);
 	(void)board_end_turn(b, slot);
 	board_return_permit(b, slot);
 	board_set(b, slot, WORKER_ABSENT);

@@ -41,6 +41,8 @@ struct board_slot {
 	/* Since when, by clock_ms(), it has had a request that was parked; 0:
 	 * it has none. */
 	_Atomic int64_t turn;
+	/* It is about to send one to the parking process. */
+	_Atomic bool is_giving;
 };
 
 /* What the parking process and the workers know of each other. */
@@ -134,6 +136,11 @@ bool board_is_short(const struct board *);
 void board_begin_turn(struct board *, size_t slot);
 bool board_end_turn(struct board *, size_t slot);
 int board_count_turns(const struct board *, int64_t since);
+
+/* A worker sets it before it looks whether the parking process has room, and
+ * clears it when it has sent the request.  Does any worker do that now? */
+void board_set_giving(struct board *, size_t slot, bool it_is);
+bool board_is_giving(const struct board *);
 
 /* For the master: clear the slot of a worker that has ended. */
 void board_wipe(struct board *, size_t slot);

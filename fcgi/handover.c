@@ -93,6 +93,14 @@ handover_end(struct handover *h)
 	h->from = NULL;
 }
 
+/* The turn is over before the parking process looks who has one. */
+static void
+begin_giving(struct handover *h)
+{
+	(void)board_end_turn(h->board, h->slot);
+	board_set_giving(h->board, h->slot, true);
+}
+
 static bool
 send_note(struct handover *h, const FCGX_Request *fcgi, struct note *n)
 {
@@ -117,12 +125,10 @@ find_params(const struct handover *h, const FCGX_Request *fcgi, struct note *n)
 	return len >= 0;
 }
 
-bool
-handover_give(struct handover *h, const FCGX_Request *fcgi,
-    struct web_call *call, struct note *n, int64_t began, bool keep)
+static bool
+give(struct handover *h, const FCGX_Request *fcgi, struct web_call *call,
+    struct note *n, int64_t began, bool keep)
 {
-	/* Before the parking process looks who has one. */
-	(void)board_end_turn(h->board, h->slot);
 	if (!may_give(h) || !os_read_get_cut(&n->cut) ||
 	    !find_params(h, fcgi, n) || !web_park(call, &n->task))
 		return false;
@@ -141,14 +147,30 @@ handover_give(struct handover *h, const FCGX_Request *fcgi,
 }
 
 bool
+handover_give(struct handover *h, const FCGX_Request *fcgi,
+    struct web_call *call, struct note *n, int64_t began, bool keep)
+{
+	bool is_gone;
+
+	begin_giving(h);
+	is_gone = give(h, fcgi, call, n, began, keep);
+	board_set_giving(h->board, h->slot, false);
+	return is_gone;
+}
+
+/* The lock was never this process's own. */
+bool
 handover_give_back(struct handover *h, const FCGX_Request *fcgi)
 {
+	enum note_why why = box.note.why;
+	bool is_gone;
+
+	begin_giving(h);
 	box.note.why = NOTE_NO_PLACE;
-	(void)board_end_turn(h->board, h->slot);
-	if (!send_note(h, fcgi, &box.note))
-		return false;
-	/* The lock was never this process's own. */
-	return true;
+	is_gone = may_give(h) && send_note(h, fcgi, &box.note);
+	board_set_giving(h->board, h->slot, false);
+	box.note.why = why;
+	return is_gone;
 }
 
 /* Neither END_REQUEST nor a shutdown: the request goes on elsewhere. */

@@ -250,13 +250,14 @@ publish(const struct keeper *k)
 	atomic_store(&p->beat, clock_ms());
 }
 
-/* Nothing is here, or on its way to a worker or to us. */
+/* Nothing is here, or on its way to a worker or to us.  What is in the socket
+ * is asked after those that may have sent it. */
 static bool
 is_done(const struct keeper *k)
 {
 	int out = 0, in = 0;
 
-	return k->lot.used == 0 &&
+	return k->lot.used == 0 && !board_is_giving(k->parker->board) &&
 	    ioctl(k->parker->down, SIOCOUTQ, &out) == 0 && out == 0 &&
 	    ioctl(k->parker->up, SIOCINQ, &in) == 0 && in == 0;
 }
@@ -310,7 +311,6 @@ void
 parker_run(const struct parker *parker)
 {
 	struct keeper *k = must_alloc(sizeof(*k));
-	int idle = 0;
 
 	*k = (struct keeper){ .parker = parker };
 	find_max(k);
@@ -323,11 +323,9 @@ parker_run(const struct parker *parker)
 	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	watch(k, parker->up, EPOLLIN | EPOLLET, NULL);
 	publish(k);
-	/* A worker may have looked for room just before there was none. */
-	while (!got_term || idle < 2) {
+	do
 		go_round(k);
-		idle = is_done(k) ? idle + 1 : 0;
-	}
+	while (!got_term || !is_done(k));
 	(void)close(k->epoll_fd);
 	free(k);
 }

@@ -56,6 +56,12 @@ BUGS = [
 """, """
 	return INT_MAX;
 """)),
+    # What a worker is about to give away has nobody any more.
+    Bug("left-too-early", ["tests/fcgi/parker_test"], ("fcgi/parker.c", """
+	return k->lot.used == 0 && !board_is_giving(k->parker->board) &&
+""", """
+	return k->lot.used == 0 &&
+""")),
     # An event comes for memory that is free.
     Bug("still-watched", ["tests/fcgi/parker_test"], ("fcgi/parker.c", """
 	(void)epoll_ctl(k->epoll_fd, EPOLL_CTL_DEL, i->connection, NULL);

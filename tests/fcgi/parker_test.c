@@ -408,6 +408,28 @@ a_stop_brings_all_back_and_ends_it(void **state)
 	pid = 0;
 }
 
+/* A worker has seen room just before there was none. */
+static void
+a_stop_waits_for_what_is_about_to_come(void **state)
+{
+	int status;
+
+	(void)state;
+	start(REQUESTS_MAX);
+	board_set(board, 3, WORKER_BUSY);
+	board_set_giving(board, 3, true);
+	assert_int_equal(kill(pid, SIGTERM), 0);
+	while (atomic_load(&board->parking.room) != -1)
+		pause_a_bit();
+	wait_rounds(3);
+	park(0);
+	board_set_giving(board, 3, false);
+	take_all(1, NOTE_STOP);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	pid = 0;
+}
+
 /* Requests that were on their way when the process was killed come with the
  * next one. */
 static void
@@ -438,6 +460,7 @@ main(void)
 		ONE(without_room_nothing_is_taken_and_nothing_lost),
 		ONE(a_wanted_lock_brings_its_request_back),
 		ONE(a_stop_brings_all_back_and_ends_it),
+		ONE(a_stop_waits_for_what_is_about_to_come),
 		ONE(another_one_serves_what_is_in_the_socket),
 	};
 #undef ONE
