@@ -66,6 +66,8 @@ struct keeper {
 	bool is_full;
 	/* As many as board->parking.taken when the workers have taken all. */
 	unsigned given;
+	/* The log says so. */
+	bool is_blind;
 	struct note_box box;
 };
 
@@ -130,13 +132,17 @@ find_max(struct keeper *k)
 }
 
 /* NULL: it is no request. */
-static void
+static bool
 watch(struct keeper *k, int fd, uint32_t events, struct lot_item *what)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = what };
 
-	if (epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == -1)
+	if (epoll_ctl(k->epoll_fd, EPOLL_CTL_ADD, fd, &ev) == 0)
+		return true;
+	if (!k->is_blind)
 		log_error("parking: epoll: %s", strerror(errno));
+	k->is_blind = true;
+	return false;
 }
 
 /* The open file lives on in another process: to close it would leave it
@@ -148,20 +154,28 @@ forget(struct keeper *k, struct lot_item *i)
 	lot_remove(&k->lot, i);
 }
 
-/* A connection that is readable already causes an event at once.  What there
- * are no descriptors for stays in the socket, where nothing is lost. */
+/* A connection that is readable already causes an event at once.  One that
+ * cannot be watched is looked at by a worker, after the time that a byte of it
+ * would wait. */
+static void
+take_note(struct keeper *k)
+{
+	int64_t now = clock_ms();
+	struct lot_item *i = lot_add(&k->lot, &k->box, now);
+
+	work_show(&k->parker->board->shelf, i->note.shelf, true);
+	if (!watch(k, i->connection, EPOLLIN | EPOLLRDHUP | EPOLLET, i))
+		lot_see(&k->lot, i, 1, false, now);
+}
+
+/* What there are no descriptors for stays in the socket, where nothing is
+ * lost. */
 static void
 take_notes(struct keeper *k)
 {
-	struct work_shelf *shelf = &k->parker->board->shelf;
-	struct lot_item *i;
-
 	while (
-	    k->lot.used < k->capacity && note_receive(k->parker->up, &k->box)) {
-		i = lot_add(&k->lot, &k->box, clock_ms());
-		work_show(shelf, i->note.shelf, true);
-		watch(k, i->connection, EPOLLIN | EPOLLRDHUP | EPOLLET, i);
-	}
+	    k->lot.used < k->capacity && note_receive(k->parker->up, &k->box))
+		take_note(k);
 	k->is_full = k->lot.used >= k->capacity;
 	explicit_bzero(&k->box, sizeof(k->box.note));
 }
@@ -321,7 +335,8 @@ parker_run(const struct parker *parker)
 	(void)prctl(PR_SET_DUMPABLE, 0);
 #endif
 	k->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	watch(k, parker->up, EPOLLIN | EPOLLET, NULL);
+	if (!watch(k, parker->up, EPOLLIN | EPOLLET, NULL))
+		return;
 	publish(k);
 	do
 		go_round(k);

@@ -28,7 +28,8 @@ struct parker {
 	size_t max;
 };
 
-/* A process of its own; returns on SIGTERM, when all were given away. */
+/* A process of its own; returns on SIGTERM, when all were given away, and at
+ * once if it could see nothing. */
 void parker_run(const struct parker *);
 
 #endif

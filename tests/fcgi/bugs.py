@@ -69,9 +69,9 @@ BUGS = [
     # Requests come for which there are no descriptors.
     Bug("beyond-the-room", ["tests/fcgi/parker_test"], ("fcgi/parker.c", """
 	while (
-	    k->lot.used < k->capacity && note_receive(k->parker->up, &k->box)) {
+	    k->lot.used < k->capacity && note_receive(k->parker->up, &k->box))
 """, """
-	while (note_receive(k->parker->up, &k->box)) {
+	while (note_receive(k->parker->up, &k->box))
 """)),
     # What is ready becomes ready once more, for another reason.
     Bug("woken-twice", ["tests/fcgi/lot_test"], ("fcgi/lot.c", """

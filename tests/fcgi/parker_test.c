@@ -11,6 +11,7 @@
 
 #include <linux/sockios.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -360,6 +361,32 @@ a_connection_that_was_given_away_is_not_looked_at(void **state)
 	(void)close(requests[0].lock);
 }
 
+/* As nothing is that cannot be polled. */
+static void
+a_connection_that_cannot_be_watched_is_looked_at(void **state)
+{
+	static struct note_box box;
+	struct note note = { .why = NOTE_DRY,
+		.left = 1,
+		.is_soon = true,
+		.shelf = -1,
+		.last_byte = clock_ms(),
+		.patience = PATIENCE,
+		.task.loan.fd = -1 };
+	struct pollfd pfd = { .fd = down[1], .events = POLLIN };
+	int fd = open("/dev/null", O_RDWR);
+
+	(void)state;
+	start(REQUESTS_MAX);
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(note_send(up[0], &note, "", fd), 0);
+	(void)close(fd);
+	assert_int_equal(poll(&pfd, 1, SOON), 1);
+	assert_true(note_receive(down[1], &box));
+	assert_int_equal(box.note.why, NOTE_TIMER);
+	note_drop(&box);
+}
+
 static void
 without_room_nothing_is_taken_and_nothing_lost(void **state)
 {
@@ -457,6 +484,7 @@ main(void)
 		ONE(what_the_workers_have_no_room_for_is_kept),
 		ONE(what_is_ready_at_once_comes_a_few_at_a_time),
 		ONE(a_connection_that_was_given_away_is_not_looked_at),
+		ONE(a_connection_that_cannot_be_watched_is_looked_at),
 		ONE(without_room_nothing_is_taken_and_nothing_lost),
 		ONE(a_wanted_lock_brings_its_request_back),
 		ONE(a_stop_brings_all_back_and_ends_it),
