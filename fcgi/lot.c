@@ -112,6 +112,7 @@ enter_all(struct lot *lot, struct lot_item *i)
 	}
 	i->at = lot->used;
 	lot->all[lot->used++] = i;
+	lot->bytes += i->note.params_len;
 }
 
 struct lot_item *
@@ -243,6 +244,7 @@ void
 lot_remove(struct lot *lot, struct lot_item *i)
 {
 	leave_list(i);
+	lot->bytes -= i->note.params_len;
 	lot->all[i->at] = lot->all[--lot->used];
 	lot->all[i->at]->at = i->at;
 	(void)close(i->connection);

@@ -54,6 +54,8 @@ struct lot {
 
 	struct lot_item **all;
 	size_t used, size;
+	/* Of parameters, in all. */
+	size_t bytes;
 
 	/* The lock that was asked last, and until when that was due, in ns. */
 	size_t asking;

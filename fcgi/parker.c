@@ -39,6 +39,9 @@ enum {
 	/* Requests that may come beyond the room that was told: those that come
 	 * back, and those of workers that look at the same time. */
 	ROOM_LEFT = 64,
+	/* For each request there is so much memory for parameters: one that has
+	 * more takes the room of several. */
+	PARAMS_EACH = 4096,
 	/* So many requests are with workers at a time: what became ready at the
 	 * same moment would have all of them, and all processors.  One that a
 	 * worker has had for so many ms counts no longer. */
@@ -253,14 +256,23 @@ give_away(struct keeper *k, int64_t now)
 		atomic_store(&k->parker->board->parking.is_waiting, false);
 }
 
+static int
+find_room(const struct keeper *k)
+{
+	size_t used = k->lot.bytes / PARAMS_EACH;
+
+	if (used < k->lot.used)
+		used = k->lot.used;
+	return used < k->max ? (int)(k->max - used) : 0;
+}
+
 static void
 publish(const struct keeper *k)
 {
 	struct board_parking *p = &k->parker->board->parking;
-	int room = k->lot.used < k->max ? (int)(k->max - k->lot.used) : 0;
 
 	atomic_store(&p->parked, (int)k->lot.used);
-	atomic_store(&p->room, got_term ? -1 : room);
+	atomic_store(&p->room, got_term ? -1 : find_room(k));
 	atomic_store(&p->beat, clock_ms());
 }
 

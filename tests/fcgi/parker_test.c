@@ -409,6 +409,32 @@ without_room_nothing_is_taken_and_nothing_lost(void **state)
 }
 
 static void
+long_parameters_take_the_room_of_several(void **state)
+{
+	int i;
+
+	(void)state;
+	make_room();
+	start(10);
+	park(0);
+	wait_parked(1);
+	assert_int_equal(atomic_load(&board->parking.room), 9);
+	for (i = 1; i < 3; i++)
+		park_large(i, 16 * 1024);
+	wait_parked(3);
+	assert_int_equal(atomic_load(&board->parking.room), 2);
+	/* Of a worker that has looked before. */
+	park_large(3, 60 * 1024);
+	wait_parked(4);
+	assert_int_equal(atomic_load(&board->parking.room), 0);
+	for (i = 1; i < 4; i++)
+		send_byte(i);
+	take_all(3, NOTE_BYTES);
+	wait_parked(1);
+	assert_int_equal(atomic_load(&board->parking.room), 9);
+}
+
+static void
 a_wanted_lock_brings_its_request_back(void **state)
 {
 	(void)state;
@@ -486,6 +512,7 @@ main(void)
 		ONE(a_connection_that_was_given_away_is_not_looked_at),
 		ONE(a_connection_that_cannot_be_watched_is_looked_at),
 		ONE(without_room_nothing_is_taken_and_nothing_lost),
+		ONE(long_parameters_take_the_room_of_several),
 		ONE(a_wanted_lock_brings_its_request_back),
 		ONE(a_stop_brings_all_back_and_ends_it),
 		ONE(a_stop_waits_for_what_is_about_to_come),
