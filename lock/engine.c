@@ -92,7 +92,9 @@ read_password(const char *file, char *text, size_t size, struct err *e)
 		return ERR_OK;
 	fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd == -1 || fstat(fd, &st) == -1) {
-		(void)err_sys(e, "lock.password_file: %s", file);
+		(void)err_sys(e,
+		    "lock.password_file: the user of the pool has to own %s",
+		    file);
 		if (fd != -1)
 			(void)close(fd);
 		return e->code;
@@ -101,7 +103,9 @@ read_password(const char *file, char *text, size_t size, struct err *e)
 	(void)close(fd);
 	if ((st.st_mode & 077) != 0)
 		return err_set(e, ERR_INVALID,
-		    "lock.password_file: others may read %s: chmod 600", file);
+		    "lock.password_file: others may read %s: chmod 600; the "
+		    "user of the pool has to own it",
+		    file);
 	text[n > 0 ? n : 0] = '\0';
 	text[strcspn(text, "\r\n")] = '\0';
 	return ERR_OK;
@@ -200,6 +204,7 @@ find_advice(const char *why)
 		{ "invalid user ID", "correct lock.user, lock.password_file" },
 		{ "without any password", "remove lock.password_file" },
 		{ "auth is not enabled", "remove lock.user" },
+		{ "DENIED", "set requirepass there, and lock.password_file" },
 		{ "NOPERM", "allow lock.user what is under lock.prefix" },
 		{ "permission denied",
 		    "allow lock.user what is under lock.prefix" },

@@ -128,7 +128,8 @@ static bool
 has_erred(struct redis *r, const redisReply *p)
 {
 	static const char *const refusals[] = { "NOAUTH", "WRONGPASS", "NOPERM",
-		"ERR AUTH", "ERR invalid password", "ERR Client sent AUTH" };
+		"ERR AUTH", "ERR invalid password", "ERR Client sent AUTH",
+		"DENIED" };
 	size_t i;
 
 	if (p->type != REDIS_REPLY_ERROR)

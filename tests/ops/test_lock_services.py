@@ -1,15 +1,19 @@
 """Locks in Redis, etcd and ZooKeeper with what they are protected by."""
 
+import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
+import threading
 
 import pytest
 
 from lib import rig
 from lib.app import App
 from lib.hosts import JAR
+from ops.test_manual import examples, kind_of, of_kind
 
 PASSWORD = "a secret: with spaces"
 BUILT = subprocess.run([rig.program(), "-V"], capture_output=True, text=True,
@@ -152,6 +156,49 @@ def test_redis_wants_the_password(services, pool, password):
     refused(pool(**here), "lock.type: redis", "refuses", "NOAUTH")
     refused(pool(**here, password_file=password("wrong")), "WRONGPASS")
     works(pool(**here, password_file=password(PASSWORD)))
+
+
+def test_redis_that_wants_no_other_machine(pool):
+    """Without a password and with its protected-mode it says this to all that
+    is not local, whatever they ask."""
+    must_have("redis")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def deny():
+            with contextlib.suppress(OSError):
+                while True:
+                    with listener.accept()[0] as one:
+                        one.sendall(b"-DENIED Redis is running in protected "
+                                    b"mode because no password is set.\r\n")
+        threading.Thread(target=deny, daemon=True).start()
+        refused(pool(type="redis", hosts=[
+            f"127.0.0.1:{listener.getsockname()[1]}"]),
+            "refuses: DENIED", "set requirepass there")
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_redis_of_the_manual(tmp_path, services, password):
+    """Its lines, and ours beside them."""
+    must_have("redis")
+    text, = of_kind("redis")
+    (text,), port = text.values, rig.free_port()
+    here = tmp_path / "redis.conf"
+    here.write_text(re.sub("bind .*", f"bind 127.0.0.1\nport {port}", text)
+                    + f"dir {tmp_path}\n")
+    services(port, "redis-server", here)
+    ours = next(x for _, x in examples() if 'type = "redis"' in x and
+                "password_file" in x and kind_of(x) == "conf")
+    (tmp_path / "up").mkdir()
+    for old, new in (("10.0.0.5:6379", f"127.0.0.1:{port}"),
+                     ("/etc/tusfcgi/lock.password",
+                      password(re.search("requirepass (.*)", text)[1])),
+                     ("/srv/uploads", str(tmp_path / "up"))):
+        assert old in ours
+        ours = ours.replace(old, new)
+    conf = tmp_path / "t.conf"
+    conf.write_text(ours)
+    run = subprocess.run([rig.program(), "-t", "-c", conf], timeout=60,
+                         capture_output=True, text=True, check=False)
+    assert run.returncode == 0 and "warning: lock" not in run.stdout, run
 
 
 def test_redis_knows_us_by_a_user(services, pool, password):

@@ -17,7 +17,8 @@ from lib import clients, logins, rig
 
 PAGES = ("tusfcgi.8", "tusfcgi.conf.5", "tusctl.8")
 # What the manual calls the things of which every site has its own.
-NEEDS_A_SITE = ("systemctl", "tusfcgi -s", "https://example.org/")
+NEEDS_A_SITE = ("systemctl", "tusfcgi -s", "https://example.org/",
+                "-o tusfcgi")
 
 
 def plain(text):
@@ -43,6 +44,8 @@ def examples():
 
 def kind_of(text):
     for kind, begins in (
+            # test_lock_services.py has this.
+            ("redis", r"bind "),
             # tests/s3/test_manual.py has these.
             ("bucket", r'store: \{ type = "s3"'), ("policy", r"\{\n"),
             ("nginx", r"location "), ("command", r"[$#] "),
@@ -67,7 +70,7 @@ def test_there_is_a_test_for_every_example():
     assert "unknown" not in kinds, examples()[kinds.index("unknown")]
     assert len(kinds) > 25 and set(kinds) == {
         "nginx", "command", "cron", "json", "log", "message", "conf",
-        "drawing", "balancer", "bucket", "policy"}
+        "drawing", "balancer", "bucket", "policy", "redis"}
 
 
 def check(path):
