@@ -78,11 +78,11 @@ def test_any_sources_make_the_same_object(start, nth):
     assert not server.parts()
 
 
-@pytest.mark.parametrize("nth", range(1, 12))
+@pytest.mark.parametrize("nth", range(1, 13))
 def test_a_part_that_is_not_made_ends_it(start, nth):
-    """No bytes of another place are taken for it."""
+    """No bytes are taken for it that came through the spool before."""
     server = start(s3={"retries": 0}, args=["-w", "1"])
-    some = sources(server, *SIZES)
+    some = sources(server, *[PART * 2 // 3] * 8, 6 * PART)
     server.engine.rules({"m": f"{COPY}{nth}(&|$)", "do": "503"})
     status, _ = join(server, some)
     assert status == 503
