@@ -3,6 +3,10 @@
  */
 #include "config.h"
 
+#ifdef HAVE_MALLOPT
+#include <malloc.h>
+#endif
+
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -13,6 +17,9 @@
 
 /* The step between the block sizes that the allocator distinguishes. */
 #define SMALL_STEP ((size_t)16)
+
+/* Blocks from this size on go back to the kernel when they are freed. */
+#define MAPPED (128 * 1024)
 
 /* The most memory to take: some allocators do not fill free blocks first, and
  * would never come to the end. */
@@ -49,6 +56,11 @@ heap_fill(void)
 	uintptr_t end = (uintptr_t)last;
 	size_t size;
 
+#ifdef HAVE_MALLOPT
+	/* As long as this is not set, one that is freed makes the limit
+	 * larger. */
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED);
+#endif
 	free(last);
 	for (size = LARGE; size > 1024; size -= 1024)
 		take(size, end);

@@ -100,7 +100,9 @@ s3_end_spool(struct s3_upload *u)
 
 	if (u->spool == -1)
 		return;
-	if (s->spare == -1 && s->owner == getpid())
+	/* A process that does nothing keeps no space. */
+	if (s->spare == -1 && s->owner == getpid() &&
+	    ftruncate(u->spool, 0) == 0)
 		s->spare = u->spool;
 	else
 		(void)close(u->spool);

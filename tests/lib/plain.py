@@ -18,9 +18,9 @@ FOLDERS = {
 LIBRARIES = ("jansson", "libconfig", "uuid", "libcurl", "libcrypto", "zlib")
 
 
-def build(folder, options=(), tree=rig.TREE, program="tusfcgi"):
-    """The program as it is shipped, but for the hardening; options are for
-    the compiler, tree is another source tree."""
+def build(folder, options=(), tree=rig.TREE, program="tusfcgi", s3=False):
+    """The program as it is shipped, but for the hardening and, without s3, for
+    that store; options are for the compiler, tree is another source tree."""
     config = Path(rig.program()).parent
     libs = shlex.split(subprocess.run(
         ["pkg-config", "--cflags", "--libs", *LIBRARIES], check=True,
@@ -40,8 +40,8 @@ def build(folder, options=(), tree=rig.TREE, program="tusfcgi"):
         else:
             without += (*source,)
     # These are for tus.fcgi.
-    without += ("one_file.c", "no_http.c")
-    sources = [path for name in FOLDERS[program]
+    without += ("one_file.c", "no_http.c", *["no_s3.c"] * s3)
+    sources = [path for name in (*FOLDERS[program], *["store/s3"] * s3)
                for path in sorted((tree / name).glob("*.c"))
                if path.name not in without]
     subprocess.run(
