@@ -18,6 +18,7 @@ temporary files stay                              ..._nothing_is_left_in_the_spo
 every byte is hashed, twice                       ..._no_byte_is_hashed_...
 """
 
+import os
 import re
 import signal
 import threading
@@ -25,7 +26,7 @@ import time
 
 import pytest
 
-from lib import clients, rig
+from lib import clients, proc, rig
 from s3 import bucket
 from s3.bucket import PART, content, create, patch
 
@@ -307,6 +308,27 @@ def test_nothing_is_left_in_the_spool(start):
     server.start_app()
     rest(url, data)
     assert not list(spool.iterdir())
+
+
+def test_a_worker_that_does_nothing_keeps_no_space(start):
+    """Also what a digest was wrong for, or a client has left."""
+    server = start()
+    data = content(20 * PART)
+
+    def spooled():
+        return [os.stat(f"/proc/{pid}/fd/{fd}").st_blocks
+                for pid in proc.children(server.app.pid)
+                for fd in os.listdir(f"/proc/{pid}/fd")
+                if f"{server.dir}/spool/" in
+                os.readlink(f"/proc/{pid}/fd/{fd}")]
+
+    url = create(server, len(data))
+    assert patch(url, 0, data[:9 * PART], **{
+        "Upload-Checksum": "sha1 " + "A" * 27 + "="})[0] == 460
+    rig.wait_for(lambda: set(spooled()) == {0}, "no space to be taken")
+    assert patch(url, 0, data[:9 * PART + 7])[0] == 204
+    rig.wait_for(lambda: set(spooled()) == {0}, "no space to be taken")
+    rest(url, data)
 
 
 @pytest.mark.parametrize("asked", [False, True])
