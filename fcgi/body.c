@@ -288,7 +288,8 @@ next_window(FCGX_Request *fcgi, const unsigned char **p)
  * Should these bytes go to the core without being gathered?  Yes at the end of
  * the body, and for the small amounts that a slow client sends: gathering them
  * would only touch another page.  Once for each read, because one read may
- * bring many small records.
+ * bring many small records.  Not where all has come already: nginx makes two
+ * records of a small body, and to write twice costs more than a page.
  */
 static bool
 goes_straight_on(struct body *b, size_t len)
@@ -300,7 +301,7 @@ goes_straight_on(struct body *b, size_t len)
 	if (b->left == 0)
 		return true;
 	if (len > LITTLE || b->at_once || os_read_is_ahead() ||
-	    b->straight == read)
+	    os_read_is_over() || b->straight == read)
 		return false;
 	b->straight = read;
 	return true;

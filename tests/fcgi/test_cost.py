@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import proc, rig
+from lib import fastcgi, proc, rig
 from lib.app import App
 from lib.plain import build, plain  # noqa: F401
 
@@ -39,6 +39,7 @@ CEILINGS = {
     # the system calls are its own, too.
     "POST": (51_000, 24),
     "POST with 1 KiB": (53_000, 25),
+    "POST with 1 KiB in two": (54_000, 25),
     # Two of them compare record and lock with their names: a file may have
     # several, so that its number of links says nothing.
     "PATCH of 1 KiB": (42_000, 29),
@@ -112,6 +113,18 @@ def post_with(one, n):
             "POST", "/files", headers, BODY).status == 201
 
 
+def post_in_two(one, n):
+    """As nginx sends what came together with the header, and then the rest."""
+    headers = {"Upload-Length": str(len(BODY)),
+               "Content-Type": "application/offset+octet-stream"}
+    for _ in range(n):
+        assert one.client.raw(
+            fastcgi.begin() + fastcgi.params(fastcgi.variables(
+                "POST", "/files", headers, len(BODY))) +
+            fastcgi.stdin(BODY, 800) + fastcgi.record(fastcgi.STDIN),
+            end=False).status == 201
+
+
 def patch(one, n, body):
     path = one.client.create(1 << 30)
     assert one.client.patch(path, 0, BODY).status == 204
@@ -134,6 +147,7 @@ REQUESTS = {
     "HEAD, locked before": (head_locked, 2),
     "POST": (post, 0),
     "POST with 1 KiB": (post_with, 0),
+    "POST with 1 KiB in two": (post_in_two, 0),
     "PATCH of 1 KiB": (lambda one, n: patch(one, n, BODY), 2),
     "POST and PATCH of 1 KiB": (whole, 0),
     "PATCH of 1 MiB": (lambda one, n: patch(one, n, LARGE), 2),
