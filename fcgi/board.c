@@ -47,6 +47,8 @@ board_set(struct board *b, size_t slot, enum worker_state state)
 	if (state == WORKER_IDLE && old != WORKER_IDLE)
 		(void)atomic_fetch_add(&b->idle, 1);
 	if (state != WORKER_IDLE && old == WORKER_IDLE) {
+		(void)atomic_fetch_add_explicit(
+		    &b->slots[slot].begun, 1, memory_order_relaxed);
 		idle = atomic_fetch_sub(&b->idle, 1) - 1;
 		if (idle < atomic_load(&b->min_spare))
 			wake_master(b);
@@ -182,4 +184,20 @@ board_count(const struct board *b, int count[WORKER_STATE_MAX])
 	memset(count, 0, WORKER_STATE_MAX * sizeof(*count));
 	for (i = 0; i < n; i++)
 		count[atomic_load(&b->slots[i].state)]++;
+}
+
+bool
+board_is_brisk(const struct board *b, struct board_pace *pace, int64_t now)
+{
+	size_t i, n = atomic_load(&b->used);
+	struct board_pace last = *pace;
+	int count[WORKER_STATE_MAX];
+	int64_t begun;
+
+	*pace = (struct board_pace){ .at = now };
+	for (i = 0; i < n; i++)
+		pace->begun += atomic_load(&b->slots[i].begun);
+	board_count(b, count);
+	begun = (int64_t)(pace->begun - last.begun);
+	return begun > 0 && begun >= count[WORKER_BUSY] * (now - last.at);
 }

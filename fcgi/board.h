@@ -43,6 +43,8 @@ struct board_slot {
 	_Atomic int64_t turn;
 	/* It is about to send one to the parking process. */
 	_Atomic bool is_giving;
+	/* How many requests it has begun, modulo UINT_MAX + 1. */
+	_Atomic unsigned begun;
 };
 
 /* What the parking process and the workers know of each other. */
@@ -147,5 +149,16 @@ void board_wipe(struct board *, size_t slot);
 
 /* Count the workers in each state. */
 void board_count(const struct board *, int count[WORKER_STATE_MAX]);
+
+/* How fast requests are begun, as of the last look. */
+struct board_pace {
+	unsigned begun;
+	int64_t at;
+};
+
+/* Look, at clock_ms(): do workers that are busy with short requests have one
+ * for at most 1 ms on the average since the last look?  Then a connection that
+ * waits is soon taken, and more workers would only take turns with them. */
+bool board_is_brisk(const struct board *, struct board_pace *, int64_t now);
 
 #endif

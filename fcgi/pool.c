@@ -53,7 +53,9 @@ enum {
 	/* While requests are parked, a worker that gets one of them is mostly
 	 * idle again in no time, and what comes from the parking process can
 	 * wait.  So there are too few workers only if they are few at so many
-	 * looks in a row, or none is idle while a connection waits for one. */
+	 * looks in a row, or none is idle while a connection waits for one.
+	 * Nor are there too few while short requests go through the hands of
+	 * few: the more workers take turns, the more each request costs. */
 	LOOK_AGAIN = 20,
 	LOOKS_FEW = 250,
 	LOOKS_NONE = 2,
@@ -104,6 +106,7 @@ struct pool {
 	/* At how many looks in a row few workers were idle, and none, while
 	 * that may pass by itself. */
 	int few, none;
+	struct board_pace pace;
 
 	/* After a failed start: the pause, and its end. */
 	int backoff;
@@ -368,13 +371,30 @@ room(const struct pool *p)
 	return p->settings->max_workers - p->live;
 }
 
+/* Would there be enough workers if those were idle that are busy with short
+ * requests, and are these short indeed?  That shows at the second look. */
 static bool
-may_pass(struct pool *p, int spare)
+goes_briskly(struct pool *p, int spare, int64_t now)
+{
+	int count[WORKER_STATE_MAX];
+	bool is_brisk = board_is_brisk(p->board, &p->pace, now);
+
+	board_count(p->board, count);
+	if (spare + count[WORKER_BUSY] < p->settings->min_spare)
+		return false;
+	if (!is_brisk && p->few > 0)
+		return false;
+	p->few = 1;
+	return true;
+}
+
+static bool
+may_pass(struct pool *p, int spare, int64_t now)
 {
 	struct pollfd pfd = { .fd = p->listener->fd, .events = POLLIN };
 
 	if (atomic_load(&p->board->parking.parked) == 0)
-		return false;
+		return goes_briskly(p, spare, now);
 	p->few++;
 	p->none = spare == 0 && poll(&pfd, 1, 0) > 0 ? p->none + 1 : 0;
 	return p->few < LOOKS_FEW && p->none < LOOKS_NONE;
@@ -389,7 +409,7 @@ grow(struct pool *p, int spare, int64_t now)
 
 	if (p->settings->fixed)
 		lack = room(p);
-	if (lack > 0 && may_pass(p, spare))
+	if (lack > 0 && may_pass(p, spare, now))
 		return;
 	p->few = p->none = 0;
 	if (lack <= 0) {

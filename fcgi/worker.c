@@ -207,18 +207,24 @@ receive_without_permit(struct job *job, struct web_call *call)
 		body_receive_at_once(&job->fcgi, job->settings, call);
 }
 
+/* Nothing of the body has to be waited for, nor does its end take long. */
+static void
+receive_what_is_here(struct job *job, struct web_call *call)
+{
+	reply_interim(&job->fcgi, web_interim(call));
+	body_receive(&job->fcgi, job->settings, call);
+}
+
 /* A body that can be parked needs a permit only once it has flowed; one that
  * has a permit may find room later. */
 static void
-receive(struct job *job, struct web_call *call)
+receive_what_comes(struct job *job, struct web_call *call)
 {
 	const struct note *from = job->handover.from;
 	bool has_permit = from == NULL ?
 	    take_permit(job) :
 	    board_has_permit(job->worker->board, job->worker->slot);
 
-	job->is_warm = true;
-	work_look(call, from != NULL ? from->task.past.received : 0);
 	if (from == NULL && !has_permit && !handover_has_room(&job->handover)) {
 		receive_without_permit(job, call);
 		return;
@@ -231,6 +237,19 @@ receive(struct job *job, struct web_call *call)
 	else
 		body_receive(&job->fcgi, job->settings, call);
 	is_receiving(job, false);
+}
+
+static void
+receive(struct job *job, const struct web_request *req, struct web_call *call)
+{
+	const struct note *from = job->handover.from;
+
+	job->is_warm = true;
+	work_look(call, from != NULL ? from->task.past.received : 0);
+	if (from == NULL && req->is_here && !web_may_move(call))
+		receive_what_is_here(job, call);
+	else
+		receive_what_comes(job, call);
 }
 
 static const struct {
@@ -345,7 +364,7 @@ handle(struct job *job, struct web_request *req)
 		return NULL;
 	os_read_begin(job->fcgi.ipcFd);
 	if (start(job, call) == STEP_RECEIVE)
-		receive(job, call);
+		receive(job, req, call);
 	if (job->is_gone)
 		return NULL;
 	worker_answer(job, req, call);
