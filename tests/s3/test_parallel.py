@@ -70,12 +70,21 @@ def test_any_chunks_make_the_same_object(start, parallel, tail):
 
 
 def test_parts_that_grow_take_other_places(start):
+    """Those of the old size are on their way, and one of the new size, which
+    comes in two pieces, would not fit between the last old place and the
+    first."""
     server = start(parallel=3)
     data = content(1007 * PART + 5)
     url = create(server, None)
-    assert patch(url, 0, data[:998 * PART])[0] == 204
-    assert patch(url, 998 * PART, data[998 * PART:],
+    at, half = 997 * PART, 1001 * PART
+    assert patch(url, 0, data[:at],
                  **{"Upload-Length": str(len(data))})[0] == 204
+    server.engine.rules({"m": PUT, "do": "delay", "arg": 0.2, "times": 99})
+    with hang(server, url, at, data[at:half], len(data) - at) as client:
+        rig.wait_for(lambda: len(numbers(server)) == 3, "parts")
+        client.sendall(data[half:])
+        client.settimeout(30)
+        assert client.recv(4096).startswith(b"HTTP/1.1 204 ")
     check(server, url, data)
 
 
