@@ -114,10 +114,18 @@ set_finished(struct s3_upload *u)
 	}
 }
 
-/*
- * The record says that it is finished.  Where any PUT is taken, that may be
- * one that came late, after a removal: then the object tells.
- */
+/* May the record be that of a request which came after a removal?  Any PUT is
+ * taken without conditions; and the one that makes a record is always taken,
+ * which matters where the id of a concatenation is that of the next try. */
+static bool
+may_have_come_late(const struct s3_upload *u)
+{
+	return u->base.info.is_final ||
+	    (u->s->condition != S3_CONDITION_QUOTED &&
+		u->s->condition != S3_CONDITION_BARE);
+}
+
+/* The record says that it is finished; where it may lie, the object tells. */
 static enum err_code
 look_at_finished(struct s3_upload *u, struct err *e)
 {
@@ -125,8 +133,7 @@ look_at_finished(struct s3_upload *u, struct err *e)
 	bool is_there;
 
 	u->base.info.offset = u->base.info.size;
-	if (u->s->is_kept || u->s->condition == S3_CONDITION_QUOTED ||
-	    u->s->condition == S3_CONDITION_BARE)
+	if (u->s->is_kept || !may_have_come_late(u))
 		return ERR_OK;
 	rc = s3_find_object(u, &is_there, e);
 	if (rc != ERR_OK || is_there)

@@ -68,3 +68,23 @@ def test_a_creation_with_its_whole_body(server):
         "Upload-Length": "5",
         "Content-Type": "application/offset+octet-stream"}, b"hello")
     assert asked == ["HEAD record", "PUT object", "PUT record"]
+
+
+def test_a_concatenation(server):
+    """Its record may be that of an earlier try, so the object is looked at."""
+    part = create(server, 3 * PART, **{"Upload-Concat": "partial"})
+    assert patch(part, 0, content(3 * PART))[0] == 204
+    asked, (status, headers, _) = calls(
+        server, clients.request, "POST", server.url, {
+            "Upload-Concat": "final;" + part[len(server.origin):]})
+    assert status == 201
+    assert sorted(asked) == sorted([
+        # Is it there already?  Before and under the lock.
+        "GET record", "GET record",
+        # The part, by the core and by the store.
+        "GET record", "GET record",
+        "HEAD record", "POST upload", *["PUT part"] * 3, "POST parts",
+        "PUT record"]), asked
+    asked, _ = calls(
+        server, clients.offset, server.origin + headers["Location"])
+    assert asked == ["GET record", "HEAD object"]

@@ -101,6 +101,22 @@ def test_a_source_that_is_gone_by_now_is_none(start):
     assert not server.parts()
 
 
+def test_a_record_that_comes_late_is_none_of_the_next_try(start):
+    """The first was given up and its object removed when its record appeared;
+    the next one has the same id, and is no repetition."""
+    server = start()
+    some = sources(server, *SIZES)
+    before = set(server.keys())
+    server.engine.rules({"m": r"PUT [^?]*\.info", "do": "later"})
+    assert join(server, some)[0] == 503
+    assert not set(server.keys()) - before
+    assert server.engine.again() == [200]
+    server.engine.rules()
+    status, url = join(server, some)
+    assert status == 201
+    check(server, url, some)
+
+
 @pytest.fixture
 def busy(start):
     """A server, its sources, and how many requests join them."""
