@@ -119,8 +119,13 @@ core_refusal(struct task *t, enum err_code code)
 
 	/* The uploads are out of this host's reach, not broken. */
 	if (code == ERR_SYSTEM && t->core->store->is_shared &&
-	    fs_is_cut_off(t->err.sys))
-		code = t->err.code = ERR_UNAVAILABLE;
+	    fs_is_cut_off(t->err.sys)) {
+		t->err.code = ERR_UNAVAILABLE;
+		return REFUSE_STORE_UNAVAILABLE;
+	}
+	if (code == ERR_UNAVAILABLE && t->core->store->is_remote &&
+	    t->err.sys == 0)
+		return REFUSE_STORE_UNAVAILABLE;
 	return (int)refusals[code];
 }
 

@@ -592,6 +592,10 @@ struct data_store {
 	 * acknowledges nothing, takes nothing back and closes it.
 	 */
 	bool is_shared;
+
+	/* A service keeps it.  ERR_UNAVAILABLE with no errno is then a service
+	 * that does not answer, or not now. */
+	bool is_remote;
 };
 
 /* Has every announced byte arrived? */

@@ -283,6 +283,7 @@ open_store(const struct conf *conf, struct data_store **ds, struct err *e)
 			.expirer = &s3_expirer,
 			.keeper = &s3_keeper,
 			.mover = &s3_mover,
+			.is_remote = true,
 		},
 		.arena = arena_new(),
 		.scratch = arena_new(),

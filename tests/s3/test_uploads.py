@@ -218,3 +218,23 @@ def test_what_expires_is_swept(strict, start):
     assert not server.parts()
     assert clients.request("HEAD", url)[0] in (404, 410)
     assert clients.request("GET", done)[2] == b"abc"
+
+
+def test_a_bucket_out_of_reach_is_named(tmp_path, servers):
+    """As a directory that was covered: clients come back, and nobody looks for
+    what keeps the server busy."""
+    engine = bucket.start_engine("")
+    server = servers(bucket.Server(tmp_path, engine, s3={"retries": 0}))
+    url, done = create(server, 10), create(server, 3)
+    assert patch(done, 0, b"abc")[0] == 204
+    assert patch(url, 0, b"abc")[0] == 204
+    engine.stop()
+    asked = [clients.request("POST", server.url, {"Upload-Length": "3"}),
+             patch(url, 3, b"def"), clients.request("GET", done),
+             clients.request("DELETE", url)]
+    for status, headers, body in asked:
+        assert (status, body.split(b":")[0]) == (503, b"ERR_STORE_UNAVAILABLE")
+        assert int(headers["Retry-After"]) > 0
+    assert clients.request("HEAD", url)[0] == 423
+    said = [x for x in server.log().splitlines() if " request method=" in x]
+    assert all("code=ERR_STORE_UNAVAILABLE" in x for x in said[-5:]), said
