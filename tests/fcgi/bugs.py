@@ -186,7 +186,8 @@ class Tree:
         """The output if it does, else nothing."""
         if "::" not in test:
             self.make(test)
-            done = run([self.build / test], timeout=300)
+            # One that hangs has failed, too.
+            done = run(["timeout", 300, self.build / test])
         else:
             self.make("tusfcgi")
             done = run(

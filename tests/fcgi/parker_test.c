@@ -63,6 +63,14 @@ pause_a_bit(void)
 	(void)poll(NULL, 0, 2);
 }
 
+/* But not for ever. */
+static void
+pause_before(int64_t end)
+{
+	assert_true(clock_ms() < end);
+	pause_a_bit();
+}
+
 /* With a limit of descriptors; 0: as it is. */
 static void
 start_with(size_t max, rlim_t files)
@@ -74,6 +82,8 @@ start_with(size_t max, rlim_t files)
 		.lender = &lender,
 		.max = max };
 
+	int64_t end = clock_ms() + SOON;
+
 	atomic_store(&board->parking.beat, 0);
 	pid = fork();
 	assert_int_not_equal(pid, -1);
@@ -84,7 +94,7 @@ start_with(size_t max, rlim_t files)
 		_exit(0);
 	}
 	while (atomic_load(&board->parking.beat) == 0)
-		pause_a_bit();
+		pause_before(end);
 }
 
 static void
@@ -153,6 +163,7 @@ park_large(int n, uint32_t size)
 		.cut.content = 1,
 		.last_byte = clock_ms(),
 		.patience = PATIENCE };
+	int64_t end = clock_ms() + SOON;
 	int pair[2], wire[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
@@ -160,7 +171,7 @@ park_large(int n, uint32_t size)
 	note.task.loan.fd = wire[1];
 	memcpy(params, &n, sizeof(n));
 	while (note_send(up[0], &note, params, pair[0]) != 0)
-		pause_a_bit();
+		pause_before(end);
 	(void)close(pair[0]);
 	(void)close(wire[1]);
 	requests[n].client = pair[1];
@@ -230,10 +241,8 @@ wait_parked(int n)
 {
 	int64_t end = clock_ms() + SOON;
 
-	while (atomic_load(&board->parking.parked) != n) {
-		assert_true(clock_ms() < end);
-		pause_a_bit();
-	}
+	while (atomic_load(&board->parking.parked) != n)
+		pause_before(end);
 }
 
 static void
@@ -243,12 +252,11 @@ wait_rounds(int n)
 	int64_t end = clock_ms() + SOON;
 
 	while (n > 0) {
-		assert_true(clock_ms() < end);
 		if (atomic_load(&board->parking.beat) != beat) {
 			beat = atomic_load(&board->parking.beat);
 			n--;
 		}
-		pause_a_bit();
+		pause_before(end);
 	}
 }
 
@@ -265,14 +273,16 @@ is_up_empty(void)
 static void
 what_the_workers_have_no_room_for_is_kept(void **state)
 {
+	int64_t end;
 	int i;
 
 	(void)state;
 	start(REQUESTS_MAX);
 	for (i = 0; i < REQUESTS_MAX; i++)
 		park(i);
+	end = clock_ms() + SOON;
 	while (!is_up_empty())
-		pause_a_bit();
+		pause_before(end);
 	for (i = 0; i < REQUESTS_MAX; i++)
 		send_byte(i);
 	wait_rounds(5);
@@ -465,6 +475,7 @@ a_stop_brings_all_back_and_ends_it(void **state)
 static void
 a_stop_waits_for_what_is_about_to_come(void **state)
 {
+	int64_t end = clock_ms() + SOON;
 	int status;
 
 	(void)state;
@@ -473,7 +484,7 @@ a_stop_waits_for_what_is_about_to_come(void **state)
 	board_set_giving(board, 3, true);
 	assert_int_equal(kill(pid, SIGTERM), 0);
 	while (atomic_load(&board->parking.room) != -1)
-		pause_a_bit();
+		pause_before(end);
 	wait_rounds(3);
 	park(0);
 	board_set_giving(board, 3, false);
