@@ -41,8 +41,9 @@ HARMLESS = (("close", "EIO"), ("copy_file_range", "EXDEV"),
 NOT_IN_LEDGER = (("flock", "EINTR"), ("close", "EIO"))
 
 # The sum of an owner's page is in its lock, which a call names by a descriptor or
-# in the directory of the page.  When that was changed says whether the sum is old.
-PAGE_SUM = re.compile(r'/\.quota/[0-9a-f]{64}(/lock>|>, "lock"|>, "")')
+# in the directory of the page.  When that was changed says whether the sum is old
+# (fstat(), which older C libraries make newfstatat() of).
+PAGE_SUM = re.compile(r'/\.quota/[0-9a-f]{64}(/lock>|>, "lock"|>, ""|>, \{)')
 
 # One of so many failures is for good.
 FOR_GOOD = 6

@@ -22,6 +22,7 @@ import pytest
 
 from lib import clients, mounts, rig
 from lib.app import App, is_alive
+from lib.hosts import have_namespaces
 
 clients.need_tus_js()
 
@@ -31,17 +32,6 @@ STORES = [Path(x) for x in
           os.environ.get("TUSFCGI_SHOW_STORES", "").split(":") if x]
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 KILLS = 2
-
-
-def have_namespaces():
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        return False
-    name = f"tus-probe{os.getpid()}"
-    run = subprocess.run(["ip", "netns", "add", name], capture_output=True,
-                         check=False)
-    subprocess.run(["ip", "netns", "del", name], capture_output=True,
-                   check=False)
-    return run.returncode == 0
 
 
 pytestmark = [

@@ -88,8 +88,8 @@ def test_durability_says_what_waits_for_the_disk(
 def test_the_mode_of_a_store_that_is_made(app, tmp_path):
     home = tmp_path / "new"
     app({"store": {"path": str(home), "dir_mode": "2750"}})
-    rig.wait_for(home.exists, "the store")
-    assert stat.S_IMODE(home.stat().st_mode) == 0o2750
+    rig.wait_for(lambda: home.exists() and
+                 stat.S_IMODE(home.stat().st_mode) == 0o2750, "the store")
 
 
 def test_the_mode_of_the_socket(app):

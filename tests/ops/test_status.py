@@ -144,11 +144,13 @@ def test_an_upload_under_way_is_seen_with_all_that_is_known(app):
 
 def test_a_silent_client_has_no_rate(app):
     one = app(config=OPEN)
-    path = one.client.create(1000)
-    with one.client.open_patch(path, 0, 1000) as stream:
-        stream.send(b"x" * 300)
-        wait_for(one, lambda s: s["uploads"] and s["uploads"][0]["rate"] > 0,
-                 "a rate")
+    path = one.client.create(1 << 20)
+    with one.client.open_patch(path, 0, 1 << 20) as stream:
+        def has_rate(seen):
+            stream.send(b"x" * 300)
+            return seen["uploads"] and seen["uploads"][0]["rate"] > 0
+
+        wait_for(one, has_rate, "a rate")
         wait_for(one, lambda s: s["uploads"][0]["rate"] == 0, "none")
 
 
