@@ -24,11 +24,6 @@ static long own_pid;
 /* Both are set before the first fork, or once in a worker. */
 static struct work_past *remembered, *listening;
 
-/* The current request's byte count when the current second began. */
-static struct {
-	int64_t since, received;
-} second;
-
 /* Set while a slow request is logged: that line is not to be remembered as an
  * error, because slow requests have a list of their own. */
 static bool is_known_slow;
@@ -104,7 +99,7 @@ work_begin(const struct web_request *req, int64_t began)
 	w = &mine->work;
 	open_record(&mine->seq);
 	memset(w, 0, sizeof(*w));
-	w->began = w->since = began * 1000000;
+	w->began = w->since = w->second = began * 1000000;
 	w->when = clock_now();
 	w->phase = WORK_CLIENT;
 	w->offset = w->size = -1;
@@ -114,26 +109,25 @@ work_begin(const struct web_request *req, int64_t began)
 	copy_string(w->client, sizeof(w->client), req->shown.remote);
 	mine->is_at_work = true;
 	close_record(&mine->seq);
-	second.since = w->began;
-	second.received = 0;
 }
 
 /* The rate over the last second or so; over the whole time of a younger
- * request. */
+ * request.  A second in which nothing came goes on: a parked request is looked at
+ * before its bytes are read. */
 static void
 measure_rate(struct work *w, int64_t received)
 {
-	int64_t now = clock_ns(), took = now - second.since;
+	int64_t now = clock_ns(), took = now - w->second;
+	int64_t came = received - w->before;
 
 	w->received = received;
-	if (took <= 0 || (took < SECOND && second.since != w->began))
+	if (took <= 0 || (took < SECOND && w->second != w->began))
 		return;
-	w->rate = (int64_t)((double)(received - second.received) *
-	    (double)SECOND / (double)took);
-	if (took < SECOND)
+	w->rate = (int64_t)((double)came * (double)SECOND / (double)took);
+	if (took < SECOND || came == 0)
 		return;
-	second.since = now;
-	second.received = received;
+	w->second = now;
+	w->before = received;
 }
 
 void
@@ -349,8 +343,6 @@ work_unshelve(struct work_shelf *s, int place)
 		mine->work.pid = own_pid;
 		mine->is_at_work = true;
 		close_record(&mine->seq);
-		second.since = from->since;
-		second.received = from->received;
 	}
 	atomic_store(&s->since[place], 0);
 }

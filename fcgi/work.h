@@ -50,8 +50,10 @@ struct work {
 	/* Of the upload; -1 if unknown. */
 	int64_t offset, size;
 
-	/* Bytes of the body received, and bytes a second of late. */
+	/* Bytes of the body received, and bytes a second of late: since a
+	 * moment by clock_ns(), when so many had been received. */
 	int64_t received, rate;
+	int64_t second, before;
 
 	/* 0 until the response is known. */
 	int status;

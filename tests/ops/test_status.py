@@ -142,13 +142,18 @@ def test_an_upload_under_way_is_seen_with_all_that_is_known(app):
     assert seen["bytes_received"] == 1000
 
 
-def test_a_silent_client_has_no_rate(app):
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_a_silent_client_has_no_rate(app, seconds):
+    """One who sends all the time has one, although the upload is parked."""
     one = app(config=OPEN)
     path = one.client.create(1 << 20)
     with one.client.open_patch(path, 0, 1 << 20) as stream:
+        began = time.monotonic()
+
         def has_rate(seen):
             stream.send(b"x" * 300)
-            return seen["uploads"] and seen["uploads"][0]["rate"] > 0
+            return (time.monotonic() - began > seconds and seen["uploads"] and
+                    seen["uploads"][0]["rate"] > 0)
 
         wait_for(one, has_rate, "a rate")
         wait_for(one, lambda s: s["uploads"][0]["rate"] == 0, "none")
