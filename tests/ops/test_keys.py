@@ -60,10 +60,11 @@ def test_a_quota_of_nobody_is_warned_of(tmp_path):
 
 def test_a_store_that_cannot_count_takes_no_quota(tmp_path):
     config = {"store": {"type": "memory"}, "owner": {"param": "X"}}
+    # For the locks.
+    (tmp_path / "up").mkdir()
     for quota in ({"uploads": 1}, {"bytes": "1G"}):
         result = check(tmp_path, {**config, "quota": quota})
         assert result.returncode != 0 and "quota.bytes" in result.stderr
-    (tmp_path / "up").mkdir()
     assert check(tmp_path, config).returncode == 0
 
 
