@@ -112,8 +112,8 @@ work_begin(const struct web_request *req, int64_t began)
 }
 
 /* The rate over the last second or so; over the whole time of a younger
- * request.  A second in which nothing came goes on: a parked request is looked at
- * before its bytes are read. */
+ * request.  A second in which nothing came goes on: a parked request is looked
+ * at before its bytes are read. */
 static void
 measure_rate(struct work *w, int64_t received)
 {
