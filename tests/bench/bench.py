@@ -78,7 +78,11 @@ class Bench:
 
     def fresh_for_many(self):
         """The same for many small files: on a file system of its own, where
-        nobody removes any meanwhile, if we may make one."""
+        nobody removes any meanwhile, if we may make one.  A part of the
+        benchmark may need most of it."""
+        if self.image and self.image.is_used():
+            self.image.close()
+            self.image = None
         if self.image is None:
             self.image = Image(self.out)
         if not self.image.mounted:
@@ -215,6 +219,10 @@ class Image:
             self.mounted = point
         else:
             self.path.unlink()
+
+    def is_used(self):
+        return self.mounted and \
+            shutil.disk_usage(self.mounted).used > 1 << 30
 
     def close(self):
         if self.mounted:
