@@ -34,6 +34,8 @@ enum {
 	 * read counts at least. */
 	ANSWER_MAX = 16 << 20,
 	READ_MIN = 4096,
+	/* The most held locks that a beat looks at. */
+	LOOKS_MAX = 256,
 	/* In ms: the library spins with shorter sessions, and with those that
 	 * overflow. */
 	SESSION_MIN = 1000,
@@ -48,12 +50,20 @@ struct zookeeper {
 	bool has_expired;
 	/* When it last answered, or was opened; by clock_ms(). */
 	int64_t answered;
+	/* How many held locks were looked at. */
+	size_t looked;
 	/* What there was to read since its last answer. */
 	int64_t unanswered;
 	/* Those that wait elsewhere, as was told last. */
 	struct String_vector waiters;
 	/* Of lock.hosts, with commas; for zookeeper_init(). */
 	char *hosts;
+};
+
+/* A look at a lock that is held. */
+struct glance {
+	struct zookeeper *z;
+	char id[ID_MAX + 1];
 };
 
 /* What the library hands back; q is NULL if nobody waits any more. */
@@ -429,7 +439,42 @@ on_synced(int rc, const char *path, const void *arg)
 	engine_finish(q, ERR_OK, 0, NULL);
 }
 
+/* An administrator may have removed the node. */
+static void
+on_glance(int rc, const struct Stat *st, const void *arg)
+{
+	struct glance *g = (struct glance *)(uintptr_t)arg;
+	struct zookeeper *z = g->z;
+
+	if (!z->base.is_closing && z->zh != NULL &&
+	    (rc == ZNONODE ||
+		(rc == ZOK &&
+		    st->ephemeralOwner != zoo_client_id(z->zh)->client_id)))
+		z->base.told(g->id, ENGINE_LOST);
+	free(g);
+}
+
 /* --- Requests. --- */
+
+/* All answers come in the order of the requests, so that an answer is about the
+ * lock that was held when it was asked for, or about one that is on its way. */
+static void
+glance_at_held(struct zookeeper *z, const struct engine_request *q)
+{
+	size_t i, n = q->n < LOOKS_MAX ? q->n : LOOKS_MAX;
+	char path[PATH_SIZE];
+	struct glance *g;
+
+	for (i = 0; i < n; i++) {
+		g = must_alloc(sizeof(*g));
+		g->z = z;
+		(void)stpcpy(g->id, q->list[z->looked++ % q->n]->id);
+		(void)snprintf(
+		    path, sizeof(path), "%s/l/%s", z->base.conf->prefix, g->id);
+		if (zoo_aexists(z->zh, path, 0, on_glance, g) != ZOK)
+			free(g);
+	}
+}
 
 static void
 send_request(struct engine_request *q)
@@ -458,6 +503,7 @@ send_request(struct engine_request *q)
 		break;
 	case ENGINE_BEAT:
 		look_at_waiters(z);
+		glance_at_held(z, q);
 		rc = zoo_async(z->zh, waiters_path(z, path), on_synced, ticket);
 		break;
 	case ENGINE_LOOK:

@@ -297,7 +297,7 @@ a_late_release_frees_nothing_of_another(void **state)
 	c->l->ops->release(c->lock, true);
 	assert_true(proxy_has_failed());
 	assert_int_equal(
-	    take_within(c->l, "laterelease", c->a, &c->next, 1000), ERR_OK);
+	    take_within(c->l, "laterelease", c->a, &c->next, 2000), ERR_OK);
 	while (clock_ms() < end)
 		nap(20);
 	assert_int_equal(c->l->ops->state(c->next), LOCK_HELD);

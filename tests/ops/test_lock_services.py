@@ -7,10 +7,12 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
 from lib import rig
+from lib import zookeeper as memory
 from lib.app import App
 from lib.hosts import JAR
 from ops.test_manual import examples, kind_of, of_kind
@@ -372,6 +374,30 @@ def test_zookeeper_keeps_the_nodes_of_a_user_from_others(
     refused(pool(**here, user="tus", password_file=password("wrong")),
             "check lock.user")
     write(one)
+
+
+def test_a_lock_that_is_removed_from_zookeeper_is_lost(pool):
+    """By an administrator, say: its holder stops before another may begin."""
+    must_have("zookeeper")
+    service = memory.ZooKeeper()
+    one = pool(type="zookeeper", hosts=[f"127.0.0.1:{service.port}"])
+    try:
+        works(one)
+        path = one.client.create(100)
+        with one.client.open_patch(path, 0, 100) as patch:
+            patch.send(b"x" * 50)
+            rig.wait_for(lambda: one.data_size(path) == 50, "the bytes")
+            time.sleep(2)
+            name = path.rsplit("/", 1)[1]
+            assert f"{name} was lost" not in one.log()
+            service.remove(f"/tus/l/{name}".encode())
+            assert patch.read().status == 423
+        assert f"{name} was lost" in one.log()
+        at = one.client.offset(path)
+        assert one.client.patch(path, at, b"x" * (100 - at)).status == 204
+        one.stop_app()
+    finally:
+        service.stop()
 
 
 # --- All ---------------------------------------------------------------------
