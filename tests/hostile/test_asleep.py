@@ -34,7 +34,8 @@ def pools(tmp_path, short_folder):
             one = App(place, config={
                 "store": {"path": str(tmp_path / "store"), "shared": True,
                           "durability": "full"},
-                "pool": {"min_spare": 2, "max_workers": 8},
+                # What is parked has no file open: nothing keeps B out of it.
+                "pool": {"min_spare": 2, "max_workers": 8, "max_parked": 0},
                 "metrics": {"enabled": True},
                 "lock": {"type": "redis", "hosts": [redis.path],
                          "session": f"{SESSION}s", "reply": "1s"}})
