@@ -407,8 +407,10 @@ begin(const char *program)
 	const char *name = strrchr(program, '/');
 
 	(void)sscanf(name != NULL ? name + 1 : program, "%15[a-z]", type);
-	if (!service_make(type))
+	if (!service_make(type)) {
+		printf("skipped: %s is not installed\n", type);
 		exit(SKIPPED);
+	}
 	start_service();
 	other_start(begin_other);
 	return start_locker(proxy_start(service_port()));
