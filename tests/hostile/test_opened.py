@@ -214,9 +214,10 @@ def test_reading_changes_nothing(alone, state):
 
 
 def test_what_does_change_is_seen(alone):
-    """Or the test above could not fail."""
+    """Or the test above could not fail.  A PATCH that ends the upload needs no
+    lock file."""
     one, calls_of = alone
-    path = one.client.create(10)
+    path = one.client.create(20)
     answer, calls = calls_of(
         "PATCH", path, one.client.patch_headers(0), b"0123456789")
     assert answer.status == 204
