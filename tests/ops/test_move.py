@@ -122,8 +122,10 @@ def test_a_finished_upload_goes_where_the_template_says(start, args):
     assert one.client.patch(path, 0, b"hello").status == 204
     one.wait(path)
     assert one.files() == {f"_/{id_of(path)}-a.txt": b"hello"}
-    assert one.names() == {".store", id_of(path) + ".info",
-                           id_of(path) + ".moved"}
+    # The lock goes a moment later.
+    rig.wait_for(lambda: one.names() == {".store", id_of(path) + ".info",
+                                         id_of(path) + ".moved"},
+                 "nothing else to be left")
 
 
 @pytest.mark.parametrize("key, value, when", [

@@ -156,7 +156,8 @@ def test_a_silent_client_has_no_rate(app, seconds):
                     seen["uploads"][0]["rate"] > 0)
 
         wait_for(one, has_rate, "a rate")
-        wait_for(one, lambda s: s["uploads"][0]["rate"] == 0, "none")
+        wait_for(one, lambda s: s["uploads"] and
+                 s["uploads"][0]["rate"] == 0, "none")
 
 
 def test_a_creation_with_its_bytes_is_seen(app):

@@ -73,8 +73,9 @@ BEFORE_ALL = [
 
 @ids("COMMON-08")
 def test_every_two_faults_of_a_patch(serve, streaming, freeze):
+    # A stopped parking process would be ended after a while, with its lock.
     tus = serve({"max_size": MAX, "expiration": {"after": "1h"},
-                 "lock": {"timeout": "1s"}})
+                 "lock": {"timeout": "1s"}, "pool": {"max_parked": 0}})
     url = tus.create(5)
     final = tus.create(headers={
         "Upload-Concat": f"final;{tus.partial(b'ab')}"})
