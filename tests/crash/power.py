@@ -13,6 +13,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 
 import check
 import harness
@@ -58,8 +59,17 @@ class Image:
         fd = os.open(self.mnt, os.O_RDONLY)
         fcntl.ioctl(fd, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
         os.close(fd)
-        quiet("umount", self.mnt)
+        self.unmount()
         self.mount()
+
+    def unmount(self):
+        """It is busy for a moment while another process looks at all mounts."""
+        for _ in range(50):
+            if subprocess.run(("umount", self.mnt), check=False,
+                              capture_output=True).returncode == 0:
+                return
+            time.sleep(0.1)
+        quiet("umount", self.mnt)
 
     def sync(self):
         quiet("sync", "-f", self.mnt)

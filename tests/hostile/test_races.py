@@ -154,9 +154,10 @@ class Racer:
         with upload.lock:
             upload.dying = getattr(upload, "dying", 0) + 1
         answer = ask(self.client, "DELETE", upload.path)
-        if self.judge(upload, before, answer, (204, 423)) or answer is None:
+        if self.judge(upload, before, answer, (204, 423)):
             upload.delete()
-        else:
+        elif answer is not None:
+            # Else it may be done or not, for ever.
             with upload.lock:
                 upload.dying -= 1
 

@@ -61,7 +61,8 @@ class Chaos:
     def worker_killed(self):
         one = self.lots.choice(self.hosts)
         agent = agent_of(one)
-        pids = [p for p in children(one.app.pid) if p != agent]
+        pids = rig.wait_for(lambda: [
+            p for p in children(one.app.pid) if p != agent], "a worker")
         signal_all([self.lots.choice(pids)], signal.SIGKILL)
 
     def agent_killed(self):

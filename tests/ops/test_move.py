@@ -559,7 +559,7 @@ def test_a_bad_template_is_refused_at_the_start(tmp_path, template, why):
 def test_a_store_that_cannot_move_is_refused_at_the_start(tmp_path):
     conf = tmp_path / "t.conf"
     conf.write_text(rig.libconfig({
-        "store": {"type": "memory"},
+        "store": {"type": "memory"}, "lock": {"path": str(tmp_path)},
         "finish": {"move_to": str(tmp_path / "{id}")}}))
     run = subprocess.run([rig.program(), "-c", conf, "-t"], timeout=20,
                          capture_output=True, text=True, check=False)
