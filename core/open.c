@@ -600,7 +600,8 @@ is_brief(const struct task *t)
 	    !core_wants(t, HOOK_POST_RECEIVE);
 }
 
-/* What was locked before stays so; only a trace shows that. */
+/* A trace of the lock means that another process may hold it: then the guard is
+ * not enough. */
 bool
 core_claim_briefly(struct task *t, enum step *step)
 {

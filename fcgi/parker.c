@@ -276,8 +276,8 @@ publish(const struct keeper *k)
 	atomic_store(&p->beat, clock_ms());
 }
 
-/* Nothing is here, or on its way to a worker or to us.  What is in the socket
- * is asked after those that may have sent it. */
+/* No request is here, or on its way to a worker or to us.  The socket is looked
+ * at after the workers that may have sent one. */
 static bool
 is_done(const struct keeper *k)
 {

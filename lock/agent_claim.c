@@ -148,3 +148,16 @@ claim_leave(struct engine *e)
 	}
 	return !claim.is_out;
 }
+
+void
+claim_show_refusal(struct engine *e, struct agent_board *board)
+{
+	static bool is_shown;
+	bool is_refused = e->refusal.code != ERR_OK;
+
+	if (is_refused)
+		agent_refuse(board, e->refusal.text);
+	else if (is_shown && !claim_is_refused())
+		agent_refuse(board, "");
+	is_shown = is_refused;
+}

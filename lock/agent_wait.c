@@ -158,3 +158,14 @@ far_unask(struct engine *e, const char *id)
 		ask(e, ENGINE_UNASK, far);
 	far->asked = 0;
 }
+
+void
+far_name_host(const struct far *far, char *host, size_t size)
+{
+	(void)snprintf(
+	    host, size, "%.*s", (int)strcspn(far->holder, "/"), far->holder);
+	/* The service may say anything. */
+	for (; *host != '\0'; host++)
+		if (*host <= ' ' || *host > '~')
+			*host = '?';
+}

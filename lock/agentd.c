@@ -156,19 +156,6 @@ stop_asking(int fd, const char *id)
 }
 
 static void
-name_host(struct lock_holder *holder, const struct far *far)
-{
-	char *p;
-
-	(void)snprintf(holder->host, sizeof(holder->host), "%.*s",
-	    (int)strcspn(far->holder, "/"), far->holder);
-	/* The service may say anything. */
-	for (p = holder->host; *p != '\0'; p++)
-		if (*p <= ' ' || *p > '~')
-			*p = '?';
-}
-
-static void
 say_locked(int fd, const char *id, bool may_ask)
 {
 	struct agent_answer a = { .rc = ERR_LOCKED,
@@ -182,7 +169,7 @@ say_locked(int fd, const char *id, bool may_ask)
 	if ((s = find_slot(id)) != NULL)
 		show_wanted(s);
 	else if (far != NULL)
-		name_host(&a.holder, far);
+		far_name_host(far, a.holder.host, sizeof(a.holder.host));
 	if (is_crowded)
 		refuse(fd, ERR_CROWDED, "as many as may wait for it do so");
 	else
@@ -378,7 +365,7 @@ tell_holder(int fd, const char *id)
 		a.holder.pid = mine.pids[s->fd];
 	} else if (far != NULL && clock_ms() < far->until) {
 		a.rc = ERR_OK;
-		name_host(&a.holder, far);
+		far_name_host(far, a.holder.host, sizeof(a.holder.host));
 	}
 	answer(fd, &a);
 }
@@ -602,19 +589,6 @@ inherit(void)
 /* --- The loop. --- */
 
 static void
-show_refusal(void)
-{
-	static bool is_shown;
-	bool is_refused = mine.engine->refusal.code != ERR_OK;
-
-	if (is_refused)
-		agent_refuse(mine.board, mine.engine->refusal.text);
-	else if (is_shown && !claim_is_refused())
-		agent_refuse(mine.board, "");
-	is_shown = is_refused;
-}
-
-static void
 turn(void)
 {
 	struct pollfd fds[ENGINE_FDS + 1];
@@ -624,7 +598,7 @@ turn(void)
 	beat();
 	if (agent_clock() < mine.board->valid_until)
 		claim_look(mine.engine, mine.board);
-	show_refusal();
+	claim_show_refusal(mine.engine, mine.board);
 	try_again();
 	n = engine_prepare(mine.engine, fds, &timeout);
 	fds[n] = (struct pollfd){ .fd = mine.epoll_fd, .events = POLLIN };

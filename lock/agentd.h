@@ -31,6 +31,8 @@ struct far *far_note(const char *id, const char *holder);
  * more, when nobody does. */
 void far_ask(struct engine *, struct far *);
 void far_unask(struct engine *, const char *id);
+/* The name of its host, fit for a terminal. */
+void far_name_host(const struct far *, char *host, size_t);
 
 /* --- agent_claim.c: lock.prefix belongs to one store. --- */
 
@@ -48,6 +50,8 @@ bool claim_was_told(const char *id, enum engine_hint);
 const struct engine_held *claim_held(void);
 /* Has another store the prefix? */
 bool claim_is_refused(void);
+/* Why the service refuses us, for the pool; withdrawn when it does not. */
+void claim_show_refusal(struct engine *, struct agent_board *);
 /* Give it up; true when that is done. */
 bool claim_leave(struct engine *);
 

@@ -150,8 +150,9 @@ struct locker_traces {
 	MUST_CHECK enum err_code (*walk_next)(struct locker *, void **cursor,
 	    struct arena *, const char **id, struct err *);
 
-	/* Is there a trace of the id, or can that not be known?  Whoever had
-	 * the lock before this call, and has it still, has left one. */
+	/* True if there is a trace of the id, or if that cannot be known.  A
+	 * process that had the lock before this call, and still has it, has
+	 * left one. */
 	bool (*has)(struct locker *, const char *id);
 };
 

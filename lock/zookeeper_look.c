@@ -82,7 +82,8 @@ void
 zookeeper_look(struct engine *e)
 {
 	static const struct timespec pause = { .tv_nsec = 100000000 };
-	/* What was found out before is reported, whatever becomes of this. */
+	/* The caller reports its earlier findings even if ZooKeeper does not
+	 * answer this. */
 	int64_t end = clock_ms() + e->conf->reply;
 	char text[TEXT_SIZE] = "";
 	long tick, connections;

@@ -3,9 +3,9 @@
  *
  * To make and to remove a lock file is more work than to write a few bytes.  So
  * a process that has all it will write locks a byte of the record instead, if
- * the upload has no lock file.  Whoever makes a lock file looks at that byte
- * afterwards; whoever locks the byte looks for the lock file afterwards.  Of
- * two that come at the same time at least one sees the other.
+ * the upload has no lock file.  A process that makes a lock file looks at that
+ * byte afterwards; one that locks the byte looks for the lock file afterwards.
+ * Of two that come at the same time at least one sees the other.
  *
  * Releases before do not look at the byte: the note of the store says whether
  * all who use it do.

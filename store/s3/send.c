@@ -308,7 +308,7 @@ s3_await_parts(struct s3_upload *u, struct err *e)
 	return rc;
 }
 
-/* --- What is kept for the next request. --- */
+/* --- Connections and buffers, kept for the next request. --- */
 
 static void
 close_sender(struct s3_store *s)

@@ -33,8 +33,8 @@ struct s3_signer {
 	const char *region;
 	char stamp[S3_STAMP_MAX];
 
-	/* What is derived from the secret for this day; "" for none, as when
-	 * there are other keys. */
+	/* The key that is derived from the secret for this day; day is "" if
+	 * none is, or if the keys have changed since. */
 	char day[9];
 	unsigned char key[32];
 };
