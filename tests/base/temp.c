@@ -50,6 +50,12 @@ temp_enter(void **state)
 	return 0;
 }
 
+const char *
+temp_folder(void)
+{
+	return dir;
+}
+
 static void
 remove_tree(int at, const char *name)
 {

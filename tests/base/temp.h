@@ -10,6 +10,9 @@
 int temp_enter(void **state);
 int temp_leave(void **state);
 
+/* Its path. */
+const char *temp_folder(void);
+
 /* Make a file of this text. */
 void temp_write(const char *name, const char *text);
 

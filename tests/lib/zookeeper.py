@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 
+from lib.listener import Listener
+
 CREATE, DELETE, EXISTS, GET, CHILDREN, SYNC = 1, 2, 3, 4, 8, 9
 PING, CREATE2, AUTH, SET_WATCHES, CLOSE = 11, 15, 100, 101, -11
 CONNECT = 0     # Not a request's type: the answer to the handshake.
@@ -74,7 +76,7 @@ class Reader:
         return value
 
 
-class ZooKeeper:
+class ZooKeeper(Listener):
     """lie: what is sent, given the type, the xid and the true answer."""
 
     def __init__(self, lie=None, port=0):
@@ -83,34 +85,15 @@ class ZooKeeper:
         self.zxids, self.sessions = itertools.count(1), itertools.count(1)
         self.seen = []
         self.mutex = threading.RLock()
-        self.socket = socket.create_server(("127.0.0.1", port))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def stop(self):
-        # A thread in accept() keeps a socket that is only closed.
-        self.socket.shutdown(socket.SHUT_RDWR)
-        self.socket.close()
-
-    def serve(self):
-        while True:
-            try:
-                one, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(one,),
-                             daemon=True).start()
+        super().__init__(port)
 
     def talk(self, one):
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with one, one.makefile("rb") as stream:
-            try:
-                session = self.greet(one, stream)
-                while session and (data := self.read(stream)) is not None:
-                    if not self.send(one, *self.answer(one, session, data)):
-                        break
-            except OSError:
-                pass
+        with one.makefile("rb") as stream:
+            session = self.greet(one, stream)
+            while session and (data := self.read(stream)) is not None:
+                if not self.send(one, *self.answer(one, session, data)):
+                    break
 
     @staticmethod
     def read(stream):

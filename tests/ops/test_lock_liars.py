@@ -7,13 +7,13 @@ import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from lib import proc, rig, zookeeper
+from lib.listener import Listener
 from lib.zookeeper import (
     CHILDREN, CONNECT, CREATE2, Cut, event, frame, number, reply, text)
 from ops.test_lock_agent import (  # noqa: F401 (fixtures)
@@ -119,33 +119,18 @@ FATAL = {
 }
 
 
-class Liar:
+class Liar(Listener):
     """Says the same to each that asks, as long as it listens."""
 
     def __init__(self, first, then):
         self.first, self.then = first, then
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
+        super().__init__()
 
-    def serve(self):
-        while True:
-            try:
-                one, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.lie, args=(one,),
-                             daemon=True).start()
-
-    def lie(self, one):
-        with one:
-            try:
-                one.recv(65536)
-                one.sendall(self.first)
-                while self.socket.fileno() != -1:
-                    one.sendall(self.then)
-            except OSError:
-                pass
+    def talk(self, one):
+        one.recv(65536)
+        one.sendall(self.first)
+        while self.socket.fileno() != -1:
+            one.sendall(self.then)
 
 
 class Victim:
@@ -209,7 +194,7 @@ def test_the_agent_outlives_any_answer(tmp_path, place, kind, lie):  # noqa: F81
         one.lives(3)
         assert "session of" not in one.log()
     finally:
-        liar.socket.close()
+        liar.stop()
         one.end()
     assert not rig.SANITIZER.search(one.log()), one.log()
 

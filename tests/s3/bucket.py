@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -117,3 +119,18 @@ def patch(url, offset, data, **headers):
 def content(size, seed=b"s"):
     """Bytes that repeat nowhere."""
     return hashlib.shake_128(seed).digest(size)
+
+
+def kill_at(server, pattern, nth, when, job):
+    """Run it in a thread, with this server killed and started again when the
+    request is made: "before" S3 does what it is asked, "after" it, or while it
+    is in "flight".  The thread, which is over."""
+    server.engine.rules({"m": pattern, "nth": nth, "do": when})
+    thread = threading.Thread(target=job, daemon=True)
+    thread.start()
+    rig.wait_for(lambda: any(x[3] for x in server.engine.log()) or
+                 not thread.is_alive(), "the request")
+    server.stop_app(signal.SIGKILL)
+    server.start_app()
+    thread.join(60)
+    assert not thread.is_alive(), nth

@@ -1,13 +1,11 @@
 """A concatenation, which S3 copies itself: several parts at a time."""
 
 import base64
-import signal
-import threading
 import time
 
 import pytest
 
-from lib import clients, rig
+from lib import clients
 from s3 import bucket
 from s3.bucket import PART, content, create, patch
 from s3.test_faults import FAULTS, RETRIES, STEP, UNBROKEN, ours
@@ -161,17 +159,9 @@ def test_a_broken_request_loses_nothing(busy, name):
 def test_a_worker_that_is_killed_loses_nothing(busy, when):
     server, some, calls = busy
     for k in range(1, calls + 1, STEP):
-        server.engine.rules({"m": ours(server), "nth": k, "do": when})
         found = []
-        thread = threading.Thread(
-            target=lambda k=k: found.append(insist(server, some, "%03d" % k)),
-            daemon=True)
-        thread.start()
-        rig.wait_for(lambda: any(x[3] for x in server.engine.log()) or
-                     not thread.is_alive(), "the request")
-        server.stop_app(signal.SIGKILL)
-        server.start_app()
-        thread.join(60)
+        bucket.kill_at(server, ours(server), k, when, lambda k=k: found.append(
+            insist(server, some, "%03d" % k)))
         assert found, k
         server.engine.rules()
         check(server, found[0], some)

@@ -6,13 +6,11 @@ else it is every third.
 """
 
 import os
-import signal
-import threading
 import time
 
 import pytest
 
-from lib import clients, rig
+from lib import clients
 from s3 import bucket
 from s3.bucket import PART, content, patch, tusctl
 
@@ -184,16 +182,9 @@ def test_a_worker_that_is_killed_while_it_asks_loses_nothing(server, when):
     """Before S3 does what it is asked, after it, or after the death."""
     points = range(1, count(server) + 1, STEP)
     for k in points:
-        server.engine.rules({"m": ours(server), "nth": k, "do": when})
         life = Life(server)
-        thread = threading.Thread(target=life.live, daemon=True)
-        thread.start()
-        rig.wait_for(lambda: any(x[3] for x in server.engine.log()) or
-                     not thread.is_alive(), "the request")
-        server.stop_app(signal.SIGKILL)
-        server.start_app()
-        thread.join(60)
-        assert not thread.is_alive() and life.acked == SIZE, k
+        bucket.kill_at(server, ours(server), k, when, life.live)
+        assert life.acked == SIZE, k
     print(f"{len(points)} points, {when}")
 
 

@@ -6,7 +6,6 @@
 
 #include <sys/stat.h>
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,13 +18,12 @@
 
 #include "core/sweep.h"
 #include "store/file/guard.h"
+#include "tests/base/temp.h"
 #include "tests/tus/drive.h"
 
 #define BODY_TYPE "Content-Type: application/offset+octet-stream\n"
 /* Of "abcdefgh". */
 #define SUM "Upload-Checksum: sha1 QlrxKgdDUCsyLpOgFbz4aOMk1Wo=\n"
-
-static char dir[64];
 
 static struct world w;
 
@@ -83,10 +81,8 @@ setup(void **state)
 {
 	struct err e;
 
-	(void)state;
-	(void)snprintf(dir, sizeof(dir), "/tmp/tus-brief-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	world_open_in(&w, 3, dir);
+	(void)temp_enter(state);
+	world_open_in(&w, 3, temp_folder());
 	if (locker_open(w.conf, &real, &e) != ERR_OK)
 		fail_msg("%s", e.text);
 	w.store->guard = &file_guard;
@@ -98,21 +94,11 @@ setup(void **state)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
 teardown(void **state)
 {
-	(void)state;
 	real->ops->shutdown(real);
 	world_close(&w);
-	return nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	return temp_leave(state);
 }
 
 static const char *

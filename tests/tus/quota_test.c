@@ -3,7 +3,6 @@
  */
 #include "config.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "tests/base/temp.h"
 #include "tests/tus/drive.h"
 
 #define BODY_TYPE  "Content-Type: application/offset+octet-stream\n"
@@ -24,27 +24,15 @@
 
 #define QUOTA	   "ERR_QUOTA_EXCEEDED"
 
-static char dir[64];
-
 static int
 setup(void **state)
 {
 	static struct world w;
 
-	(void)snprintf(dir, sizeof(dir), "/tmp/tus-quota-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	world_open_in(&w, 4, dir);
+	(void)temp_enter(state);
+	world_open_in(&w, 4, temp_folder());
 	*state = &w;
 	return 0;
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
 }
 
 /* Nothing is in the ledger that is not in the store. */
@@ -59,7 +47,7 @@ teardown(void **state)
 	    w->store->ledger->prune(w->store, NULL, true, &n, &e), ERR_OK);
 	assert_int_equal(n, 0);
 	world_close(w);
-	return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	return temp_leave(state);
 }
 
 static struct reply
