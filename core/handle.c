@@ -60,6 +60,26 @@ handle_lock(struct handle *h, struct locker *locker, enum lock_how how,
 	return rc;
 }
 
+enum err_code
+handle_guard(struct handle *h, struct locker *locker, struct err *e)
+{
+	const struct store_guard *guard = h->store->guard;
+	enum err_code rc;
+
+	if (guard == NULL)
+		return ERR_OK;
+	rc = guard->raise(h->up, e);
+	h->is_guarded = rc == ERR_OK;
+	if (rc == ERR_CONFLICT)
+		return ERR_OK;
+	if (rc == ERR_OK && locker->traces != NULL &&
+	    locker->traces->has(locker, h->up->info.id))
+		rc = err_set(e, ERR_LOCKED, "%s is locked", h->up->info.id);
+	if (rc != ERR_OK)
+		handle_close(h);
+	return rc;
+}
+
 void
 handle_close(struct handle *h)
 {

@@ -33,6 +33,15 @@ MUST_CHECK enum err_code handle_open(struct handle *, struct data_store *,
 MUST_CHECK enum err_code handle_lock(struct handle *, struct locker *,
     enum lock_how, int64_t wait_ms, struct arena *, struct err *);
 
+/*
+ * For a removal, of what is open and cannot be locked because a full disk has
+ * no room for a lock, so that no process holds one: keep out the processes that
+ * need none, where the store has guards.  ERR_LOCKED: one of them is at work,
+ * or there is a lock by now.  On an error it was released.
+ */
+MUST_CHECK enum err_code handle_guard(
+    struct handle *, struct locker *, struct err *);
+
 /* Close it and give the lock back, if there is one. */
 void handle_close(struct handle *);
 

@@ -550,8 +550,17 @@ take_over(struct task *t)
 	return STEP_RECEIVE;
 }
 
+static bool
+has_trace(const struct task *t)
+{
+	struct locker *locker = t->core->locker;
+
+	return locker->traces != NULL &&
+	    locker->traces->has(locker, t->up->info.id);
+}
+
 /* No lock can be made, so no process holds one; but one may be at work that
- * needs none. */
+ * needs none, or may have found room for a lock by now. */
 static enum step
 claim_without_lock(struct task *t)
 {
@@ -560,9 +569,11 @@ claim_without_lock(struct task *t)
 
 	if (guard != NULL)
 		rc = guard->raise(t->up, &t->err);
-	if (rc == ERR_OK)
+	if (rc == ERR_OK && !has_trace(t))
 		return take_over(t);
-	if (rc == ERR_LOCKED)
+	if (rc == ERR_OK)
+		guard->lower(t->up);
+	if (rc == ERR_OK || rc == ERR_LOCKED)
 		return wait_for_guard(t);
 	t->err.code = ERR_OK;
 	return STEP_RECEIVE;
@@ -612,7 +623,7 @@ core_claim_briefly(struct task *t, enum step *step)
 	if (guard == NULL || locker == NULL || locker->traces == NULL ||
 	    !is_brief(t) || guard->raise(t->up, &ignored) != ERR_OK)
 		return false;
-	if (locker->traces->has(locker, t->up->info.id)) {
+	if (has_trace(t)) {
 		guard->lower(t->up);
 		return false;
 	}

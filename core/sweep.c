@@ -15,25 +15,6 @@
 
 /* --- Locks. --- */
 
-/* Without a lock: no process holds one, but one may be at work that needs
- * none. */
-static enum err_code
-open_and_guard(struct sweep *s, const char *id, struct handle *h, struct err *e)
-{
-	const struct store_guard *guard = s->store->guard;
-	enum err_code rc = handle_open(h, s->store, id, s->arena, e);
-
-	if (rc != ERR_OK || guard == NULL)
-		return rc;
-	rc = guard->raise(h->up, e);
-	h->is_guarded = rc == ERR_OK;
-	if (rc == ERR_CONFLICT)
-		return ERR_OK;
-	if (rc != ERR_OK)
-		handle_close(h);
-	return rc;
-}
-
 /* The upload, open and locked; or not locked, where it is to be removed and a
  * full disk has no room for a lock. */
 static enum err_code
@@ -50,9 +31,10 @@ open_and_lock(struct sweep *s, const char *id, bool to_remove, struct handle *h,
 	if (h->up->info.is_marked_by_lock && !to_remove)
 		how = LOCK_EXISTING_QUIETLY;
 	rc = handle_lock(h, s->locker, how, 0, s->arena, e);
-	if (rc == ERR_NO_SPACE && to_remove)
-		return open_and_guard(s, id, h, e);
-	return rc;
+	if (rc != ERR_NO_SPACE || !to_remove)
+		return rc;
+	rc = handle_open(h, s->store, id, s->arena, e);
+	return rc == ERR_OK ? handle_guard(h, s->locker, e) : rc;
 }
 
 /* --- Hooks. --- */

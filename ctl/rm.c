@@ -6,35 +6,40 @@
  */
 #include "config.h"
 
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/id.h"
 #include "ctl/ctl.h"
 
-static enum err_code
-remove_locked(struct ctl *c, struct handle *h, struct err *e)
-{
-	enum err_code rc = c->store->core->claim(h->up, e);
+/* Pause between two tries, in ms. */
+#define RETRY_MS 10
 
-	if (rc == ERR_OK || rc == ERR_CORRUPT)
-		rc = c->store->terminater->terminate(h->up, e);
-	h->is_over = rc == ERR_OK || rc == ERR_NOT_FOUND;
+/* On a full disk no lock can be made; the removal, which frees space, goes on
+ * without. */
+static enum err_code
+open_to_remove(struct ctl *c, const char *id, int64_t wait_ms, struct handle *h,
+    struct err *e)
+{
+	enum err_code rc = ctl_open(c, id, wait_ms, h, e);
+
+	if (rc == ERR_NO_SPACE &&
+	    (rc = handle_open(h, c->store, id, c->arena, e)) == ERR_OK)
+		rc = handle_guard(h, c->locker, e);
 	return rc;
 }
 
-/* On a full disk no lock can be made, so no process holds one; the removal,
- * which frees space, goes on without a lock. */
 static enum err_code
-remove_unlocked(struct ctl *c, const char *id, struct err *e)
+remove_opened(struct ctl *c, struct handle *h, struct err *e)
 {
-	struct upload *up;
-	enum err_code rc;
+	enum err_code rc = ERR_OK;
 
-	rc = c->store->core->get_upload(c->store, id, c->arena, &up, e);
-	if (rc != ERR_OK && rc != ERR_CORRUPT)
-		return rc;
-	rc = c->store->terminater->terminate(up, e);
-	c->store->core->close(up);
+	if (h->lock != NULL || h->is_guarded)
+		rc = c->store->core->claim(h->up, e);
+	if (rc == ERR_OK || rc == ERR_CORRUPT)
+		rc = c->store->terminater->terminate(h->up, e);
+	h->is_over = rc == ERR_OK || rc == ERR_NOT_FOUND;
 	return rc;
 }
 
@@ -55,23 +60,33 @@ remove_rest(struct ctl *c, const char *id, int64_t wait_ms, struct err *e)
 	return rc;
 }
 
+static enum err_code
+try_to_remove(struct ctl *c, const char *id, int64_t wait_ms, struct err *e)
+{
+	struct handle h;
+	enum err_code rc = open_to_remove(c, id, wait_ms, &h, e);
+
+	if (rc == ERR_NOT_FOUND)
+		return remove_rest(c, id, wait_ms, e);
+	if (rc != ERR_OK)
+		return rc;
+	rc = remove_opened(c, &h, e);
+	handle_close(&h);
+	return rc;
+}
+
+/* The lock is waited for while it is taken; a process that needs none, here. */
 static void
 remove_one(struct ctl *c, const char *id)
 {
-	int64_t wait_ms = c->conf->lock.timeout;
-	struct handle h;
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000L };
+	int64_t wait_ms = c->conf->lock.timeout, end = clock_ms() + wait_ms;
 	enum err_code rc;
 	struct err e;
 
-	rc = ctl_open(c, id, wait_ms, &h, &e);
-	if (rc == ERR_OK) {
-		rc = remove_locked(c, &h, &e);
-		handle_close(&h);
-	} else if (rc == ERR_NO_SPACE) {
-		rc = remove_unlocked(c, id, &e);
-	} else if (rc == ERR_NOT_FOUND) {
-		rc = remove_rest(c, id, wait_ms, &e);
-	}
+	while ((rc = try_to_remove(c, id, wait_ms, &e)) == ERR_LOCKED &&
+	    clock_ms() < end)
+		(void)nanosleep(&pause, NULL);
 	if (rc == ERR_NOT_FOUND)
 		ctl_warn(c, "%s: no such upload", id);
 	else if (rc == ERR_LOCKED)

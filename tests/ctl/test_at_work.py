@@ -74,6 +74,19 @@ def test_nothing_but_rm_disturbs_an_upload_at_work(work):
     assert "state      finished" in work.tusctl("show", work.id).stdout
 
 
+def test_rm_waits_for_a_short_request(work):
+    id = work.client.create(5).rsplit("/", 1)[1]
+    with work.store.guarded(id):
+        rm = subprocess.Popen([rig.program("tusctl"), "-c", work.conf, "rm", id],
+                              stderr=subprocess.PIPE, text=True)
+        # It has the lock, and looks at the record.
+        rig.wait_for(lambda: id + ".lock" in work.store.names(), "the lock")
+        assert work.store.data(id) == b""
+    _, said = rm.communicate(timeout=30)
+    assert (rm.returncode, said) == (0, "")
+    assert not [name for name in work.store.names() if id in name]
+
+
 def test_rm_gets_the_upload_from_the_worker(work):
     result = work.tusctl("rm", work.id)
     assert result.returncode == 0, result.stderr

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import mounts, rig
+from lib import mounts, rig, uploads
 from lib.proc import descriptors
 from .conftest import number, tusctl
 from .crowd import Bytes, ask, patch_headers
@@ -196,6 +196,21 @@ def test_no_inode_left_is_507_and_nothing_is_half_made(no_inodes):
     assert names(small.store) | {begun.rsplit("/", 1)[1] + ".lock"} == before
     small.free()
     assert server.client.patch(path, 0, b"0123456789").status == 204
+    assert left(small) == set()
+
+
+def test_without_room_for_a_lock_rm_waits_for_a_short_request(disk, app):
+    """It locks the record, and needs no lock file.  INV-31"""
+    small = disk(8 << 20, "-N", "128")
+    server = app(config={"lock": {"timeout": "300ms"}, "store": {
+        "path": str(small.store), "min_free": "0"}})
+    id = server.client.create(5).rsplit("/", 1)[1]
+    small.fill_inodes()
+    with uploads.Store(small.store).guarded(id):
+        done = tusctl(server, "rm", id)
+        assert done.returncode == 1 and "in use" in done.stderr
+        assert {id, id + ".info"} <= names(small.store)
+    assert tusctl(server, "rm", id).returncode == 0
     assert left(small) == set()
 
 

@@ -24,6 +24,7 @@ HEAD = 219
 NO_BOOT = "-" * 36
 OTHER_BOOT = "3f0c6a52-8a1e-4d0b-9c57-2f6b1c0d7e94"
 WANT = 1 << 40
+GUARD = WANT + 8
 
 
 def boot_id():
@@ -150,6 +151,17 @@ class Store:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             yield fd
+        finally:
+            os.close(fd)
+
+    @contextlib.contextmanager
+    def guarded(self, id):
+        """Lock the record itself, as a worker does whose PATCH is short."""
+        fd = os.open(self.path / (id + ".info"), os.O_RDWR)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK,
+                    range_lock(fcntl.F_WRLCK, GUARD, 1))
+        try:
+            yield
         finally:
             os.close(fd)
 

@@ -32,8 +32,9 @@ static struct locker *real;
 static int locks;
 static bool has_no_room;
 
-/* An upload whose guard another process has raised. */
+/* An upload whose guard another process has raised, and the lock of one. */
 static struct upload *held;
+static struct lock *taken;
 
 static enum err_code
 acquire(struct locker *locker, const char *id, enum lock_how how,
@@ -262,6 +263,38 @@ also_where_no_lock_can_be_made(void **state)
 	expect_wait((struct ask){ .method = "DELETE", .path = path }, path);
 }
 
+/* The lock of another process, which found room for it. */
+static void
+take_lock(const char *path)
+{
+	struct err e;
+
+	assert_int_equal(real->ops->acquire(real, id_of(path), LOCK_CREATE,
+			     w.arena, &taken, &e),
+	    ERR_OK);
+}
+
+static void
+release_lock(struct world *world)
+{
+	(void)world;
+	real->ops->release(taken, true);
+}
+
+static void
+and_where_another_process_could_make_one(void **state)
+{
+	const char *path = make();
+	struct ask ask = { .method = "DELETE", .path = path };
+
+	(void)state;
+	has_no_room = true;
+	take_lock(path);
+	assert_int_equal(status_of(ask), 423);
+	ask.while_busy = release_lock;
+	assert_int_equal(status_of(ask), 204);
+}
+
 static void
 met(struct sweep *s, enum sweep_deed deed, const char *name, const char *what)
 {
@@ -306,10 +339,8 @@ expect_sweep(int64_t expired, int64_t in_use)
 }
 
 static void
-the_sweep_leaves_it_alone(void **state)
+make_expired(const char *path)
 {
-	bool *no_room = *state;
-	const char *path = make();
 	struct upload *up;
 	struct err e;
 
@@ -320,10 +351,33 @@ the_sweep_leaves_it_alone(void **state)
 	assert_int_equal(
 	    w.store->expirer->set_expiry(up, 1700000000, &e), ERR_OK);
 	w.store->core->close(up);
+}
+
+static void
+the_sweep_leaves_it_alone(void **state)
+{
+	bool *no_room = *state;
+	const char *path = make();
+
+	make_expired(path);
 	has_no_room = no_room != NULL;
 	hold(path);
 	expect_sweep(0, 1);
 	let_go(&w);
+	expect_sweep(1, 0);
+}
+
+static void
+and_what_has_got_a_lock_on_a_full_disk(void **state)
+{
+	const char *path = make();
+
+	(void)state;
+	make_expired(path);
+	has_no_room = true;
+	take_lock(path);
+	expect_sweep(0, 1);
+	release_lock(&w);
 	expect_sweep(1, 0);
 }
 
@@ -348,9 +402,11 @@ main(void)
 		TEST(who_has_the_lock_keeps_it_out),
 		TEST(who_locks_the_record_is_waited_for),
 		TEST(also_where_no_lock_can_be_made),
+		TEST(and_where_another_process_could_make_one),
 		TEST(the_sweep_leaves_it_alone),
 		cmocka_unit_test_setup_teardown(
 		    the_sweep_leaves_it_alone, setup_full, teardown),
+		TEST(and_what_has_got_a_lock_on_a_full_disk),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
