@@ -424,6 +424,19 @@ open_data(struct file_upload *u, struct err *e)
 	return rc == ERR_NOT_FOUND ? find_moved(u, e) : rc;
 }
 
+/* What looks damaged may have been read while the one who has the guard wrote
+ * it. */
+static enum err_code
+load_unguarded(struct file_upload *u, struct err *e)
+{
+	enum err_code rc = file_load(u, e);
+
+	if (rc != ERR_CORRUPT || u->info_fd == -1)
+		return rc;
+	rc = file_check_guard(u, e);
+	return rc == ERR_OK ? file_load(u, e) : rc;
+}
+
 /* Read the record again, now that this process has the lock; or its guard,
  * which is the lock of this one file. */
 static enum err_code
@@ -439,8 +452,9 @@ read_again(struct file_upload *u, struct err *e)
 		return err_set(
 		    e, ERR_LOCKED, "%s: was replaced", u->base.info.id);
 	}
-	if ((replaced && (rc = file_load(u, e)) != ERR_OK) ||
-	    (rc = file_check_guard(u, e)) != ERR_OK)
+	if (replaced)
+		rc = load_unguarded(u, e);
+	if (rc != ERR_OK || (rc = file_check_guard(u, e)) != ERR_OK)
 		return rc;
 	return u->foreign ? ERR_OK : file_load_head(u, e);
 }

@@ -112,6 +112,26 @@ a_record_that_will_be_replaced_has_none(void **state)
 	drop(up);
 }
 
+/* What looks damaged may be half written. */
+static void
+a_record_is_not_judged_before_its_guard(void **state)
+{
+	struct upload *up;
+	int fd;
+
+	(void)state;
+	drop(make(ID, 10));
+	put_text(ID ".info", "{\"ID\":");
+	is(ERR_CORRUPT,
+	    place.ds->core->get_upload(place.ds, ID, place.a, &up, &place.e));
+	fd = open(path_of(ID ".info"), O_RDWR | O_CLOEXEC);
+	assert_int_equal(file_lock_byte(fd, F_WRLCK), 0);
+	is(ERR_LOCKED, place.ds->core->claim(up, &place.e));
+	(void)close(fd);
+	is(ERR_CORRUPT, place.ds->core->claim(up, &place.e));
+	drop(up);
+}
+
 /* Who may read a record can lock it as well, but keeps nobody from it. */
 static void
 a_reader_holds_up_nobody(void **state)
@@ -230,6 +250,7 @@ main(void)
 		TEST(it_can_be_lowered),
 		TEST(it_does_not_guard_a_record_that_was_replaced),
 		TEST(a_record_that_will_be_replaced_has_none),
+		TEST(a_record_is_not_judged_before_its_guard),
 		TEST(a_reader_holds_up_nobody),
 		NOTE(a_pool_that_is_alone_says_so),
 		NOTE(beside_one_that_does_not_look_there_are_none),
