@@ -372,7 +372,8 @@ room(const struct pool *p)
 }
 
 /* Would there be enough workers if those were idle that are busy with short
- * requests, and are these short indeed?  That shows at the second look. */
+ * requests, and are these short indeed?  That shows at the second look; a pool
+ * that grows has looked before. */
 static bool
 goes_briskly(struct pool *p, int spare, int64_t now)
 {
@@ -382,7 +383,7 @@ goes_briskly(struct pool *p, int spare, int64_t now)
 	board_count(p->board, count);
 	if (spare + count[WORKER_BUSY] < p->settings->min_spare)
 		return false;
-	if (!is_brisk && p->few > 0)
+	if (!is_brisk && (p->few > 0 || p->step > 1))
 		return false;
 	p->few = 1;
 	return true;
@@ -409,7 +410,7 @@ grow(struct pool *p, int spare, int64_t now)
 
 	if (p->settings->fixed)
 		lack = room(p);
-	if (lack > 0 && may_pass(p, spare, now))
+	if (lack > 0 && (now < p->next_growth || may_pass(p, spare, now)))
 		return;
 	p->few = p->none = 0;
 	if (lack <= 0) {
@@ -418,8 +419,6 @@ grow(struct pool *p, int spare, int64_t now)
 			p->step = 1;
 		return;
 	}
-	if (now < p->next_growth)
-		return;
 	n = lack > p->step ? lack : p->step;
 	(void)fork_workers(p, least(n, room(p)));
 	p->step = least(p->step * 2, STEP_MAX);

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from lib import rig
 from lib.fastcgi import STDIN, record
 from lib.proc import is_alive
+from lib.programs import Hooks
 
 from .conftest import close_all, max_size, reload, start_uploads
 
@@ -39,6 +41,25 @@ def test_the_pool_grows_with_the_uploads_and_shrinks_again(app):
     close_all(streams)
     rig.wait_for(lambda: len(one.workers()) == 2, "the others to go")
     assert "killed" not in one.log()
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="no strace")
+def test_a_pool_that_grows_does_not_look_twice_each_time(app, tmp_path):
+    """Short requests would show at the second look, 20 ms after the first; the
+    workers of these have nothing but their hooks to wait for."""
+    trace, hooks = tmp_path / "trace", Hooks(tmp_path)
+    hooks.write("pre-create", "#!/bin/sh\n"
+                f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done\n")
+    one = app(config={"pool": {"min_spare": 1, "max_workers": 40},
+                      "hooks": {"dir": str(hooks.dir)}},
+              under=["strace", "-D", "-qq", "-o", trace, "-e", "trace=ppoll"])
+    with ThreadPoolExecutor(16) as crowd:
+        made = [crowd.submit(one.client.create, 5) for _ in range(16)]
+        rig.wait_for(lambda: len(one.workers()) > 16, "a worker for each")
+        looks = trace.read_text()
+        hooks.go()
+    assert all(path.result() for path in made)
+    assert "ppoll" in looks and looks.count("tv_nsec=20000000") <= 3
 
 
 def test_a_fixed_pool_keeps_its_size(app):
